@@ -1,0 +1,64 @@
+"""How jobs are answered: links, headers, and waiting as `Prefer: wait=` asks (RFC 7240)."""
+
+import re
+from typing import Any
+
+from flask import Response, jsonify, request, url_for
+
+from api.kernel import kernel
+from worker.errors import InvalidRequestError
+from worker.jobs.records import Job, Kind
+
+_WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
+_RETRY_AFTER_S = 1
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """Return the job as the contract shows it."""
+    self_url = url_for("jobs.read", job_id=job.id)
+    body = job.as_json()
+    body["links"] = {"self": self_url, "results": None, "events": f"{self_url}/events"}
+    if job.kind in (Kind.FREEZE, Kind.INSPECTION):
+        body["log"] = kernel().store.log(job.id)
+    return body
+
+
+def submitted(job_id: str) -> Response:
+    """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended."""
+    wait = preferred_wait()
+    job = kernel().wait_for(job_id, wait or 0.0)
+    response = jsonify(job_json(job))
+    response.headers["Location"] = url_for("jobs.read", job_id=job_id)
+    if wait is not None:
+        response.headers["Preference-Applied"] = f"wait={wait:g}"
+    if job.status.ended and wait:
+        return response
+    response.status_code = 202
+    response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    return response
+
+
+def preferred_wait() -> float | None:
+    """Return the seconds that `Prefer: wait=` or `?wait=` asks for, or None."""
+    text = request.args.get("wait")
+    if text is None:
+        match = _WAIT.search(",".join(request.headers.getlist("Prefer")))
+        return float(match[1]) if match else None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise InvalidRequestError(f"wait must be a number of seconds, not '{text[:40]}'.")
+    return seconds
+
+
+def whole_number(text: str | None, name: str, default: int, least: int, most: int) -> int:
+    """Return a parameter as a number between two bounds; raise `InvalidRequestError`."""
+    if text is None or text == "":
+        return default
+    if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+        raise InvalidRequestError(
+            f"{name} must be a whole number from {least} to {most}, not '{text[:40]}'."
+        )
+    return int(text)

@@ -1,0 +1,35 @@
+"""The composition root of the front end."""
+
+from apiflask import APIFlask
+
+from api import events, freezes, health, jobs, models, pages, predictions, problems, workers
+from api.kernel import Kernel
+from worker.logging import configure_logging
+from worker.settings import Settings
+
+_MULTIPART_ROOM = 64 * 1024  # bytes for the parts around an upload
+
+
+def compose(settings: Settings) -> APIFlask:
+    """Return the application with all its resources."""
+    configure_logging(settings.log_level)
+    app = APIFlask(
+        __name__,
+        title="Permafrost",
+        version="1",
+        spec_path="/openapi.json",
+        docs_path=None,
+        json_errors=False,
+        static_folder=None,  # type: ignore[arg-type]  # Flask takes None; APIFlask's hint lags
+    )
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_image_bytes + _MULTIPART_ROOM,
+        OPENAPI_VERSION="3.1.0",
+        DESCRIPTION="Freezes trained TensorFlow models and classifies images, through a queue.",
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
+    app.extensions["kernel"] = Kernel(settings)
+    problems.register(app)
+    for module in (predictions, freezes, jobs, events, models, workers, health, pages):
+        app.register_blueprint(module.blueprint)
+    return app

@@ -1,0 +1,18 @@
+"""Talks to a Permafrost server: what the command line is written with, and usable by programs.
+
+Needs httpx and nothing of the server: neither Flask nor TensorFlow is imported.
+"""
+
+from api.client.client import ENDED, Client, Json
+from api.client.errors import NotPermafrostError, ServerError, ServerUnreachableError
+from api.client.uploads import LocalFile
+
+__all__ = [
+    "ENDED",
+    "Client",
+    "Json",
+    "LocalFile",
+    "NotPermafrostError",
+    "ServerError",
+    "ServerUnreachableError",
+]

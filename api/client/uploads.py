@@ -1,0 +1,103 @@
+"""Files on their way to a server: streamed from disk, and again if an attempt fails."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from worker.errors import InvalidRequestError
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")  # sent whole and unpacked by the server
+
+_CHUNK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalFile:
+    """A file of this machine that is sent as part of a source."""
+
+    path: Path
+    name: str  # relative to the source, with `/` between its parts
+
+
+class Body:
+    """A request's body that is one file, read from its beginning again with every attempt.
+
+    It has no `read`, because httpx would prefer that and then could not start again.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def fileno(self) -> int:
+        """Let httpx ask for the size, which becomes the Content-Length."""
+        return self._file.fileno()
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+class _Counted:
+    """An open file that tells how much of it was read, and takes it back on starting again."""
+
+    def __init__(self, file: IO[bytes], on_sent: Callable[[int], None]) -> None:
+        self._file = file
+        self._on_sent = on_sent
+        self._sent = 0
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def seek(self, offset: int) -> int:
+        if self._sent:
+            self._on_sent(-self._sent)
+            self._sent = 0
+        return self._file.seek(offset)
+
+    def read(self, size: int) -> bytes:
+        chunk = self._file.read(size)
+        self._sent += len(chunk)
+        self._on_sent(len(chunk))
+        return chunk
+
+
+@contextlib.contextmanager
+def multipart(
+    files: Iterable[LocalFile],
+    options: dict[str, Any] | None,
+    on_sent: Callable[[int], None] | None,
+) -> Iterator[dict[str, Any]]:
+    """Open the files and give httpx's arguments for a form that streams them."""
+    files = list(files)
+    alone = len(files) == 1 and files[0].name.lower().endswith(ARCHIVE_SUFFIXES)
+    field = "archive" if alone else "files"
+    with contextlib.ExitStack() as stack:
+        parts = []
+        for file in files:
+            body = _Counted(stack.enter_context(opened(file.path)), on_sent or (lambda _: None))
+            parts.append((field, (_sendable(file.name), body, "application/octet-stream")))
+        form = {} if options is None else {"options": json.dumps(options)}
+        yield {"files": parts, "data": form}
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file for reading; raise `InvalidRequestError` where that is not possible."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidRequestError(
+            f"{_sendable(str(path))} cannot be read: {error.strerror or error}."
+        ) from error
+    with file:
+        yield file
+
+
+def _sendable(name: str) -> str:
+    """Return `name` with what is not UTF-8 in it replaced, as headers and terminals need it."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -1,0 +1,86 @@
+"""`GET /v1/jobs/ID/events`: server-sent events of one job, until it ends."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, request, stream_with_context
+
+from api.answers import job_json
+from api.kernel import Kernel, kernel
+from worker.errors import OverloadedError
+from worker.jobs.records import Job
+
+blueprint = APIBlueprint("events", __name__)
+
+_LOOK_S = 0.25  # between looks at the record
+_KEEP_ALIVE_S = 15.0  # between comments that keep proxies from closing an idle stream
+_LONGEST_S = 300.0  # then the client connects again, with Last-Event-ID
+
+
+@blueprint.get("/v1/jobs/<job_id>/events")
+@blueprint.doc(tags=["jobs"], responses={503: "Too many streams are open"})
+def stream(job_id: str) -> Response:
+    """Follow a job: `status`, `progress`, `log` and, last, `end` with the whole job.
+
+    Events carry the number of log lines seen as their id, so that a client that connects again with
+    `Last-Event-ID` misses no line and sees none twice.
+    """
+    core = kernel()
+    job = core.store.get(job_id)
+    last = request.headers.get("Last-Event-ID", "")
+    seen = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
+    place = core.waiting_place()
+    if not place.__enter__():
+        place.__exit__(None, None, None)
+        raise OverloadedError("Too many requests are waiting for jobs: poll the job instead.")
+
+    def body() -> Iterator[str]:
+        try:
+            yield from _follow(core, job, seen)
+        finally:
+            place.__exit__(None, None, None)
+
+    response = Response(stream_with_context(body()), mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _follow(core: Kernel, job: Job, seen: int) -> Iterator[str]:
+    deadline = time.monotonic() + _LONGEST_S
+    quiet_since = time.monotonic()
+    shown: tuple[Any, Any] = (None, None)
+    with core.watch(job.id) as ended:
+        while True:
+            job = core.store.get(job.id)
+            lines = core.store.log(job.id, seen)
+            events = []
+            if shown[0] != job.status:
+                events.append(_event("status", {"status": job.status.value}, seen))
+            if shown[1] != job.progress:
+                events.append(_event("progress", job.progress.as_json(), seen))
+            shown = (job.status, job.progress)
+            for line in lines:
+                seen += 1
+                events.append(_event("log", {"line": line}, seen))
+            if job.status.ended:
+                yield from events
+                yield _event("end", job_json(job), seen)
+                return
+            now = time.monotonic()
+            if now > deadline:
+                return
+            if events:
+                quiet_since = now
+                yield from events
+            elif now - quiet_since > _KEEP_ALIVE_S:
+                quiet_since = now
+                yield ": still here\n\n"
+            ended.wait(_LOOK_S)
+
+
+def _event(name: str, data: dict[str, Any], number: int) -> str:
+    return f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n"

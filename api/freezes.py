@@ -1,0 +1,90 @@
+"""`POST /v1/freezes`: freeze a model, from a path on the server or from uploaded files."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, cast
+
+from apiflask import APIBlueprint
+from flask import Response, request
+
+from api.answers import submitted
+from api.kernel import kernel
+from worker.errors import InvalidRequestError, UnsupportedMediaError
+from worker.jobs.records import Kind, Lane
+from worker.jobs.requests import FreezeRequest
+from worker.jobs.store import Submission, new_job_id
+from worker.jobs.uploads import StoredFile, drop_files, store_files
+
+blueprint = APIBlueprint("freezes", __name__)
+
+_OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
+
+
+@blueprint.post("/v1/freezes")
+@blueprint.doc(
+    tags=["freezes"],
+    responses={202: "The job was accepted", 200: "The job has ended within the preferred wait"},
+)
+def create() -> Response:
+    """Freeze a trained model and publish it.
+
+    JSON with `source`, a path under the server's sources root, or multipart with all `files` of a
+    checkpoint and the same fields, less `source`, as one form field `options` (JSON).
+    """
+    request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES
+    request.max_form_memory_size = _OPTIONS_BYTES
+    kernel().check_room()
+    if request.mimetype == "multipart/form-data":
+        return _from_upload()
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaError(
+            "Send JSON with `source`, or multipart/form-data with `files` and `options`."
+        )
+    asked = FreezeRequest.parse(_json(request.get_data(as_text=True)))
+    if asked.source is None:
+        raise InvalidRequestError("source: name the model's path under the server's sources root.")
+    return _accept(asked)
+
+
+def _from_upload() -> Response:
+    options = request.form.get("options")
+    if options is None:
+        raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")
+    asked = FreezeRequest.parse(_json(options))
+    if asked.source is not None:
+        raise InvalidRequestError("source: leave it out where files are uploaded.")
+    job_id = new_job_id()
+    settings = kernel().settings
+    stored = store_files(kernel().client, job_id, _files(), settings.max_model_bytes)
+    try:
+        return _accept(asked, job_id=job_id, files=stored)
+    except BaseException:
+        drop_files(kernel().client, job_id, stored)
+        raise
+
+
+def _files() -> Iterator[tuple[str, BinaryIO]]:
+    for file in request.files.getlist("files"):
+        yield file.filename or "", cast("BinaryIO", file.stream)
+
+
+def _accept(
+    asked: FreezeRequest, *, job_id: str | None = None, files: tuple[StoredFile, ...] = ()
+) -> Response:
+    accepted = kernel().submit(
+        Submission(
+            kind=Kind.FREEZE,
+            lane=Lane.FREEZING,
+            options=asked.model_dump(mode="json"),
+            job_id=job_id,
+            files=files,
+        )
+    )
+    return submitted(accepted.job_id)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidRequestError(f"The request is not valid JSON: {error}.") from None

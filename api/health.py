@@ -1,0 +1,124 @@
+"""`/healthz`, `/readyz` and `/metrics`: what operators expect."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+from apiflask import APIBlueprint
+from flask import Response, jsonify
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from api.kernel import Kernel, kernel
+from worker.jobs.keys import key
+from worker.jobs.records import Kind, Lane, Status
+
+blueprint = APIBlueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+@blueprint.doc(tags=["operations"])
+def healthz() -> Response:
+    """Say that this process answers; asks nothing of Redis or the workers."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/readyz")
+@blueprint.doc(tags=["operations"], responses={503: "Not ready, and why"})
+def readyz() -> Response:
+    """Say whether a prediction can be made now: Redis answers, and a worker holds each model."""
+    core = kernel()
+    reasons: list[str] = []
+    models: dict[str, str] = {}
+    ready: list[dict[str, Any]] = []
+    try:
+        workers = core.roster.read()
+        ready = [w for w in workers if w["state"] == "ready" and Lane.INTERACTIVE in w["queues"]]
+        models = _model_states(core, ready)
+    except redis.RedisError:
+        reasons.append("Redis does not answer.")
+    else:
+        if not ready:
+            reasons.append("No inference worker is ready.")
+        reasons += [f"Model {name}: {state}." for name, state in models.items() if state != "ready"]
+    body = {
+        "status": "unready" if reasons else "ready",
+        "reasons": reasons,
+        "workers": len(ready),
+        "models": models,
+    }
+    response = jsonify(body)
+    response.status_code = 503 if reasons else 200
+    return response
+
+
+def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]:
+    """Return for each model `ready` where some worker has a version of it, else what is known."""
+    states: dict[str, str] = {}
+    for manifest in core.registry.stable():
+        rows = [g for w in workers for g in w["graphs"] if g["model"] == manifest.name]
+        known = {row["state"] for row in rows}
+        errors = [row["error"] for row in rows if row["error"]]
+        if known & {"ready", "dropped"}:  # dropped: it was ready, and is loaded again on demand
+            states[manifest.name] = "ready"
+        elif errors:
+            states[manifest.name] = errors[0].rstrip(".")
+        elif manifest.bytes > core.settings.graph_memory_bytes:
+            states[manifest.name] = "ready"  # never preloaded, loaded on demand
+        else:
+            states[manifest.name] = "loading"
+    return states
+
+
+class _Numbers(Collector):
+    """The system's numbers, read from Redis at each scrape, so that every API process agrees."""
+
+    def __init__(self, core: Kernel) -> None:
+        self._core = core
+
+    def collect(self) -> Iterable[Metric]:
+        """Read the numbers."""
+        client = self._core.client
+        totals = {k.decode(): int(v) for k, v in client.hgetall(key("totals")).items()}
+        jobs = CounterMetricFamily(
+            "permafrost_jobs", "Jobs by kind and what became of them.", labels=["kind", "event"]
+        )
+        for name, count in sorted(totals.items()):
+            jobs.add_metric(name.split(":"), count)
+        yield jobs
+        waiting = GaugeMetricFamily(
+            "permafrost_jobs_now", "Jobs by kind that wait or run.", labels=["kind", "status"]
+        )
+        for kind in Kind:
+            for status in (Status.QUEUED, Status.RUNNING):
+                waiting.add_metric([kind, status], client.zcard(key("index", kind, status)))
+        yield waiting
+        workers = self._core.roster.read()
+        processes = GaugeMetricFamily(
+            "permafrost_workers", "Worker processes by state.", labels=["state"]
+        )
+        states = [row["state"] for row in workers]
+        for state in ("starting", "ready", "stopping"):
+            processes.add_metric([state], states.count(state))
+        yield processes
+        memory = GaugeMetricFamily(
+            "permafrost_worker_memory_bytes", "Resident memory of all worker processes."
+        )
+        memory.add_metric([], sum(row["memory_bytes"] for row in workers))
+        yield memory
+        store = client.info("memory")
+        used = GaugeMetricFamily("permafrost_store_memory_bytes", "Memory that Redis uses.")
+        used.add_metric([], store["used_memory"])
+        yield used
+
+
+@blueprint.get("/metrics")
+@blueprint.doc(tags=["operations"], hide=True)
+def metrics() -> Response:
+    """Return the numbers in Prometheus's text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Numbers(kernel()))
+    return Response(generate_latest(registry), mimetype=CONTENT_TYPE_LATEST)

@@ -1,0 +1,54 @@
+"""`/v1/jobs`: read, list, cancel."""
+
+from typing import TypeVar
+
+from apiflask import APIBlueprint
+from flask import Response, jsonify, request
+
+from api.answers import job_json, preferred_wait, whole_number
+from api.kernel import kernel
+from worker.errors import InvalidRequestError
+from worker.jobs.records import Kind, Status
+
+blueprint = APIBlueprint("jobs", __name__)
+
+_Word = TypeVar("_Word", Kind, Status)
+
+
+@blueprint.get("/v1/jobs")
+@blueprint.doc(tags=["jobs"])
+def index() -> Response:
+    """List jobs, newest first; `?kind=`, `?status=`, `?cursor=`, `?limit=` (at most 200)."""
+    page = kernel().store.page(
+        kind=_word(Kind, "kind"),
+        status=_word(Status, "status"),
+        cursor=request.args.get("cursor") or None,
+        limit=whole_number(request.args.get("limit"), "limit", 50, 1, 200),
+    )
+    return jsonify({"jobs": [job_json(job) for job in page.jobs], "next": page.cursor})
+
+
+@blueprint.get("/v1/jobs/<job_id>")
+@blueprint.doc(tags=["jobs"], responses={404: "Never existed", 410: "Has expired"})
+def read(job_id: str) -> Response:
+    """Read a job; `?wait=SECONDS` holds the answer until it ends or the time is up."""
+    return jsonify(job_json(kernel().wait_for(job_id, preferred_wait() or 0.0)))
+
+
+@blueprint.delete("/v1/jobs/<job_id>")
+@blueprint.doc(tags=["jobs"])
+def cancel(job_id: str) -> Response:
+    """Cancel a job; one that has ended stays as it is."""
+    return jsonify(job_json(kernel().store.cancel(job_id)))
+
+
+def _word(words: type[_Word], name: str) -> _Word | None:
+    text = request.args.get(name)
+    if not text:
+        return None
+    try:
+        return words(text)
+    except ValueError:
+        raise InvalidRequestError(
+            f"{name} must be one of {', '.join(words)}, not '{text[:40]}'."
+        ) from None

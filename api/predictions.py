@@ -1,0 +1,115 @@
+"""`POST /v1/predictions`: one image, one job."""
+
+import hashlib
+
+from apiflask import APIBlueprint
+from flask import Response, request
+
+from api.answers import submitted, whole_number
+from api.kernel import kernel
+from worker.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    TooLargeError,
+    UnsupportedMediaError,
+)
+from worker.images.decode import sniff
+from worker.jobs.records import Kind, Lane, PinnedModel
+from worker.jobs.store import Accepted, Submission
+from worker.models.manifest import Manifest, ModelRef
+
+blueprint = APIBlueprint("predictions", __name__)
+
+_MOST_TOP = 1000
+_LONGEST_KEY = 255
+
+
+@blueprint.post("/v1/predictions")
+@blueprint.doc(
+    tags=["predictions"],
+    responses={202: "The job was accepted", 200: "The job has ended within the preferred wait"},
+)
+def create() -> Response:
+    """Classify one image.
+
+    Multipart with the file `image` (and fields `model`, `top`), or the image itself as the body
+    with `?model=&top=`. `Idempotency-Key` makes a repetition return the first job.
+    """
+    image, fields = _image()
+    accepted = accept_image(
+        image,
+        model=fields.get("model"),
+        top=fields.get("top"),
+        idempotency_key=request.headers.get("Idempotency-Key"),
+    )
+    return submitted(accepted.job_id)
+
+
+def accept_image(
+    image: bytes,
+    *,
+    model: str | None,
+    top: str | None,
+    idempotency_key: str | None = None,
+    keep_upload_s: float = 0.0,
+) -> Accepted:
+    """Check an image and accept it as a prediction of the version that `model` means now."""
+    settings = kernel().settings
+    if not image:
+        raise InvalidRequestError(
+            "No image was sent: send it as the multipart file `image` or as the body itself."
+        )
+    if len(image) > settings.max_image_bytes:
+        raise TooLargeError(
+            f"The image has {len(image) / 2**20:.1f} MiB; "
+            f"at most {settings.max_image_bytes / 2**20:.1f} MiB are accepted."
+        )
+    if sniff(image[:16]) is None:
+        raise UnsupportedMediaError(
+            "The upload is not an image of a known kind: send a JPEG, PNG, GIF, WebP, BMP or TIFF."
+        )
+    manifest = resolve_model(model)
+    count = whole_number(top, "top", 5, 1, _MOST_TOP)
+    digest = fingerprint = ""
+    if idempotency_key:
+        if len(idempotency_key) > _LONGEST_KEY:
+            raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
+        digest = hashlib.sha256(idempotency_key.encode("latin-1", "replace")).hexdigest()
+        marks = f"{Kind.PREDICTION}|{model}|{count}|".encode()
+        fingerprint = hashlib.sha256(marks + image).hexdigest()
+    return kernel().submit(
+        Submission(
+            kind=Kind.PREDICTION,
+            lane=Lane.INTERACTIVE,
+            model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
+            options={"top": count},
+            upload=image,
+            keep_upload_s=keep_upload_s,
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
+        )
+    )
+
+
+def resolve_model(text: str | None) -> Manifest:
+    """Return the version that a request means; without a name, the only model there is."""
+    registry = kernel().registry
+    if text:
+        return registry.resolve(ModelRef.parse(text))
+    names = registry.names()
+    if len(names) == 1:
+        return registry.resolve(ModelRef(names[0], None, None))
+    if not names:
+        raise ModelNotFoundError("There is no model yet: freeze one first.")
+    raise InvalidRequestError(f"Name the model with `model`: one of {', '.join(names)}.")
+
+
+def _image() -> tuple[bytes, dict[str, str]]:
+    """Return the uploaded bytes and the other fields of the request."""
+    if request.mimetype == "multipart/form-data":
+        file = request.files.get("image")
+        if file is None:
+            raise InvalidRequestError("The form has no file named `image`.")
+        return file.read(), {**request.args.to_dict(), **request.form.to_dict()}
+    # Any other body is the image: `curl --data-binary` says it were a form.
+    return request.get_data(cache=False), request.args.to_dict()

@@ -1,0 +1,89 @@
+"""Errors as `application/problem+json` (RFC 9457), or as a page where a browser asks for one."""
+
+import json
+from http import HTTPStatus
+
+import redis
+import structlog
+from apiflask import APIFlask
+from flask import Response, render_template, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from worker.errors import OverloadedError, PermafrostError, StoreUnavailableError, TooLargeError
+
+_log = structlog.get_logger(__name__)
+
+_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
+
+
+def register(app: APIFlask) -> None:
+    """Make `app` answer every error in one way."""
+    app.register_error_handler(PermafrostError, _permafrost_error)
+    app.register_error_handler(redis.RedisError, _store_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected_error)
+
+
+def problem(status: int, code: str, detail: str, *, retry_after: int | None = None) -> Response:
+    """Return one error in the form that the client understands."""
+    title = HTTPStatus(status).phrase
+    if _wants_page():
+        body = render_template("problem.html", status=status, title=title, detail=detail)
+        response = Response(body, status, mimetype="text/html")
+    else:
+        fields = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+        response = Response(
+            json.dumps({**fields, "code": code}), status, mimetype="application/problem+json"
+        )
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _wants_page() -> bool:
+    if request.path.startswith("/v1/"):
+        return False
+    accepted = request.accept_mimetypes
+    return accepted["text/html"] > accepted["application/json"]
+
+
+def _permafrost_error(error: PermafrostError) -> Response:
+    return problem(error.status, error.code, error.message, retry_after=error.retry_after)
+
+
+def _store_error(error: redis.RedisError) -> Response:
+    _log.warning("store error", action="store_error", error=str(error))
+    if str(error).startswith("OOM"):
+        return _permafrost_error(
+            OverloadedError("The queue's memory is full: nothing was accepted, try again later.")
+        )
+    return _permafrost_error(
+        StoreUnavailableError("The job store does not answer at present: try again in a moment.")
+    )
+
+
+def _http_error(error: HTTPException) -> Response:
+    if isinstance(error, RequestEntityTooLarge):
+        limit = request.max_content_length or 0
+        return _permafrost_error(
+            TooLargeError(f"The request is larger than the limit of {limit / 2**20:.1f} MiB.")
+        )
+    status = error.code or 500
+    if status < 400:  # a redirect
+        return Response(headers=dict(error.get_headers()), status=status)
+    response = problem(
+        status, _CODES.get(status, "invalid_request"), error.description or error.name
+    )
+    if "Allow" in dict(error.get_headers()):
+        response.headers["Allow"] = dict(error.get_headers())["Allow"]
+    return response
+
+
+def _unexpected_error(error: Exception) -> Response:
+    _log.error("unexpected error", action="unexpected_error", path=request.path, exc_info=error)
+    return problem(500, "internal_error", "Something went wrong inside; it was written to the log.")

@@ -1,0 +1,15 @@
+"""`GET /v1/workers`: the worker processes."""
+
+from apiflask import APIBlueprint
+from flask import Response, jsonify
+
+from api.kernel import kernel
+
+blueprint = APIBlueprint("workers", __name__)
+
+
+@blueprint.get("/v1/workers")
+@blueprint.doc(tags=["workers"])
+def index() -> Response:
+    """List worker processes: pid, host, queues, graphs with their `loads`, memory, items done."""
+    return jsonify({"workers": kernel().roster.read()})

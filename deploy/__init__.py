@@ -1,0 +1,1 @@
+"""Everything that runs Permafrost: the local system, containers, the demo model."""

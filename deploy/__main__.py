@@ -1,0 +1,113 @@
+"""The program behind `./permafrost`: `up` and `test` here, the client commands from `api.cli`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from api.cli import app as client
+from worker.errors import PermafrostError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+app = typer.Typer(
+    name="permafrost",
+    help="Freezes trained TensorFlow models and classifies images with them, through a queue.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def up(
+    host: Annotated[
+        str,
+        typer.Option(
+            envvar="PERMAFROST_HOST",
+            metavar="ADDRESS",
+            help="Address to listen at; 0.0.0.0 lets other machines in.",
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        str, typer.Option(envvar="PORT", metavar="NUMBER", help="Port to listen at.")
+    ] = "8000",
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="PERMAFROST_DATA",
+            metavar="FOLDER",
+            help="Folder for models, jobs and logs; made if it is not there.",
+        ),
+    ] = Path("data"),
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PERMAFROST_WORKERS",
+            metavar="NUMBER",
+            help="Processes that classify images; each holds its own copy of a graph.",
+            show_default="one per core",
+        ),
+    ] = None,
+    no_demo: Annotated[
+        bool,
+        typer.Option(
+            "--no-demo",
+            envvar="PERMAFROST_NO_DEMO",
+            help="Do not freeze the demo model that tells cats from dogs.",
+        ),
+    ] = False,
+) -> None:
+    """Run the whole system on this machine, until Ctrl-C.
+
+    Starts Redis (unless REDIS_URL names one), the API with its page, a worker that classifies and
+    a worker that freezes, and starts again whichever of them dies.
+    """
+    from deploy.local import options as given  # noqa: PLC0415 - client commands start without it
+    from deploy.local.up import up as run  # noqa: PLC0415
+
+    options = given.Options(
+        host=given.parse_host(host),
+        port=given.parse_port(port),
+        data=Path(os.path.abspath(data.expanduser())),  # noqa: PTH100 - links stay as given
+        workers=given.parse_workers(workers) if workers else given.usable_cores(),
+        web_concurrency=given.parse_web_concurrency(os.environ.get("WEB_CONCURRENCY") or "2"),
+        demo=not no_demo,
+    )
+    raise typer.Exit(run(options))
+
+
+class _Verbatim(TyperCommand):
+    """A command whose arguments are left alone, `--` and unknown options included."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args == ["--help"]:
+            return super().parse_args(ctx, args)
+        ctx.args = args
+        return args
+
+
+@app.command(cls=_Verbatim, options_metavar="[PYTEST ARGUMENT]...")
+def test(context: typer.Context) -> None:
+    """Run the tests: all of them, or what the arguments for pytest select."""
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])  # noqa: S606
+
+
+app.add_typer(client)
+
+
+def main() -> None:
+    """Run the command line; an error that was foreseen is one sentence and exit code 1."""
+    try:
+        app(prog_name="permafrost")
+    except PermafrostError as error:
+        print(f"permafrost: {error.message}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

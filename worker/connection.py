@@ -1,0 +1,60 @@
+"""Where Redis is, in the two spellings that redis-py and Celery want."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from worker.settings import Settings
+
+_LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103
+
+
+def embedded_socket(data: Path) -> Path:
+    """Return the unix socket of the embedded Redis of a data folder.
+
+    It lies in the folder itself, or, where that path is too long for a socket, in a private
+    folder below the system's temporary folder, named after the data folder.
+    """
+    direct = data / "run" / "redis.sock"
+    if len(os.fsencode(direct)) <= _LONGEST_SOCKET_PATH:
+        return direct
+    digest = hashlib.sha256(os.fsencode(data)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"permafrost-{os.getuid()}-{digest}" / "redis.sock"
+
+
+def redis_url(settings: Settings) -> str:
+    """Return the URL for redis-py."""
+    return settings.redis_url or f"unix://{embedded_socket(settings.data)}?db=0"
+
+
+def broker_url(settings: Settings) -> str:
+    """Return the URL for Celery, which spells unix sockets in its own way."""
+    url = redis_url(settings)
+    if not url.startswith("unix://"):
+        return url
+    parts = urlsplit(url)
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{parts.path}?virtual_host={database}"
+
+
+def connect(settings: Settings, *, timeout_s: float = 4.0) -> redis.Redis:
+    """Return a client of the job store; answers are `bytes`.
+
+    Every command fails with `redis.exceptions.ConnectionError` or `TimeoutError` after at most
+    about `timeout_s` seconds, so that no caller hangs on a Redis that is stopped or gone.
+    A broken connection is tried once more, which covers a Redis that was restarted meanwhile.
+    """
+    return redis.Redis.from_url(
+        redis_url(settings),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(timeout_s, 2.0),
+        retry=Retry(ExponentialBackoff(cap=0.1, base=0.02), 1),
+        retry_on_error=[redis.exceptions.ConnectionError],
+        health_check_interval=15,
+    )

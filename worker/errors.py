@@ -1,0 +1,146 @@
+"""Every error that a person or a client may see.
+
+One root; each class carries its stable machine word (`code`), its HTTP status and, as its
+message, one sentence that says what is wrong and what to do.
+"""
+
+
+class PermafrostError(Exception):
+    """Something went wrong that the reader of the message can understand and act on."""
+
+    code: str = "error"
+    status: int = 500
+    retry_after: int | None = None  # seconds after which trying again makes sense
+
+    @property
+    def message(self) -> str:
+        """The sentence for a person."""
+        return str(self)
+
+
+class InvalidRequestError(PermafrostError):
+    """The request itself is wrong; sending it again unchanged will not help."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class NotFoundError(PermafrostError):
+    """There is nothing of that name or id."""
+
+    code = "not_found"
+    status = 404
+
+
+class GoneError(PermafrostError):
+    """The job existed, but its time to live has passed."""
+
+    code = "expired"
+    status = 410
+
+
+class ConflictError(PermafrostError):
+    """The request does not fit the present state of what it names."""
+
+    code = "conflict"
+    status = 409
+
+
+class IdempotencyMismatchError(PermafrostError):
+    """An idempotency key was used before with a different request."""
+
+    code = "idempotency_key_reused"
+    status = 422
+
+
+class TooLargeError(PermafrostError):
+    """An upload is larger than its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class UnsupportedMediaError(PermafrostError):
+    """An upload is not of a kind that can be worked on."""
+
+    code = "unsupported_media"
+    status = 415
+
+
+class OverloadedError(PermafrostError):
+    """The system has too much to do or to hold; the request may be sent again later."""
+
+    code = "overloaded"
+    status = 503
+    retry_after = 5
+
+
+class StoreUnavailableError(PermafrostError):
+    """Redis does not answer; nothing was accepted."""
+
+    code = "store_unavailable"
+    status = 503
+    retry_after = 2
+
+
+class ModelNotFoundError(NotFoundError):
+    """No such model, version or alias is in the registry."""
+
+    code = "model_not_found"
+
+
+class ModelUnavailableError(PermafrostError):
+    """A published version cannot be loaded by this worker."""
+
+    code = "model_unavailable"
+    status = 503
+
+
+class ImageError(PermafrostError):
+    """An image cannot be read. `code` says why; the job or item fails with it."""
+
+    code = "unreadable"
+    status = 422
+
+
+class NotAnImageError(ImageError):
+    """The bytes are not an image of a supported kind."""
+
+    code = "not_an_image"
+
+
+class TruncatedImageError(ImageError):
+    """The image ends before its last pixel."""
+
+    code = "truncated"
+
+
+class ImageTooLargeError(ImageError):
+    """The image has more pixels than allowed."""
+
+    code = "too_many_pixels"
+
+
+class FreezeError(PermafrostError):
+    """A source cannot be frozen. `code` says why; the freeze job fails with it."""
+
+    code = "freeze_failed"
+    status = 422
+
+
+class SourceError(FreezeError):
+    """The source is missing, incomplete or not of a known kind."""
+
+    code = "bad_source"
+
+
+class UnknownNodeError(FreezeError):
+    """A node named in the request is not in the graph."""
+
+    code = "unknown_node"
+
+
+class VerificationError(FreezeError):
+    """The frozen graph does not answer as its source does; nothing was published."""
+
+    code = "verification_failed"

@@ -1,0 +1,121 @@
+"""The graphs that this process keeps: the most recently used ones within a memory budget."""
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import structlog
+
+from worker.errors import ModelUnavailableError
+from worker.inference.graph import LoadedGraph
+from worker.jobs.roster import GraphReport
+from worker.models.manifest import Manifest
+from worker.models.registry import Registry
+from worker.settings import Settings
+
+_log = structlog.get_logger(__name__)
+_RETRY_S = 10.0  # a graph that failed to load is not tried again sooner
+
+
+@dataclass
+class _Entry:
+    manifest: Manifest
+    lock: threading.Lock  # held while loading, so that a graph is loaded once
+    graph: LoadedGraph | None = None
+    state: str = "loading"
+    loads: int = 0
+    error: str | None = None
+    failed_at: float = 0.0
+
+
+class Graphs:
+    """Loads each graph at most once at a time and drops the least recently used over budget."""
+
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._registry = registry
+        self._settings = settings
+        self._entries: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, manifest: Manifest) -> LoadedGraph:
+        """Return the version's graph, loading it first if need be.
+
+        Raises `ModelUnavailableError`; for some seconds after a failure without trying again.
+        """
+        key = (manifest.name, manifest.version)
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry(manifest, threading.Lock()))
+            self._entries.move_to_end(key)
+        with entry.lock:
+            if entry.graph is not None:
+                return entry.graph
+            if entry.error and time.monotonic() - entry.failed_at < _RETRY_S:
+                raise ModelUnavailableError(entry.error)
+            return self._load(entry)
+
+    def preload(self, manifests: list[Manifest]) -> None:
+        """Load what fits into the budget; failures are kept for the report."""
+        room = self._settings.graph_memory_bytes
+        for manifest in manifests:
+            room -= manifest.bytes
+            if room < 0:
+                break
+            try:
+                self.get(manifest)
+            except ModelUnavailableError as error:
+                _log.warning("graph failed", action="graph_failed", error=error.message)
+
+    def report(self) -> list[GraphReport]:
+        """Return one row per graph that this process loads, has or failed to load."""
+        with self._lock:
+            entries = list(self._entries.values())
+        return [
+            GraphReport(
+                model=entry.manifest.name,
+                version=entry.manifest.version,
+                sha256=entry.manifest.sha256,
+                state=entry.state,
+                loads=entry.loads,
+                load_seconds=round(entry.graph.load_seconds, 3) if entry.graph else 0.0,
+                bytes=entry.manifest.bytes,
+                error=entry.error,
+            )
+            for entry in entries
+        ]
+
+    def _load(self, entry: _Entry) -> LoadedGraph:
+        manifest = entry.manifest
+        entry.state, entry.error = "loading", None
+        try:
+            graph = LoadedGraph(
+                manifest,
+                self._registry.graph_path(manifest.name, manifest.version),
+                self._settings,
+            )
+        except ModelUnavailableError as error:
+            entry.state, entry.error, entry.failed_at = "failed", error.message, time.monotonic()
+            raise
+        entry.graph, entry.loads, entry.state = graph, entry.loads + 1, "ready"
+        _log.info(
+            "graph loaded",
+            action="graph_loaded",
+            model=f"{manifest.name}@{manifest.version}",
+            seconds=round(graph.load_seconds, 3),
+            loads=entry.loads,
+        )
+        self._make_room(keep=entry)
+        return graph
+
+    def _make_room(self, keep: _Entry) -> None:
+        with self._lock:
+            loaded = [entry for entry in self._entries.values() if entry.graph is not None]
+            used = sum(entry.manifest.bytes for entry in loaded)
+            for entry in loaded:
+                if used <= self._settings.graph_memory_bytes:
+                    break
+                if entry is keep:
+                    continue
+                used -= entry.manifest.bytes
+                # The session is freed when the last micro-batch that runs in it lets go of it.
+                entry.graph, entry.state = None, "dropped"

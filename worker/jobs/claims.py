@@ -1,0 +1,135 @@
+"""Claims: a worker's lease on items, and what it may do while it holds them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.jobs.keys import key
+from worker.jobs.records import Item, Lane, Outcome
+from worker.jobs.scripts import Scripts
+from worker.jobs.store import TICKET_MS
+from worker.settings import Settings
+
+_MOST_UPLOAD_BYTES = 64 * 1024 * 1024  # of one claim together, so that its answer stays bounded
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedItem:
+    """One item with what is needed to do it."""
+
+    item: Item
+    attempt: int  # 1 at the first
+    options: Mapping[str, Any]
+    upload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Items of one target that this worker holds."""
+
+    number: int  # the fencing token
+    lane: Lane
+    target: str
+    items: tuple[ClaimedItem, ...]
+    tickets_needed: tuple[Lane, ...]  # lanes in which more waits and no ticket is on its way
+
+
+class Claims:
+    """Claims items for one worker process and writes their outcomes."""
+
+    def __init__(self, client: redis.Redis, settings: Settings, worker_id: str) -> None:
+        self._client = client
+        self._settings = settings
+        self._worker_id = worker_id
+        self._scripts = Scripts(client)
+        self._held: set[int] = set()
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """Numbers of the claims that this process has not finished."""
+        return tuple(self._held)
+
+    def claim(
+        self, lanes: Sequence[Lane], capacity: int, *, ticket: Lane | None = None
+    ) -> Claim | None:
+        """Claim up to `capacity` items of one target, or None where nothing waits.
+
+        `ticket` is the lane whose ticket led here: from now on another one may be sent.
+        """
+        answer = self._scripts.run(
+            "claim",
+            self._worker_id,
+            round(self._settings.lease_s * 1000),
+            capacity,
+            _MOST_UPLOAD_BYTES,
+            TICKET_MS,
+            ticket.value if ticket else "",
+            *[lane.value for lane in lanes],
+        )
+        if answer is None:
+            return None
+        number, lane, target, tickets, *rows = answer
+        self._held.add(number)
+        return Claim(
+            number=number,
+            lane=Lane(lane.decode()),
+            target=target.decode(),
+            items=tuple(
+                ClaimedItem(
+                    item=Item(*_split(name.decode()), attempts - 1),
+                    attempt=attempts,
+                    options=json.loads(options),
+                    upload=upload,
+                )
+                for name, attempts, options, upload in rows
+            ),
+            tickets_needed=tuple(Lane(raw.decode()) for raw in tickets),
+        )
+
+    def renew(self) -> tuple[int, ...]:
+        """Prolong the leases of everything held; return the claims that were lost."""
+        held = self.held
+        if not held:
+            return ()
+        lease_ms = round(self._settings.lease_s * 1000)
+        lost = tuple(int(raw) for raw in self._scripts.run("renew", lease_ms, *held))
+        self._held.difference_update(lost)
+        return lost
+
+    def complete(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> list[str]:
+        """Write outcomes; return the items refused because the claim no longer holds them."""
+        args: list[str] = []
+        for item, outcome in outcomes.items():
+            if outcome.error is not None:
+                args += [item.key, "error", json.dumps(outcome.error)]
+            else:
+                args += [item.key, "result", json.dumps(outcome.result, separators=(",", ":"))]
+        ttl_ms = self._settings.result_ttl_s * 1000
+        refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
+        if len(outcomes) == len(claim.items):
+            self._held.discard(claim.number)
+        return [raw.decode() for raw in refused]
+
+    def release(self, claim: Claim, reason: str, *, counts: bool) -> None:
+        """Hand back what is left of a claim; `counts` says whether it was an attempt."""
+        self._scripts.run(
+            "release",
+            claim.number,
+            int(counts),
+            self._settings.max_attempts,
+            reason,
+            self._settings.result_ttl_s * 1000,
+        )
+        self._held.discard(claim.number)
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether the claim still stands in Redis."""
+        return self._client.zscore(key("leases"), claim.number) is not None
+
+
+def _split(name: str) -> tuple[str, int]:
+    job_id, number = name.split(":")
+    return job_id, int(number)

@@ -1,0 +1,65 @@
+"""Endings: one subscription per process that wakes whoever waits for a job to end."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import redis
+import structlog
+
+from worker.jobs.keys import key
+
+_log = structlog.get_logger(__name__)
+_RECONNECT_S = 1.0
+
+
+class Endings:
+    """Tells waiting threads that their job ended, over one connection for all of them.
+
+    A message can be missed while the connection is being restored, so a waiter must also look at
+    the record from time to time.
+    """
+
+    def __init__(self, connect: Callable[[], redis.Redis]) -> None:
+        self._connect = connect
+        self._waiting: defaultdict[bytes, list[threading.Event]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watch(self, job_id: str) -> Iterator[threading.Event]:
+        """Give an event that is set when the job ends, if it ends from now on."""
+        event, name = threading.Event(), job_id.encode()
+        with self._lock:
+            self._waiting[name].append(event)
+            if self._thread is None:
+                # Started here rather than at import: it must live in the process that serves.
+                self._thread = threading.Thread(target=self._listen, name="endings", daemon=True)
+                self._thread.start()
+        try:
+            yield event
+        finally:
+            with self._lock:
+                self._waiting[name].remove(event)
+                if not self._waiting[name]:
+                    del self._waiting[name]
+
+    def _listen(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                with self._connect().pubsub(ignore_subscribe_messages=True) as channel:
+                    channel.subscribe(key("ended"))
+                    while True:
+                        message = channel.get_message(timeout=5.0)
+                        if message is not None:
+                            self._wake(message["data"])
+            except redis.RedisError as error:
+                _log.warning("endings interrupted", action="endings_interrupted", error=str(error))
+                pause.wait(_RECONNECT_S)
+
+    def _wake(self, name: bytes) -> None:
+        with self._lock:
+            for event in self._waiting.get(name, ()):
+                event.set()

@@ -1,0 +1,83 @@
+"""Every Redis key, built here and nowhere else; Lua scripts get the same builders.
+
+| key | type | holds |
+| --- | --- | --- |
+| `job:ID` | hash | the record of a job |
+| `jobs:KIND:STATUS` | sorted set | ids of jobs, all of score 0, so in order of age |
+| `upload:ID:NUMBER` | string | bytes of one image |
+| `files:ID` | hash | uploaded files of a source: name -> size in bytes |
+| `chunk:ID:FILE:NUMBER` | string | a piece of one of these files; FILE is its place |
+| `log:ID` | list | lines that a freeze reports |
+| `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION` or `-` |
+| `lane:LANE` | sorted set | targets of which items wait, by when they were last served |
+| `ticket:LANE` | string | present while a ticket is on its way |
+| `claim:NUMBER` | hash | items that a worker holds: item -> attempts; `@...` fields describe it |
+| `claims` | counter | the last claim's number, which is its fencing token |
+| `leases` | sorted set | claims by the time until which they hold |
+| `expiry` | sorted set | ended jobs by the time at which they are forgotten |
+| `expired` | sorted set | forgotten jobs by the time at which they were |
+| `idempotency:DIGEST` | string | the job that a key was first used for |
+| `worker:ID` | string | what a worker process last said of itself |
+| `workers` | sorted set | worker processes by when they last said something |
+| `generation` | counter | goes up whenever the registry changes |
+| `sweeper` | string | lock: who sweeps |
+| `totals` | hash | counters for monitoring |
+| `ended` | channel | ids of jobs as they end |
+"""
+
+import re
+
+from worker.errors import NotFoundError
+
+PREFIX = "permafrost:"
+
+# Templates, for Python and Lua alike: `%s` stands for one part.
+TEMPLATES = {
+    "job": "job:%s",
+    "index": "jobs:%s:%s",
+    "upload": "upload:%s:%s",
+    "files": "files:%s",
+    "chunk": "chunk:%s:%s:%s",
+    "log": "log:%s",
+    "queue": "queue:%s:%s",
+    "lane": "lane:%s",
+    "ticket": "ticket:%s",
+    "claim": "claim:%s",
+    "claims": "claims",
+    "leases": "leases",
+    "expiry": "expiry",
+    "expired": "expired",
+    "idempotency": "idempotency:%s",
+    "worker": "worker:%s",
+    "workers": "workers",
+    "generation": "generation",
+    "sweeper": "sweeper",
+    "totals": "totals",
+    "ended": "ended",
+}
+
+_JOB_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}\Z")
+
+
+def key(name: str, *parts: str | int) -> str:
+    """Return the key `name` for `parts`, which must have been checked."""
+    return PREFIX + TEMPLATES[name] % parts
+
+
+def check_job_id(job_id: str) -> str:
+    """Return `job_id`; raise `NotFoundError` where it cannot be one, before it enters a key."""
+    if not _JOB_ID.match(job_id):
+        raise NotFoundError(f"There is no job '{job_id[:80]}'.")
+    return job_id
+
+
+def lua_builders() -> str:
+    """Return Lua source that defines the same builders: `K.job(id)`, `K.index(kind, status)`."""
+    lines = ["local K = {}"]
+    for name, template in TEMPLATES.items():
+        count = template.count("%s")
+        names = ", ".join(f"p{n}" for n in range(count))
+        text = f'"{PREFIX}{template}"'
+        value = f"string.format({text}, {names})" if count else text
+        lines.append(f"function K.{name}({names}) return {value} end")
+    return "\n".join(lines) + "\n"

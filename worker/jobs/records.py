@@ -1,0 +1,133 @@
+"""What a job is: its kinds, its states and its record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+
+class Kind(StrEnum):
+    """What a job does."""
+
+    PREDICTION = "prediction"  # classifies one image
+    BATCH = "batch"  # classifies many images
+    FREEZE = "freeze"  # freezes a source and publishes the graph
+    INSPECTION = "inspection"  # says what is in a source
+
+
+class Status(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"  # accepted; no worker has claimed anything of it yet
+    RUNNING = "running"  # at least one item is or was claimed
+    SUCCEEDED = "succeeded"  # ended; there is a result
+    FAILED = "failed"  # ended; there is an error
+    CANCELLED = "cancelled"  # ended on request; what was finished stays
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen to the job."""
+        return self in ENDED
+
+
+ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+
+
+class Lane(StrEnum):
+    """A queue, and who waits for it."""
+
+    INTERACTIVE = "interactive"  # someone waits for this image
+    BULK = "bulk"  # batches: behind interactive work
+    FREEZING = "freezing"  # freezes and inspections, by workers of their own
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinnedModel:
+    """The version that a job was accepted for."""
+
+    name: str
+    version: int
+    sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the `model` member of a job."""
+        return {"name": self.name, "version": self.version, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How many items a job has and how many have ended."""
+
+    total: int
+    succeeded: int
+    failed: int
+
+    def as_json(self) -> dict[str, int]:
+        """Return the `progress` member of a job."""
+        return {"total": self.total, "succeeded": self.succeeded, "failed": self.failed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One accepted piece of work, as it stands in Redis. Times are milliseconds since 1970."""
+
+    id: str
+    kind: Kind
+    status: Status
+    model: PinnedModel | None
+    created_ms: int
+    started_ms: int | None
+    finished_ms: int | None
+    expires_ms: int | None
+    progress: Progress
+    attempts: int  # claims of its most often claimed item
+    result: Any  # the JSON value of `result`, or None
+    error: dict[str, str] | None
+    options: Mapping[str, Any] = field(default_factory=dict)  # what the submission asked for
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the job as the contract shows it, without links."""
+        return {
+            "id": self.id,
+            "kind": self.kind.value,
+            "status": self.status.value,
+            "model": self.model.as_json() if self.model else None,
+            "created_at": rfc3339(self.created_ms),
+            "started_at": rfc3339(self.started_ms),
+            "finished_at": rfc3339(self.finished_ms),
+            "expires_at": rfc3339(self.expires_ms),
+            "progress": self.progress.as_json(),
+            "result": self.result,
+            "error": self.error,
+            "attempts": self.attempts,
+        }
+
+
+class Item(NamedTuple):
+    """One image (or source) of a job, as it stands in a queue."""
+
+    job_id: str
+    number: int
+    attempts: int  # claims before this one
+
+    @property
+    def key(self) -> str:
+        """The item's name within a claim: `job:number`."""
+        return f"{self.job_id}:{self.number}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one item: a result or an error, never both."""
+
+    result: Any = None
+    error: dict[str, str] | None = None
+
+
+def rfc3339(milliseconds: int | None) -> str | None:
+    """Return a time as RFC 3339 in UTC with milliseconds, or None."""
+    if milliseconds is None:
+        return None
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,80 @@
+"""What a freeze asks for, as the API accepts it and the freezing worker reads it."""
+
+import math
+from pathlib import PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from worker.errors import InvalidRequestError
+from worker.models.manifest import Scores, check_alias_name, check_model_name
+from worker.models.preprocessing import PreprocessingSpec
+
+Value = bool | int | float | list[Any]
+
+
+class FreezeRequest(BaseModel):
+    """A model to freeze: where its source is and what of it to keep."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    source: str | None = Field(
+        None,
+        max_length=4096,
+        description="Path under a sources root: a folder, a checkpoint prefix or a file. "
+        "null where the files were uploaded.",
+    )
+    inputs: list[str] = Field(default_factory=list, max_length=64)
+    outputs: list[str] = Field(default_factory=list, max_length=64)
+    set: dict[str, Value] = Field(
+        default_factory=dict, max_length=256, description="Constants for placeholders, by name."
+    )
+    labels: list[str] | None = Field(None, min_length=1, max_length=100_000)
+    preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
+    scores: Scores | None = None
+    alias: str = "stable"
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return check_model_name(value)
+
+    @field_validator("alias")
+    @classmethod
+    def _alias(cls, value: str) -> str:
+        return check_alias_name(value)
+
+    @field_validator("source")
+    @classmethod
+    def _source(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if ".." in PurePosixPath(value).parts or "\0" in value or not value.strip():
+            raise InvalidRequestError("source must be a path below a sources root, without '..'.")
+        return value
+
+    @field_validator("preprocessing", mode="before")
+    @classmethod
+    def _preprocessing(cls, value: Any) -> PreprocessingSpec:
+        return PreprocessingSpec.parse(value)
+
+    @field_validator("set")
+    @classmethod
+    def _set(cls, value: dict[str, Value]) -> dict[str, Value]:
+        for name, number in value.items():
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InvalidRequestError(f"set.{name} must be a finite number.")
+        return value
+
+    @classmethod
+    def parse(cls, fields: Any) -> "FreezeRequest":
+        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
+        if not isinstance(fields, dict):
+            raise InvalidRequestError("The freeze request must be a JSON object.")
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InvalidRequestError(f"{where}: {first['msg']}.") from None

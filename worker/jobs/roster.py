@@ -1,0 +1,89 @@
+"""The roster: what each worker process last said of itself."""
+
+import json
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import redis
+
+from worker.jobs.keys import key
+from worker.jobs.records import rfc3339
+from worker.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphReport:
+    """One graph of a worker process."""
+
+    model: str
+    version: int
+    sha256: str
+    state: str  # loading, ready, failed or dropped
+    loads: int  # how often this process loaded it
+    load_seconds: float  # of the last load, warm-up included
+    bytes: int  # size of the graph file
+    error: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerReport:
+    """What one worker process says of itself."""
+
+    id: str
+    pid: int
+    host: str
+    state: str  # starting, ready or stopping
+    queues: Sequence[str]
+    graphs: Sequence[GraphReport]
+    memory_bytes: int  # resident set
+    items: int  # done since the process started
+    started_ms: int
+
+
+def new_worker_id() -> str:
+    """Return a name for this process that no other one has: `HOST-PID-RANDOM`."""
+    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+
+
+class Roster:
+    """Reads and writes the reports of worker processes. A process that stops reporting is gone."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._lifetime_ms = round(settings.heartbeat_s * 4000)
+
+    def report(self, worker: WorkerReport) -> None:
+        """Say that this process lives and how it is."""
+        seconds, micros = self._client.time()
+        seen_ms = seconds * 1000 + micros // 1000
+        body = {**asdict(worker), "seen_ms": seen_ms}
+        with self._client.pipeline() as pipe:
+            pipe.set(key("worker", worker.id), json.dumps(body), px=self._lifetime_ms)
+            pipe.zadd(key("workers"), {worker.id: seen_ms})
+            pipe.zremrangebyscore(key("workers"), "-inf", seen_ms - self._lifetime_ms)
+            pipe.execute()
+
+    def leave(self, worker_id: str) -> None:
+        """Take this process off the roster because it stops."""
+        with self._client.pipeline() as pipe:
+            pipe.delete(key("worker", worker_id))
+            pipe.zrem(key("workers"), worker_id)
+            pipe.execute()
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return the living worker processes as the contract shows them."""
+        ids = [raw.decode() for raw in self._client.zrange(key("workers"), 0, -1)]
+        if not ids:
+            return []
+        rows = []
+        for raw in self._client.mget([key("worker", worker_id) for worker_id in ids]):
+            if raw is None:
+                continue
+            row = json.loads(raw)
+            row["started_at"] = rfc3339(row.pop("started_ms"))
+            row["seen_at"] = rfc3339(row.pop("seen_ms"))
+            rows.append(row)
+        return sorted(rows, key=lambda row: (row["queues"], row["host"], row["pid"]))

@@ -1,0 +1,15 @@
+-- Prolong the leases of a worker's claims. A claim that was taken back is not revived: that its
+-- time has passed and that it is given to another must never both be undone.
+--
+-- ARGV: lease_ms, claims ...
+-- Returns the claims that are lost.
+local until_ms = now_ms() + tonumber(ARGV[1])
+local lost = {}
+for n = 2, #ARGV do
+  if redis.call('ZSCORE', K.leases(), ARGV[n]) then
+    redis.call('ZADD', K.leases(), until_ms, ARGV[n])
+  else
+    lost[#lost + 1] = ARGV[n]
+  end
+end
+return lost

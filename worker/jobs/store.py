@@ -1,0 +1,226 @@
+"""The job store: accepts jobs, reads, lists and cancels them."""
+
+import heapq
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+import redis
+from ulid import ULID
+
+from worker.errors import GoneError, IdempotencyMismatchError, NotFoundError
+from worker.jobs.keys import check_job_id, key
+from worker.jobs.records import ENDED, Job, Kind, Lane, PinnedModel, Progress, Status
+from worker.jobs.scripts import Scripts
+from worker.jobs.uploads import StoredFile
+from worker.settings import Settings
+
+TICKET_MS = 3000  # a ticket that is on its way for longer is taken for lost
+NO_TARGET = "-"  # what items wait for that need no model
+
+_FIELDS = (
+    *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
+    *("total", "succeeded", "failed", "attempts", "result", "error", "options"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A job to accept."""
+
+    kind: Kind
+    lane: Lane
+    model: PinnedModel | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    upload: bytes = b""  # the image, for a prediction
+    files: tuple[StoredFile, ...] = ()  # the source's files, stored before
+    keep_upload_s: float = 0.0  # how long the upload outlives the job
+    job_id: str | None = None  # chosen by the caller where uploads were stored under it
+    idempotency_digest: str = ""  # of the client's key
+    fingerprint: str = ""  # of the request, to tell a repetition from another request
+
+
+class Accepted(NamedTuple):
+    """What became of a submission."""
+
+    job_id: str
+    created: bool  # False where an idempotency key led to the first job
+    ticket_needed: bool
+
+
+class Page(NamedTuple):
+    """A part of a listing, newest first."""
+
+    jobs: list[Job]
+    cursor: str | None  # where the next page begins; None at the end
+
+
+def new_job_id() -> str:
+    """Return a ULID in lower case: 48 bits of time and 80 random bits, in order of time."""
+    return str(ULID()).lower()
+
+
+def target_of(model: PinnedModel) -> str:
+    """Return the name of the queue target for a version."""
+    return f"{model.name}@{model.version}"
+
+
+class JobStore:
+    """Jobs in Redis, as submitters and readers see them."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._scripts = Scripts(client)
+
+    def accept(self, submission: Submission) -> Accepted:
+        """Write the job in one atomic step; when this returns, it is safe.
+
+        Raises `IdempotencyMismatchError` where the key belongs to a different request, and redis's
+        errors where nothing was accepted.
+        """
+        model = submission.model
+        files: list[str | int] = []
+        for place, stored in enumerate(submission.files):
+            files += [stored.name, f"{place}:{stored.size}:{stored.chunks}"]
+        job_id, state, ticket = self._scripts.run(
+            "accept",
+            submission.job_id or new_job_id(),
+            submission.kind.value,
+            submission.lane.value,
+            target_of(model) if model else NO_TARGET,
+            model.name if model else "",
+            model.version if model else "",
+            model.sha256 if model else "",
+            json.dumps(dict(submission.options), separators=(",", ":")),
+            round(submission.keep_upload_s * 1000),
+            TICKET_MS,
+            submission.idempotency_digest,
+            submission.fingerprint,
+            self._settings.idempotency_ttl_s * 1000,
+            submission.upload,
+            *files,
+        )
+        if state == -1:
+            raise IdempotencyMismatchError(
+                f"This Idempotency-Key was used before for another request (job {job_id.decode()}):"
+                " use a new key."
+            )
+        return Accepted(job_id.decode(), state == 1, ticket == 1)
+
+    def get(self, job_id: str) -> Job:
+        """Return the job; raise `NotFoundError`, or `GoneError` once its time has passed."""
+        check_job_id(job_id)
+        values = self._client.hmget(key("job", job_id), _FIELDS)
+        if values[0] is not None:
+            return _job(job_id, values)
+        if self._client.zscore(key("expired"), job_id) is not None or self._forgotten(job_id):
+            raise GoneError(f"Job {job_id} has expired: results are kept for a limited time.")
+        raise NotFoundError(f"There is no job '{job_id}'.")
+
+    def page(
+        self,
+        *,
+        kind: Kind | None = None,
+        status: Status | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Return jobs, newest first, from `cursor` on."""
+        if cursor is not None:
+            check_job_id(cursor)
+        kinds = [kind] if kind else list(Kind)
+        statuses = [status] if status else list(Status)
+        newest = b"+" if cursor is None else b"(" + cursor.encode()
+        with self._client.pipeline(transaction=False) as pipe:
+            for one in kinds:
+                for state in statuses:
+                    pipe.zrevrangebylex(key("index", one, state), newest, b"-", 0, limit + 1)
+            runs = pipe.execute()
+        # A job that changes its status between two of these reads may show up twice.
+        merged = dict.fromkeys(heapq.merge(*runs, reverse=True))
+        ids = [raw.decode() for raw in islice(merged, limit + 1)]
+        more, ids = len(ids) > limit, ids[:limit]
+        with self._client.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hmget(key("job", job_id), _FIELDS)
+            rows = pipe.execute()
+        jobs = [
+            _job(job_id, row) for job_id, row in zip(ids, rows, strict=True) if row[0] is not None
+        ]
+        return Page(jobs, ids[-1] if more else None)
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel the job unless it has ended, and return it as it is then."""
+        self.get(job_id)
+        self._scripts.run("cancel", job_id, self._settings.result_ttl_s * 1000)
+        return self.get(job_id)
+
+    def status(self, job_id: str) -> Status | None:
+        """Return only the job's status, or None where there is no record."""
+        raw = self._client.hget(key("job", job_id), "status")
+        return Status(raw.decode()) if raw else None
+
+    def upload(self, job_id: str) -> bytes | None:
+        """Return the image of a prediction while it is kept."""
+        check_job_id(job_id)
+        content: bytes | None = self._client.get(key("upload", job_id, 0))
+        return content
+
+    def add_log(self, job_id: str, *lines: str) -> None:
+        """Append lines to what the job reports; the oldest of more than 1,000 are dropped."""
+        if not lines:
+            return
+        with self._client.pipeline() as pipe:
+            pipe.rpush(key("log", job_id), *[line[:2000] for line in lines])
+            pipe.ltrim(key("log", job_id), -1000, -1)
+            pipe.expire(key("log", job_id), self._settings.result_ttl_s + 3600)
+            pipe.execute()
+
+    def log(self, job_id: str, start: int = 0) -> list[str]:
+        """Return the job's lines from number `start` on."""
+        lines = self._client.lrange(key("log", job_id), start, -1)
+        return [line.decode(errors="replace") for line in lines]
+
+    def _forgotten(self, job_id: str) -> bool:
+        """Whether the record expired by itself before a sweeper came by."""
+        return self._client.zscore(key("expiry"), job_id) is not None
+
+
+def _job(job_id: str, values: list[bytes | None]) -> Job:
+    row = {
+        name: value.decode() if value is not None else None
+        for name, value in zip(_FIELDS, values, strict=True)
+    }
+
+    def number(name: str) -> int | None:
+        value = row[name]
+        return int(value) if value else None
+
+    model = None
+    if row["model"]:
+        model = PinnedModel(
+            name=row["model"], version=number("version") or 0, sha256=row["sha256"] or ""
+        )
+    status = Status(row["status"] or "")
+    return Job(
+        id=job_id,
+        kind=Kind(row["kind"] or ""),
+        status=status,
+        model=model,
+        created_ms=number("created") or 0,
+        started_ms=number("started"),
+        finished_ms=number("finished"),
+        expires_ms=number("expires") if status in ENDED else None,
+        progress=Progress(
+            total=number("total") or 0,
+            succeeded=number("succeeded") or 0,
+            failed=number("failed") or 0,
+        ),
+        attempts=number("attempts") or 0,
+        result=json.loads(row["result"]) if row["result"] else None,
+        error=json.loads(row["error"]) if row["error"] else None,
+        options=json.loads(row["options"] or "{}"),
+    )

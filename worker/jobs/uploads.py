@@ -1,0 +1,109 @@
+"""Files of an uploaded source, kept in Redis in pieces until the job ends.
+
+They travel through Redis because the API and the freezing worker need not share a disk. A piece
+that belongs to no accepted job disappears by itself after an hour.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import redis
+
+from worker.errors import InvalidRequestError, TooLargeError
+from worker.jobs.keys import key
+
+CHUNK_BYTES = 4 * 1024 * 1024
+_UNACCEPTED_TTL_S = 3600
+_MOST_FILES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFile:
+    """A file whose pieces are in Redis."""
+
+    name: str  # relative, with '/' between folders
+    size: int  # bytes
+    chunks: int
+
+
+def store_files(
+    client: redis.Redis, job_id: str, files: Iterable[tuple[str, BinaryIO]], most_bytes: int
+) -> tuple[StoredFile, ...]:
+    """Store files, named by relative paths, under a job that is still to be accepted.
+
+    Memory used does not grow with their size. Raises `InvalidRequestError` for a bad or repeated
+    name or an empty list and `TooLargeError` past `most_bytes` in all; nothing is kept then.
+    """
+    stored: list[StoredFile] = []
+    total = 0
+    try:
+        for place, (name, stream) in enumerate(files):
+            checked = _check_name(name)
+            if place >= _MOST_FILES:
+                raise InvalidRequestError(f"More than {_MOST_FILES} files were sent.")
+            if any(file.name == checked for file in stored):
+                raise InvalidRequestError(f"Two files of the upload have the name '{checked}'.")
+            size = chunks = 0
+            while piece := stream.read(CHUNK_BYTES):
+                total += len(piece)
+                if total > most_bytes:
+                    raise TooLargeError(
+                        f"The files are larger than {most_bytes // 2**20} MiB together: put them "
+                        "under a sources root of the server and name their path instead."
+                    )
+                client.set(key("chunk", job_id, place, chunks), piece, ex=_UNACCEPTED_TTL_S)
+                size, chunks = size + len(piece), chunks + 1
+            stored.append(StoredFile(name=checked, size=size, chunks=chunks))
+    except BaseException:
+        drop_files(client, job_id, stored)
+        raise
+    if not stored:
+        raise InvalidRequestError("No file was sent: send the model's files as `files`.")
+    return tuple(stored)
+
+
+def drop_files(client: redis.Redis, job_id: str, stored: Iterable[StoredFile]) -> None:
+    """Delete the pieces of files that no job was accepted for."""
+    for place, file in enumerate(stored):
+        for chunk in range(file.chunks):
+            client.delete(key("chunk", job_id, place, chunk))
+
+
+def fetch_files(client: redis.Redis, job_id: str, folder: Path) -> list[Path]:
+    """Write a job's files below `folder` and return their paths.
+
+    Raises `InvalidRequestError` where a piece is missing, which happens once the job has ended.
+    """
+    paths = []
+    for raw_name, raw in client.hgetall(key("files", job_id)).items():
+        place, size, chunks = (int(part) for part in raw.split(b":"))
+        path = folder / _check_name(raw_name.decode())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            for chunk in range(chunks):
+                piece = client.get(key("chunk", job_id, place, chunk))
+                if piece is None:
+                    break
+                file.write(piece)
+            if file.tell() != size:
+                raise InvalidRequestError("The uploaded files are gone: send them again.")
+        paths.append(path)
+    return paths
+
+
+def _check_name(name: str) -> str:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if (
+        path.is_absolute()
+        or ".." in path.parts
+        or not path.name
+        or len(name) > 1024
+        or re.search(r"[\x00-\x1f]", name)
+    ):
+        raise InvalidRequestError(
+            f"'{name[:80]}' is not a usable file name: use a relative path without '..'."
+        )
+    return str(path)

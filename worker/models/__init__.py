@@ -1,0 +1,1 @@
+"""What is published: models, their immutable versions and movable aliases."""

@@ -1,0 +1,94 @@
+"""The JSON beside a graph: everything that serving it needs, and where it comes from."""
+
+import re
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.errors import InvalidRequestError
+from worker.models.preprocessing import Preprocessing
+
+Scores = Literal["probabilities", "logits", "sigmoid"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
+
+
+class Tensor(BaseModel):
+    """One input or output of a graph."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="With its output number: `x:0`.")
+    shape: list[int | None] | None = Field(description="null for an unknown side or rank.")
+    dtype: str = Field(description="As TensorFlow names it: `float32`.")
+
+
+class ManifestDraft(BaseModel):
+    """A manifest before publication gives it its version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    inputs: list[Tensor] = Field(min_length=1)
+    outputs: list[Tensor] = Field(min_length=1)
+    labels: list[str] | None = Field(None, description="One per score of the first output.")
+    preprocessing: Preprocessing
+    scores: Scores = Field(
+        "probabilities",
+        description="What the first output holds: `logits` are put through softmax, `sigmoid` "
+        "marks independent logits that are put through the logistic function.",
+    )
+    source: dict[str, Any] = Field(default_factory=dict, description="Where the graph comes from.")
+    report: dict[str, Any] = Field(default_factory=dict, description="What freezing did.")
+
+
+class Manifest(ManifestDraft):
+    """The description of one published version."""
+
+    format: Literal[1] = 1
+    version: int = Field(gt=0)
+    sha256: str = Field(pattern=r"[0-9a-f]{64}", description="Of the graph file.")
+    bytes: int = Field(gt=0, description="Size of the graph file.")
+    created_at: datetime
+
+
+class ModelRef(NamedTuple):
+    """A model as a request names it: `NAME`, `NAME@VERSION` or `NAME@ALIAS`."""
+
+    name: str
+    version: int | None
+    alias: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelRef":
+        """Read `NAME[@VERSION|@ALIAS]`; raise `InvalidRequestError` with what is expected."""
+        name, _, which = text.partition("@")
+        check_model_name(name)
+        if which.isascii() and which.isdigit() and len(which) < 10 and int(which) > 0:
+            return cls(name, int(which), None)
+        if "@" in text:
+            check_alias_name(which)
+            return cls(name, None, which)
+        return cls(name, None, None)
+
+
+def check_model_name(name: str) -> str:
+    """Return `name`; raise `InvalidRequestError` where it cannot be a model's."""
+    if not _NAME.match(name):
+        raise InvalidRequestError(
+            f"'{name[:80]}' is not a model name: use letters, digits, '-', '_' and '.', "
+            "at most 64, beginning with a letter or digit."
+        )
+    return name
+
+
+def check_alias_name(alias: str) -> str:
+    """Return `alias`; raise `InvalidRequestError` where it cannot be one."""
+    if not _ALIAS.match(alias):
+        raise InvalidRequestError(
+            f"'{alias[:80]}' is neither a version number nor an alias: an alias is a lower-case "
+            "word such as 'stable' or 'canary'."
+        )
+    return alias

@@ -1,0 +1,199 @@
+"""How an image becomes a network's input: what is asked for, and what was resolved.
+
+Presets are the field's usual ones; `caffe` and `imagenet` carry the channel means (and standard
+deviations) of ImageNet as in `keras.applications.imagenet_utils.preprocess_input`, modes
+"caffe" and "torch".
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from worker.errors import InvalidRequestError
+
+Preset = Literal["zero_one", "minus_one_one", "raw", "caffe", "imagenet"]
+Resize = Literal["stretch", "crop", "pad"]
+Color = Literal["rgb", "bgr", "gray"]
+Layout = Literal["NHWC", "NCHW", "HW", "flat"]
+Shape = Sequence[int | None] | None
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "zero_one": {"scale": 1 / 255, "mean": [0.0], "std": [1.0]},
+    "minus_one_one": {"scale": 1 / 127.5, "mean": [1.0], "std": [1.0]},
+    "raw": {"scale": 1.0, "mean": [0.0], "std": [1.0]},
+    "caffe": {"scale": 1.0, "mean": [103.939, 116.779, 123.68], "std": [1.0], "color": "bgr"},
+    "imagenet": {"scale": 1 / 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+}
+
+
+class PreprocessingSpec(BaseModel):
+    """What a person gives: a preset, fields that override it, or nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: Preset | None = None
+    size: tuple[int, int] | None = Field(None, description="Height and width in pixels.")
+    resize: Resize | None = None
+    color: Color | None = None
+    scale: float | None = None
+    mean: list[float] | None = Field(None, min_length=1, max_length=4)
+    std: list[float] | None = Field(None, min_length=1, max_length=4)
+    layout: Layout | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> "PreprocessingSpec":
+        if self.size is not None and not all(0 < side <= 8192 for side in self.size):
+            raise ValueError("size must be [height, width], each between 1 and 8192")
+        if self.std is not None and any(value == 0 for value in self.std):
+            raise ValueError("std must not hold 0, because pixels are divided by it")
+        numbers = [self.scale or 0.0, *(self.mean or []), *(self.std or [])]
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("scale, mean and std must be finite numbers")
+        return self
+
+    @classmethod
+    def parse(cls, value: Any) -> "PreprocessingSpec":
+        """Read a preset's name or a dictionary of fields; raise `InvalidRequestError`."""
+        if value is None:
+            return cls()
+        if isinstance(value, cls):
+            return value
+        try:
+            return cls.model_validate({"preset": value} if isinstance(value, str) else value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InvalidRequestError(
+                f"preprocessing{'.' + where if where else ''}: {first['msg']}. "
+                f"Presets are {', '.join(PRESETS)}."
+            ) from None
+
+
+class Preprocessing(BaseModel):
+    """How this version's images are prepared, every field resolved.
+
+    An image is decoded, turned to `color`, resized to `size` with bilinear interpolation, and each
+    channel becomes `(value * scale - mean) / std`, where `value` is 0..255 and `mean` and `std`
+    hold one number or one per channel, in the order of `color`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size: tuple[int, int]
+    resize: Resize = "stretch"
+    color: Color = "rgb"
+    scale: float = 1 / 255
+    mean: list[float] = Field(default_factory=lambda: [0.0])
+    std: list[float] = Field(default_factory=lambda: [1.0])
+    layout: Layout = "NHWC"
+
+    @property
+    def channels(self) -> int:
+        """Number of channels after colour conversion."""
+        return 1 if self.color == "gray" else 3
+
+
+def resolve_preprocessing(spec: PreprocessingSpec, shape: Shape, dtype: str) -> Preprocessing:
+    """Fill what `spec` leaves open from the shape (batch first) and dtype of the graph's input.
+
+    Raises `InvalidRequestError` where the shape leaves the size open or contradicts the fields.
+    """
+    layout, size, channels = _from_shape(spec, shape)
+    fields: dict[str, Any] = dict(
+        PRESETS[spec.preset or ("raw" if "int" in dtype else "zero_one")],
+    )
+    fields.update(spec.model_dump(exclude_none=True, exclude={"preset"}))
+    fields.setdefault("color", "gray" if channels == 1 else "rgb")
+    fields.update(layout=layout, size=size)
+    resolved = Preprocessing(**fields)
+    if channels is not None and resolved.channels != channels:
+        raise InvalidRequestError(
+            f"The graph's input has {channels} channel(s), but colour '{resolved.color}' gives "
+            f"{resolved.channels}: set preprocessing.color to "
+            f"{'gray' if channels == 1 else 'rgb or bgr'}."
+        )
+    for name in ("mean", "std"):
+        count = len(getattr(resolved, name))
+        if count not in (1, resolved.channels):
+            raise InvalidRequestError(
+                f"preprocessing.{name} holds {count} numbers, but the image has "
+                f"{resolved.channels} channel(s): give one number or one per channel."
+            )
+    return resolved
+
+
+def _from_shape(
+    spec: PreprocessingSpec, shape: Shape
+) -> tuple[Layout, tuple[int, int], int | None]:
+    if shape is None:
+        return spec.layout or "NHWC", _needed(spec.size, "of unknown rank"), None
+    inner = list(shape[1:])
+    rank = len(inner)
+    if rank == 3:
+        layout = spec.layout or (
+            "NCHW" if inner[0] in (1, 3) and inner[2] not in (1, 3) else "NHWC"
+        )
+        height, width, channels = inner if layout == "NHWC" else (inner[1], inner[2], inner[0])
+        return layout, _agreed(spec.size, (height, width), shape), channels
+    if rank == 2:
+        return "HW", _agreed(spec.size, (inner[0], inner[1]), shape), 1
+    if rank == 1:
+        return _flat(spec, inner[0], shape)
+    raise InvalidRequestError(
+        f"The graph's input has the shape {_show(shape)}, which is not that of images: "
+        "name the node that takes images with `inputs`."
+    )
+
+
+def _flat(
+    spec: PreprocessingSpec, length: int | None, shape: Shape
+) -> tuple[Layout, tuple[int, int], int | None]:
+    if length is None or spec.size is not None:
+        size = _needed(spec.size, f"of shape {_show(shape)}")
+        if length is None:
+            return "flat", size, None
+        channels, rest = divmod(length, size[0] * size[1])
+        if rest or channels not in (1, 3):
+            raise InvalidRequestError(
+                f"The graph's input has the shape {_show(shape)}, which is not "
+                f"{size[0]} x {size[1]} pixels of 1 or 3 channels."
+            )
+        return "flat", size, channels
+    for channels in (1, 3):
+        side = math.isqrt(length // channels)
+        if side * side * channels == length:
+            return "flat", (side, side), channels
+    raise InvalidRequestError(
+        f"The graph's input has the shape {_show(shape)}, which is not a square image: "
+        "give preprocessing.size as [height, width]."
+    )
+
+
+def _agreed(
+    asked: tuple[int, int] | None, found: tuple[int | None, int | None], shape: Shape
+) -> tuple[int, int]:
+    height, width = found
+    if asked is not None:
+        if any(have not in (None, want) for want, have in zip(asked, found, strict=True)):
+            raise InvalidRequestError(
+                f"preprocessing.size is {list(asked)}, but the graph's input has the shape "
+                f"{_show(shape)}."
+            )
+        return asked
+    if height is None or width is None:
+        return _needed(None, f"of shape {_show(shape)}")
+    return height, width
+
+
+def _needed(size: tuple[int, int] | None, what: str) -> tuple[int, int]:
+    if size is None:
+        raise InvalidRequestError(
+            f"The graph's input is {what}: give preprocessing.size as [height, width]."
+        )
+    return size
+
+
+def _show(shape: Shape) -> str:
+    return "?" if shape is None else str(["?" if side is None else side for side in shape])

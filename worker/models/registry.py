@@ -1,0 +1,287 @@
+"""The registry: published versions as folders on disk.
+
+    NAME/aliases.json       {"stable": 2}
+    NAME/2/graph.pb         the frozen GraphDef
+    NAME/2/manifest.json    its manifest
+    NAME/2/retired          present once the version was retired
+
+A version is written in `.staging` and becomes visible by one rename, so that it is there whole or
+not at all. Its files never change afterwards.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
+from worker.models.manifest import (
+    Manifest,
+    ManifestDraft,
+    ModelRef,
+    check_alias_name,
+    check_model_name,
+)
+
+STABLE = "stable"
+GRAPH_FILE = "graph.pb"
+MANIFEST_FILE = "manifest.json"
+_RETIRED_FILE = "retired"
+_ALIASES_FILE = "aliases.json"
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A name with its aliases and the versions that can be used, oldest first."""
+
+    name: str
+    aliases: dict[str, int]
+    versions: tuple[Manifest, ...]
+
+
+class Registry:
+    """Reads and publishes versions under one folder. Safe for threads and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._manifests: dict[tuple[str, int], Manifest] = {}
+        self._manifests_lock = threading.Lock()
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Return the names of all models that have a version, sorted."""
+        try:
+            folders = [entry.name for entry in os.scandir(self._root) if entry.is_dir()]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in folders if name[0] != "." and self._versions(name))
+
+    def model(self, name: str) -> Model:
+        """Return the model; raise `ModelNotFoundError`."""
+        check_model_name(name)
+        versions = [v for v in self._versions(name) if not self._retired(name, v)]
+        if not versions and not self._versions(name):
+            known = ", ".join(self.names()) or "none yet"
+            raise ModelNotFoundError(f"There is no model '{name}'. Models: {known}.")
+        return Model(
+            name=name,
+            aliases=self._aliases(name),
+            versions=tuple(self.manifest(name, version) for version in versions),
+        )
+
+    def manifest(self, name: str, version: int) -> Manifest:
+        """Return the manifest of a version, retired or not.
+
+        Raises `ModelNotFoundError` where there is none and `ModelUnavailableError` where its file
+        cannot be read.
+        """
+        key = (check_model_name(name), version)
+        with self._manifests_lock:
+            if key in self._manifests:
+                return self._manifests[key]
+        path = self._folder(name, version) / MANIFEST_FILE
+        try:
+            manifest = Manifest.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise ModelNotFoundError(self._no_version(name, str(version))) from None
+        except (OSError, ValidationError, ValueError) as error:
+            raise ModelUnavailableError(
+                f"The manifest of {name}@{version} cannot be read ({type(error).__name__}): "
+                "freeze the model again or move its alias to another version."
+            ) from error
+        with self._manifests_lock:
+            self._manifests[key] = manifest
+        return manifest
+
+    def resolve(self, ref: ModelRef) -> Manifest:
+        """Return the version that `ref` means now; `stable` where it names none.
+
+        Raises `ModelNotFoundError`, with the versions and aliases that there are.
+        """
+        version = ref.version
+        if version is None:
+            alias = ref.alias or STABLE
+            version = self._aliases(ref.name).get(alias)
+            if version is None:
+                self.model(ref.name)
+                raise ModelNotFoundError(self._no_version(ref.name, alias))
+        if self._retired(ref.name, version):
+            raise ModelNotFoundError(f"{ref.name}@{version} was retired: name another version.")
+        return self.manifest(ref.name, version)
+
+    def stable(self) -> list[Manifest]:
+        """Return what the alias `stable` of every model means now; unreadable ones are left out."""
+        found = []
+        for name in self.names():
+            with contextlib.suppress(ModelNotFoundError, ModelUnavailableError):
+                found.append(self.resolve(ModelRef(name, None, None)))
+        return found
+
+    def graph_path(self, name: str, version: int) -> Path:
+        """Return where the version's frozen GraphDef lies."""
+        return self._folder(check_model_name(name), version) / GRAPH_FILE
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def publish(self, draft: ManifestDraft, graph: Path, alias: str = STABLE) -> Manifest:
+        """Publish the graph file as the model's next version and move `alias` to it.
+
+        The file is copied, made durable and becomes visible by one rename. On any error nothing of
+        it is visible. A draft whose `source` names a `job` that has published already gives that
+        version again, so that a job run twice publishes once. Returns the manifest with its
+        version, sha256 and size.
+        """
+        check_alias_name(alias)
+        check_model_name(draft.name)
+        self._root.mkdir(parents=True, exist_ok=True)
+        staging_root = self._root / ".staging"
+        staging_root.mkdir(exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=staging_root))
+        staging.chmod(0o755)
+        try:
+            sha256, size = _copy_durably(graph, staging / GRAPH_FILE)
+            with self._locked(draft.name):
+                published = self._published_by(draft)
+                if published is not None:
+                    shutil.rmtree(staging)
+                    return published
+                version = max(self._versions(draft.name), default=0) + 1
+                manifest = Manifest(
+                    **dict(draft),
+                    version=version,
+                    sha256=sha256,
+                    bytes=size,
+                    created_at=datetime.now(UTC),
+                )
+                _write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
+                staging.rename(self._folder(draft.name, version))
+                _sync_folder(self._root / draft.name)
+                self._write_aliases(draft.name, {**self._aliases(draft.name), alias: version})
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        return manifest
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Make `alias` mean `version`; raise `ModelNotFoundError` where it cannot."""
+        check_alias_name(alias)
+        self.resolve(ModelRef(name, version, None))
+        with self._locked(name):
+            self._write_aliases(name, {**self._aliases(name), alias: version})
+
+    def retire(self, name: str, version: int) -> None:
+        """Take a version out of use for new jobs; jobs that have it pinned still end.
+
+        Raises `ConflictError` while an alias means it.
+        """
+        self.manifest(name, version)
+        with self._locked(name):
+            used = [alias for alias, v in self._aliases(name).items() if v == version]
+            if used:
+                raise ConflictError(
+                    f"{name}@{version} is what '{used[0]}' means: move that alias to another "
+                    "version first."
+                )
+            _write_durably(self._folder(name, version) / _RETIRED_FILE, b"")
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _folder(self, name: str, version: int) -> Path:
+        return self._root / name / str(version)
+
+    def _versions(self, name: str) -> list[int]:
+        try:
+            entries = [entry.name for entry in os.scandir(self._root / name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(int(entry) for entry in entries if entry.isascii() and entry.isdigit())
+
+    def _published_by(self, draft: ManifestDraft) -> Manifest | None:
+        """Return the version that the draft's own job published before it was interrupted."""
+        job = draft.source.get("job")
+        if job is None:
+            return None
+        manifests = (self.manifest(draft.name, version) for version in self._versions(draft.name))
+        return next((found for found in manifests if found.source.get("job") == job), None)
+
+    def _retired(self, name: str, version: int) -> bool:
+        return (self._folder(name, version) / _RETIRED_FILE).exists()
+
+    def _aliases(self, name: str) -> dict[str, int]:
+        try:
+            aliases = json.loads((self._root / name / _ALIASES_FILE).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {str(alias): int(version) for alias, version in aliases.items()}
+
+    def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
+        folder = self._root / name
+        staged = folder / f".{_ALIASES_FILE}.{os.getpid()}"
+        _write_durably(staged, json.dumps(aliases, indent=1, sort_keys=True).encode())
+        staged.replace(folder / _ALIASES_FILE)
+        _sync_folder(folder)
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold the model's lock: one publication or alias change at a time, over all processes."""
+        folder = self._root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _no_version(self, name: str, which: str) -> str:
+        versions = [str(v) for v in self._versions(name) if not self._retired(name, v)]
+        aliases = [f"{alias} ({v})" for alias, v in self._aliases(name).items()]
+        return (
+            f"Model '{name}' has no version or alias '{which}'. "
+            f"Versions: {', '.join(versions) or 'none'}; aliases: {', '.join(aliases) or 'none'}."
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _copy_durably(source: Path, target: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while chunk := reader.read(_COPY_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest(), size
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,184 @@
+"""Every setting: one field each, read from the environment once, by whoever composes a program."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+def _either(name: str, standard: str) -> AliasChoices:
+    return AliasChoices(f"PERMAFROST_{name}", standard)
+
+
+class Settings(BaseSettings):
+    """What an operator can change. Each field is an environment variable `PERMAFROST_<FIELD>`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PERMAFROST_", frozen=True, populate_by_name=True, extra="ignore"
+    )
+
+    data: Path = Field(
+        Path("data"), description="Folder for the registry, the embedded Redis and logs."
+    )
+    redis_url: str = Field(
+        "",
+        validation_alias=AliasChoices("REDIS_URL", "PERMAFROST_REDIS_URL"),
+        description="Redis to use, as `redis://HOST:PORT/DB`, `rediss://` or `unix:///PATH?db=0`. "
+        "Unset: the embedded Redis of the data folder.",
+    )
+    sources: str = Field(
+        "",
+        description="Roots of the folders that a freeze may name, separated by `:`. "
+        "Unset: `sources` in the data folder.",
+    )
+    folders: str = Field(
+        "",
+        description="Roots of the folders that a batch may name, separated by `:`. "
+        "Unset: `folders` in the data folder.",
+    )
+    url: str = Field(
+        "http://127.0.0.1:8000", description="Server that the client commands talk to."
+    )
+    log_level: str = Field(
+        "INFO",
+        validation_alias=_either("LOG_LEVEL", "LOG_LEVEL"),
+        description="Least severe log lines written: DEBUG, INFO, WARNING or ERROR.",
+    )
+
+    max_image_bytes: int = Field(
+        20 * MIB, gt=0, description="Largest upload accepted as one image, in bytes."
+    )
+    max_image_pixels: int = Field(
+        100_000_000, gt=0, description="Largest image decoded, in pixels (width x height)."
+    )
+    max_model_bytes: int = Field(
+        512 * MIB,
+        gt=0,
+        description="Largest upload of one model's files together, in bytes. "
+        "Larger models are frozen from a path under a sources root.",
+    )
+    max_wait_s: float = Field(
+        60.0, ge=0, description="Longest time that a request may wait for its job, in seconds."
+    )
+    max_waiting: int = Field(
+        48,
+        ge=0,
+        description="Requests of one API process that may wait for jobs or follow events at once; "
+        "must stay below its threads. Further ones are answered at once.",
+    )
+    memory_limit_share: float = Field(
+        0.75,
+        gt=0,
+        le=1,
+        description="Share of Redis's maxmemory above which uploads are refused with 503.",
+    )
+    redis_max_memory: int = Field(
+        2048 * MIB, gt=0, description="maxmemory of the embedded Redis, in bytes."
+    )
+
+    result_ttl_s: int = Field(
+        24 * 3600, gt=0, description="Time that a finished job can be read, in seconds."
+    )
+    tombstone_ttl_s: int = Field(
+        7 * 24 * 3600,
+        gt=0,
+        description="Time that an expired job is answered with 410 instead of 404, in seconds.",
+    )
+    upload_ttl_s: int = Field(
+        600,
+        ge=0,
+        description="Time that a photograph sent from the page is kept after its job ended, "
+        "in seconds. Other uploads are deleted as soon as their job ends.",
+    )
+    queue_ttl_s: int = Field(
+        24 * 3600,
+        gt=0,
+        description="Time that a job may wait in the queue before it fails with `timed_out`, "
+        "in seconds.",
+    )
+    idempotency_ttl_s: int = Field(
+        24 * 3600, gt=0, description="Time that an idempotency key is remembered, in seconds."
+    )
+
+    micro_batch: int = Field(
+        16, gt=0, description="Most images that a worker claims and runs through a graph at once."
+    )
+    lease_s: float = Field(
+        15.0,
+        gt=0,
+        description="Time after which a claim that its worker stopped renewing is taken back, "
+        "in seconds.",
+    )
+    max_attempts: int = Field(
+        3, gt=0, description="Claims of one item before it fails with `poisoned`."
+    )
+    sweep_interval_s: float = Field(
+        2.0,
+        gt=0,
+        description="Time between two sweeps for dead claims and lost tickets, in seconds.",
+    )
+    heartbeat_s: float = Field(
+        2.0, gt=0, description="Time between two reports of a worker process, in seconds."
+    )
+    task_time_limit_s: int = Field(
+        120, gt=0, description="Time after which a worker process that hangs is killed, in seconds."
+    )
+    graph_memory_bytes: int = Field(
+        1024 * MIB,
+        gt=0,
+        description="Sum of graph sizes that one worker process keeps loaded, in bytes; "
+        "the least recently used is dropped first.",
+    )
+    intra_op_threads: int = Field(
+        1, ge=0, description="Threads inside one TensorFlow operation; 0 lets TensorFlow choose."
+    )
+    inter_op_threads: int = Field(
+        1, ge=0, description="Threads across TensorFlow operations; 0 lets TensorFlow choose."
+    )
+
+    freeze_time_limit_s: int = Field(
+        900, gt=0, description="Time after which a freeze is stopped and fails, in seconds."
+    )
+    freeze_memory_bytes: int = Field(
+        8192 * MIB, gt=0, description="Memory that one freeze may use, in bytes."
+    )
+    verify_tolerance: float = Field(
+        1e-4,
+        gt=0,
+        description="Largest absolute difference between the answers of a source and its frozen "
+        "graph, relative to the largest answer where that is above 1.",
+    )
+
+    @field_validator("data")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return Path(os.path.abspath(value))  # noqa: PTH100 - Path.resolve would follow links
+
+    @property
+    def models_folder(self) -> Path:
+        """Where the registry keeps published versions."""
+        return self.data / "models"
+
+    @property
+    def source_roots(self) -> tuple[Path, ...]:
+        """Folders under which a freeze may name its source."""
+        return _roots(self.sources) or (self.data / "sources",)
+
+    @property
+    def folder_roots(self) -> tuple[Path, ...]:
+        """Folders under which a batch may name its images."""
+        return _roots(self.folders) or (self.data / "folders",)
+
+
+def _roots(value: str) -> tuple[Path, ...]:
+    return tuple(Path(part).absolute() for part in value.split(":") if part)
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Return the settings of this process, read from the environment at the first call."""
+    return Settings()

@@ -1,0 +1,66 @@
+"""The tasks of an inference worker, and what its processes do when they start and stop.
+
+TensorFlow is imported before the pool forks, so that its processes share that memory, but sessions
+are made after: a session made before a fork hangs the child.
+"""
+
+import contextlib
+from functools import partial
+from typing import Any
+
+from celery.signals import worker_init, worker_process_init, worker_process_shutdown
+
+from worker.app import app
+from worker.jobs.records import Lane
+from worker.jobs.tickets import TASKS, send_ticket
+from worker.models.registry import Registry
+from worker.process import WorkerProcess
+from worker.settings import get_settings
+
+_running: dict[str, Any] = {}  # this process's WorkerProcess and Classifier, made after the fork
+
+
+def _lanes() -> list[Lane]:
+    """Return the classifying lanes that this worker consumes, interactive first."""
+    consumed = app.amqp.queues.consume_from
+    return [lane for lane in (Lane.INTERACTIVE, Lane.BULK) if lane.value in consumed]
+
+
+@worker_init.connect
+def _import_tensorflow(**_: object) -> None:
+    if _lanes():
+        import worker.inference.classifier  # noqa: F401, PLC0415
+
+
+@worker_process_init.connect
+def _start(**_: object) -> None:
+    lanes = _lanes()
+    if not lanes:
+        return
+    from worker.inference.classifier import Classifier  # noqa: PLC0415
+    from worker.inference.graphs import Graphs  # noqa: PLC0415
+
+    settings = get_settings()
+    registry = Registry(settings.models_folder)
+    graphs = Graphs(registry, settings)
+    process = WorkerProcess(settings, lanes, partial(send_ticket, app), graphs=graphs.report)
+    classifier = Classifier(process, graphs, registry)
+    process.on_tick = classifier.follow_registry
+    _running.update(process=process, classifier=classifier)
+    process.start()
+    classifier.preload()
+    process.ready()
+
+
+@worker_process_shutdown.connect
+def _stop(**_: object) -> None:
+    process = _running.pop("process", None)
+    if process is not None:
+        with contextlib.suppress(Exception):
+            process.stop()
+
+
+@app.task(name=TASKS[Lane.INTERACTIVE])
+def classify(lane: str) -> None:
+    """Work on what waits in this worker's lanes; `lane` is where the ticket came from."""
+    _running["classifier"].work(Lane(lane))
