@@ -5,6 +5,7 @@ are made after: a session made before a fork hangs the child.
 """
 
 import contextlib
+import os
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,8 @@ def _lanes() -> list[Lane]:
 @worker_init.connect
 def _import_tensorflow(**_: object) -> None:
     if _lanes():
+        # TensorFlow writes of every processor feature and absent GPU otherwise.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import worker.inference.classifier  # noqa: F401, PLC0415
 
 

@@ -52,7 +52,7 @@ class LoadedGraph:
         except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:
             raise ModelUnavailableError(
                 f"{manifest.name}@{manifest.version} cannot be loaded: "
-                f"{str(error).splitlines()[0][:300]}"
+                f"{str(error.args[0] if error.args else error).splitlines()[0][:300]}"
             ) from error
         self.load_seconds = time.monotonic() - started
 

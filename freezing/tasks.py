@@ -1,0 +1,122 @@
+"""The task of a freezing worker: claims one source, freezes it in a process of its own."""
+
+import contextlib
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import structlog
+from celery.signals import worker_process_init, worker_process_shutdown
+
+from freezing.process import FreezeCancelledError, freeze
+from freezing.sources.paths import find_source
+from worker.app import app
+from worker.errors import PermafrostError
+from worker.jobs.claims import Claim
+from worker.jobs.keys import key
+from worker.jobs.records import Lane, Outcome, Status
+from worker.jobs.requests import FreezeRequest
+from worker.jobs.tickets import TASKS, send_ticket
+from worker.jobs.uploads import fetch_files
+from worker.models.registry import Registry
+from worker.process import WorkerProcess
+from worker.settings import get_settings
+
+_log = structlog.get_logger(__name__)
+_running: dict[str, WorkerProcess] = {}  # made after the fork
+
+
+@worker_process_init.connect
+def _start(**_: object) -> None:
+    if Lane.FREEZING.value not in app.amqp.queues.consume_from:
+        return
+    process = WorkerProcess(get_settings(), [Lane.FREEZING], partial(send_ticket, app))
+    _running["process"] = process
+    process.start()
+    process.ready()
+
+
+@worker_process_shutdown.connect
+def _stop(**_: object) -> None:
+    process = _running.pop("process", None)
+    if process is not None:
+        with contextlib.suppress(Exception):
+            process.stop()
+
+
+_SETTINGS = get_settings()
+
+
+@app.task(
+    name=TASKS[Lane.FREEZING],
+    # The child has a limit of its own; this one is for a parent that hangs.
+    time_limit=_SETTINGS.freeze_time_limit_s + 60,
+)
+def freeze_next(lane: str) -> None:
+    """Freeze the source that waits longest, then ask for another turn if more wait."""
+    process = _running["process"]
+    claim = process.claims.claim([Lane(lane)], 1, ticket=Lane(lane))
+    if claim is None:
+        return
+    outcome = _freeze(process, claim)
+    if outcome is not None:
+        refused = process.claims.complete(claim, {claim.items[0].item: outcome})
+        process.items += 1 - len(refused)
+    process.send_tickets([claim.lane])
+
+
+def _freeze(process: WorkerProcess, claim: Claim) -> Outcome | None:
+    """Return what became of the job, or None where it was cancelled or is no longer ours."""
+    claimed = claim.items[0]
+    job_id, settings = claimed.item.job_id, process.settings
+    work_root = settings.data / "freezing"
+    registry = Registry(settings.models_folder)
+    try:
+        work_root.mkdir(parents=True, exist_ok=True)
+        workdir = Path(tempfile.mkdtemp(prefix=f"{job_id}-", dir=work_root))
+    except OSError as error:
+        return _failure("storage", f"The data folder cannot be written: {error.strerror}.")
+    try:
+        request = FreezeRequest.parse(dict(claimed.options))
+        if request.source is None:
+            source = workdir / "source"
+            source.mkdir()
+            fetch_files(process.client, job_id, source)
+        else:
+            source = find_source(request.source, settings.source_roots)
+        result = freeze(
+            request,
+            source,
+            workdir=workdir,
+            registry=registry,
+            job_id=job_id,
+            settings=settings,
+            on_log=partial(process.store.add_log, job_id),
+            cancelled=partial(_over, process, claim),
+        )
+        process.client.incr(key("generation"))
+        return Outcome(result=result)
+    except FreezeCancelledError:
+        _log.info("freeze cancelled", action="freeze_cancelled", job=job_id)
+        return None
+    except PermafrostError as error:
+        return _failure(error.code, error.message)
+    except OSError as error:
+        _log.exception("freeze failed", action="freeze_failed", job=job_id)
+        return _failure("storage", f"The disk could not be read or written: {error.strerror}.")
+    except Exception:  # a job must end whatever freezing met; the log has the details
+        _log.exception("freeze failed", action="freeze_failed", job=job_id)
+        return _failure("internal_error", "Freezing failed inside; it was written to the log.")
+    finally:
+        shutil.rmtree(workdir, ignore_errors=True)
+
+
+def _over(process: WorkerProcess, claim: Claim) -> bool:
+    """Whether the job was cancelled or its claim was taken back."""
+    job_id = claim.items[0].item.job_id
+    return process.store.status(job_id) is not Status.RUNNING or not process.claims.holds(claim)
+
+
+def _failure(code: str, message: str) -> Outcome:
+    return Outcome(error={"code": code, "message": message})
