@@ -42,7 +42,7 @@ def create() -> Response:
         top=fields.get("top"),
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
-    return submitted(accepted.job_id)
+    return submitted(accepted.job_id, accepted.job)
 
 
 def accept_image(
@@ -107,9 +107,11 @@ def resolve_model(text: str | None) -> Manifest:
 def _image() -> tuple[bytes, dict[str, str]]:
     """Return the uploaded bytes and the other fields of the request."""
     if request.mimetype == "multipart/form-data":
-        file = request.files.get("image")
-        if file is None:
-            raise InvalidRequestError("The form has no file named `image`.")
-        return file.read(), {**request.args.to_dict(), **request.form.to_dict()}
+        files = request.files.getlist("image")
+        if len(files) != 1:
+            raise InvalidRequestError(
+                f"The form has {len(files)} files named `image`; send one image per request."
+            )
+        return files[0].read(), {**request.args.to_dict(), **request.form.to_dict()}
     # Any other body is the image: `curl --data-binary` says it were a form.
     return request.get_data(cache=False), request.args.to_dict()

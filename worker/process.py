@@ -5,28 +5,33 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import psutil
 import redis
 import structlog
 
 from worker.connection import connect
-from worker.jobs.claims import Claims
-from worker.jobs.records import Lane
+from worker.jobs.claims import Claim, Claims
+from worker.jobs.records import Item, Lane, Outcome
 from worker.jobs.roster import GraphReport, Roster, WorkerReport, new_worker_id
 from worker.jobs.store import JobStore
 from worker.jobs.sweeper import Sweeper
 from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 _TICK_S = 0.5
+_INSIST_S = 60.0  # for how long the end of a claim is tried again while the store cannot be reached
+_INSIST_AGAIN_S = 0.2
 
 
 class WorkerProcess:
     """One worker process: its name, its connection, its claims and the thread that keeps them.
 
-    `graphs` is asked for the report's rows; `on_tick`, where set, is called about twice a second.
+    `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet;
+    `on_tick`, where set, is called about twice a second.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class WorkerProcess:
         send_ticket: Callable[[Lane], None],
         *,
         graphs: Callable[[], Sequence[GraphReport]] = tuple,
+        consuming: Callable[[], bool] = lambda: True,
     ) -> None:
         self.settings = settings
         self.lanes = tuple(lanes)
@@ -44,32 +50,81 @@ class WorkerProcess:
         self.claims = Claims(self.client, settings, self.id)
         self.store = JobStore(self.client, settings)
         self.items = 0
-        self.state = "starting"
+        self._state = "starting"
+        self._reported_state = ""
+        self._consuming = consuming
         self._graphs = graphs
         self.on_tick: Callable[[], None] | None = None
         self._roster = Roster(self.client, settings)
-        self._sweeper = Sweeper(self.client, settings, self.id, send_ticket)
         self._send_ticket = send_ticket
+        self._sweeper = Sweeper(self.client, settings, self.id, self.send_tickets)
         self._started_ms = round(time.time() * 1000)
         self._memory = psutil.Process()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
+
+    @property
+    def state(self) -> str:
+        """What the roster says of this process: starting, ready or stopping."""
+        waiting = self._state == "ready" and not self._consuming()
+        return "starting" if waiting else self._state
 
     def start(self) -> None:
         """Start the keeper thread; from now on the process is on the roster."""
         self._thread.start()
 
     def ready(self) -> None:
-        """Say that the process takes work from now on."""
-        self.state = "ready"
+        """Say that the process takes work from now on, or as soon as tickets reach it."""
+        self._state = "ready"
         self._try(self._report)
 
     def stop(self) -> None:
         """Leave the roster and stop the keeper; claims still held run out by themselves."""
-        self.state = "stopping"
+        self._state = "stopping"
         self._stop.set()
         self._thread.join(timeout=2)
         self._try(lambda: self._roster.leave(self.id))
+
+    def finish(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:
+        """Write the outcomes of a claim's items, or as much of them as it still holds.
+
+        While the store cannot be reached this tries again for a minute; then the outcomes are lost
+        and the items go to another worker, as they do in any case when this returns or raises and
+        something of the claim is left.
+        """
+        refused = self._end(claim, lambda: self.claims.complete(claim, outcomes))
+        if refused is None:
+            return
+        self.items += len(outcomes) - len(refused)
+        for item in refused:
+            _log.warning("late result refused", action="late_result", item=item, claim=claim.number)
+
+    def hand_back(self, claim: Claim, reason: str, *, counts: bool) -> None:
+        """Put the items of a claim back in their queue; `counts` says if this was an attempt.
+
+        `reason` is a sentence. What cannot be handed back now goes back when the lease runs out.
+        """
+        self._end(claim, lambda: self.claims.release(claim, reason, counts=counts))
+
+    def _end(self, claim: Claim, write: Callable[[], T]) -> T | None:
+        deadline = time.monotonic() + _INSIST_S
+        try:
+            while True:
+                try:
+                    return write()
+                except redis.RedisError as error:
+                    if time.monotonic() > deadline:
+                        _log.error(
+                            "claim given up",
+                            action="claim_given_up",
+                            claim=claim.number,
+                            error=str(error),
+                        )
+                        return None
+                    time.sleep(_INSIST_AGAIN_S)
+        finally:
+            # Otherwise the keeper would renew what nobody works on any more, for ever.
+            self.claims.abandon(claim)
 
     def send_tickets(self, lanes: Sequence[Lane]) -> None:
         """Send tickets; one that cannot be sent is left to the sweeper."""
@@ -89,6 +144,8 @@ class WorkerProcess:
         duties = {"renew": self._renew, "report": self._report, "sweep": self._sweeper.sweep}
         while not self._stop.wait(min(_TICK_S, *every.values())):
             now = time.monotonic()
+            if self.state != self._reported_state:
+                due["report"] = now
             for name, duty in duties.items():
                 if now >= due[name]:
                     due[name] = now + every[name]
@@ -110,13 +167,14 @@ class WorkerProcess:
             _log.warning("claim lost", action="claim_lost", claim=number)
 
     def _report(self) -> None:
+        state = self.state
         with contextlib.suppress(psutil.Error):
             self._roster.report(
                 WorkerReport(
                     id=self.id,
                     pid=os.getpid(),
                     host=socket.gethostname(),
-                    state=self.state,
+                    state=state,
                     queues=[lane.value for lane in self.lanes],
                     graphs=list(self._graphs()),
                     memory_bytes=self._memory.memory_info().rss,
@@ -124,3 +182,4 @@ class WorkerProcess:
                     started_ms=self._started_ms,
                 )
             )
+            self._reported_state = state

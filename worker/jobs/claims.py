@@ -59,19 +59,22 @@ class Claims:
 
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
         """
-        answer = self._scripts.run(
-            "claim",
-            self._worker_id,
-            round(self._settings.lease_s * 1000),
-            capacity,
-            _MOST_UPLOAD_BYTES,
-            TICKET_MS,
-            ticket.value if ticket else "",
-            *[lane.value for lane in lanes],
-        )
+        answer: Any = 0
+        while answer == 0:  # only ended jobs were met so far
+            answer = self._scripts.run(
+                "claim",
+                self._worker_id,
+                round(self._settings.lease_s * 1000),
+                capacity,
+                _MOST_UPLOAD_BYTES,
+                TICKET_MS,
+                ticket.value if ticket else "",
+                *[lane.value for lane in lanes],
+            )
+            ticket = None
         if answer is None:
             return None
-        number, lane, target, tickets, *rows = answer
+        number, lane, target, tickets, rows = answer
         self._held.add(number)
         return Claim(
             number=number,
@@ -90,26 +93,27 @@ class Claims:
         )
 
     def renew(self) -> tuple[int, ...]:
-        """Prolong the leases of everything held; return the claims that were lost."""
+        """Prolong the leases of everything held; return the claims that were lost meanwhile."""
         held = self.held
         if not held:
             return ()
         lease_ms = round(self._settings.lease_s * 1000)
-        lost = tuple(int(raw) for raw in self._scripts.run("renew", lease_ms, *held))
-        self._held.difference_update(lost)
-        return lost
+        gone = {int(raw) for raw in self._scripts.run("renew", lease_ms, *held)}
+        lost = gone & self._held  # what was finished during the call is not lost
+        self._held -= lost
+        return tuple(sorted(lost))
 
     def complete(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> list[str]:
         """Write outcomes; return the items refused because the claim no longer holds them."""
         args: list[str] = []
         for item, outcome in outcomes.items():
             if outcome.error is not None:
-                args += [item.key, "error", json.dumps(outcome.error)]
+                args += [item.key, "error", _json(outcome.error)]
             else:
-                args += [item.key, "result", json.dumps(outcome.result, separators=(",", ":"))]
+                args += [item.key, "result", _json(outcome.result)]
         ttl_ms = self._settings.result_ttl_s * 1000
-        refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
-        if len(outcomes) == len(claim.items):
+        finished, *refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
+        if finished:
             self._held.discard(claim.number)
         return [raw.decode() for raw in refused]
 
@@ -125,9 +129,17 @@ class Claims:
         )
         self._held.discard(claim.number)
 
+    def abandon(self, claim: Claim) -> None:
+        """Renew the claim no longer: what is left of it is taken back when its lease runs out."""
+        self._held.discard(claim.number)
+
     def holds(self, claim: Claim) -> bool:
         """Whether the claim still stands in Redis."""
         return self._client.zscore(key("leases"), claim.number) is not None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
 def _split(name: str) -> tuple[str, int]:

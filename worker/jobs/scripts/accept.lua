@@ -1,19 +1,24 @@
 -- Write a job: record, upload, index entry and queue entry, all or nothing, so that a job that was
--- answered with 202 exists whole, and one that was not does not exist at all.
+-- answered with 202 exists whole, and one that was not does not exist at all. Its first write needs
+-- memory, so that a full Redis refuses all of it.
 --
 -- ARGV: id, kind, lane, target, model name, model version, model sha256, options (JSON),
 --       keep_upload_ms, ticket_ms, idempotency digest or '', fingerprint, idempotency ttl in ms,
 --       upload bytes or '', then name and 'place:size:chunks' of each uploaded file.
--- Returns {id, 1 if the job is new, 1 if a ticket has to be sent}, or {id, -1, 0} where the
--- idempotency key was used before with another fingerprint.
+-- Returns {id, 1 if the job is new, 1 if a ticket has to be sent, time of acceptance}, or
+-- {id, 0, 0, 0} where the idempotency key led to the first job, or {id, -1, 0, 0} where it was used
+-- before with another fingerprint.
 local id, kind, lane, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, fingerprint = ARGV[11], ARGV[12]
+-- The same call a second time: the answer to the first was lost with its connection.
+local created = redis.call('HGET', K.job(id), 'created')
+if created then return {id, 1, 1, tonumber(created)} end
 if digest ~= '' then
   local seen = redis.call('GET', K.idempotency(digest))
   if seen then
     local first, print = string.match(seen, '^(%w+):(.*)$')
-    if print ~= fingerprint then return {first, -1, 0} end
-    return {first, 0, 0}
+    if print ~= fingerprint then return {first, -1, 0, 0} end
+    return {first, 0, 0, 0}
   end
 end
 
@@ -35,4 +40,4 @@ end
 redis.call('RPUSH', K.queue(lane, target), id .. ':0:0')
 redis.call('ZADD', K.lane(lane), 'NX', now, target)
 redis.call('HINCRBY', K.totals(), kind .. ':accepted', 1)
-return {id, 1, ticket_needed(lane, ARGV[10]) and 1 or 0}
+return {id, 1, ticket_needed(lane, ARGV[10]) and 1 or 0, now}

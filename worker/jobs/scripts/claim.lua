@@ -3,18 +3,20 @@
 -- number is its fencing token: only a worker whose claim still holds an item may write its outcome.
 -- Reads the uploads along with the items, which saves a round trip per image.
 --
--- The first write is an LPOP, which Redis never refuses for lack of memory; after it the others are
--- not refused either, so a full Redis can still be worked empty.
+-- An item that was claimed before is given alone: it may be what killed its worker, and must not
+-- take the others down with it again.
+--
+-- The first write is a DEL or an LPOP, so that a full Redis can still be worked empty.
 --
 -- ARGV: worker id, lease_ms, capacity, most bytes of uploads, ticket_ms, lane whose ticket arrived
 --       or '', lanes ...
--- Returns nil, or {claim, lane, target, lanes that need a ticket, {item, attempts, options, upload},
--- ...}.
+-- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
+-- {claim, lane, target, lanes that need a ticket, {{item, attempts, options, upload}, ...}}.
 local worker, lease_ms, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local most_bytes, ticket_ms = tonumber(ARGV[4]), ARGV[5]
 if ARGV[6] ~= '' then redis.call('DEL', K.ticket(ARGV[6])) end
 
-local skipped, most_skipped = 0, 1000 -- items of cancelled jobs, dropped on the way
+local skipped, most_skipped = 0, 1000 -- entries of ended jobs, dropped on the way
 
 local function take(lane, target)
   local taken, bytes = {}, 0
@@ -22,20 +24,25 @@ local function take(lane, target)
   while #taken < capacity and bytes < most_bytes and skipped < most_skipped do
     local entry = redis.call('LPOP', queue)
     if not entry then break end
-    local id, number, attempts = string.match(entry, '^(%w+):(%d+):(%d+)$')
+    local id, number, attempts = split_entry(entry)
     local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts')
-    if job[2] == 'queued' or job[2] == 'running' then
-      attempts = tonumber(attempts) + 1
+    if has_ended(job[2]) then
+      skipped = skipped + 1
+    elseif attempts > 0 and #taken > 0 then
+      redis.call('LPUSH', queue, entry)
+      break
+    else
       if job[2] == 'queued' then
         set_status(id, job[1], 'queued', 'running')
         redis.call('HSETNX', K.job(id), 'started', now_ms())
       end
-      if attempts > tonumber(job[4]) then redis.call('HSET', K.job(id), 'attempts', attempts) end
+      if attempts + 1 > tonumber(job[4]) then
+        redis.call('HSET', K.job(id), 'attempts', attempts + 1)
+      end
       local upload = redis.call('GET', K.upload(id, number)) or ''
       bytes = bytes + #upload
-      taken[#taken + 1] = {id .. ':' .. number, attempts, job[3], upload}
-    else
-      skipped = skipped + 1
+      taken[#taken + 1] = {id .. ':' .. number, attempts + 1, job[3], upload}
+      if attempts > 0 then break end
     end
   end
   if redis.call('LLEN', queue) == 0 then
@@ -62,15 +69,12 @@ for n = 7, #ARGV do
     local taken = take(lane, target)
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())
-      local fields = {'@worker', worker, '@lane', lane, '@target', target}
-      for _, row in ipairs(taken) do
-        fields[#fields + 1] = row[1]
-        fields[#fields + 1] = row[2]
-      end
-      redis.call('HSET', K.claim(claim), unpack(fields))
+      redis.call('HSET', K.claim(claim), '@worker', worker, '@lane', lane, '@target', target)
+      for _, row in ipairs(taken) do redis.call('HSET', K.claim(claim), row[1], row[2]) end
       redis.call('ZADD', K.leases(), now_ms() + lease_ms, claim)
-      return {claim, lane, target, lanes_needing_tickets(), unpack(taken)}
+      return {claim, lane, target, lanes_needing_tickets(), taken}
     end
   end
 end
-return nil
+if skipped < most_skipped then return nil end
+return 0

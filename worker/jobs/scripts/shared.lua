@@ -1,4 +1,8 @@
 -- Functions that the scripts share. Prepended to each of them, after the key builders (K).
+--
+-- At `maxmemory` Redis refuses a script's commands that need memory, but only until the script's
+-- first write. So each script that must work on a full Redis begins with a write that frees
+-- something (DEL, HDEL, LPOP, ZREM and their like are never refused), and `accept` does not.
 
 -- Redis's own clock in milliseconds: the only clock that leases and records go by.
 local function now_ms()
@@ -10,10 +14,19 @@ local function split_item(item)
   return string.match(item, '^(%w+):(%d+)$')
 end
 
+local function split_entry(entry)
+  local id, number, attempts = string.match(entry, '^(%w+):(%d+):(%d+)$')
+  return id, number, tonumber(attempts)
+end
+
+local function has_ended(status)
+  return status ~= 'queued' and status ~= 'running'
+end
+
 -- Move a job from one status to another, in its record and in the index.
 local function set_status(id, kind, from, to)
-  redis.call('HSET', K.job(id), 'status', to)
   redis.call('ZREM', K.index(kind, from), id)
+  redis.call('HSET', K.job(id), 'status', to)
   redis.call('ZADD', K.index(kind, to), 0, id)
 end
 
@@ -45,7 +58,7 @@ local function end_job(id, status, field, value, ttl_ms)
   redis.call('ZADD', K.expiry(), now + ttl_ms, id)
   redis.call('PEXPIRE', K.job(id), ttl_ms + 3600000)
   redis.call('PEXPIRE', K.log(id), ttl_ms + 3600000)
-  drop_uploads(id, tonumber(job[3]), tonumber(job[4]))
+  drop_uploads(id, tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
   redis.call('PUBLISH', K.ended(), id)
 end
@@ -58,8 +71,7 @@ end
 -- Put an item back at the head of its queue, or fail it when it was claimed too often.
 local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_ms)
   local id, number = split_item(item)
-  local status = redis.call('HGET', K.job(id), 'status')
-  if status ~= 'running' and status ~= 'queued' then return end
+  if has_ended(redis.call('HGET', K.job(id), 'status')) then return end
   if attempts >= max_attempts then
     fail_item(id, number, 'poisoned',
       'Given up after ' .. attempts .. ' attempts. The last one: ' .. reason, ttl_ms)
@@ -69,8 +81,27 @@ local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_m
   redis.call('ZADD', K.lane(lane), 'NX', 0, target)
 end
 
--- Whether a ticket has to be sent for a lane: something waits and none is on its way.
+-- Take a claim apart: return what the fields with '@' say of it, and its items as {item, attempts},
+-- the last one first, so that putting one after the other at the head of a queue keeps their order.
+local function take_apart(claim)
+  local rows = redis.call('HGETALL', K.claim(claim))
+  local about, items = {}, {}
+  for n = #rows - 1, 1, -2 do
+    if string.sub(rows[n], 1, 1) == '@' then
+      about[rows[n]] = rows[n + 1]
+    else
+      items[#items + 1] = {rows[n], tonumber(rows[n + 1])}
+    end
+  end
+  redis.call('DEL', K.claim(claim))
+  redis.call('ZREM', K.leases(), claim)
+  return about, items
+end
+
+-- Whether a ticket has to be sent for a lane: something waits, no ticket lies in the broker's queue
+-- and none is on its way there or from there.
 local function ticket_needed(lane, ticket_ms)
   if redis.call('ZCARD', K.lane(lane)) == 0 then return false end
+  if redis.call('LLEN', K.tickets(lane)) > 0 then return false end
   return redis.call('SET', K.ticket(lane), '1', 'NX', 'PX', ticket_ms) and true or false
 end
