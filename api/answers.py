@@ -1,6 +1,7 @@
 """How jobs are answered: links, headers, and waiting as `Prefer: wait=` asks (RFC 7240)."""
 
 import re
+import time
 from typing import Any
 
 from flask import Response, jsonify, request, url_for
@@ -18,6 +19,10 @@ def job_json(job: Job) -> dict[str, Any]:
     self_url = url_for("jobs.read", job_id=job.id)
     body = job.as_json()
     body["links"] = {"self": self_url, "results": None, "events": f"{self_url}/events"}
+    if job.kind is Kind.BATCH:
+        body["links"]["results"] = f"/v1/batches/{job.id}/results"
+        body["progress"] = job.progress.of_batch(round(time.time() * 1000))
+        body["result"] = {"labels": kernel().batches.labels(job.id)}
     if job.kind in (Kind.FREEZE, Kind.INSPECTION):
         body["log"] = kernel().store.log(job.id)
     return body

@@ -1,18 +1,21 @@
 """What the views need of the kernel, made once per application."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
 import structlog
 from flask import current_app
 
 from worker.connection import connect
-from worker.errors import OverloadedError
+from worker.errors import InvalidRequestError, OverloadedError
+from worker.jobs.batches import Batches
 from worker.jobs.endings import Endings
-from worker.jobs.records import Job
+from worker.jobs.records import Job, Lane
 from worker.jobs.roster import Roster
 from worker.jobs.store import Accepted, JobStore, Submission
 from worker.jobs.tickets import send_ticket
@@ -24,6 +27,7 @@ _log = structlog.get_logger(__name__)
 # Redis is on the same machine or in the same rack; a client is told within 5 s that it is not.
 _STORE_TIMEOUT_S = 2.0
 _LOOK_AGAIN_S = 1.0  # between looks at a record that someone waits for, in case a wake-up is lost
+_LONGEST_KEY = 255  # characters of an Idempotency-Key
 _MEMORY_CHECK_S = 0.5  # between looks at how full Redis is
 
 
@@ -34,6 +38,7 @@ class Kernel:
         self.settings = settings
         self.client = connect(settings, timeout_s=_STORE_TIMEOUT_S)
         self.store = JobStore(self.client, settings)
+        self.batches = Batches(self.client, settings)
         self.registry = Registry(settings.models_folder)
         self.roster = Roster(self.client, settings)
         self._endings = Endings(lambda: connect(settings, timeout_s=10))
@@ -41,21 +46,36 @@ class Kernel:
         self._memory_checked = 0.0
         self._memory_full = False
 
-    def submit(self, submission: Submission) -> Accepted:
+    def submit(
+        self,
+        submission: Submission,
+        *,
+        idempotency_key: str | None = None,
+        fingerprint: bytes = b"",
+    ) -> Accepted:
         """Accept a job and send its ticket; raise `OverloadedError` while Redis is too full.
+
+        A repeated `idempotency_key` gives the first job, if the `fingerprint` of the request is the
+        same.
 
         A ticket that cannot be sent is logged only: the job is safe, and a sweeper sends another.
         """
         self.check_room()
+        if idempotency_key:
+            submission = _with_idempotency(submission, idempotency_key, fingerprint)
         accepted = self.store.accept(submission)
         if accepted.ticket_needed:
-            from worker.app import app  # noqa: PLC0415 - reads its settings when imported
-
-            try:
-                send_ticket(app, submission.lane)
-            except Exception as error:  # kombu raises errors of many libraries
-                _log.warning("ticket not sent", action="ticket_not_sent", error=str(error))
+            self.ticket(submission.lane)
         return accepted
+
+    def ticket(self, lane: Lane) -> None:
+        """Send a ticket; one that cannot be sent is left to the sweeper."""
+        from worker.app import app  # noqa: PLC0415 - reads its settings when imported
+
+        try:
+            send_ticket(app, lane)
+        except Exception as error:  # kombu raises errors of many libraries
+            _log.warning("ticket not sent", action="ticket_not_sent", error=str(error))
 
     def check_room(self) -> None:
         """Raise `OverloadedError` while Redis holds more than its share of `maxmemory`."""
@@ -107,6 +127,17 @@ class Kernel:
         """Give an event that is set when the job ends."""
         with self._endings.watch(job_id) as event:
             yield event
+
+
+def _with_idempotency(submission: Submission, key: str, fingerprint: bytes) -> Submission:
+    if len(key) > _LONGEST_KEY:
+        raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
+    marked = submission.kind.encode() + b"|" + fingerprint
+    return replace(
+        submission,
+        idempotency_digest=hashlib.sha256(key.encode("latin-1", "replace")).hexdigest(),
+        fingerprint=hashlib.sha256(marked).hexdigest(),
+    )
 
 
 def kernel() -> Kernel:

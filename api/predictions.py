@@ -1,7 +1,5 @@
 """`POST /v1/predictions`: one image, one job."""
 
-import hashlib
-
 from apiflask import APIBlueprint
 from flask import Response, request
 
@@ -21,7 +19,6 @@ from worker.models.manifest import Manifest, ModelRef
 blueprint = APIBlueprint("predictions", __name__)
 
 _MOST_TOP = 1000
-_LONGEST_KEY = 255
 
 
 @blueprint.post("/v1/predictions")
@@ -70,13 +67,6 @@ def accept_image(
         )
     manifest = resolve_model(model)
     count = whole_number(top, "top", 5, 1, _MOST_TOP)
-    digest = fingerprint = ""
-    if idempotency_key:
-        if len(idempotency_key) > _LONGEST_KEY:
-            raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
-        digest = hashlib.sha256(idempotency_key.encode("latin-1", "replace")).hexdigest()
-        marks = f"{Kind.PREDICTION}|{model}|{count}|".encode()
-        fingerprint = hashlib.sha256(marks + image).hexdigest()
     return kernel().submit(
         Submission(
             kind=Kind.PREDICTION,
@@ -85,9 +75,9 @@ def accept_image(
             options={"top": count},
             upload=image,
             keep_upload_s=keep_upload_s,
-            idempotency_digest=digest,
-            fingerprint=fingerprint,
-        )
+        ),
+        idempotency_key=idempotency_key,
+        fingerprint=f"{model}|{count}|".encode() + image if idempotency_key else b"",
     )
 
 

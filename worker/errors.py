@@ -121,6 +121,12 @@ class ImageTooLargeError(ImageError):
     code = "too_many_pixels"
 
 
+class UploadGoneError(ImageError):
+    """The upload of a batch's image was deleted before it could be tried again."""
+
+    code = "upload_gone"
+
+
 class FreezeError(PermafrostError):
     """A source cannot be frozen. `code` says why; the freeze job fails with it."""
 

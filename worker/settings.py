@@ -104,6 +104,27 @@ class Settings(BaseSettings):
         24 * 3600, gt=0, description="Time that an idempotency key is remembered, in seconds."
     )
 
+    failed_upload_ttl_s: int = Field(
+        3600,
+        gt=0,
+        description="Time that the upload of a batch's failed image is kept for a retry, "
+        "in seconds. Should be less than the time that results are kept.",
+    )
+    open_batch_ttl_s: int = Field(
+        24 * 3600,
+        gt=0,
+        description="Time after which a batch to which nothing is added is sealed, in seconds.",
+    )
+    max_batch_queue: int = Field(
+        2_000_000,
+        gt=0,
+        description="Items of one model that may wait in the bulk lane; above it, images for "
+        "batches are refused with 503.",
+    )
+    deduplicate: bool = Field(
+        True, description="Whether images of a batch with the same bytes are classified once."
+    )
+
     micro_batch: int = Field(
         16, gt=0, description="Most images that a worker claims and runs through a graph at once."
     )

@@ -2,6 +2,8 @@
 
 import threading
 import time
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,18 +11,29 @@ import numpy.typing as npt
 import redis
 import structlog
 
-from worker.errors import ImageError, ModelNotFoundError, ModelUnavailableError
+from worker.errors import (
+    ImageError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    PermafrostError,
+    UploadGoneError,
+)
 from worker.images.decode import decode
+from worker.images.folders import find_folder, read_image
 from worker.images.preprocess import prepare
+from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
+from worker.inference.listing import Listings
 from worker.inference.scores import rank, to_scores
+from worker.jobs.batches import Batches
 from worker.jobs.claims import Claim, ClaimedItem
 from worker.jobs.keys import key
-from worker.jobs.records import Item, Lane, Outcome
+from worker.jobs.records import Item, Kind, Lane, Outcome
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
+from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _TURN_S = 2.0  # a ticket's turn; then the process returns to Celery, which may want to stop it
@@ -36,6 +49,8 @@ class Classifier:
         self._registry = registry
         self._generation: bytes | None = b"never read"
         self._preloading = threading.Lock()
+        self._batches = Batches(process.client, process.settings)
+        self._listings = Listings(process, self._batches)
 
     def preload(self) -> None:
         """Load what `stable` means for every model, so that the first request finds it."""
@@ -73,20 +88,39 @@ class Classifier:
                 return
 
     def _run(self, claim: Claim) -> None:
+        items = []
+        for claimed in claim.items:
+            if claimed.kind is Kind.BATCH and claimed.item.number == 0:
+                self._listings.start(claim, claimed)
+            else:
+                items.append(claimed)
+        if not items:
+            return
         try:
             ref = ModelRef.parse(claim.target)
             manifest = self._registry.manifest(ref.name, ref.version or 0)
-            graph = self._graphs.get(manifest)
-            outcomes = classify(
-                graph, claim.items, most_pixels=self._process.settings.max_image_pixels
-            )
+            outcomes = self._classify(self._graphs.get(manifest), items)
         except (ModelUnavailableError, ModelNotFoundError) as error:
             failure = _failure(ModelUnavailableError.code, error.message)
-            outcomes = dict.fromkeys((claimed.item for claimed in claim.items), failure)
+            outcomes = dict.fromkeys((claimed.item for claimed in items), failure)
         refused = self._insist(lambda: self._process.claims.complete(claim, outcomes))
         self._process.items += len(outcomes) - len(refused or ())
         for item in refused or ():
             _log.warning("late result refused", action="late_result", item=item, claim=claim.number)
+
+    def _classify(self, graph: LoadedGraph, items: list[ClaimedItem]) -> dict[Item, Outcome]:
+        settings = self._process.settings
+        unread: dict[Item, Outcome] = {}
+        read = []
+        for claimed in items:
+            try:
+                read.append(_with_content(claimed, settings))
+            except PermafrostError as error:
+                unread[claimed.item] = _failure(error.code, error.message)
+        run = partial(classify, graph, most_pixels=settings.max_image_pixels)
+        if settings.deduplicate and any(claimed.kind is Kind.BATCH for claimed in read):
+            return unread | classify_once(self._batches, tuple(read), run)
+        return unread | run(tuple(read))
 
     def _insist(self, write: Any) -> Any:
         """Write to the store, trying again for as long as the lease could still hold."""
@@ -99,6 +133,20 @@ class Classifier:
                     _log.error("outcome lost", action="outcome_lost", error=str(error))
                     return None
                 time.sleep(0.2)
+
+
+def _with_content(claimed: ClaimedItem, settings: Settings) -> ClaimedItem:
+    """Return the item with its image's bytes, which for a folder are read from it."""
+    if claimed.kind is not Kind.BATCH:
+        return claimed
+    name = claimed.options.get("folder")
+    if name is not None:
+        root, folder = find_folder(name, settings.folder_roots)
+        content = read_image(folder, claimed.path, root=root, most_bytes=settings.max_image_bytes)
+        return replace(claimed, upload=content)
+    if not claimed.upload:
+        raise UploadGoneError("The upload is no longer kept: send the image again.")
+    return claimed
 
 
 def classify(
@@ -158,7 +206,14 @@ def _results(
             )
             continue
         top = int(claimed.options.get("top", 5))
-        result: dict[str, Any] = {"predictions": rank(scores[number], manifest.labels, top)}
+        predictions = rank(scores[number], manifest.labels, top)
+        if claimed.kind is Kind.BATCH:  # kept short: there are many
+            outcomes[claimed.item] = Outcome(
+                result=[[p["label"], p["score"]] for p in predictions],
+                label=predictions[0]["label"],
+            )
+            continue
+        result: dict[str, Any] = {"predictions": predictions}
         if len(outputs) > 1:
             result["outputs"] = {
                 tensor.name: np.asarray(values[number]).reshape(-1)[:_MOST_EXTRA_VALUES].tolist()

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from worker.jobs.keys import key
-from worker.jobs.records import Item, Lane, Outcome
+from worker.jobs.records import Item, Kind, Lane, Outcome
 from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS
 from worker.settings import Settings
@@ -22,8 +22,10 @@ class ClaimedItem:
 
     item: Item
     attempt: int  # 1 at the first
+    kind: Kind
     options: Mapping[str, Any]
     upload: bytes
+    path: bytes = b""  # of an image of a batch, as it was given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class Claims:
         self._settings = settings
         self._worker_id = worker_id
         self._scripts = Scripts(client)
-        self._held: set[int] = set()
+        self._held: dict[int, int] = {}  # claim -> items without an outcome
 
     @property
     def held(self) -> tuple[int, ...]:
@@ -72,7 +74,7 @@ class Claims:
         if answer is None:
             return None
         number, lane, target, tickets, *rows = answer
-        self._held.add(number)
+        self._held[number] = len(rows)
         return Claim(
             number=number,
             lane=Lane(lane.decode()),
@@ -81,10 +83,12 @@ class Claims:
                 ClaimedItem(
                     item=Item(*_split(name.decode()), attempts - 1),
                     attempt=attempts,
+                    kind=Kind(kind.decode()),
                     options=json.loads(options),
                     upload=upload,
+                    path=path,
                 )
-                for name, attempts, options, upload in rows
+                for name, attempts, kind, options, upload, path in rows
             ),
             tickets_needed=tuple(Lane(raw.decode()) for raw in tickets),
         )
@@ -96,21 +100,26 @@ class Claims:
             return ()
         lease_ms = round(self._settings.lease_s * 1000)
         lost = tuple(int(raw) for raw in self._scripts.run("renew", lease_ms, *held))
-        self._held.difference_update(lost)
+        for number in lost:
+            self._held.pop(number, None)
         return lost
 
     def complete(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> list[str]:
         """Write outcomes; return the items refused because the claim no longer holds them."""
-        args: list[str] = []
+        args: list[str | bytes] = []
         for item, outcome in outcomes.items():
             if outcome.error is not None:
-                args += [item.key, "error", json.dumps(outcome.error)]
+                args += [item.key, "error", json.dumps(outcome.error), "", b""]
             else:
-                args += [item.key, "result", json.dumps(outcome.result, separators=(",", ":"))]
+                result = json.dumps(outcome.result, separators=(",", ":"))
+                args += [item.key, "result", result, outcome.label, outcome.digest]
         ttl_ms = self._settings.result_ttl_s * 1000
         refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
-        if len(outcomes) == len(claim.items):
-            self._held.discard(claim.number)
+        left = self._held.get(claim.number, 0) - len(outcomes)
+        if left > 0:
+            self._held[claim.number] = left
+        else:
+            self._held.pop(claim.number, None)
         return [raw.decode() for raw in refused]
 
     def release(self, claim: Claim, reason: str, *, counts: bool) -> None:
@@ -123,7 +132,7 @@ class Claims:
             reason,
             self._settings.result_ttl_s * 1000,
         )
-        self._held.discard(claim.number)
+        self._held.pop(claim.number, None)
 
     def holds(self, claim: Claim) -> bool:
         """Whether the claim still stands in Redis."""

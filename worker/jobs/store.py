@@ -2,7 +2,7 @@
 
 import heapq
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from ulid import ULID
 
 from worker.errors import GoneError, IdempotencyMismatchError, NotFoundError
 from worker.jobs.keys import check_job_id, key
-from worker.jobs.records import ENDED, Job, Kind, Lane, PinnedModel, Progress, Status
+from worker.jobs.records import ENDED, Job, Kind, Lane, Pace, PinnedModel, Progress, Status
 from worker.jobs.scripts import Scripts
 from worker.jobs.uploads import StoredFile
 from worker.settings import Settings
@@ -22,7 +22,8 @@ NO_TARGET = "-"  # what items wait for that need no model
 
 _FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
-    *("total", "succeeded", "failed", "attempts", "result", "error", "options"),
+    *("total", "succeeded", "failed", "attempts", "result", "error", "options", "skipped"),
+    *("sealed", "before_ms", "before_done"),
 )
 
 
@@ -36,7 +37,8 @@ class Submission:
     options: Mapping[str, Any] = field(default_factory=dict)
     upload: bytes = b""  # the image, for a prediction
     files: tuple[StoredFile, ...] = ()  # the source's files, stored before
-    keep_upload_s: float = 0.0  # how long the upload outlives the job
+    keep_upload_s: float = 0.0  # how long the upload outlives the job; in a batch, its failure
+    listing: bool = True  # whether a worker has to do item 0: False for a batch of uploads
     job_id: str | None = None  # chosen by the caller where uploads were stored under it
     idempotency_digest: str = ""  # of the client's key
     fingerprint: str = ""  # of the request, to tell a repetition from another request
@@ -101,6 +103,8 @@ class JobStore:
             submission.fingerprint,
             self._settings.idempotency_ttl_s * 1000,
             submission.upload,
+            0 if submission.kind is Kind.BATCH else 1,
+            int(submission.listing),
             *files,
         )
         if state == -1:
@@ -189,6 +193,13 @@ class JobStore:
         return self._client.zscore(key("expiry"), job_id) is not None
 
 
+def _pace(number: Callable[[str], int | None]) -> Pace | None:
+    since = number("before_ms")
+    if since is None:
+        return None
+    return Pace(since_ms=since, done_then=number("before_done") or 0, until_ms=number("finished"))
+
+
 def _job(job_id: str, values: list[bytes | None]) -> Job:
     row = {
         name: value.decode() if value is not None else None
@@ -218,6 +229,9 @@ def _job(job_id: str, values: list[bytes | None]) -> Job:
             total=number("total") or 0,
             succeeded=number("succeeded") or 0,
             failed=number("failed") or 0,
+            skipped=number("skipped") or 0,
+            sealed=row["kind"] != Kind.BATCH or row["sealed"] == "1",
+            pace=_pace(number),
         ),
         attempts=number("attempts") or 0,
         result=json.loads(row["result"]) if row["result"] else None,

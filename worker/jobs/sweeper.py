@@ -58,6 +58,7 @@ class Sweeper:
             self._settings.tombstone_ttl_s * 1000,
             TICKET_MS,
             _BOUND,
+            self._settings.open_batch_ttl_s * 1000,
             *[lane.value for lane in Lane],
         )
         swept = Swept(dead, late, old, tuple(Lane(raw.decode()) for raw in lanes))

@@ -3,7 +3,7 @@
 --
 -- ARGV: id, kind, lane, target, model name, model version, model sha256, options (JSON),
 --       keep_upload_ms, ticket_ms, idempotency digest or '', fingerprint, idempotency ttl in ms,
---       upload bytes or '', then name and 'place:size:chunks' of each uploaded file.
+--       upload bytes or '', number of items, 1 if item 0 is queued, then name and 'place:size:chunks' of each uploaded file.
 -- Returns {id, 1 if the job is new, 1 if a ticket has to be sent}, or {id, -1, 0} where the
 -- idempotency key was used before with another fingerprint.
 local id, kind, lane, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -20,11 +20,11 @@ end
 local now = now_ms()
 redis.call('HSET', K.job(id), 'kind', kind, 'status', 'queued', 'lane', lane, 'target', target,
   'model', ARGV[5], 'version', ARGV[6], 'sha256', ARGV[7], 'options', ARGV[8],
-  'keep_upload_ms', ARGV[9], 'created', now, 'total', 1, 'succeeded', 0, 'failed', 0,
-  'attempts', 0)
+  'keep_upload_ms', ARGV[9], 'created', now, 'total', ARGV[15], 'succeeded', 0, 'failed', 0,
+  'skipped', 0, 'attempts', 0)
 redis.call('ZADD', K.index(kind, 'queued'), 0, id)
 if ARGV[14] ~= '' then redis.call('SET', K.upload(id, 0), ARGV[14]) end
-for n = 15, #ARGV, 2 do
+for n = 17, #ARGV, 2 do
   local place, _, chunks = string.match(ARGV[n + 1], '^(%d+):(%d+):(%d+)$')
   redis.call('HSET', K.files(id), ARGV[n], ARGV[n + 1])
   for chunk = 0, chunks - 1 do redis.call('PERSIST', K.chunk(id, place, chunk)) end
@@ -32,7 +32,11 @@ end
 if digest ~= '' then
   redis.call('SET', K.idempotency(digest), id .. ':' .. fingerprint, 'PX', ARGV[13])
 end
-redis.call('RPUSH', K.queue(lane, target), id .. ':0:0')
-redis.call('ZADD', K.lane(lane), 'NX', now, target)
+if ARGV[16] == '1' then
+  redis.call('RPUSH', K.queue(lane, target), id .. ':0:0')
+  redis.call('ZADD', K.lane(lane), 'NX', now, target)
+else
+  redis.call('ZADD', K.open(), now, id)
+end
 redis.call('HINCRBY', K.totals(), kind .. ':accepted', 1)
 return {id, 1, ticket_needed(lane, ARGV[10]) and 1 or 0}

@@ -8,8 +8,8 @@
 --
 -- ARGV: worker id, lease_ms, capacity, most bytes of uploads, ticket_ms, lane whose ticket arrived
 --       or '', lanes ...
--- Returns nil, or {claim, lane, target, lanes that need a ticket, {item, attempts, options, upload},
--- ...}.
+-- Returns nil, or {claim, lane, target, lanes that need a ticket, {item, attempts, kind, options,
+-- upload, path of an image of a batch}, ...}.
 local worker, lease_ms, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local most_bytes, ticket_ms = tonumber(ARGV[4]), ARGV[5]
 if ARGV[6] ~= '' then redis.call('DEL', K.ticket(ARGV[6])) end
@@ -17,24 +17,34 @@ if ARGV[6] ~= '' then redis.call('DEL', K.ticket(ARGV[6])) end
 local skipped, most_skipped = 0, 1000 -- items of cancelled jobs, dropped on the way
 
 local function take(lane, target)
-  local taken, bytes = {}, 0
+  local taken, bytes, jobs = {}, 0, {}
   local queue = K.queue(lane, target)
   while #taken < capacity and bytes < most_bytes and skipped < most_skipped do
     local entry = redis.call('LPOP', queue)
     if not entry then break end
     local id, number, attempts = string.match(entry, '^(%w+):(%d+):(%d+)$')
-    local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts')
+    local job = jobs[id]
+    if not job then
+      job = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts')
+      jobs[id] = job
+    end
     if job[2] == 'queued' or job[2] == 'running' then
       attempts = tonumber(attempts) + 1
       if job[2] == 'queued' then
         set_status(id, job[1], 'queued', 'running')
         redis.call('HSETNX', K.job(id), 'started', now_ms())
+        job[2] = 'running'
       end
-      if attempts > tonumber(job[4]) then redis.call('HSET', K.job(id), 'attempts', attempts) end
+      if attempts > tonumber(job[4]) then
+        redis.call('HSET', K.job(id), 'attempts', attempts)
+        job[4] = attempts
+      end
       local upload = redis.call('GET', K.upload(id, number)) or ''
+      local path = job[1] == 'batch' and redis.call('HGET', K.items(id), number) or ''
       bytes = bytes + #upload
-      taken[#taken + 1] = {id .. ':' .. number, attempts, job[3], upload}
+      taken[#taken + 1] = {id .. ':' .. number, attempts, job[1], job[3], upload, path}
     else
+      redis.call('DEL', K.upload(id, number))
       skipped = skipped + 1
     end
   end

@@ -2,24 +2,21 @@
 -- the item. A worker that was too late leaves no trace. The first write is an HDEL, which Redis
 -- never refuses for lack of memory, so results can be written when it is full.
 --
--- ARGV: claim, result ttl in ms, then item, 'result' or 'error', JSON for each outcome.
+-- ARGV: claim, result ttl in ms, then for each outcome: item, 'result' or 'error', JSON, first label
+--       or '', digest of the image's bytes or ''.
 -- Returns the items that were refused.
 local claim, ttl_ms = ARGV[1], tonumber(ARGV[2])
 local refused = {}
-for n = 3, #ARGV, 3 do
-  local item, field, value = ARGV[n], ARGV[n + 1], ARGV[n + 2]
+for n = 3, #ARGV, 5 do
+  local item = ARGV[n]
   if redis.call('HDEL', K.claim(claim), item) == 0 then
     refused[#refused + 1] = item
   else
-    local id = split_item(item)
+    local id, number = split_item(item)
     if redis.call('HGET', K.job(id), 'status') == 'running' then
-      if field == 'result' then
-        redis.call('HINCRBY', K.job(id), 'succeeded', 1)
-        end_job(id, 'succeeded', 'result', value, ttl_ms)
-      else
-        redis.call('HINCRBY', K.job(id), 'failed', 1)
-        end_job(id, 'failed', 'error', value, ttl_ms)
-      end
+      write_outcome(id, number, ARGV[n + 1], ARGV[n + 2], ARGV[n + 3], ARGV[n + 4], ttl_ms)
+    else
+      redis.call('DEL', K.upload(id, number))
     end
   end
 end

@@ -3,7 +3,7 @@
 -- forgotten. Bounded, so that one call stays short; the next sweep goes on.
 --
 -- ARGV: max attempts, result ttl in ms, queue ttl in ms, tombstone ttl in ms, ticket_ms, bound,
---       lanes ...
+--       open batch ttl in ms, lanes ...
 -- Returns {claims taken back, jobs timed out, jobs forgotten, lanes that need a ticket}.
 local max_attempts, ttl_ms, queue_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local bound = tonumber(ARGV[6])
@@ -32,9 +32,19 @@ for _, kind in ipairs({'prediction', 'freeze', 'inspection'}) do
   for _, id in ipairs(redis.call('ZRANGE', K.index(kind, 'queued'), 0, bound - 1)) do
     local created = tonumber(redis.call('HGET', K.job(id), 'created') or now)
     if now - created < queue_ms then break end
-    fail_item(id, 0, 'timed_out',
-      'No worker took the job within ' .. math.floor(queue_ms / 1000) .. ' s.', ttl_ms)
+    write_outcome(id, 0, 'error', failure('timed_out',
+      'No worker took the job within ' .. math.floor(queue_ms / 1000) .. ' s.'), '', '', ttl_ms)
     late = late + 1
+  end
+end
+
+-- Batches that were opened and left: what was added is done, nothing more will come.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.open(), '-inf', now - tonumber(ARGV[7]),
+    'LIMIT', 0, bound)) do
+  redis.call('ZREM', K.open(), id)
+  if redis.call('EXISTS', K.job(id)) == 1 then
+    redis.call('HSET', K.job(id), 'sealed', 1)
+    end_batch_if_done(id, ttl_ms)
   end
 end
 
@@ -50,14 +60,14 @@ for _, id in ipairs(old) do
       end
     end
   end
-  redis.call('DEL', K.job(id), K.log(id))
+  redis.call('UNLINK', K.job(id), unpack(belongings(id)))
   redis.call('ZREM', K.expiry(), id)
   redis.call('ZADD', K.expired(), now, id)
 end
 redis.call('ZREMRANGEBYSCORE', K.expired(), '-inf', now - tonumber(ARGV[4]))
 
 local lanes = {}
-for n = 7, #ARGV do
+for n = 8, #ARGV do
   if ticket_needed(ARGV[n], ARGV[5]) then lanes[#lanes + 1] = ARGV[n] end
 end
 return {#dead, late, #old, lanes}
