@@ -68,7 +68,8 @@ class BatchRun:
             self.reused = job["status"] in _ended()
             failed = (job.get("progress") or {}).get("failed")
             if self.reused and self._wanted.retry and failed:
-                self._tell(f"{counted(failed, 'image')} of batch {self._id} are tried again.")
+                are = "is" if failed == 1 else "are"
+                self._tell(f"Batch {self._id}: {counted(failed, 'image')} {are} tried again.")
                 job, self.reused = self._client.retry(self._id), False
             elif self.reused:
                 self._tell(
