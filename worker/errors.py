@@ -76,7 +76,7 @@ class OverloadedError(PermafrostError):
 
 
 class StoreUnavailableError(PermafrostError):
-    """Redis does not answer; nothing was accepted."""
+    """Redis does not answer or cannot be written; what was asked for was not confirmed."""
 
     code = "store_unavailable"
     status = 503
