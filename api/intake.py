@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from api.kernel import Kernel
-from worker.errors import ImageTooLargeError, InvalidRequestError, NotAnImageError
+from worker.errors import ImageFileTooLargeError, InvalidRequestError, NotAnImageError
 from worker.images.archives import members
 from worker.images.decode import sniff
 from worker.images.folders import is_named_like_an_image
@@ -76,7 +76,7 @@ class Intake:
         if content is None:
             limit = self._kernel.settings.max_image_bytes / 2**20
             message = f"The file is larger than one image may be ({limit:.1f} MiB)."
-            return {"code": ImageTooLargeError.code, "message": message}
+            return {"code": ImageFileTooLargeError.code, "message": message}
         if not content:
             return {"code": NotAnImageError.code, "message": "The file is empty."}
         return None

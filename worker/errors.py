@@ -121,6 +121,12 @@ class ImageTooLargeError(ImageError):
     code = "too_many_pixels"
 
 
+class ImageFileTooLargeError(ImageError):
+    """The file has more bytes than one image may have."""
+
+    code = "too_large"
+
+
 class UploadGoneError(ImageError):
     """The upload of a batch's image was deleted before it could be tried again."""
 

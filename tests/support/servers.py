@@ -130,4 +130,4 @@ class Servers:
         assert self.worker is not None
         assert self.worker.poll() is None, self.log("worker")
         rows = httpx.get(f"{self.url}/v1/workers").json()["workers"]
-        return sum(row["state"] == "ready" for row in rows) >= self._workers
+        return len([row for row in rows if row["state"] == "ready"]) >= self._workers

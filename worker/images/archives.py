@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from worker.errors import (
     ImageError,
-    ImageTooLargeError,
+    ImageFileTooLargeError,
     InvalidRequestError,
     UnsupportedMediaError,
 )
@@ -121,7 +121,7 @@ def _tar(stream: BinaryIO, most_bytes: int, most_members: int) -> Iterator[Membe
 def _member(path: bytes, content: bytes, most_bytes: int) -> Member:
     if len(content) > most_bytes:
         message = f"The file is larger than one image may be ({most_bytes / 2**20:.1f} MiB)."
-        return _without(path, ImageTooLargeError.code, message)
+        return _without(path, ImageFileTooLargeError.code, message)
     return Member(path=path, content=content)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.errors import ImageError, ImageTooLargeError, InvalidRequestError, NotFoundError
+from worker.errors import ImageError, ImageFileTooLargeError, InvalidRequestError, NotFoundError
 from worker.images.decode import sniff
 
 # A file so named is meant to be an image; one that cannot be read is a failed row, not skipped.
@@ -53,7 +53,7 @@ class Folder:
                 if not stat.S_ISREG(about.st_mode):
                     raise ImageError("There is no file of that name any more.")
                 if about.st_size > most_bytes:
-                    raise ImageTooLargeError(
+                    raise ImageFileTooLargeError(
                         f"The file has {about.st_size / 2**20:.1f} MiB; "
                         f"at most {most_bytes / 2**20:.1f} MiB are allowed."
                     )
@@ -134,7 +134,7 @@ def _read(descriptor: int, size: int, most_bytes: int) -> bytes:
             return b"".join(pieces) if len(pieces) != 1 else pieces[0]
         pieces.append(piece)
         total += len(piece)
-    raise ImageTooLargeError(f"The file is larger than {most_bytes / 2**20:.1f} MiB.")
+    raise ImageFileTooLargeError(f"The file is larger than {most_bytes / 2**20:.1f} MiB.")
 
 
 def _entries(

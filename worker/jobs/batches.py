@@ -188,7 +188,7 @@ class Batches:
             yield from (path for path in found if path is not None)
 
     def last(self, job_id: str) -> tuple[int, bytes | None]:
-        """Return number and path of the item that was added last; 0 and None where there is none."""
+        """Return number and path of the item added last; 0 and None where there is none."""
         total = int(self._client.hget(key("job", job_id), "total") or 0)
         path: bytes | None = self._client.hget(key("items", job_id), total)
         return total, path
