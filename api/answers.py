@@ -4,38 +4,59 @@ import re
 import time
 from typing import Any
 
+import redis
+import structlog
 from flask import Response, jsonify, request, url_for
 
 from api.kernel import kernel
 from worker.errors import InvalidRequestError
 from worker.jobs.records import Job, Kind
 
+_log = structlog.get_logger(__name__)
+
 _WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 _RETRY_AFTER_S = 1
 
 
-def job_json(job: Job) -> dict[str, Any]:
-    """Return the job as the contract shows it."""
+def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
+    """Return the job as the contract shows it.
+
+    `with_log`: freezes with the `log` of what they reported, batches with the counts of labels.
+    """
     self_url = url_for("jobs.read", job_id=job.id)
     body = job.as_json()
     body["links"] = {"self": self_url, "results": None, "events": f"{self_url}/events"}
     if job.kind is Kind.BATCH:
-        body["links"]["results"] = f"/v1/batches/{job.id}/results"
+        body["links"]["results"] = url_for("batches.results", job_id=job.id)
         body["progress"] = job.progress.of_batch(round(time.time() * 1000))
-        body["result"] = {"labels": kernel().batches.labels(job.id)}
-    if job.kind in (Kind.FREEZE, Kind.INSPECTION):
+        body["result"] = {"labels": kernel().batches.labels(job.id) if with_log else {}}
+    if with_log and job.kind in (Kind.FREEZE, Kind.INSPECTION):
         body["log"] = kernel().store.log(job.id)
     return body
 
 
-def submitted(job_id: str) -> Response:
-    """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended."""
+def submitted(job_id: str, accepted: Job | None = None) -> Response:
+    """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended.
+
+    `accepted` is the job as it was accepted, where that is known: with it a store that fails from
+    now on does not turn an accepted job into an error, which would make the client send it again.
+    """
     wait = preferred_wait()
-    job = kernel().wait_for(job_id, wait or 0.0)
-    response = jsonify(job_json(job))
+    if accepted is not None and not wait:
+        job = accepted
+    else:
+        try:
+            job = kernel().wait_for(job_id, wait or 0.0)
+        except redis.RedisError as error:
+            if accepted is None:
+                raise
+            _log.warning("store error", action="store_error", error=str(error))
+            job = accepted
+    response = jsonify(job_json(job, with_log=job is not accepted))
     response.headers["Location"] = url_for("jobs.read", job_id=job_id)
-    if wait is not None:
-        response.headers["Preference-Applied"] = f"wait={wait:g}"
+    if wait is not None and "wait" not in request.args:
+        applied = min(wait, kernel().settings.max_wait_s)
+        response.headers["Preference-Applied"] = f"wait={applied:g}"
     if job.status.ended and wait:
         return response
     response.status_code = 202
@@ -62,7 +83,7 @@ def whole_number(text: str | None, name: str, default: int, least: int, most: in
     """Return a parameter as a number between two bounds; raise `InvalidRequestError`."""
     if text is None or text == "":
         return default
-    if not (text.isascii() and text.isdigit() and least <= int(text[:12]) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
         raise InvalidRequestError(
             f"{name} must be a whole number from {least} to {most}, not '{text[:40]}'."
         )

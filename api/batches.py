@@ -1,27 +1,33 @@
 """`/v1/batches`: many images, one job."""
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
+import redis
 from apiflask import APIBlueprint
 from flask import Response, jsonify, request, stream_with_context
 
 from api.answers import submitted, whole_number
-from api.intake import Intake
+from api.intake import FILES, WHOLE, Intake
 from api.kernel import kernel
-from api.multipart import FormField, parts
+from api.multipart import FormField, FormFile, request_parts
 from api.predictions import resolve_model
 from api.tabular import csv_lines, json_lines, readable, row_json
 from worker.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedMediaError
 from worker.images.folders import find_folder
 from worker.jobs.keys import check_job_id
-from worker.jobs.records import Job, Kind, Lane, PinnedModel, Status
+from worker.jobs.records import Job, Kind, Lane, Origin, PinnedModel
 from worker.jobs.store import Accepted, Submission
 
 blueprint = APIBlueprint("batches", __name__)
 
 _FIELDS = ("model", "top")
+_MOST_PATTERNS = 100
+_LONGEST_PATTERN = 200  # characters
 
 
 @blueprint.post("/v1/batches")
@@ -41,13 +47,14 @@ def create() -> Response:
         raise UnsupportedMediaError(
             "Send multipart/form-data with `images` or `archive`, or JSON with `folder`."
         )
-    body = _json_object()
+    body = {**_from_query(), **_json_object()}
     if body.get("open") is True:
-        known = {"open", "model", "top", "key"}
-        _refuse_others(body, known)
-        return submitted(_accept(body, {"open": True}, listing=False).job_id)
-    _refuse_others(body, {"folder", "model", "top", "recursive", "patterns"})
-    return submitted(_accept(body, _folder_options(body), listing=True).job_id)
+        _refuse_others(body, {"open", "model", "top"})
+        accepted = _accept(body, {"open": True}, Origin.OPEN)
+    else:
+        _refuse_others(body, {"folder", "model", "top", "recursive", "patterns"})
+        accepted = _accept(body, _folder_options(body), Origin.FOLDER)
+    return submitted(accepted.job_id, accepted.job)
 
 
 @blueprint.post("/v1/batches/<job_id>/images")
@@ -57,16 +64,18 @@ def add(job_id: str) -> Response:
 
     A path that the batch has already is left out, so that a request can be sent again.
     """
-    job = _batch(job_id)
-    _require_open(job)
+    job = _open_batch(job_id)
+    if job.progress.sealed or job.status.ended:
+        raise ConflictError(f"Batch {job.id} takes no more images: it is sealed or has ended.")
     kernel().check_room()
     if request.mimetype != "multipart/form-data":
-        raise UnsupportedMediaError("Send multipart/form-data with `images` or `archive`.")
-    request.max_content_length = None
-    with Intake(kernel(), job.id, rename=False) as intake:
-        for part in parts():
-            if not isinstance(part, FormField):
-                intake.take(part.name, part.filename, part.stream)
+        raise UnsupportedMediaError("Send multipart/form-data with `images` or an `archive`.")
+    intake = Intake(kernel(), lambda images, _: kernel().batches.add(job.id, images))
+    for part in _parts():
+        if isinstance(part, FormField):
+            raise InvalidRequestError(f"The field '{part.name[:40]}' is not known here.")
+        intake.take(part.name, part.filename, part.stream)
+    intake.flush()
     return jsonify({"added": intake.added, "already": intake.already, "skipped": intake.skipped})
 
 
@@ -81,10 +90,10 @@ def paths(job_id: str) -> Response:
 
 
 @blueprint.post("/v1/batches/<job_id>/seal")
-@blueprint.doc(tags=["batches"])
+@blueprint.doc(tags=["batches"], responses={409: "The batch was not opened for adding"})
 def seal(job_id: str) -> Response:
     """Say that nothing more is added; sealing twice changes nothing."""
-    kernel().batches.seal(_batch(job_id).id)
+    kernel().batches.seal(_open_batch(job_id).id)
     return submitted(job_id)
 
 
@@ -92,10 +101,7 @@ def seal(job_id: str) -> Response:
 @blueprint.doc(tags=["batches"], responses={409: "The batch was cancelled"})
 def retry(job_id: str) -> Response:
     """Queue the failed images again; what was classified stays."""
-    job = _batch(job_id)
-    if job.status is Status.CANCELLED:
-        raise ConflictError(f"Batch {job_id} was cancelled: submit it again.")
-    _, ticket_needed = kernel().batches.retry(job_id)
+    _, ticket_needed = kernel().batches.retry(_batch(job_id).id)
     if ticket_needed:
         kernel().ticket(Lane.BULK)
     return submitted(job_id)
@@ -129,40 +135,61 @@ def results(job_id: str) -> Response:
 
 def _from_upload() -> Response:
     """Open a batch, take everything the request brings, and seal it."""
-    request.max_content_length = None  # streamed; each image has its own limit
-    fields: dict[str, Any] = {name: request.args[name] for name in _FIELDS if name in request.args}
-    intake: Intake | None = None
-    job_id = ""
+    fields = _from_query()
+    found = _parts()
+    for part in found:
+        if isinstance(part, FormFile):
+            break
+        _refuse_others({part.name: part.value}, set(_FIELDS))
+        fields[part.name] = part.value
+    else:
+        raise InvalidRequestError("The form has no file: send `images` or an `archive`.")
+    if part.name not in FILES:
+        raise InvalidRequestError(
+            f"The file field '{part.name[:40]}' is not known: use `images` or `archive`."
+        )
+    accepted = _accept(fields, {}, Origin.REQUEST)
+    if accepted.created:
+        _take_all(accepted.job_id, chain([part], found))
+    else:  # the request was sent before; it is read to its end, so that the client hears the answer
+        deque(found, maxlen=0)
+    return submitted(accepted.job_id)
+
+
+def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
+    batches = kernel().batches
+    intake = Intake(kernel(), lambda images, before: batches.add_all(job_id, images, before=before))
     try:
-        for part in parts():
+        for part in found:
             if isinstance(part, FormField):
-                if intake is not None:
-                    raise InvalidRequestError(
-                        f"Send the field `{part.name}` before the first file, or in the query."
-                    )
-                fields[part.name] = part.value
-                continue
-            if intake is None:
-                _refuse_others(fields, set(_FIELDS))
-                job_id = _accept(fields, {}, listing=False).job_id
-                intake = Intake(kernel(), job_id, rename=True)
+                raise InvalidRequestError(
+                    f"Send the field '{part.name[:40]}' before the first file, or in the query."
+                )
             intake.take(part.name, part.filename, part.stream)
-        if intake is None:
-            raise InvalidRequestError("The form has no file: send `images` or an `archive`.")
         intake.flush()
+        batches.seal(job_id)
     except BaseException:
-        # The client was never told of the batch, so nothing of it may go on.
-        if job_id:
-            kernel().store.cancel(job_id)
+        # The client is not told of the batch, so nothing of it may go on. Where this cannot be
+        # written either, the sweeper gives it up when no image has arrived for a while.
+        with suppress(redis.RedisError):
+            batches.break_off(job_id)
         raise
-    kernel().batches.seal(job_id)
-    return submitted(job_id)
 
 
-def _accept(fields: dict[str, Any], options: dict[str, Any], *, listing: bool) -> Accepted:
+def _parts() -> Iterator[FormField | FormFile]:
+    request.max_content_length = None  # streamed; each image has its own limit
+    return request_parts(most_bytes=kernel().settings.max_image_bytes, whole=WHOLE)
+
+
+def _from_query() -> dict[str, Any]:
+    return {name: request.args[name] for name in _FIELDS if name in request.args}
+
+
+def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:
     manifest = resolve_model(_text(fields, "model"))
     top = fields.get("top")
     count = whole_number(None if top is None else str(top), "top", 5, 1, 1000)
+    asked = [origin.value, fields.get("model"), count, options]
     return kernel().submit(
         Submission(
             kind=Kind.BATCH,
@@ -170,10 +197,10 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], *, listing: bool) -
             model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
             options={"top": count, **options},
             keep_upload_s=kernel().settings.failed_upload_ttl_s,
-            listing=listing,
+            origin=origin,
         ),
         idempotency_key=request.headers.get("Idempotency-Key"),
-        fingerprint=json.dumps([manifest.name, count, options], sort_keys=True).encode(),
+        fingerprint=json.dumps(asked, sort_keys=True).encode(),
     )
 
 
@@ -185,8 +212,15 @@ def _folder_options(body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(recursive, bool):
         raise InvalidRequestError("recursive must be true or false.")
     patterns = body.get("patterns", [])
-    if not isinstance(patterns, list) or not all(isinstance(p, str) for p in patterns):
-        raise InvalidRequestError('patterns must be a list of texts such as ["*.jpg"].')
+    if (
+        not isinstance(patterns, list)
+        or len(patterns) > _MOST_PATTERNS
+        or not all(isinstance(p, str) and 0 < len(p) <= _LONGEST_PATTERN for p in patterns)
+    ):
+        raise InvalidRequestError(
+            f'patterns must be a list of texts such as ["*.jpg"], at most {_MOST_PATTERNS} of '
+            f"at most {_LONGEST_PATTERN} characters."
+        )
     find_folder(folder, kernel().settings.folder_roots)
     return {"folder": folder, "recursive": recursive, "patterns": patterns}
 
@@ -198,9 +232,13 @@ def _batch(job_id: str) -> Job:
     return job
 
 
-def _require_open(job: Job) -> None:
-    if job.progress.sealed or job.status.ended or not job.options.get("open"):
-        raise ConflictError(f"Batch {job.id} takes no more images: it is sealed or has ended.")
+def _open_batch(job_id: str) -> Job:
+    job = _batch(job_id)
+    if job.origin is not Origin.OPEN:
+        raise ConflictError(
+            f"Batch {job.id} was not opened for adding: it gets its images in another way."
+        )
+    return job
 
 
 def _json_object() -> dict[str, Any]:

@@ -5,13 +5,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import redis
+import structlog
 from apiflask import APIBlueprint
 from flask import Response, request, stream_with_context
 
 from api.answers import job_json
 from api.kernel import Kernel, kernel
-from worker.errors import OverloadedError
+from worker.errors import OverloadedError, PermafrostError
 from worker.jobs.records import Job
+
+_log = structlog.get_logger(__name__)
 
 blueprint = APIBlueprint("events", __name__)
 
@@ -32,24 +36,26 @@ def stream(job_id: str) -> Response:
     job = core.store.get(job_id)
     last = request.headers.get("Last-Event-ID", "")
     seen = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
-    place = core.waiting_place()
-    if not place.__enter__():
-        place.__exit__(None, None, None)
+    if not core.take_place():
         raise OverloadedError("Too many requests are waiting for jobs: poll the job instead.")
-
-    def body() -> Iterator[str]:
-        try:
-            yield from _follow(core, job, seen)
-        finally:
-            place.__exit__(None, None, None)
-
-    response = Response(stream_with_context(body()), mimetype="text/event-stream")
+    body = stream_with_context(_follow(core, job, seen))
+    response = Response(body, mimetype="text/event-stream")
+    # Not in the generator, which is never begun for HEAD or where the client is gone already.
+    response.call_on_close(core.leave_place)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
 def _follow(core: Kernel, job: Job, seen: int) -> Iterator[str]:
+    try:
+        yield from _events(core, job, seen)
+    except (redis.RedisError, PermafrostError) as error:
+        # The answer has begun, so it can only end here; the client connects again.
+        _log.warning("events interrupted", action="events_interrupted", error=str(error))
+
+
+def _events(core: Kernel, job: Job, seen: int) -> Iterator[str]:
     deadline = time.monotonic() + _LONGEST_S
     quiet_since = time.monotonic()
     shown: tuple[Any, Any] = (None, None)
@@ -79,7 +85,8 @@ def _follow(core: Kernel, job: Job, seen: int) -> Iterator[str]:
             elif now - quiet_since > _KEEP_ALIVE_S:
                 quiet_since = now
                 yield ": still here\n\n"
-            ended.wait(_LOOK_S)
+            if ended.wait(_LOOK_S):
+                ended.clear()
 
 
 def _event(name: str, data: dict[str, Any], number: int) -> str:

@@ -25,7 +25,9 @@ def index() -> Response:
         cursor=request.args.get("cursor") or None,
         limit=whole_number(request.args.get("limit"), "limit", 50, 1, 200),
     )
-    return jsonify({"jobs": [job_json(job) for job in page.jobs], "next": page.cursor})
+    return jsonify(
+        {"jobs": [job_json(job, with_log=False) for job in page.jobs], "next": page.cursor}
+    )
 
 
 @blueprint.get("/v1/jobs/<job_id>")

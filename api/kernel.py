@@ -11,11 +11,13 @@ from typing import cast
 import structlog
 from flask import current_app
 
+from worker.broker import celery_app
 from worker.connection import connect
 from worker.errors import InvalidRequestError, OverloadedError
 from worker.jobs.batches import Batches
 from worker.jobs.endings import Endings
 from worker.jobs.records import Job, Lane
+from worker.jobs.room import room
 from worker.jobs.roster import Roster
 from worker.jobs.store import Accepted, JobStore, Submission
 from worker.jobs.tickets import send_ticket
@@ -26,6 +28,7 @@ _log = structlog.get_logger(__name__)
 
 # Redis is on the same machine or in the same rack; a client is told within 5 s that it is not.
 _STORE_TIMEOUT_S = 2.0
+_TICKET_TIMEOUT_S = 1.0
 _LOOK_AGAIN_S = 1.0  # between looks at a record that someone waits for, in case a wake-up is lost
 _LONGEST_KEY = 255  # characters of an Idempotency-Key
 _MEMORY_CHECK_S = 0.5  # between looks at how full Redis is
@@ -41,10 +44,11 @@ class Kernel:
         self.batches = Batches(self.client, settings)
         self.registry = Registry(settings.models_folder)
         self.roster = Roster(self.client, settings)
+        self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
         self._endings = Endings(lambda: connect(settings, timeout_s=10))
         self._places = threading.BoundedSemaphore(settings.max_waiting or 1)
-        self._memory_checked = 0.0
-        self._memory_full = False
+        self._memory_checked = float("-inf")
+        self._room = 0.0  # bytes, when it was checked
 
     def submit(
         self,
@@ -60,9 +64,9 @@ class Kernel:
 
         A ticket that cannot be sent is logged only: the job is safe, and a sweeper sends another.
         """
-        self.check_room()
         if idempotency_key:
             submission = _with_idempotency(submission, idempotency_key, fingerprint)
+        self.check_room(len(submission.upload))
         accepted = self.store.accept(submission)
         if accepted.ticket_needed:
             self.ticket(submission.lane)
@@ -70,40 +74,35 @@ class Kernel:
 
     def ticket(self, lane: Lane) -> None:
         """Send a ticket; one that cannot be sent is left to the sweeper."""
-        from worker.app import app  # noqa: PLC0415 - reads its settings when imported
-
         try:
-            send_ticket(app, lane)
+            send_ticket(self._broker, lane)
         except Exception as error:  # kombu raises errors of many libraries
             _log.warning("ticket not sent", action="ticket_not_sent", error=str(error))
 
-    def check_room(self) -> None:
-        """Raise `OverloadedError` while Redis holds more than its share of `maxmemory`."""
+    def check_room(self, more_bytes: int = 0) -> None:
+        """Raise `OverloadedError` where Redis would hold more than its share of `maxmemory`."""
         now = time.monotonic()
         if now - self._memory_checked > _MEMORY_CHECK_S:
-            memory = self.client.info("memory")
-            limit = memory.get("maxmemory", 0)
-            share = self.settings.memory_limit_share
-            self._memory_full = bool(limit) and memory["used_memory"] > limit * share
+            self._room = room(self.client, self.settings.memory_limit_share)
             self._memory_checked = now
-        if self._memory_full:
+        if more_bytes > self._room:
             raise OverloadedError(
                 "The queue's memory is almost full, so nothing new is accepted until workers have "
                 "caught up: try again later."
             )
+        self._room -= more_bytes
 
-    @contextmanager
-    def waiting_place(self) -> Iterator[bool]:
-        """Take one of the places for requests that hold a thread; give False where all are taken.
+    def take_place(self) -> bool:
+        """Take one of the places for requests that hold a thread, or return False.
 
-        They are bounded so that threads remain for everything else.
+        They are bounded so that threads remain for everything else. A place that was taken must be
+        left again.
         """
-        taken = self.settings.max_waiting > 0 and self._places.acquire(blocking=False)
-        try:
-            yield taken
-        finally:
-            if taken:
-                self._places.release()
+        return self.settings.max_waiting > 0 and self._places.acquire(blocking=False)
+
+    def leave_place(self) -> None:
+        """Leave a place that was taken."""
+        self._places.release()
 
     def wait_for(self, job_id: str, seconds: float) -> Job:
         """Return the job once it has ended, or as it is when the time is up or no place is free."""
@@ -111,20 +110,23 @@ class Kernel:
         job = self.store.get(job_id)
         if job.status.ended or seconds <= 0:
             return job
-        with self.waiting_place() as taken:
-            if not taken:
-                return job
-            with self._endings.watch(job_id) as ended:
+        if not self.take_place():
+            return job
+        try:
+            with self.watch(job_id) as ended:
                 while True:
                     job = self.store.get(job_id)
                     left = deadline - time.monotonic()
                     if job.status.ended or left <= 0:
                         return job
-                    ended.wait(min(left, _LOOK_AGAIN_S))
+                    if ended.wait(min(left, _LOOK_AGAIN_S)):
+                        ended.clear()
+        finally:
+            self.leave_place()
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[threading.Event]:
-        """Give an event that is set when the job ends."""
+        """Give an event that is set when it is time to look at the job again."""
         with self._endings.watch(job_id) as event:
             yield event
 

@@ -19,6 +19,8 @@ _CODES = {
     413: "too_large",
     415: "unsupported_media",
 }
+# What Redis says while it cannot be written, be it a replica, its disk full or a failover going on.
+_NOT_WRITABLE = ("READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY ")
 
 
 def register(app: APIFlask) -> None:
@@ -57,11 +59,21 @@ def _permafrost_error(error: PermafrostError) -> Response:
 
 
 def _store_error(error: redis.RedisError) -> Response:
-    _log.warning("store error", action="store_error", error=str(error))
-    if str(error).startswith("OOM"):
+    text = str(error)
+    _log.warning("store error", action="store_error", error=text)
+    # Redis 6 wraps what it says to a command of a script into a sentence of its own.
+    if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in text:
         return _permafrost_error(
             OverloadedError("The queue's memory is full: nothing was accepted, try again later.")
         )
+    if isinstance(error, redis.exceptions.ReadOnlyError) or any(
+        word in text for word in _NOT_WRITABLE
+    ):
+        return _permafrost_error(
+            StoreUnavailableError("The job store cannot be written at present: try again later.")
+        )
+    if isinstance(error, redis.ResponseError):  # Redis is well; what we sent it was wrong
+        return _unexpected_error(error)
     return _permafrost_error(
         StoreUnavailableError("The job store does not answer at present: try again in a moment.")
     )
@@ -71,16 +83,19 @@ def _http_error(error: HTTPException) -> Response:
     if isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length or 0
         return _permafrost_error(
-            TooLargeError(f"The request is larger than the limit of {limit / 2**20:.1f} MiB.")
+            TooLargeError(
+                f"The request is larger than the limit of {limit / 2**20:.1f} MiB, or its form has "
+                "too many or too long fields."
+            )
         )
     status = error.code or 500
     if status < 400:  # a redirect
         return Response(headers=dict(error.get_headers()), status=status)
-    response = problem(
-        status, _CODES.get(status, "invalid_request"), error.description or error.name
-    )
-    if "Allow" in dict(error.get_headers()):
-        response.headers["Allow"] = dict(error.get_headers())["Allow"]
+    code = "internal_error" if status >= 500 else _CODES.get(status, "invalid_request")
+    response = problem(status, code, error.description or error.name)
+    for name, value in error.get_headers():
+        if not name.lower().startswith("content-type"):
+            response.headers[name] = value  # `Allow` of 405, `Content-Range` of 416
     return response
 
 

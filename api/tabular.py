@@ -58,7 +58,8 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Give the rows as JSON lines, many at once."""
     lines = []
     for row in rows:
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+        # Escaped to ASCII, because many programs take U+2028 and its like for the end of a line.
+        lines.append(json.dumps(row) + "\n")
         if len(lines) >= _LINES_AT_ONCE:
             yield "".join(lines)
             lines = []

@@ -1,52 +1,15 @@
-"""The Celery application: queues and how tickets travel. Start it with `celery -A worker.app`."""
+"""The Celery application of the workers. Start it with `celery -A worker.app worker`."""
 
-from celery import Celery
 from celery.signals import setup_logging
-from kombu import Queue
 
-from worker.connection import broker_url
-from worker.jobs.records import Lane
+from worker.broker import celery_app
 from worker.logging import configure_logging
 from worker.settings import get_settings
 
 _settings = get_settings()
 
-app = Celery("permafrost", include=["worker.tasks"], set_as_current=True)
-app.conf.update(
-    broker_url=broker_url(_settings),
-    # A worker without -Q takes these; a freezing worker names its queue and its tasks:
-    # `-Q freezing -I freezing.tasks`.
-    task_queues=(Queue(Lane.INTERACTIVE.value), Queue(Lane.BULK.value)),
-    task_default_queue=Lane.INTERACTIVE.value,
-    task_create_missing_queues=True,
-    # Tickets carry no data, so nothing is stored of them; results are in the job store.
-    task_ignore_result=True,
-    result_backend=None,
-    task_serializer="json",
-    accept_content=["json"],
-    task_acks_late=True,
-    task_reject_on_worker_lost=True,
-    worker_prefetch_multiplier=1,
-    worker_disable_prefetch=True,
-    task_time_limit=_settings.task_time_limit_s,
-    # A child that loads graphs needs longer than the default of 4 s, after which Celery kills it.
-    worker_proc_alive_timeout=120,
-    broker_connection_retry_on_startup=True,
-    broker_connection_max_retries=None,
-    broker_transport_options={
-        # Must exceed the longest task, or a ticket is delivered again while it is worked on.
-        "visibility_timeout": _settings.freeze_time_limit_s + 300,
-        "queue_order_strategy": "priority",
-        "socket_connect_timeout": 2,
-        "socket_keepalive": True,
-    },
-    task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0.2},
-    worker_hijack_root_logger=False,
-    worker_redirect_stdouts=False,
-    worker_send_task_events=False,
-    timezone="UTC",
-    enable_utc=True,
-)
+app = celery_app(_settings)
+app.set_current()
 
 
 @setup_logging.connect

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -30,7 +30,7 @@ def embedded_socket(data: Path) -> Path:
 
 def redis_url(settings: Settings) -> str:
     """Return the URL for redis-py."""
-    return settings.redis_url or f"unix://{embedded_socket(settings.data)}?db=0"
+    return settings.redis_url or f"unix://{quote(str(embedded_socket(settings.data)))}?db=0"
 
 
 def broker_url(settings: Settings) -> str:
@@ -40,21 +40,22 @@ def broker_url(settings: Settings) -> str:
         return url
     parts = urlsplit(url)
     database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.path}?virtual_host={database}"
+    credentials = parts.netloc if parts.netloc.endswith("@") else ""
+    return f"redis+socket://{credentials}{parts.path}?virtual_host={database}"
 
 
 def connect(settings: Settings, *, timeout_s: float = 4.0) -> redis.Redis:
     """Return a client of the job store; answers are `bytes`.
 
-    Every command fails with `redis.exceptions.ConnectionError` or `TimeoutError` after at most
-    about `timeout_s` seconds, so that no caller hangs on a Redis that is stopped or gone.
-    A broken connection is tried once more, which covers a Redis that was restarted meanwhile.
+    Every command fails with `redis.exceptions.ConnectionError` or `TimeoutError` after about
+    `timeout_s` seconds, so that no caller hangs on a Redis that is stopped or gone. A broken
+    connection is tried once more, which covers a Redis that was restarted meanwhile, but silence
+    is not, because the waiting would add up.
     """
     return redis.Redis.from_url(
         redis_url(settings),
         socket_timeout=timeout_s,
         socket_connect_timeout=min(timeout_s, 2.0),
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.02), 1),
-        retry_on_error=[redis.exceptions.ConnectionError],
+        retry=Retry(ExponentialBackoff(cap=0.1, base=0.02), 1, (redis.exceptions.ConnectionError,)),
         health_check_interval=15,
     )

@@ -76,7 +76,7 @@ class OverloadedError(PermafrostError):
 
 
 class StoreUnavailableError(PermafrostError):
-    """Redis does not answer; nothing was accepted."""
+    """Redis does not answer or cannot be written; what was asked for was not confirmed."""
 
     code = "store_unavailable"
     status = 503
@@ -119,6 +119,12 @@ class ImageTooLargeError(ImageError):
     """The image has more pixels than allowed."""
 
     code = "too_many_pixels"
+
+
+class ImageFileTooLargeError(ImageError):
+    """The file has more bytes than one image may have."""
+
+    code = "too_large"
 
 
 class UploadGoneError(ImageError):

@@ -5,6 +5,9 @@ import sys
 
 import structlog
 
+# What these say at INFO of each ticket drowns everything else.
+_QUIET = ("celery.app.trace", "celery.worker.strategy")
+
 
 def configure_logging(level: str) -> None:
     """Send structlog's and the standard library's lines to standard error, once per process."""
@@ -38,3 +41,5 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

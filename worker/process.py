@@ -5,22 +5,26 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import psutil
 import redis
 import structlog
 
 from worker.connection import connect
-from worker.jobs.claims import Claims
-from worker.jobs.records import Lane
+from worker.jobs.claims import Claim, Claims
+from worker.jobs.records import Item, Lane, Outcome
 from worker.jobs.roster import GraphReport, Roster, WorkerReport, new_worker_id
 from worker.jobs.store import JobStore
 from worker.jobs.sweeper import Sweeper
 from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 _TICK_S = 0.5
+_INSIST_S = 60.0  # for how long the end of a claim is tried again while the store cannot be reached
+_INSIST_AGAIN_S = 0.2
 
 
 class WorkerProcess:
@@ -48,8 +52,8 @@ class WorkerProcess:
         self._graphs = graphs
         self.on_tick: Callable[[], None] | None = None
         self._roster = Roster(self.client, settings)
-        self._sweeper = Sweeper(self.client, settings, self.id, send_ticket)
         self._send_ticket = send_ticket
+        self._sweeper = Sweeper(self.client, settings, self.id, self.send_tickets)
         self._started_ms = round(time.time() * 1000)
         self._memory = psutil.Process()
         self._stop = threading.Event()
@@ -70,6 +74,47 @@ class WorkerProcess:
         self._stop.set()
         self._thread.join(timeout=2)
         self._try(lambda: self._roster.leave(self.id))
+
+    def finish(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:
+        """Write the outcomes of a claim's items, or as much of them as it still holds.
+
+        While the store cannot be reached this tries again for a minute; then the outcomes are lost
+        and the items go to another worker, as they do in any case when this returns or raises and
+        something of the claim is left.
+        """
+        refused = self._end(claim, lambda: self.claims.complete(claim, outcomes))
+        if refused is None:
+            return
+        self.items += len(outcomes) - len(refused)
+        for item in refused:
+            _log.warning("late result refused", action="late_result", item=item, claim=claim.number)
+
+    def hand_back(self, claim: Claim, reason: str, *, counts: bool) -> None:
+        """Put the items of a claim back in their queue; `counts` says if this was an attempt.
+
+        `reason` is a sentence. What cannot be handed back now goes back when the lease runs out.
+        """
+        self._end(claim, lambda: self.claims.release(claim, reason, counts=counts))
+
+    def _end(self, claim: Claim, write: Callable[[], T]) -> T | None:
+        deadline = time.monotonic() + _INSIST_S
+        try:
+            while True:
+                try:
+                    return write()
+                except redis.RedisError as error:
+                    if time.monotonic() > deadline:
+                        _log.error(
+                            "claim given up",
+                            action="claim_given_up",
+                            claim=claim.number,
+                            error=str(error),
+                        )
+                        return None
+                    time.sleep(_INSIST_AGAIN_S)
+        finally:
+            # Otherwise the keeper would renew what nobody works on any more, for ever.
+            self.claims.abandon(claim)
 
     def send_tickets(self, lanes: Sequence[Lane]) -> None:
         """Send tickets; one that cannot be sent is left to the sweeper."""

@@ -46,14 +46,17 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "INFO",
         validation_alias=_either("LOG_LEVEL", "LOG_LEVEL"),
-        description="Least severe log lines written: DEBUG, INFO, WARNING or ERROR.",
+        description="Least severe log lines written: `DEBUG`, `INFO`, `WARNING` or `ERROR`.",
     )
 
     max_image_bytes: int = Field(
         20 * MIB, gt=0, description="Largest upload accepted as one image, in bytes."
     )
     max_image_pixels: int = Field(
-        100_000_000, gt=0, description="Largest image decoded, in pixels (width x height)."
+        100_000_000,
+        gt=0,
+        le=178_956_970,  # where Pillow's own limit lies
+        description="Largest image decoded, in pixels (width x height); at most 178956970.",
     )
     max_model_bytes: int = Field(
         512 * MIB,
@@ -115,22 +118,32 @@ class Settings(BaseSettings):
         gt=0,
         description="Time after which a batch to which nothing is added is sealed, in seconds.",
     )
+    stalled_upload_ttl_s: int = Field(
+        900,
+        gt=0,
+        description="Time after which a batch whose images one request brings is given up where "
+        "no image arrives, in seconds.",
+    )
     max_batch_queue: int = Field(
         2_000_000,
         gt=0,
-        description="Items of one model that may wait in the bulk lane; above it, images for "
-        "batches are refused with 503.",
+        description="Images of one batch that may wait; above it, the listing of its folder pauses "
+        "and images added to it are refused with 503.",
     )
     deduplicate: bool = Field(
         True, description="Whether images of a batch with the same bytes are classified once."
     )
 
     micro_batch: int = Field(
-        16, gt=0, description="Most images that a worker claims and runs through a graph at once."
+        16,
+        gt=0,
+        le=1024,
+        description="Most images that a worker claims and runs through a graph at once; at most "
+        "1024.",
     )
     lease_s: float = Field(
         15.0,
-        gt=0,
+        ge=0.1,
         description="Time after which a claim that its worker stopped renewing is taken back, "
         "in seconds.",
     )
@@ -139,11 +152,11 @@ class Settings(BaseSettings):
     )
     sweep_interval_s: float = Field(
         2.0,
-        gt=0,
+        ge=0.1,
         description="Time between two sweeps for dead claims and lost tickets, in seconds.",
     )
     heartbeat_s: float = Field(
-        2.0, gt=0, description="Time between two reports of a worker process, in seconds."
+        2.0, ge=0.1, description="Time between two reports of a worker process, in seconds."
     )
     task_time_limit_s: int = Field(
         120, gt=0, description="Time after which a worker process that hangs is killed, in seconds."

@@ -1,14 +1,29 @@
 """Decoding: bytes to pixels, with limits, and with a sentence for every way that it can fail."""
 
+import contextlib
 import io
+import struct
 import warnings
+import zlib
+from typing import Literal
 
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import (
+    ExifTags,
+    Image,
+    ImageFile,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from worker.errors import ImageError, ImageTooLargeError, NotAnImageError, TruncatedImageError
 
-# The kinds that are accepted; Pillow knows many more, which nobody uploads but attackers.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "MPO")
+# The kinds that are accepted; Pillow knows many more, which nobody uploads but attackers. Its JPEG
+# covers MPO, which phones write.
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+
+# Not among those that Pillow knows at once; for them it would import every plugin that it has.
+_PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 
 _MAGIC = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -19,7 +34,19 @@ _MAGIC = (
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
 )
+_CUT_OFF = "The image is cut off before its last pixel."
 _TRUNCATION_WORDS = ("truncated", "end of file", "eof", "unexpected end", "premature")
+
+# How to turn an image upright, by the EXIF orientation that says how it lies.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def sniff(head: bytes) -> str | None:
@@ -42,17 +69,20 @@ def decode(data: bytes, *, most_pixels: int) -> Image.Image:
         raise NotAnImageError("The file is empty.")
     try:
         with warnings.catch_warnings():
-            # Pillow's own limit warns first and raises later; ours is checked below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of what is wrong beside the pixels, which does not matter here, and of
+            # sizes below its own limit; ours is checked below.
+            warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = image.size
-        if width * height > most_pixels:
-            raise ImageTooLargeError(
-                f"The image has {width} x {height} pixels; at most {most_pixels:,} are allowed."
-            )
-        image.load()
-        return ImageOps.exif_transpose(image)
-    except ImageTooLargeError:
+            width, height = image.size
+            if width * height > most_pixels:
+                raise ImageTooLargeError(
+                    f"The image has {width} x {height} pixels; at most {most_pixels:,} are allowed."
+                )
+            image.load()
+            if image.format == "PNG":
+                _check_png(data)
+            return _upright(image)
+    except ImageError:
         raise
     except Image.DecompressionBombError:
         raise ImageTooLargeError(
@@ -60,6 +90,8 @@ def decode(data: bytes, *, most_pixels: int) -> Image.Image:
         ) from None
     except UnidentifiedImageError:
         kind = sniff(data[:16])
+        if _is_cut_off(data):
+            raise TruncatedImageError(_CUT_OFF) from None
         if kind is None:
             raise NotAnImageError(
                 "The file is not an image of a known kind (JPEG, PNG, GIF, WebP, BMP or TIFF)."
@@ -68,10 +100,44 @@ def decode(data: bytes, *, most_pixels: int) -> Image.Image:
     except MemoryError:
         raise ImageTooLargeError("The image does not fit into memory.") from None
     except Exception as error:  # Pillow's plugins raise any error on damaged data
-        reason = str(error).split("\n", 1)[0]
-        if any(word in reason.lower() for word in _TRUNCATION_WORDS):
-            raise TruncatedImageError("The image is cut off before its last pixel.") from None
+        reason = str(error).split("\n", 1)[0].rstrip(".")
+        if any(word in reason.lower() for word in _TRUNCATION_WORDS) or _is_cut_off(data):
+            raise TruncatedImageError(_CUT_OFF) from None
         raise ImageError(f"The image is damaged: {reason or type(error).__name__}.") from None
+
+
+def _is_cut_off(data: bytes) -> bool:
+    """Whether the header says that there is more, of kinds whose decoders do not say so."""
+    if len(data) < 12:
+        return False
+    match sniff(data[:16]):
+        case "image/webp":
+            return int.from_bytes(data[4:8], "little") + 8 > len(data)
+        case "image/tiff":
+            order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
+            return int.from_bytes(data[4:8], order) + 2 > len(data)
+    return False
+
+
+def _check_png(data: bytes) -> None:
+    """Raise `ImageError` where a checksum of the pixels is wrong, which Pillow does not look at."""
+    position = 8
+    while position + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"IDAT":
+            end = position + 8 + length
+            found = zlib.crc32(memoryview(data)[position + 4 : end])
+            if found.to_bytes(4, "big") != data[end : end + 4]:
+                raise ImageError("The image is damaged: the checksum of its pixels is wrong.")
+        position += 12 + length
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    orientation = None
+    with contextlib.suppress(Exception):  # damaged EXIF data is no reason to refuse the pixels
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if method is None else image.transpose(method)
 
 
 # A truncated image is an error here, never a half grey picture.

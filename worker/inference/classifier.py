@@ -1,8 +1,8 @@
 """Classifying: claims micro-batches, decodes, runs the graph once, writes the outcomes."""
 
+import math
 import threading
 import time
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,29 +11,22 @@ import numpy.typing as npt
 import redis
 import structlog
 
-from worker.errors import (
-    ImageError,
-    ModelNotFoundError,
-    ModelUnavailableError,
-    PermafrostError,
-    UploadGoneError,
-)
+from worker.errors import ImageError, ModelNotFoundError, ModelUnavailableError
 from worker.images.decode import decode
-from worker.images.folders import find_folder, read_image
 from worker.images.preprocess import prepare
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
 from worker.inference.listing import Listings
+from worker.inference.reading import read
 from worker.inference.scores import rank, to_scores
 from worker.jobs.batches import Batches
 from worker.jobs.claims import Claim, ClaimedItem
-from worker.jobs.keys import key
 from worker.jobs.records import Item, Kind, Lane, Outcome
+from worker.models.generation import generation
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
-from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _TURN_S = 2.0  # a ticket's turn; then the process returns to Celery, which may want to stop it
@@ -58,10 +51,10 @@ class Classifier:
 
     def follow_registry(self) -> None:
         """Preload in a thread of its own when the registry has changed since the last look."""
-        generation = self._process.client.get(key("generation"))
-        if generation == self._generation or not self._preloading.acquire(blocking=False):
+        now = generation(self._process.client)
+        if now == self._generation or not self._preloading.acquire(blocking=False):
             return
-        self._generation = generation
+        self._generation = now
 
         def load() -> None:
             try:
@@ -77,76 +70,53 @@ class Classifier:
         deadline = time.monotonic() + _TURN_S
         lane: Lane | None = ticket
         while True:
-            claim = process.claims.claim(process.lanes, process.settings.micro_batch, ticket=lane)
+            try:
+                claim = process.claims.claim(
+                    process.lanes, process.settings.micro_batch, ticket=lane
+                )
+            except redis.RedisError as error:
+                # The ticket is used up, but the sweeper sends another.
+                _log.warning("nothing claimed", action="store_unavailable", error=str(error))
+                return
             if claim is None:
                 return
             lane = None
             process.send_tickets(claim.tickets_needed)
             self._run(claim)
             if time.monotonic() > deadline:
-                process.send_tickets([claim.lane])
-                return
+                return  # if more waits, a ticket for it is on its way since the last claim
 
     def _run(self, claim: Claim) -> None:
-        items = []
-        for claimed in claim.items:
-            if claimed.kind is Kind.BATCH and claimed.item.number == 0:
-                self._listings.start(claim, claimed)
-            else:
-                items.append(claimed)
-        if not items:
+        if claim.items[0].is_listing:
+            self._listings.start(claim, claim.items[0])
             return
         try:
-            ref = ModelRef.parse(claim.target)
+            outcomes = self._outcomes(claim)
+        except Exception as error:  # whatever it was, the items must not be lost
+            _log.exception("claim failed", action="claim_failed", claim=claim.number)
+            reason = f"the worker met {type(error).__name__}: {_first_line(error)}"
+            self._process.hand_back(claim, reason, counts=True)
+        else:
+            self._process.finish(claim, outcomes)
+
+    def _outcomes(self, claim: Claim) -> dict[Item, Outcome]:
+        try:
+            ref = ModelRef.parse(claim.version)
             manifest = self._registry.manifest(ref.name, ref.version or 0)
-            outcomes = self._classify(self._graphs.get(manifest), items)
+            graph = self._graphs.get(manifest)
         except (ModelUnavailableError, ModelNotFoundError) as error:
             failure = _failure(ModelUnavailableError.code, error.message)
-            outcomes = dict.fromkeys((claimed.item for claimed in items), failure)
-        refused = self._insist(lambda: self._process.claims.complete(claim, outcomes))
-        self._process.items += len(outcomes) - len(refused or ())
-        for item in refused or ():
-            _log.warning("late result refused", action="late_result", item=item, claim=claim.number)
-
-    def _classify(self, graph: LoadedGraph, items: list[ClaimedItem]) -> dict[Item, Outcome]:
+            return dict.fromkeys((claimed.item for claimed in claim.items), failure)
         settings = self._process.settings
-        unread: dict[Item, Outcome] = {}
-        read = []
-        for claimed in items:
-            try:
-                read.append(_with_content(claimed, settings))
-            except PermafrostError as error:
-                unread[claimed.item] = _failure(error.code, error.message)
         run = partial(classify, graph, most_pixels=settings.max_image_pixels)
-        if settings.deduplicate and any(claimed.kind is Kind.BATCH for claimed in read):
-            return unread | classify_once(self._batches, tuple(read), run)
-        return unread | run(tuple(read))
-
-    def _insist(self, write: Any) -> Any:
-        """Write to the store, trying again for as long as the lease could still hold."""
-        deadline = time.monotonic() + self._process.settings.lease_s
-        while True:
-            try:
-                return write()
-            except (redis.ConnectionError, redis.TimeoutError) as error:
-                if time.monotonic() > deadline:
-                    _log.error("outcome lost", action="outcome_lost", error=str(error))
-                    return None
-                time.sleep(0.2)
-
-
-def _with_content(claimed: ClaimedItem, settings: Settings) -> ClaimedItem:
-    """Return the item with its image's bytes, which for a folder are read from it."""
-    if claimed.kind is not Kind.BATCH:
-        return claimed
-    name = claimed.options.get("folder")
-    if name is not None:
-        root, folder = find_folder(name, settings.folder_roots)
-        content = read_image(folder, claimed.path, root=root, most_bytes=settings.max_image_bytes)
-        return replace(claimed, upload=content)
-    if not claimed.upload:
-        raise UploadGoneError("The upload is no longer kept: send the image again.")
-    return claimed
+        outcomes: dict[Item, Outcome] = {}
+        for images, failures in read(claim.items, settings):
+            outcomes |= failures
+            if settings.deduplicate:
+                outcomes |= classify_once(self._batches, images, run)
+            else:
+                outcomes |= run(images)
+        return outcomes
 
 
 def classify(
@@ -166,6 +136,11 @@ def classify(
             readable.append(claimed)
         except ImageError as error:
             outcomes[claimed.item] = _failure(error.code, error.message)
+        except Exception as error:  # a mistake of ours, but still of this image alone
+            _log.exception("image not prepared", action="image_not_prepared", item=claimed.item.key)
+            outcomes[claimed.item] = _failure(
+                ImageError.code, f"The image could not be prepared: {_first_line(error)}"
+            )
     try:
         outcomes.update(_run(graph, readable, inputs))
     except Exception:
@@ -175,11 +150,14 @@ def classify(
             try:
                 outcomes.update(_run(graph, [claimed], [row]))
             except Exception as error:  # TensorFlow's and NumPy's errors alike
-                reason = (str(error).splitlines() or [type(error).__name__])[0][:300]
                 outcomes[claimed.item] = _failure(
-                    "model_failed", f"The model failed on this image: {reason}"
+                    "model_failed", f"The model failed on this image: {_first_line(error)}"
                 )
     return outcomes
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]
 
 
 def _failure(code: str, message: str) -> Outcome:
@@ -197,6 +175,11 @@ def _run(
 def _results(
     manifest: Manifest, outputs: list[npt.NDArray[Any]], items: list[ClaimedItem]
 ) -> dict[Item, Outcome]:
+    if outputs[0].shape[:1] != (len(items),):
+        raise ValueError(
+            f"{manifest.outputs[0].name} has the shape {list(outputs[0].shape)} for {len(items)} "
+            "image(s): its first side must be the number of images."
+        )
     scores = to_scores(np.asarray(outputs[0], np.float32).reshape(len(items), -1), manifest.scores)
     outcomes = {}
     for number, claimed in enumerate(items):
@@ -216,8 +199,22 @@ def _results(
         result: dict[str, Any] = {"predictions": predictions}
         if len(outputs) > 1:
             result["outputs"] = {
-                tensor.name: np.asarray(values[number]).reshape(-1)[:_MOST_EXTRA_VALUES].tolist()
+                tensor.name: _listed(values[number])
                 for tensor, values in zip(manifest.outputs[1:], outputs[1:], strict=True)
+                if values.shape[:1] == (len(items),)  # others are not about single images
             }
         outcomes[claimed.item] = Outcome(result=result)
     return outcomes
+
+
+def _listed(values: npt.NDArray[Any]) -> list[Any]:
+    """Return the first values of one image as JSON can hold them."""
+    return [_plain(v) for v in np.asarray(values).reshape(-1)[:_MOST_EXTRA_VALUES].tolist()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return value if isinstance(value, bool | int | str) else str(value)

@@ -19,13 +19,16 @@ def classify_once(
 ) -> Outcomes:
     """Classify what is neither known from earlier nor twice among `items`, and share the results.
 
-    Items of other kinds of jobs than batches are always classified.
+    Items of other kinds of jobs than batches are always classified. Where two workers meet the same
+    bytes at the same moment, both classify them.
     """
     digests = {
         claimed.item: hashlib.blake2b(claimed.upload, digest_size=16).digest()
         for claimed in items
         if claimed.kind is Kind.BATCH and claimed.upload
     }
+    if not digests:
+        return classify(items)
     outcomes = _known(batches, digests)
     firsts: dict[tuple[str, bytes], Item] = {}
     fresh = []

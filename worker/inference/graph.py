@@ -26,12 +26,14 @@ class LoadedGraph:
     def __init__(self, manifest: Manifest, path: Path, settings: Settings) -> None:
         started = time.monotonic()
         self.manifest = manifest
+        self._session: Any = None
         self.dtype: npt.DTypeLike = tf.as_dtype(manifest.inputs[0].dtype).as_numpy_dtype
         shape = manifest.inputs[0].shape
         self.fixed_batch: int | None = shape[0] if shape else None
-        graph_def = v1.GraphDef()
-        graph_def.ParseFromString(_read(manifest, path))
+        content = _read(manifest, path)
         try:
+            graph_def = v1.GraphDef()
+            graph_def.ParseFromString(content)
             graph = tf.Graph()
             with graph.as_default():
                 tf.import_graph_def(graph_def, name="")
@@ -50,9 +52,12 @@ class LoadedGraph:
             )
             self._warm(settings.micro_batch)
         except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:
+            if self._session is not None:
+                self._session.close()
+            text = str(error.args[0] if error.args else error)
             raise ModelUnavailableError(
                 f"{manifest.name}@{manifest.version} cannot be loaded: "
-                f"{str(error.args[0] if error.args else error).splitlines()[0][:300]}"
+                f"{(text.splitlines() or [type(error).__name__])[0][:300]}"
             ) from error
         self.load_seconds = time.monotonic() - started
 

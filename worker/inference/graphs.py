@@ -55,12 +55,20 @@ class Graphs:
             return self._load(entry)
 
     def preload(self, manifests: list[Manifest]) -> None:
-        """Load what fits into the budget; failures are kept for the report."""
+        """Load what fits into the budget together; the rest is loaded when it is asked for.
+
+        Failures are kept for the report.
+        """
         room = self._settings.graph_memory_bytes
         for manifest in manifests:
+            if manifest.bytes > room:
+                with self._lock:
+                    self._entries.setdefault(
+                        (manifest.name, manifest.version),
+                        _Entry(manifest, threading.Lock(), state="dropped"),
+                    )
+                continue
             room -= manifest.bytes
-            if room < 0:
-                break
             try:
                 self.get(manifest)
             except ModelUnavailableError as error:
@@ -96,6 +104,14 @@ class Graphs:
         except ModelUnavailableError as error:
             entry.state, entry.error, entry.failed_at = "failed", error.message, time.monotonic()
             raise
+        except Exception as error:  # whatever it was, it must be seen in the report
+            _log.exception("graph failed", action="graph_failed")
+            message = (
+                f"{manifest.name}@{manifest.version} cannot be loaded: the worker met "
+                f"{type(error).__name__}, which was written to its log."
+            )
+            entry.state, entry.error, entry.failed_at = "failed", message, time.monotonic()
+            raise ModelUnavailableError(message) from error
         entry.graph, entry.loads, entry.state = graph, entry.loads + 1, "ready"
         _log.info(
             "graph loaded",

@@ -27,6 +27,11 @@ class ClaimedItem:
     upload: bytes
     path: bytes = b""  # of an image of a batch, as it was given
 
+    @property
+    def is_listing(self) -> bool:
+        """Whether the item is no image but the listing of a batch's folder."""
+        return self.kind is Kind.BATCH and self.item.number == 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
@@ -38,6 +43,11 @@ class Claim:
     items: tuple[ClaimedItem, ...]
     tickets_needed: tuple[Lane, ...]  # lanes in which more waits and no ticket is on its way
 
+    @property
+    def version(self) -> str:
+        """The version that the items wait for: `NAME@VERSION`."""
+        return self.target.partition("/")[0]
+
 
 class Claims:
     """Claims items for one worker process and writes their outcomes."""
@@ -47,7 +57,7 @@ class Claims:
         self._settings = settings
         self._worker_id = worker_id
         self._scripts = Scripts(client)
-        self._held: dict[int, int] = {}  # claim -> items without an outcome
+        self._held: set[int] = set()
 
     @property
     def held(self) -> tuple[int, ...]:
@@ -61,65 +71,69 @@ class Claims:
 
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
         """
-        answer = self._scripts.run(
-            "claim",
-            self._worker_id,
-            round(self._settings.lease_s * 1000),
-            capacity,
-            _MOST_UPLOAD_BYTES,
-            TICKET_MS,
-            ticket.value if ticket else "",
-            *[lane.value for lane in lanes],
-        )
+        answer: Any = 0
+        while answer == 0:  # only ended jobs were met so far
+            answer = self._scripts.run(
+                "claim",
+                self._worker_id,
+                round(self._settings.lease_s * 1000),
+                capacity,
+                _MOST_UPLOAD_BYTES,
+                TICKET_MS,
+                ticket.value if ticket else "",
+                *[lane.value for lane in lanes],
+            )
+            ticket = None
         if answer is None:
             return None
-        number, lane, target, tickets, *rows = answer
-        self._held[number] = len(rows)
+        number, lane, target, tickets, jobs, rows = answer
+        self._held.add(number)
+        about = [
+            (job_id.decode(), Kind(kind.decode()), json.loads(options))
+            for job_id, kind, options in jobs
+        ]
         return Claim(
             number=number,
             lane=Lane(lane.decode()),
             target=target.decode(),
             items=tuple(
                 ClaimedItem(
-                    item=Item(*_split(name.decode()), attempts - 1),
+                    item=Item(about[job][0], int(name[name.index(b":") + 1 :]), attempts - 1),
                     attempt=attempts,
-                    kind=Kind(kind.decode()),
-                    options=json.loads(options),
+                    kind=about[job][1],
+                    options=about[job][2],
                     upload=upload,
                     path=path,
                 )
-                for name, attempts, kind, options, upload, path in rows
+                for name, attempts, job, upload, path in rows
             ),
             tickets_needed=tuple(Lane(raw.decode()) for raw in tickets),
         )
 
     def renew(self) -> tuple[int, ...]:
-        """Prolong the leases of everything held; return the claims that were lost."""
+        """Prolong the leases of everything held; return the claims that were lost meanwhile."""
         held = self.held
         if not held:
             return ()
         lease_ms = round(self._settings.lease_s * 1000)
-        lost = tuple(int(raw) for raw in self._scripts.run("renew", lease_ms, *held))
-        for number in lost:
-            self._held.pop(number, None)
-        return lost
+        gone = {int(raw) for raw in self._scripts.run("renew", lease_ms, *held)}
+        lost = gone & self._held  # what was finished during the call is not lost
+        self._held -= lost
+        return tuple(sorted(lost))
 
     def complete(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> list[str]:
         """Write outcomes; return the items refused because the claim no longer holds them."""
         args: list[str | bytes] = []
         for item, outcome in outcomes.items():
             if outcome.error is not None:
-                args += [item.key, "error", json.dumps(outcome.error), "", b""]
+                args += [item.key, "error", _json(outcome.error), "", b""]
             else:
-                result = json.dumps(outcome.result, separators=(",", ":"))
-                args += [item.key, "result", result, outcome.label, outcome.digest]
+                label = outcome.label.encode("utf-8", "replace")
+                args += [item.key, "result", _json(outcome.result), label, outcome.digest]
         ttl_ms = self._settings.result_ttl_s * 1000
-        refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
-        left = self._held.get(claim.number, 0) - len(outcomes)
-        if left > 0:
-            self._held[claim.number] = left
-        else:
-            self._held.pop(claim.number, None)
+        finished, *refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
+        if finished:
+            self._held.discard(claim.number)
         return [raw.decode() for raw in refused]
 
     def release(self, claim: Claim, reason: str, *, counts: bool) -> None:
@@ -132,13 +146,16 @@ class Claims:
             reason,
             self._settings.result_ttl_s * 1000,
         )
-        self._held.pop(claim.number, None)
+        self._held.discard(claim.number)
+
+    def abandon(self, claim: Claim) -> None:
+        """Renew the claim no longer: what is left of it is taken back when its lease runs out."""
+        self._held.discard(claim.number)
 
     def holds(self, claim: Claim) -> bool:
         """Whether the claim still stands in Redis."""
         return self._client.zscore(key("leases"), claim.number) is not None
 
 
-def _split(name: str) -> tuple[str, int]:
-    job_id, number = name.split(":")
-    return job_id, int(number)
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)

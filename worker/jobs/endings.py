@@ -12,13 +12,14 @@ from worker.jobs.keys import key
 
 _log = structlog.get_logger(__name__)
 _RECONNECT_S = 1.0
+_LISTEN_S = 5.0  # for a message, at most; then the connection is looked after
 
 
 class Endings:
     """Tells waiting threads that their job ended, over one connection for all of them.
 
-    A message can be missed while the connection is being restored, so a waiter must also look at
-    the record from time to time.
+    A message is missed while there is no connection. So all waiters are woken once there is one
+    again; they must look at the record themselves, and had better do so from time to time.
     """
 
     def __init__(self, connect: Callable[[], redis.Redis]) -> None:
@@ -29,7 +30,7 @@ class Endings:
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[threading.Event]:
-        """Give an event that is set when the job ends, if it ends from now on."""
+        """Give an event that is set when the job ends or may have ended unnoticed."""
         event, name = threading.Event(), job_id.encode()
         with self._lock:
             self._waiting[name].append(event)
@@ -49,15 +50,25 @@ class Endings:
         pause = threading.Event()
         while True:
             try:
-                with self._connect().pubsub(ignore_subscribe_messages=True) as channel:
+                with self._connect() as client, client.pubsub() as channel:
                     channel.subscribe(key("ended"))
                     while True:
-                        message = channel.get_message(timeout=5.0)
-                        if message is not None:
+                        message = channel.get_message(timeout=_LISTEN_S)
+                        if message is None:
+                            continue
+                        if message["type"] == "subscribe":
+                            self._wake_all()
+                        elif message["type"] == "message":
                             self._wake(message["data"])
-            except redis.RedisError as error:
+            except Exception as error:  # the thread must outlive whatever the connection meets
                 _log.warning("endings interrupted", action="endings_interrupted", error=str(error))
                 pause.wait(_RECONNECT_S)
+
+    def _wake_all(self) -> None:
+        with self._lock:
+            for events in self._waiting.values():
+                for event in events:
+                    event.set()
 
     def _wake(self, name: bytes) -> None:
         with self._lock:

@@ -10,26 +10,29 @@
 | `log:ID` | list | lines that a freeze reports |
 | `items:ID` | hash | images of a batch: number -> path |
 | `results:ID` | hash | what became of them: number -> `r` or `e` and JSON |
-| `failures:ID` | set | numbers of those that failed, for a retry |
+| `failures:ID` | set | numbers of those that failed and can be tried again |
 | `known:ID` | set | digests of the paths that a batch has, while it is open |
 | `seen:ID` | hash | digest of an image's bytes -> number of its first item, while it runs |
 | `labels:ID` | hash | how often each label came first |
-| `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION` or `-` |
+| `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION`, `NAME@VERSION/ID` or `-` |
 | `lane:LANE` | sorted set | targets of which items wait, by when they were last served |
 | `ticket:LANE` | string | present while a ticket is on its way |
 | `claim:NUMBER` | hash | items that a worker holds: item -> attempts; `@...` fields describe it |
 | `claims` | counter | the last claim's number, which is its fencing token |
 | `leases` | sorted set | claims by the time until which they hold |
-| `open` | sorted set | batches that are not sealed, by when something was last added |
+| `open` | sorted set | batches to which requests add, by when they are given up |
 | `expiry` | sorted set | ended jobs by the time at which they are forgotten |
-| `expired` | sorted set | forgotten jobs by the time at which they were |
+| `expired` | sorted set | forgotten jobs by the time at which they were; the newest only |
 | `idempotency:DIGEST` | string | the job that a key was first used for |
 | `worker:ID` | string | what a worker process last said of itself |
 | `workers` | sorted set | worker processes by when they last said something |
 | `generation` | counter | goes up whenever the registry changes |
 | `sweeper` | string | lock: who sweeps |
+| `swept` | string | when the last sweep was |
 | `totals` | hash | counters for monitoring |
 | `ended` | channel | ids of jobs as they end |
+
+One key is the broker's, and has no prefix: `LANE`, a list of the tickets that no worker has taken.
 """
 
 import re
@@ -66,21 +69,33 @@ TEMPLATES = {
     "workers": "workers",
     "generation": "generation",
     "sweeper": "sweeper",
+    "swept": "swept",
     "totals": "totals",
     "ended": "ended",
+    "tickets": "%s",
 }
+_THE_BROKERS = frozenset({"tickets"})
 
 _JOB_ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}\Z")
 
 
+def _template(name: str) -> str:
+    return TEMPLATES[name] if name in _THE_BROKERS else PREFIX + TEMPLATES[name]
+
+
 def key(name: str, *parts: str | int) -> str:
     """Return the key `name` for `parts`, which must have been checked."""
-    return PREFIX + TEMPLATES[name] % parts
+    return _template(name) % parts
+
+
+def is_job_id(text: str) -> bool:
+    """Whether `text` has the form of a job's id."""
+    return _JOB_ID.match(text) is not None
 
 
 def check_job_id(job_id: str) -> str:
     """Return `job_id`; raise `NotFoundError` where it cannot be one, before it enters a key."""
-    if not _JOB_ID.match(job_id):
+    if not is_job_id(job_id):
         raise NotFoundError(f"There is no job '{job_id[:80]}'.")
     return job_id
 
@@ -88,10 +103,11 @@ def check_job_id(job_id: str) -> str:
 def lua_builders() -> str:
     """Return Lua source that defines the same builders: `K.job(id)`, `K.index(kind, status)`."""
     lines = ["local K = {}"]
-    for name, template in TEMPLATES.items():
+    for name in TEMPLATES:
+        template = _template(name)
         count = template.count("%s")
         names = ", ".join(f"p{n}" for n in range(count))
-        text = f'"{PREFIX}{template}"'
+        text = f'"{template}"'
         value = f"string.format({text}, {names})" if count else text
         lines.append(f"function K.{name}({names}) return {value} end")
     return "\n".join(lines) + "\n"

@@ -42,6 +42,15 @@ class Lane(StrEnum):
     FREEZING = "freezing"  # freezes and inspections, by workers of their own
 
 
+class Origin(StrEnum):
+    """Where the items of a job come from."""
+
+    WHOLE = "whole"  # the submission holds them: every kind of job but batches
+    FOLDER = "folder"  # a worker lists a folder
+    REQUEST = "request"  # one request brings them all; a batch whose request breaks off has failed
+    OPEN = "open"  # any number of requests bring them, until the batch is sealed
+
+
 @dataclass(frozen=True, kw_only=True)
 class PinnedModel:
     """The version that a job was accepted for."""
@@ -102,7 +111,8 @@ class Progress:
             **self.as_json(),
             "skipped": self.skipped,
             "sealed": self.sealed,
-            "percent": round(100 * self.done / self.total, 2) if self.total else 0.0,
+            # Rounded down, so that 100 says that nothing is left.
+            "percent": 10_000 * self.done // self.total / 100 if self.total else 0.0,
             "rate": rate,
             "remaining_s": remaining,
         }
@@ -125,6 +135,7 @@ class Job:
     result: Any  # the JSON value of `result`, or None
     error: dict[str, str] | None
     options: Mapping[str, Any] = field(default_factory=dict)  # what the submission asked for
+    origin: Origin = Origin.WHOLE
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as the contract shows it, without links."""

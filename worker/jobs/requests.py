@@ -59,12 +59,14 @@ class FreezeRequest(BaseModel):
     def _preprocessing(cls, value: Any) -> PreprocessingSpec:
         return PreprocessingSpec.parse(value)
 
-    @field_validator("set")
+    @field_validator("set", mode="before")
     @classmethod
-    def _set(cls, value: dict[str, Value]) -> dict[str, Value]:
-        for name, number in value.items():
-            if isinstance(number, float) and not math.isfinite(number):
-                raise InvalidRequestError(f"set.{name} must be a finite number.")
+    def _set(cls, value: Any) -> Any:
+        for name, constant in value.items() if isinstance(value, dict) else ():
+            if not _is_constant(constant):
+                raise InvalidRequestError(
+                    f"set.{name} must be a finite number, true, false or a list of these."
+                )
         return value
 
     @classmethod
@@ -78,3 +80,11 @@ class FreezeRequest(BaseModel):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+        except RecursionError:
+            raise InvalidRequestError("The freeze request is nested too deeply.") from None
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_constant(one) for one in value)
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))

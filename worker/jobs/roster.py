@@ -11,6 +11,7 @@ import redis
 
 from worker.jobs.keys import key
 from worker.jobs.records import rfc3339
+from worker.jobs.scripts import Scripts
 from worker.settings import Settings
 
 
@@ -21,7 +22,7 @@ class GraphReport:
     model: str
     version: int
     sha256: str
-    state: str  # loading, ready, failed or dropped
+    state: str  # loading, ready, failed, or dropped: not in memory, loaded when asked for
     loads: int  # how often this process loaded it
     load_seconds: float  # of the last load, warm-up included
     bytes: int  # size of the graph file
@@ -53,37 +54,30 @@ class Roster:
 
     def __init__(self, client: redis.Redis, settings: Settings) -> None:
         self._client = client
+        self._scripts = Scripts(client)
         self._lifetime_ms = round(settings.heartbeat_s * 4000)
 
     def report(self, worker: WorkerReport) -> None:
         """Say that this process lives and how it is."""
-        seconds, micros = self._client.time()
-        seen_ms = seconds * 1000 + micros // 1000
-        body = {**asdict(worker), "seen_ms": seen_ms}
-        with self._client.pipeline() as pipe:
-            pipe.set(key("worker", worker.id), json.dumps(body), px=self._lifetime_ms)
-            pipe.zadd(key("workers"), {worker.id: seen_ms})
-            pipe.zremrangebyscore(key("workers"), "-inf", seen_ms - self._lifetime_ms)
-            pipe.execute()
+        self._scripts.run("report", worker.id, self._lifetime_ms, json.dumps(asdict(worker)))
 
     def leave(self, worker_id: str) -> None:
         """Take this process off the roster because it stops."""
-        with self._client.pipeline() as pipe:
-            pipe.delete(key("worker", worker_id))
-            pipe.zrem(key("workers"), worker_id)
-            pipe.execute()
+        self._client.zrem(key("workers"), worker_id)
+        self._client.delete(key("worker", worker_id))
 
     def read(self) -> list[dict[str, Any]]:
         """Return the living worker processes as the contract shows them."""
-        ids = [raw.decode() for raw in self._client.zrange(key("workers"), 0, -1)]
-        if not ids:
+        seen = self._client.zrange(key("workers"), 0, -1, withscores=True)
+        if not seen:
             return []
+        reports = self._client.mget([key("worker", raw.decode()) for raw, _ in seen])
         rows = []
-        for raw in self._client.mget([key("worker", worker_id) for worker_id in ids]):
-            if raw is None:
+        for (_, seen_ms), report in zip(seen, reports, strict=True):
+            if report is None:
                 continue
-            row = json.loads(raw)
+            row = json.loads(report)
             row["started_at"] = rfc3339(row.pop("started_ms"))
-            row["seen_at"] = rfc3339(row.pop("seen_ms"))
+            row["seen_at"] = rfc3339(round(seen_ms))
             rows.append(row)
         return sorted(rows, key=lambda row: (row["queues"], row["host"], row["pid"]))

@@ -8,22 +8,42 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import redis
+import structlog
 from ulid import ULID
 
-from worker.errors import GoneError, IdempotencyMismatchError, NotFoundError
-from worker.jobs.keys import check_job_id, key
-from worker.jobs.records import ENDED, Job, Kind, Lane, Pace, PinnedModel, Progress, Status
+from worker.errors import (
+    GoneError,
+    IdempotencyMismatchError,
+    InvalidRequestError,
+    NotFoundError,
+)
+from worker.jobs.keys import check_job_id, is_job_id, key
+from worker.jobs.records import (
+    ENDED,
+    Job,
+    Kind,
+    Lane,
+    Origin,
+    Pace,
+    PinnedModel,
+    Progress,
+    Status,
+)
 from worker.jobs.scripts import Scripts
 from worker.jobs.uploads import StoredFile
 from worker.settings import Settings
 
+_log = structlog.get_logger(__name__)
+
 TICKET_MS = 3000  # a ticket that is on its way for longer is taken for lost
 NO_TARGET = "-"  # what items wait for that need no model
+_MOST_LOG_LINES = 1000  # per job
+_LONGEST_LOG_LINE = 2000  # characters
 
 _FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
     *("total", "succeeded", "failed", "attempts", "result", "error", "options", "skipped"),
-    *("sealed", "before_ms", "before_done"),
+    *("sealed", "before_ms", "before_done", "origin"),
 )
 
 
@@ -38,7 +58,7 @@ class Submission:
     upload: bytes = b""  # the image, for a prediction
     files: tuple[StoredFile, ...] = ()  # the source's files, stored before
     keep_upload_s: float = 0.0  # how long the upload outlives the job; in a batch, its failure
-    listing: bool = True  # whether a worker has to do item 0: False for a batch of uploads
+    origin: Origin = Origin.WHOLE
     job_id: str | None = None  # chosen by the caller where uploads were stored under it
     idempotency_digest: str = ""  # of the client's key
     fingerprint: str = ""  # of the request, to tell a repetition from another request
@@ -50,6 +70,7 @@ class Accepted(NamedTuple):
     job_id: str
     created: bool  # False where an idempotency key led to the first job
     ticket_needed: bool
+    job: Job | None  # as it was accepted; None where an idempotency key led to the first job
 
 
 class Page(NamedTuple):
@@ -64,9 +85,23 @@ def new_job_id() -> str:
     return str(ULID()).lower()
 
 
-def target_of(model: PinnedModel) -> str:
-    """Return the name of the queue target for a version."""
-    return f"{model.name}@{model.version}"
+def target_of(submission: Submission, job_id: str) -> str:
+    """Return the name of the queue that the job's items wait in.
+
+    Each batch has its own, so that workers take turns between batches of one model too.
+    """
+    model = submission.model
+    if model is None:
+        return NO_TARGET
+    version = f"{model.name}@{model.version}"
+    return f"{version}/{job_id}" if submission.kind is Kind.BATCH else version
+
+
+def give_up_after_ms(settings: Settings, origin: Origin) -> int:
+    """Return how long a batch waits for its next image, in milliseconds."""
+    if origin is Origin.REQUEST:
+        return settings.stalled_upload_ttl_s * 1000
+    return settings.open_batch_ttl_s * 1000
 
 
 class JobStore:
@@ -81,18 +116,20 @@ class JobStore:
         """Write the job in one atomic step; when this returns, it is safe.
 
         Raises `IdempotencyMismatchError` where the key belongs to a different request, and redis's
-        errors where nothing was accepted.
+        errors where the job was not accepted or, if the connection broke, may not have been.
         """
         model = submission.model
         files: list[str | int] = []
         for place, stored in enumerate(submission.files):
             files += [stored.name, f"{place}:{stored.size}:{stored.chunks}"]
-        job_id, state, ticket = self._scripts.run(
+        new_id = submission.job_id or new_job_id()
+        total = 0 if submission.kind is Kind.BATCH else 1
+        job_id, state, ticket, now_ms = self._scripts.run(
             "accept",
-            submission.job_id or new_job_id(),
+            new_id,
             submission.kind.value,
             submission.lane.value,
-            target_of(model) if model else NO_TARGET,
+            target_of(submission, new_id),
             model.name if model else "",
             model.version if model else "",
             model.sha256 if model else "",
@@ -103,8 +140,9 @@ class JobStore:
             submission.fingerprint,
             self._settings.idempotency_ttl_s * 1000,
             submission.upload,
-            0 if submission.kind is Kind.BATCH else 1,
-            int(submission.listing),
+            total,
+            submission.origin.value,
+            give_up_after_ms(self._settings, submission.origin),
             *files,
         )
         if state == -1:
@@ -112,7 +150,25 @@ class JobStore:
                 f"This Idempotency-Key was used before for another request (job {job_id.decode()}):"
                 " use a new key."
             )
-        return Accepted(job_id.decode(), state == 1, ticket == 1)
+        job = None
+        if state == 1:
+            job = Job(
+                id=job_id.decode(),
+                kind=submission.kind,
+                status=Status.QUEUED,
+                model=model,
+                created_ms=now_ms,
+                started_ms=None,
+                finished_ms=None,
+                expires_ms=None,
+                progress=Progress(total=total, succeeded=0, failed=0, sealed=total == 1),
+                attempts=0,
+                result=None,
+                error=None,
+                options=dict(submission.options),
+                origin=submission.origin,
+            )
+        return Accepted(job_id.decode(), state == 1, ticket == 1, job)
 
     def get(self, job_id: str) -> Job:
         """Return the job; raise `NotFoundError`, or `GoneError` once its time has passed."""
@@ -132,9 +188,9 @@ class JobStore:
         cursor: str | None = None,
         limit: int = 50,
     ) -> Page:
-        """Return jobs, newest first, from `cursor` on."""
-        if cursor is not None:
-            check_job_id(cursor)
+        """Return jobs, newest first; raise `InvalidRequestError` where `cursor` is none."""
+        if cursor is not None and not is_job_id(cursor):
+            raise InvalidRequestError("cursor must be what `next` of the page before says.")
         kinds = [kind] if kind else list(Kind)
         statuses = [status] if status else list(Status)
         newest = b"+" if cursor is None else b"(" + cursor.encode()
@@ -174,14 +230,21 @@ class JobStore:
         return content
 
     def add_log(self, job_id: str, *lines: str) -> None:
-        """Append lines to what the job reports; the oldest of more than 1,000 are dropped."""
+        """Append lines to what the job reports; those past 1,000 are dropped.
+
+        A line that cannot be stored is dropped too: what a job does is worth more than what it
+        says of it.
+        """
         if not lines:
             return
-        with self._client.pipeline() as pipe:
-            pipe.rpush(key("log", job_id), *[line[:2000] for line in lines])
-            pipe.ltrim(key("log", job_id), -1000, -1)
-            pipe.expire(key("log", job_id), self._settings.result_ttl_s + 3600)
-            pipe.execute()
+        try:
+            with self._client.pipeline() as pipe:
+                pipe.rpush(key("log", job_id), *[line[:_LONGEST_LOG_LINE] for line in lines])
+                pipe.ltrim(key("log", job_id), 0, _MOST_LOG_LINES - 1)
+                pipe.expire(key("log", job_id), self._settings.result_ttl_s + 3600)
+                pipe.execute()
+        except redis.RedisError as error:
+            _log.warning("log line dropped", action="log_dropped", job=job_id, error=str(error))
 
     def log(self, job_id: str, start: int = 0) -> list[str]:
         """Return the job's lines from number `start` on."""
@@ -237,4 +300,5 @@ def _job(job_id: str, values: list[bytes | None]) -> Job:
         result=json.loads(row["result"]) if row["result"] else None,
         error=json.loads(row["error"]) if row["error"] else None,
         options=json.loads(row["options"] or "{}"),
+        origin=Origin(row["origin"] or Origin.WHOLE),
     )

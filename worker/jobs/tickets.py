@@ -9,9 +9,12 @@ TASKS = {
     Lane.BULK: "permafrost.classify",
     Lane.FREEZING: "permafrost.freeze",
 }
-_TICKET_EXPIRES_S = 60  # a worker drops an older ticket; the sweeper sends another if need be
 
 
 def send_ticket(app: Celery, lane: Lane) -> None:
-    """Send a ticket for a lane. Losing it costs time, never work: the sweeper sends another."""
-    app.send_task(TASKS[lane], args=(lane.value,), queue=lane.value, expires=_TICKET_EXPIRES_S)
+    """Send a ticket for a lane. Losing it costs time, never work: the sweeper sends another.
+
+    Tickets do not expire: one that comes late finds nothing to do, and no other is sent while it
+    lies in its queue.
+    """
+    app.send_task(TASKS[lane], args=(lane.value,), queue=lane.value)

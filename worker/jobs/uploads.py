@@ -11,13 +11,17 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import redis
+import structlog
 
 from worker.errors import InvalidRequestError, TooLargeError
 from worker.jobs.keys import key
 
+_log = structlog.get_logger(__name__)
+
 CHUNK_BYTES = 4 * 1024 * 1024
 _UNACCEPTED_TTL_S = 3600
-_MOST_FILES = 1000
+_LONGEST_PART = 255  # bytes between two '/', as file systems allow
+MOST_FILES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,27 +42,29 @@ def store_files(
     name or an empty list and `TooLargeError` past `most_bytes` in all; nothing is kept then.
     """
     stored: list[StoredFile] = []
+    names = _Names()
+    pieces: list[str] = []  # keys
     total = 0
     try:
         for place, (name, stream) in enumerate(files):
-            checked = _check_name(name)
-            if place >= _MOST_FILES:
-                raise InvalidRequestError(f"More than {_MOST_FILES} files were sent.")
-            if any(file.name == checked for file in stored):
-                raise InvalidRequestError(f"Two files of the upload have the name '{checked}'.")
+            if place >= MOST_FILES:
+                raise InvalidRequestError(f"More than {MOST_FILES} files were sent.")
+            checked = names.add(name)
             size = chunks = 0
             while piece := stream.read(CHUNK_BYTES):
                 total += len(piece)
                 if total > most_bytes:
                     raise TooLargeError(
-                        f"The files are larger than {most_bytes // 2**20} MiB together: put them "
+                        f"The files are larger than {most_bytes / 2**20:g} MiB together: put them "
                         "under a sources root of the server and name their path instead."
                     )
-                client.set(key("chunk", job_id, place, chunks), piece, ex=_UNACCEPTED_TTL_S)
+                # Noted before it is written: an answer that is lost may be that to a success.
+                pieces.append(key("chunk", job_id, place, chunks))
+                client.set(pieces[-1], piece, ex=_UNACCEPTED_TTL_S)
                 size, chunks = size + len(piece), chunks + 1
             stored.append(StoredFile(name=checked, size=size, chunks=chunks))
     except BaseException:
-        drop_files(client, job_id, stored)
+        _delete(client, pieces)
         raise
     if not stored:
         raise InvalidRequestError("No file was sent: send the model's files as `files`.")
@@ -67,9 +73,14 @@ def store_files(
 
 def drop_files(client: redis.Redis, job_id: str, stored: Iterable[StoredFile]) -> None:
     """Delete the pieces of files that no job was accepted for."""
-    for place, file in enumerate(stored):
-        for chunk in range(file.chunks):
-            client.delete(key("chunk", job_id, place, chunk))
+    _delete(
+        client,
+        [
+            key("chunk", job_id, place, chunk)
+            for place, file in enumerate(stored)
+            for chunk in range(file.chunks)
+        ],
+    )
 
 
 def fetch_files(client: redis.Redis, job_id: str, folder: Path) -> list[Path]:
@@ -94,6 +105,36 @@ def fetch_files(client: redis.Redis, job_id: str, folder: Path) -> list[Path]:
     return paths
 
 
+def _delete(client: redis.Redis, pieces: list[str]) -> None:
+    try:
+        for piece in pieces:
+            client.unlink(piece)
+    except redis.RedisError as error:  # they expire by themselves; why we are here matters more
+        _log.warning("pieces not deleted", action="pieces_not_deleted", error=str(error))
+
+
+class _Names:
+    """The names of an upload, which must be able to lie side by side in one folder."""
+
+    def __init__(self) -> None:
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
+
+    def add(self, name: str) -> str:
+        """Return the name in its one spelling; raise `InvalidRequestError` where it cannot be."""
+        checked = _check_name(name)
+        folders = {str(parent) for parent in PurePosixPath(checked).parents}
+        if checked in self._files:
+            raise InvalidRequestError(f"Two files of the upload have the name '{checked[:80]}'.")
+        if checked in self._folders or folders & self._files:
+            raise InvalidRequestError(
+                f"'{checked[:80]}' is in the upload as a file and as a folder: rename one of them."
+            )
+        self._files.add(checked)
+        self._folders |= folders
+        return checked
+
+
 def _check_name(name: str) -> str:
     path = PurePosixPath(name.replace("\\", "/"))
     if (
@@ -101,7 +142,8 @@ def _check_name(name: str) -> str:
         or ".." in path.parts
         or not path.name
         or len(name) > 1024
-        or re.search(r"[\x00-\x1f]", name)
+        or re.search(r"[\x00-\x1f\ud800-\udfff]", name)
+        or any(len(part.encode()) > _LONGEST_PART for part in path.parts)
     ):
         raise InvalidRequestError(
             f"'{name[:80]}' is not a usable file name: use a relative path without '..'."

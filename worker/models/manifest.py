@@ -74,9 +74,14 @@ class ModelRef(NamedTuple):
         return cls(name, None, None)
 
 
+def is_model_name(text: str) -> bool:
+    """Whether `text` can be the name of a model."""
+    return _NAME.match(text) is not None
+
+
 def check_model_name(name: str) -> str:
     """Return `name`; raise `InvalidRequestError` where it cannot be a model's."""
-    if not _NAME.match(name):
+    if not is_model_name(name):
         raise InvalidRequestError(
             f"'{name[:80]}' is not a model name: use letters, digits, '-', '_' and '.', "
             "at most 64, beginning with a letter or digit."

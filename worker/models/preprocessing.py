@@ -28,6 +28,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+_LAYOUTS: dict[int, tuple[Layout, ...]] = {1: ("flat",), 2: ("HW",), 3: ("NHWC", "NCHW")}
+
+
 class PreprocessingSpec(BaseModel):
     """What a person gives: a preset, fields that override it, or nothing."""
 
@@ -51,6 +54,8 @@ class PreprocessingSpec(BaseModel):
         numbers = [self.scale or 0.0, *(self.mean or []), *(self.std or [])]
         if not all(math.isfinite(number) for number in numbers):
             raise ValueError("scale, mean and std must be finite numbers")
+        if self.scale is not None and not 1e-9 <= abs(self.scale) <= 1e9:
+            raise ValueError("scale must not be 0 and must lie between 1e-9 and 1e9")
         return self
 
     @classmethod
@@ -66,7 +71,8 @@ class PreprocessingSpec(BaseModel):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise InvalidRequestError(
-                f"preprocessing{'.' + where if where else ''}: {first['msg']}. "
+                f"preprocessing{'.' + where if where else ''}: "
+                f"{first['msg'].removeprefix('Value error, ')}. "
                 f"Presets are {', '.join(PRESETS)}."
             ) from None
 
@@ -101,6 +107,11 @@ def resolve_preprocessing(spec: PreprocessingSpec, shape: Shape, dtype: str) -> 
     Raises `InvalidRequestError` where the shape leaves the size open or contradicts the fields.
     """
     layout, size, channels = _from_shape(spec, shape)
+    if channels not in (None, 1, 3):
+        raise InvalidRequestError(
+            f"The graph's input has the shape {_show(shape)}, so {channels} channels in the layout "
+            f"{layout}, but images have 1 or 3: set preprocessing.layout or name another input."
+        )
     fields: dict[str, Any] = dict(
         PRESETS[spec.preset or ("raw" if "int" in dtype else "zero_one")],
     )
@@ -110,7 +121,7 @@ def resolve_preprocessing(spec: PreprocessingSpec, shape: Shape, dtype: str) -> 
     resolved = Preprocessing(**fields)
     if channels is not None and resolved.channels != channels:
         raise InvalidRequestError(
-            f"The graph's input has {channels} channel(s), but colour '{resolved.color}' gives "
+            f"The graph's input has {channels} channel(s), but color '{resolved.color}' gives "
             f"{resolved.channels}: set preprocessing.color to "
             f"{'gray' if channels == 1 else 'rgb or bgr'}."
         )
@@ -128,9 +139,15 @@ def _from_shape(
     spec: PreprocessingSpec, shape: Shape
 ) -> tuple[Layout, tuple[int, int], int | None]:
     if shape is None:
-        return spec.layout or "NHWC", _needed(spec.size, "of unknown rank"), None
+        layout = spec.layout or "NHWC"
+        return layout, _needed(spec.size, "of unknown rank"), 1 if layout == "HW" else None
     inner = list(shape[1:])
     rank = len(inner)
+    if spec.layout is not None and rank in _LAYOUTS and spec.layout not in _LAYOUTS[rank]:
+        raise InvalidRequestError(
+            f"preprocessing.layout is {spec.layout}, but the graph's input has the shape "
+            f"{_show(shape)}: set it to {' or '.join(_LAYOUTS[rank])} or leave it out."
+        )
     if rank == 3:
         layout = spec.layout or (
             "NCHW" if inner[0] in (1, 3) and inner[2] not in (1, 3) else "NHWC"

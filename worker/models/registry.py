@@ -17,11 +17,13 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
@@ -31,7 +33,10 @@ from worker.models.manifest import (
     ModelRef,
     check_alias_name,
     check_model_name,
+    is_model_name,
 )
+
+_log = structlog.get_logger(__name__)
 
 STABLE = "stable"
 GRAPH_FILE = "graph.pb"
@@ -39,6 +44,7 @@ MANIFEST_FILE = "manifest.json"
 _RETIRED_FILE = "retired"
 _ALIASES_FILE = "aliases.json"
 _COPY_BYTES = 1 << 20
+_STAGED_S = 24 * 3600  # after which what lies in `.staging` was left behind by a process that died
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +72,27 @@ class Registry:
             folders = [entry.name for entry in os.scandir(self._root) if entry.is_dir()]
         except FileNotFoundError:
             return []
-        return sorted(name for name in folders if name[0] != "." and self._versions(name))
+        return sorted(name for name in folders if is_model_name(name) and self._versions(name))
 
     def model(self, name: str) -> Model:
-        """Return the model; raise `ModelNotFoundError`."""
+        """Return the model with the versions whose manifests can be read.
+
+        Raises `ModelNotFoundError`, and `ModelUnavailableError` where its aliases cannot be read.
+        """
         check_model_name(name)
-        versions = [v for v in self._versions(name) if not self._retired(name, v)]
-        if not versions and not self._versions(name):
+        all_versions = self._versions(name)
+        if not all_versions:
             known = ", ".join(self.names()) or "none yet"
             raise ModelNotFoundError(f"There is no model '{name}'. Models: {known}.")
-        return Model(
-            name=name,
-            aliases=self._aliases(name),
-            versions=tuple(self.manifest(name, version) for version in versions),
-        )
+        versions = []
+        for version in all_versions:
+            if self._retired(name, version):
+                continue
+            try:
+                versions.append(self.manifest(name, version))
+            except ModelUnavailableError as error:  # one that is damaged must not hide the others
+                _log.warning("manifest unreadable", action="manifest", error=error.message)
+        return Model(name=name, aliases=self._aliases(name), versions=tuple(versions))
 
     def manifest(self, name: str, version: int) -> Manifest:
         """Return the manifest of a version, retired or not.
@@ -138,24 +151,23 @@ class Registry:
     def publish(self, draft: ManifestDraft, graph: Path, alias: str = STABLE) -> Manifest:
         """Publish the graph file as the model's next version and move `alias` to it.
 
-        The file is copied, made durable and becomes visible by one rename. On any error nothing of
-        it is visible. A draft whose `source` names a `job` that has published already gives that
-        version again, so that a job run twice publishes once. Returns the manifest with its
-        version, sha256 and size.
+        The file is copied, made durable and becomes visible by one rename; an error before that
+        leaves nothing, and one after it a whole version that the alias does not mean yet. A draft
+        whose `source` names a `job` that has published already gives that version again, so that a
+        job run twice publishes once. Returns the manifest with its version, sha256 and size.
         """
         check_alias_name(alias)
         check_model_name(draft.name)
-        self._root.mkdir(parents=True, exist_ok=True)
-        staging_root = self._root / ".staging"
-        staging_root.mkdir(exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=staging_root))
-        staging.chmod(0o755)
+        staging = self._stage()
         try:
             sha256, size = _copy_durably(graph, staging / GRAPH_FILE)
             with self._locked(draft.name):
                 published = self._published_by(draft)
                 if published is not None:
                     shutil.rmtree(staging)
+                    # It may have been interrupted before this.
+                    if self._aliases(draft.name).get(alias, 0) < published.version:
+                        self._move_alias(draft.name, alias, published.version)
                     return published
                 version = max(self._versions(draft.name), default=0) + 1
                 manifest = Manifest(
@@ -166,9 +178,11 @@ class Registry:
                     created_at=datetime.now(UTC),
                 )
                 _write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
+                _sync_folder(staging)
                 staging.rename(self._folder(draft.name, version))
                 _sync_folder(self._root / draft.name)
-                self._write_aliases(draft.name, {**self._aliases(draft.name), alias: version})
+                _sync_folder(self._root)
+                self._move_alias(draft.name, alias, version)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
             raise
@@ -179,7 +193,8 @@ class Registry:
         check_alias_name(alias)
         self.resolve(ModelRef(name, version, None))
         with self._locked(name):
-            self._write_aliases(name, {**self._aliases(name), alias: version})
+            self.resolve(ModelRef(name, version, None))  # it may have been retired meanwhile
+            self._move_alias(name, alias, version)
 
     def retire(self, name: str, version: int) -> None:
         """Take a version out of use for new jobs; jobs that have it pinned still end.
@@ -198,6 +213,18 @@ class Registry:
 
     # -- inside -----------------------------------------------------------------------------
 
+    def _stage(self) -> Path:
+        """Make a folder to write a version in, after clearing away what dead processes left."""
+        root = self._root / ".staging"
+        root.mkdir(parents=True, exist_ok=True)
+        for left in root.iterdir():
+            with contextlib.suppress(OSError):
+                if time.time() - left.stat().st_mtime > _STAGED_S:
+                    shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(dir=root))
+        folder.chmod(0o755)
+        return folder
+
     def _folder(self, name: str, version: int) -> Path:
         return self._root / name / str(version)
 
@@ -213,8 +240,12 @@ class Registry:
         job = draft.source.get("job")
         if job is None:
             return None
-        manifests = (self.manifest(draft.name, version) for version in self._versions(draft.name))
-        return next((found for found in manifests if found.source.get("job") == job), None)
+        for version in reversed(self._versions(draft.name)):
+            with contextlib.suppress(ModelUnavailableError):
+                found = self.manifest(draft.name, version)
+                if found.source.get("job") == job:
+                    return found
+        return None
 
     def _retired(self, name: str, version: int) -> bool:
         return (self._folder(name, version) / _RETIRED_FILE).exists()
@@ -222,11 +253,20 @@ class Registry:
     def _aliases(self, name: str) -> dict[str, int]:
         try:
             aliases = json.loads((self._root / name / _ALIASES_FILE).read_bytes())
+            return {str(alias): int(version) for alias, version in aliases.items()}
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        return {str(alias): int(version) for alias, version in aliases.items()}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ModelUnavailableError(
+                f"The aliases of model '{name}' cannot be read ({type(error).__name__}): name a "
+                "version, or set the aliases again."
+            ) from error
 
-    def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
+    def _move_alias(self, name: str, alias: str, version: int) -> None:
+        aliases: dict[str, int] = {}
+        with contextlib.suppress(ModelUnavailableError):  # a damaged file is written anew
+            aliases = self._aliases(name)
+        aliases[alias] = version
         folder = self._root / name
         staged = folder / f".{_ALIASES_FILE}.{os.getpid()}"
         _write_durably(staged, json.dumps(aliases, indent=1, sort_keys=True).encode())

@@ -3,49 +3,72 @@
 -- number is its fencing token: only a worker whose claim still holds an item may write its outcome.
 -- Reads the uploads along with the items, which saves a round trip per image.
 --
--- The first write is an LPOP, which Redis never refuses for lack of memory; after it the others are
--- not refused either, so a full Redis can still be worked empty.
+-- An item that was claimed before is given alone: it may be what killed its worker, and must not
+-- take the others down with it again. So is the listing of a folder, which takes longer.
+--
+-- The first write is a DEL or an LPOP, so that a full Redis can still be worked empty.
 --
 -- ARGV: worker id, lease_ms, capacity, most bytes of uploads, ticket_ms, lane whose ticket arrived
 --       or '', lanes ...
--- Returns nil, or {claim, lane, target, lanes that need a ticket, {item, attempts, kind, options,
--- upload, path of an image of a batch}, ...}.
+-- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
+-- {claim, lane, target, lanes that need a ticket, {{job, kind, options}, ...}, {{item, attempts,
+-- place of its job in the list before, upload, path of an image of a batch}, ...}}.
 local worker, lease_ms, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local most_bytes, ticket_ms = tonumber(ARGV[4]), ARGV[5]
 if ARGV[6] ~= '' then redis.call('DEL', K.ticket(ARGV[6])) end
 
-local skipped, most_skipped = 0, 1000 -- items of cancelled jobs, dropped on the way
+local skipped, most_skipped = 0, 1000 -- entries of ended jobs, dropped on the way
+local jobs, known = {}, {} -- of what was taken: rows to return, and what else is read of a job
+
+local function job_of(id)
+  local job = known[id]
+  if not job then
+    local values = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts', 'origin')
+    job = {kind = values[1], status = values[2], options = values[3],
+      attempts = tonumber(values[4]), in_folder = values[5] == 'folder'}
+    known[id] = job
+  end
+  return job
+end
+
+local function take_item(id, number, attempts, job)
+  if not job.place then
+    jobs[#jobs + 1] = {id, job.kind, job.options}
+    job.place = #jobs - 1
+    if job.status == 'queued' then
+      set_status(id, job.kind, 'queued', 'running')
+      redis.call('HSETNX', K.job(id), 'started', now_ms())
+    end
+  end
+  if attempts > job.attempts then
+    redis.call('HSET', K.job(id), 'attempts', attempts)
+    job.attempts = attempts
+  end
+  local upload = not job.in_folder and redis.call('GET', K.upload(id, number)) or ''
+  local path = job.kind == 'batch' and redis.call('HGET', K.items(id), number) or ''
+  return {id .. ':' .. number, attempts, job.place, upload, path}
+end
 
 local function take(lane, target)
-  local taken, bytes, jobs = {}, 0, {}
+  local taken, bytes = {}, 0
   local queue = K.queue(lane, target)
   while #taken < capacity and bytes < most_bytes and skipped < most_skipped do
     local entry = redis.call('LPOP', queue)
     if not entry then break end
-    local id, number, attempts = string.match(entry, '^(%w+):(%d+):(%d+)$')
-    local job = jobs[id]
-    if not job then
-      job = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts')
-      jobs[id] = job
-    end
-    if job[2] == 'queued' or job[2] == 'running' then
-      attempts = tonumber(attempts) + 1
-      if job[2] == 'queued' then
-        set_status(id, job[1], 'queued', 'running')
-        redis.call('HSETNX', K.job(id), 'started', now_ms())
-        job[2] = 'running'
-      end
-      if attempts > tonumber(job[4]) then
-        redis.call('HSET', K.job(id), 'attempts', attempts)
-        job[4] = attempts
-      end
-      local upload = redis.call('GET', K.upload(id, number)) or ''
-      local path = job[1] == 'batch' and redis.call('HGET', K.items(id), number) or ''
-      bytes = bytes + #upload
-      taken[#taken + 1] = {id .. ':' .. number, attempts, job[1], job[3], upload, path}
-    else
-      redis.call('DEL', K.upload(id, number))
+    local id, number, attempts = split_entry(entry)
+    local job = job_of(id)
+    local alone = attempts > 0 or (job.kind == 'batch' and number == '0')
+    if has_ended(job.status) then
+      if job.kind ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
       skipped = skipped + 1
+    elseif alone and #taken > 0 then
+      redis.call('LPUSH', queue, entry)
+      break
+    else
+      local row = take_item(id, number, attempts + 1, job)
+      bytes = bytes + #row[4]
+      taken[#taken + 1] = row
+      if alone then break end
     end
   end
   if redis.call('LLEN', queue) == 0 then
@@ -72,15 +95,12 @@ for n = 7, #ARGV do
     local taken = take(lane, target)
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())
-      local fields = {'@worker', worker, '@lane', lane, '@target', target}
-      for _, row in ipairs(taken) do
-        fields[#fields + 1] = row[1]
-        fields[#fields + 1] = row[2]
-      end
-      redis.call('HSET', K.claim(claim), unpack(fields))
+      redis.call('HSET', K.claim(claim), '@worker', worker, '@lane', lane, '@target', target)
+      for _, row in ipairs(taken) do redis.call('HSET', K.claim(claim), row[1], row[2]) end
       redis.call('ZADD', K.leases(), now_ms() + lease_ms, claim)
-      return {claim, lane, target, lanes_needing_tickets(), unpack(taken)}
+      return {claim, lane, target, lanes_needing_tickets(), jobs, taken}
     end
   end
 end
-return nil
+if skipped < most_skipped then return nil end
+return 0

@@ -6,7 +6,8 @@
 local until_ms = now_ms() + tonumber(ARGV[1])
 local lost = {}
 for n = 2, #ARGV do
-  if redis.call('ZSCORE', K.leases(), ARGV[n]) then
+  -- Removed and added again, because ZADD alone is refused when Redis is full.
+  if redis.call('ZREM', K.leases(), ARGV[n]) == 1 then
     redis.call('ZADD', K.leases(), until_ms, ARGV[n])
   else
     lost[#lost + 1] = ARGV[n]

@@ -1,4 +1,9 @@
 -- Functions that the scripts share. Prepended to each of them, after the key builders (K).
+--
+-- At `maxmemory` Redis refuses a script's commands that need memory, but only until the script's
+-- first write. So each script that must work on a full Redis begins with a write that frees
+-- something (DEL, HDEL, LPOP, ZREM and their like are never refused), and `accept` and `append` do
+-- not.
 
 -- Redis's own clock in milliseconds: the only clock that leases and records go by.
 local function now_ms()
@@ -10,10 +15,19 @@ local function split_item(item)
   return string.match(item, '^(%w+):(%d+)$')
 end
 
+local function split_entry(entry)
+  local id, number, attempts = string.match(entry, '^(%w+):(%d+):(%d+)$')
+  return id, number, tonumber(attempts)
+end
+
+local function has_ended(status)
+  return status ~= 'queued' and status ~= 'running'
+end
+
 -- Move a job from one status to another, in its record and in the index.
 local function set_status(id, kind, from, to)
-  redis.call('HSET', K.job(id), 'status', to)
   redis.call('ZREM', K.index(kind, from), id)
+  redis.call('HSET', K.job(id), 'status', to)
   redis.call('ZADD', K.index(kind, to), 0, id)
 end
 
@@ -42,7 +56,8 @@ end
 -- End a job: its record is kept until now + ttl_ms, then the sweeper forgets it. The expiry of the
 -- keys themselves, an hour later, is for the case that no sweeper ever runs again.
 local function end_job(id, status, field, value, ttl_ms)
-  local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms')
+  local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms', 'origin',
+    'lane', 'target')
   local now = now_ms()
   set_status(id, job[1], job[2], status)
   redis.call('HSET', K.job(id), 'finished', now, 'expires', now + ttl_ms)
@@ -51,11 +66,15 @@ local function end_job(id, status, field, value, ttl_ms)
   redis.call('PEXPIRE', K.job(id), ttl_ms + 3600000)
   for _, name in ipairs(belongings(id)) do redis.call('PEXPIRE', name, ttl_ms + 3600000) end
   if job[1] == 'batch' then
-    -- Its uploads went one by one; those of items that still wait go as their queue is worked off.
+    -- The uploads of images that still wait go as the queue is passed over.
     redis.call('UNLINK', K.known(id), K.seen(id))
     redis.call('ZREM', K.open(), id)
+    if job[5] == 'folder' then
+      redis.call('UNLINK', K.queue(job[6], job[7]))
+      redis.call('ZREM', K.lane(job[6]), job[7])
+    end
   else
-    drop_uploads(id, tonumber(job[3]), tonumber(job[4]))
+    drop_uploads(id, tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
   end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
   redis.call('PUBLISH', K.ended(), id)
@@ -71,74 +90,119 @@ local function end_batch_if_done(id, ttl_ms)
   local total, succeeded, failed = tonumber(job[2]), tonumber(job[3]), tonumber(job[4])
   if job[1] ~= '1' or succeeded + failed < total then return end
   if total == 0 then
-    end_job(id, 'failed', 'error',
-      failure('no_images', 'There was no image in it; ' .. job[5] .. ' other files were skipped.'),
-      ttl_ms)
+    local others = job[5] == '0' and '.'
+      or '; ' .. job[5] .. (job[5] == '1' and ' other file was' or ' other files were') .. ' skipped.'
+    end_job(id, 'failed', 'error', failure('no_images', 'There was no image in it' .. others), ttl_ms)
   elseif succeeded == 0 then
-    end_job(id, 'failed', 'error',
-      failure('all_failed', 'Not one of the ' .. total .. ' images could be classified.'), ttl_ms)
+    end_job(id, 'failed', 'error', failure('all_failed', total == 1
+      and 'The only image could not be classified.'
+      or 'Not one of the ' .. total .. ' images could be classified.'), ttl_ms)
   else
     end_job(id, 'succeeded', nil, nil, ttl_ms)
   end
 end
 
--- Remember how far a batch is, now and about ten seconds ago, for its rate.
-local function mark_progress(id, done)
-  local mark = redis.call('HMGET', K.job(id), 'mark_ms', 'mark_done')
-  local now = now_ms()
-  if not mark[1] or now - mark[1] > 10000 then
-    redis.call('HSET', K.job(id), 'mark_ms', now, 'mark_done', done,
-      'before_ms', mark[1] or now, 'before_done', mark[2] or done - 1)
-  end
+-- Seal a batch: nothing is added any more.
+local function seal_batch(id, ttl_ms)
+  redis.call('ZREM', K.open(), id)
+  redis.call('HSET', K.job(id), 'sealed', 1)
+  end_batch_if_done(id, ttl_ms)
 end
 
--- Write what became of one item. `field` is 'result' or 'error', `value` JSON. Item 0 of a batch is
--- the listing of its folder: with its result, the number of files skipped, the batch is sealed.
-local function write_outcome(id, number, field, value, label, digest, ttl_ms)
-  local job = redis.call('HMGET', K.job(id), 'kind', 'keep_upload_ms')
-  if job[1] ~= 'batch' then
-    redis.call('HINCRBY', K.job(id), field == 'result' and 'succeeded' or 'failed', 1)
-    end_job(id, field == 'result' and 'succeeded' or 'failed', field, value, ttl_ms)
-    return
-  end
-  if number == '0' then
-    if field == 'error' then return end_job(id, 'failed', 'error', value, ttl_ms) end
-    redis.call('HSET', K.job(id), 'sealed', 1, 'skipped', value)
-    return end_batch_if_done(id, ttl_ms)
-  end
+-- Fail a batch whose one request broke off: the client was never told of it. An idempotency key
+-- that leads to it is as good as unused.
+local function break_off(id, ttl_ms)
+  redis.call('ZREM', K.open(), id)
+  redis.call('HSET', K.job(id), 'broken', 1, 'keep_upload_ms', 0)
+  end_job(id, 'failed', 'error', failure('upload_broken',
+    'The request that brought the images broke off: send it again.'), ttl_ms)
+end
+
+local function new_tally()
+  return {succeeded = 0, failed = 0, labels = {}}
+end
+
+-- Write what became of one image of a batch and add it to a tally, for `settle`.
+local function write_item(id, number, field, value, label, digest, keep_ms, tally)
   redis.call('HSET', K.results(id), number, string.sub(field, 1, 1) .. value)
-  local done
   if field == 'result' then
-    done = redis.call('HINCRBY', K.job(id), 'succeeded', 1)
-    if label ~= '' then redis.call('HINCRBY', K.labels(id), label, 1) end
+    tally.succeeded = tally.succeeded + 1
+    if label ~= '' then tally.labels[label] = (tally.labels[label] or 0) + 1 end
     if digest ~= '' then redis.call('HSETNX', K.seen(id), digest, number) end
     redis.call('DEL', K.upload(id, number))
   else
-    done = redis.call('HINCRBY', K.job(id), 'failed', 1)
+    tally.failed = tally.failed + 1
     redis.call('SADD', K.failures(id), number)
-    redis.call('PEXPIRE', K.upload(id, number), job[2]) -- a retry needs it
+    redis.call('PEXPIRE', K.upload(id, number), keep_ms) -- a retry needs it
   end
-  mark_progress(id, done)
+end
+
+-- Add a tally to a batch's record: its counts, how often each label came first, and how far it was
+-- about ten seconds ago, for its rate. Ends the batch with its last item.
+local function settle(id, tally, ttl_ms)
+  local succeeded = redis.call('HINCRBY', K.job(id), 'succeeded', tally.succeeded)
+  local done = succeeded + redis.call('HINCRBY', K.job(id), 'failed', tally.failed)
+  for label, count in pairs(tally.labels) do redis.call('HINCRBY', K.labels(id), label, count) end
+  local job = redis.call('HMGET', K.job(id), 'mark_ms', 'mark_done', 'started')
+  local now = now_ms()
+  if not job[1] or now - job[1] > 10000 then
+    redis.call('HSET', K.job(id), 'mark_ms', now, 'mark_done', done,
+      'before_ms', job[1] or job[3] or now, 'before_done', job[2] or 0)
+  end
   end_batch_if_done(id, ttl_ms)
+end
+
+-- Fail one item; of other jobs than batches it is the only one. Item 0 of a batch is the listing of
+-- its folder: what was listed before counts, but a batch of which not all is known has failed.
+local function fail_item(id, number, code, message, ttl_ms)
+  local job = redis.call('HMGET', K.job(id), 'kind', 'keep_upload_ms')
+  if job[1] == 'batch' and number ~= '0' then
+    local tally = new_tally()
+    write_item(id, number, 'error', failure(code, message), '', '', job[2], tally)
+    return settle(id, tally, ttl_ms)
+  end
+  if job[1] ~= 'batch' then redis.call('HINCRBY', K.job(id), 'failed', 1) end
+  end_job(id, 'failed', 'error', failure(code, message), ttl_ms)
 end
 
 -- Put an item back at the head of its queue, or fail it when it was claimed too often.
 local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_ms)
   local id, number = split_item(item)
-  local status = redis.call('HGET', K.job(id), 'status')
-  if status ~= 'running' and status ~= 'queued' then return end
+  local job = redis.call('HMGET', K.job(id), 'status', 'kind')
+  if has_ended(job[1]) then
+    if job[2] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
+    return
+  end
   if attempts >= max_attempts then
-    write_outcome(id, number, 'error',
-      failure('poisoned', 'Given up after ' .. attempts .. ' attempts. The last one: ' .. reason),
-      '', '', ttl_ms)
+    fail_item(id, number, 'poisoned',
+      'Given up after ' .. attempts .. ' attempts. The last one: ' .. reason, ttl_ms)
     return
   end
   redis.call('LPUSH', K.queue(lane, target), item .. ':' .. attempts)
   redis.call('ZADD', K.lane(lane), 'NX', 0, target)
 end
 
--- Whether a ticket has to be sent for a lane: something waits and none is on its way.
+-- Take a claim apart: return what the fields with '@' say of it, and its items as {item, attempts},
+-- the last one first, so that putting one after the other at the head of a queue keeps their order.
+local function take_apart(claim)
+  local rows = redis.call('HGETALL', K.claim(claim))
+  local about, items = {}, {}
+  for n = #rows - 1, 1, -2 do
+    if string.sub(rows[n], 1, 1) == '@' then
+      about[rows[n]] = rows[n + 1]
+    else
+      items[#items + 1] = {rows[n], tonumber(rows[n + 1])}
+    end
+  end
+  redis.call('DEL', K.claim(claim))
+  redis.call('ZREM', K.leases(), claim)
+  return about, items
+end
+
+-- Whether a ticket has to be sent for a lane: something waits, no ticket lies in the broker's queue
+-- and none is on its way there or from there.
 local function ticket_needed(lane, ticket_ms)
   if redis.call('ZCARD', K.lane(lane)) == 0 then return false end
+  if redis.call('LLEN', K.tickets(lane)) > 0 then return false end
   return redis.call('SET', K.ticket(lane), '1', 'NX', 'PX', ticket_ms) and true or false
 end

@@ -1,50 +1,78 @@
--- Repair what the death of a process left behind: dead claims go back to their queues, lost tickets
--- are named for sending, jobs that waited too long fail, ended jobs whose time has passed are
--- forgotten. Bounded, so that one call stays short; the next sweep goes on.
+-- Repair what the death of a process left behind: dead claims go back to their queues, entries of
+-- ended jobs leave theirs, jobs that waited too long fail, ended jobs whose time has passed are
+-- forgotten, batches that nobody adds to are sealed, lost tickets are named for sending. Bounded, so that one call stays short; the next
+-- sweep goes on. A lock that is left to expire lets all processes together sweep once per interval.
 --
--- ARGV: max attempts, result ttl in ms, queue ttl in ms, tombstone ttl in ms, ticket_ms, bound,
---       open batch ttl in ms, lanes ...
--- Returns {claims taken back, jobs timed out, jobs forgotten, lanes that need a ticket}.
-local max_attempts, ttl_ms, queue_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local bound = tonumber(ARGV[6])
+-- ARGV: worker id, interval_ms, lease_ms, max attempts, result ttl in ms, queue ttl in ms,
+--       tombstone ttl in ms, most tombstones, ticket_ms, bound, lanes ...
+-- Returns nil where another process swept within the interval, or {claims taken back, jobs timed
+-- out, jobs forgotten, lanes that need a ticket}.
+if redis.call('EXISTS', K.sweeper()) == 1 then return nil end
+local interval_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local max_attempts, ttl_ms, queue_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local most_tombstones, ticket_ms, bound = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
+local first_lane = 11
 local now = now_ms()
+-- First, because it only removes: a full Redis must be swept too.
+redis.call('ZREMRANGEBYSCORE', K.expired(), '-inf', now - tonumber(ARGV[7]))
+redis.call('SET', K.sweeper(), ARGV[1], 'PX', interval_ms)
+
+-- Where nobody has swept for so long, Redis stood still or everybody was gone. Whoever lives on
+-- could not renew, so each claim gets one more lease before it is taken for dead.
+local last = tonumber(redis.call('GET', K.swept()) or now)
+if now - last > lease_ms + interval_ms then
+  for _, claim in ipairs(redis.call('ZRANGEBYSCORE', K.leases(), '-inf', now)) do
+    redis.call('ZADD', K.leases(), now + lease_ms, claim)
+  end
+end
+redis.call('SET', K.swept(), now)
 
 local dead = redis.call('ZRANGEBYSCORE', K.leases(), '-inf', now, 'LIMIT', 0, bound)
 for _, claim in ipairs(dead) do
-  redis.call('ZREM', K.leases(), claim)
-  local rows = redis.call('HGETALL', K.claim(claim))
-  local about = {}
-  for n = 1, #rows, 2 do
-    if string.sub(rows[n], 1, 1) == '@' then about[rows[n]] = rows[n + 1] end
+  local about, items = take_apart(claim)
+  for _, row in ipairs(items) do
+    requeue(row[1], row[2], about['@lane'], about['@target'], max_attempts,
+      'worker ' .. about['@worker'] .. ' died or stopped answering while it had the work.', ttl_ms)
   end
-  for n = 1, #rows, 2 do
-    if string.sub(rows[n], 1, 1) ~= '@' then
-      requeue(rows[n], tonumber(rows[n + 1]), about['@lane'], about['@target'], max_attempts,
-        'worker ' .. about['@worker'] .. ' died or stopped answering while it had the work.', ttl_ms)
+end
+
+-- Look at the heads of the queues, where the oldest are. A batch has no limit on its waiting.
+local late, dropped = 0, 0
+for n = first_lane, #ARGV do
+  local lane = ARGV[n]
+  for _, target in ipairs(redis.call('ZRANGE', K.lane(lane), 0, bound - 1)) do
+    local queue = K.queue(lane, target)
+    while late + dropped < bound do
+      local entry = redis.call('LINDEX', queue, 0)
+      if not entry then
+        redis.call('ZREM', K.lane(lane), target)
+        break
+      end
+      local id, number = split_entry(entry)
+      local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'created')
+      if has_ended(job[2]) then
+        redis.call('LPOP', queue)
+        if job[1] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
+        dropped = dropped + 1
+      elseif job[1] ~= 'batch' and now - tonumber(job[3]) >= queue_ms then
+        redis.call('LPOP', queue)
+        fail_item(id, number, 'timed_out', 'The job still waited for a worker '
+          .. math.floor(queue_ms / 1000) .. ' s after it was accepted.', ttl_ms)
+        late = late + 1
+      else
+        break
+      end
     end
   end
-  redis.call('DEL', K.claim(claim))
 end
 
-local late = 0
-for _, kind in ipairs({'prediction', 'freeze', 'inspection'}) do
-  -- The oldest come first, so a look at the first few is enough.
-  for _, id in ipairs(redis.call('ZRANGE', K.index(kind, 'queued'), 0, bound - 1)) do
-    local created = tonumber(redis.call('HGET', K.job(id), 'created') or now)
-    if now - created < queue_ms then break end
-    write_outcome(id, 0, 'error', failure('timed_out',
-      'No worker took the job within ' .. math.floor(queue_ms / 1000) .. ' s.'), '', '', ttl_ms)
-    late = late + 1
-  end
-end
-
--- Batches that were opened and left: what was added is done, nothing more will come.
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.open(), '-inf', now - tonumber(ARGV[7]),
-    'LIMIT', 0, bound)) do
+-- Batches that nobody adds to any more: what an open one has is all that it gets; one whose request
+-- broke off without a word, as when the API was killed, is not what anybody asked for.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.open(), '-inf', now, 'LIMIT', 0, bound)) do
   redis.call('ZREM', K.open(), id)
-  if redis.call('EXISTS', K.job(id)) == 1 then
-    redis.call('HSET', K.job(id), 'sealed', 1)
-    end_batch_if_done(id, ttl_ms)
+  local job = redis.call('HMGET', K.job(id), 'status', 'origin')
+  if not has_ended(job[1]) then
+    if job[2] == 'request' then break_off(id, ttl_ms) else seal_batch(id, ttl_ms) end
   end
 end
 
@@ -64,10 +92,10 @@ for _, id in ipairs(old) do
   redis.call('ZREM', K.expiry(), id)
   redis.call('ZADD', K.expired(), now, id)
 end
-redis.call('ZREMRANGEBYSCORE', K.expired(), '-inf', now - tonumber(ARGV[4]))
+redis.call('ZREMRANGEBYRANK', K.expired(), 0, -1 - most_tombstones)
 
 local lanes = {}
-for n = 8, #ARGV do
-  if ticket_needed(ARGV[n], ARGV[5]) then lanes[#lanes + 1] = ARGV[n] end
+for n = first_lane, #ARGV do
+  if ticket_needed(ARGV[n], ticket_ms) then lanes[#lanes + 1] = ARGV[n] end
 end
 return {#dead, late, #old, lanes}
