@@ -72,8 +72,8 @@ def survey(paths: Sequence[str]) -> Survey:
 def walk(paths: Sequence[str], skipped: Skipped | None = None) -> Iterator[Entry]:
     """Give the images: a file stands for itself, a folder for all images in and below it.
 
-    Folders come in the order of the bytes of their names, as the server lists them, and the names
-    are relative to a folder that was named alone. Links to folders are not followed, except one
+    A folder comes in the order of the bytes of its paths, as the server lists it, and the names are
+    relative to a folder that was named alone. Links to folders are not followed, except one
     that was named. No more is held in memory than one folder's listing.
     """
     skipped = skipped or Skipped()
@@ -95,7 +95,7 @@ def _folder(folder: str, prefix: str, skipped: Skipped) -> Iterator[Entry]:
                 todo.append(_children(path, name))
             except OSError as error:
                 sentence = f"The folder cannot be read: {error.strerror or error}."
-                yield Entry(path, path_text(name.rstrip("/") or path), error=sentence)
+                yield Entry(path, path_text(name or path).rstrip("/"), error=sentence)
         else:
             entry = _file(path, name)
             if entry is None:
@@ -105,14 +105,17 @@ def _folder(folder: str, prefix: str, skipped: Skipped) -> Iterator[Entry]:
 
 
 def _children(folder: str, prefix: str) -> Iterator[tuple[str, str, bool]]:
-    """Give path, name and whether it is a folder, of all that is in a folder, sorted."""
+    """Give path, name and whether it is a folder, of all that is in a folder, sorted.
+
+    A folder is sorted with the `/` that its images have behind its name, as on the server.
+    """
     with os.scandir(folder) as listing:
-        found = [(child.name, child.is_dir(follow_symlinks=False)) for child in listing]
+        found = [
+            (child.name + "/", True) if child.is_dir(follow_symlinks=False) else (child.name, False)
+            for child in listing
+        ]
     found.sort(key=lambda child: os.fsencode(child[0]))
-    return (
-        (os.path.join(folder, name), f"{prefix}{name}/" if is_folder else prefix + name, is_folder)
-        for name, is_folder in found
-    )
+    return ((os.path.join(folder, name), prefix + name, is_folder) for name, is_folder in found)
 
 
 def _file(path: str, name: str) -> Entry | None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from werkzeug.sansio.multipart import Data, Epilogue, File, MultipartDecoder, NeedData
 
-from worker.images.folders import walk
+from worker.images.folders import find_folder, walk
 
 Json = dict[str, Any]
 MODEL = {"name": "pets", "version": 2, "sha256": "ab" * 32}
@@ -88,9 +88,9 @@ class BatchServer:
             if "folder" in options:
                 if self.folders is None:
                     return problem(404, "not_found", "There is no folder of that name.")
-                folder = Path(options["folder"])
+                folder = find_folder(options["folder"], [self.folders])
                 batch.images = {
-                    path: (folder / path).read_bytes() for path in walk(folder, root=self.folders)
+                    path.decode(): folder.read(path, most_bytes=2**20) for path in walk(folder)
                 }
                 batch.sealed = True
             known = self.keys[key] = batch.id
