@@ -65,7 +65,6 @@ class BatchRun:
             return {"status": "succeeded", "progress": {}}
         try:
             job = self._of_folder() or self._of_uploads()
-            self.reused = job["status"] in _ended()
             failed = (job.get("progress") or {}).get("failed")
             if self.reused and self._wanted.retry and failed:
                 are = "is" if failed == 1 else "are"
@@ -248,6 +247,7 @@ class BatchRun:
             if job["status"] in _ended() and (wanted.new or not ended_well):
                 continue
             if fits(job):
+                self.reused = ended_well
                 return job
         raise ConflictError("There are too many batches of these images.")
 

@@ -146,7 +146,7 @@ def _batch(
             with BatchProgress(as_json=as_json) as shown:
                 run = BatchRun(client, wanted, shown, server=server)
                 job = run.job()
-            if job["status"] == "failed":
+            if job["status"] == "failed" and not run.problems:
                 error = job.get("error") or {}
                 raise BatchFailedError(error.get("message") or "The batch failed.")
             seconds = None if run.reused else time.monotonic() - started

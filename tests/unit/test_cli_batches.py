@@ -462,6 +462,24 @@ def test_a_batch_of_which_nothing_could_be_done_says_why(server: BatchServer, ph
     assert not Path("out.csv").exists()
 
 
+def test_where_not_one_image_could_be_sent_each_has_a_row(
+    server: BatchServer, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    server.answer_before = lambda request: (
+        httpx.Response(200, json={**server.job(server.the_batch()), "status": "failed"})
+        if request.url.path.endswith("/seal")
+        else None
+    )
+    found = run("classify", "photos", "--json")
+    assert found.exit_code == 1
+    assert {row["error"]["code"] for row in rows(found)} == {"unreadable"}
+    assert len(rows(found)) == 10
+
+
 # -- a folder that the server reads -------------------------------------------------------------
 
 
