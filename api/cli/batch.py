@@ -191,7 +191,7 @@ class BatchRun:
         verb = "Continuing batch" if known else "Batch"
         self._tell(f"{verb} {self._id} of {counted(images, 'image')}{has}.")
         self._sending = True
-        self._shown.sending(images, len(known))
+        self._shown.sending(images, len(known), wanted.survey.skipped)
         try:
             self._send(known)
         except PermafrostError as error:

@@ -79,9 +79,11 @@ class BatchProgress:
     ) -> None:
         self._shown.stop()
 
-    def sending(self, total: int, done: int) -> None:
+    def sending(self, total: int, done: int, skipped: int) -> None:
         """Show a bar for sending, of which `done` images are there from an earlier run."""
-        self._sending = self._shown.add_task("Sending", total=total, completed=done)
+        self._sending = self._shown.add_task(
+            "Sending", total=total, completed=done, skipped=skipped
+        )
         self._expected = total
 
     def sent(self, images: int) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -144,44 +145,85 @@ def test_a_folder_that_the_server_can_read_is_not_sent_and_gives_the_same_rows(
     assert "has classified these images before" in again.stderr
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
-def test_the_same_command_continues_after_it_was_stopped_in_the_middle(
-    servers: Servers, tmp_path: Path, end: signal.Signals
-) -> None:
-    many = tmp_path / "many"
-    many.mkdir()
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Return a folder of 3,000 images, dark and bright in turn."""
+    made = tmp_path / "many"
+    made.mkdir()
     images = [jpeg(20, side=64), jpeg(230, side=64)]
     for number in range(3000):
-        (many / f"{number:04}.jpg").write_bytes(images[number % 2])
+        (made / f"{number:04}.jpg").write_bytes(images[number % 2])
+    return made
+
+
+OF_MANY = {f"{number:04}.jpg": ("dark", "bright")[number % 2] for number in range(3000)}
+
+
+@contextmanager
+def sending(servers: Servers, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `classify` on a folder and go on when some images have arrived; give the batch's id."""
     before = {job["id"] for job in batches(servers)}
-    process = subprocess.Popen(
-        command(servers, "classify", many, "--model", "tiny"),
+    with subprocess.Popen(
+        command(servers, "classify", folder, "--model", "tiny", "--json"),
         cwd=ROOT,
         env=clean_environment(),
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as process:
 
-    def begun() -> dict[str, Any] | None:
-        new = [job for job in batches(servers) if job["id"] not in before]
-        return new[0] if new and new[0]["progress"]["total"] else None
+        def begun() -> dict[str, Any] | None:
+            new = [job for job in batches(servers) if job["id"] not in before]
+            return new[0] if new and new[0]["progress"]["total"] else None
 
-    job = wait_until(begun, within_s=60, what="images arrive", every_s=0.01)
-    assert job is not None
-    process.send_signal(end)
-    _, said = process.communicate(timeout=20)
-    if end is signal.SIGINT:
-        assert process.returncode == 130
-        assert f"`./permafrost cancel {job['id']} --server {servers.url}` ends it." in said
+        job = wait_until(begun, within_s=60, what="images arrive", every_s=0.01)
+        assert job is not None
+        try:
+            yield process, str(job["id"])
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill"])
+def test_the_same_command_continues_after_it_was_stopped_in_the_middle(
+    servers: Servers, many: Path, end: signal.Signals
+) -> None:
+    before = len(batches(servers))
+    with sending(servers, many) as (process, batch):
+        process.send_signal(end)
+        _, said = process.communicate(timeout=20)
+        if end is signal.SIGINT:
+            assert process.returncode == 130
+            assert f"`./permafrost cancel {batch} --server {servers.url}` ends it." in said
     finished = run(servers, "classify", many, "--model", "tiny", "--json")
     assert finished.returncode == 0, finished.stderr
-    found = rows(finished)
-    assert {path: row["label"] for path, row in found.items()} == {
-        f"{number:04}.jpg": ("dark", "bright")[number % 2] for number in range(3000)
-    }
-    assert f"Continuing batch {job['id']}" in finished.stderr
-    assert len(batches(servers)) == len(before) + 1
+    assert {path: row["label"] for path, row in rows(finished).items()} == OF_MANY
+    assert f"Continuing batch {batch}" in finished.stderr
+    assert len(batches(servers)) == before + 1
+
+
+def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_time(
+    servers: Servers, many: Path
+) -> None:
+    with sending(servers, many) as (process, batch):
+        servers.kill(servers.api)
+        servers.start_api()
+        output, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    found = [json.loads(line) for line in output.splitlines()]
+    assert len(found) == len(OF_MANY)
+    assert {row["path"]: row["label"] for row in found} == OF_MANY
+    assert batches(servers)[0]["id"] == batch
+
+
+def test_a_cancelled_batch_is_begun_anew(servers: Servers, many: Path) -> None:
+    with sending(servers, many) as (process, batch):
+        process.kill()
+    assert run(servers, "cancel", batch).returncode == 0
+    finished = run(servers, "classify", many, "--model", "tiny", "--json")
+    assert finished.returncode == 0, finished.stderr
+    assert len(rows(finished)) == len(OF_MANY)
+    assert batches(servers)[0]["id"] != batch
 
 
 def test_a_batch_can_be_read_waited_for_and_cancelled(servers: Servers, folder: Path) -> None:
