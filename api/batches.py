@@ -1,6 +1,7 @@
 """`/v1/batches`: many images, one job."""
 
 import json
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -177,7 +178,8 @@ def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
 
 
 def _parts() -> Iterator[FormField | FormFile]:
-    request.max_content_length = None  # streamed; each image has its own limit
+    # Streamed; each image has its own limit. (None would mean the application's.)
+    request.max_content_length = sys.maxsize
     return request_parts(most_bytes=kernel().settings.max_image_bytes, whole=WHOLE)
 
 
