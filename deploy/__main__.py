@@ -63,8 +63,8 @@ def up(
 ) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
-    Starts Redis (unless REDIS_URL names one), the API with its page, a worker that classifies and
-    a worker that freezes, and starts again whichever of them dies.
+    Starts Redis (unless REDIS_URL names one), the API with its page, a worker
+    that classifies and a worker that freezes, and starts again whichever dies.
     """
     from deploy.local import options as given  # noqa: PLC0415 - client commands start without it
     from deploy.local.up import up as run  # noqa: PLC0415

@@ -4,12 +4,18 @@ Needs httpx and nothing of the server: neither Flask nor TensorFlow is imported.
 """
 
 from api.client.client import ENDED, Client, Json
-from api.client.errors import NotPermafrostError, ServerError, ServerUnreachableError
+from api.client.errors import (
+    ConnectionLostError,
+    NotPermafrostError,
+    ServerError,
+    ServerUnreachableError,
+)
 from api.client.uploads import LocalFile
 
 __all__ = [
     "ENDED",
     "Client",
+    "ConnectionLostError",
     "Json",
     "LocalFile",
     "NotPermafrostError",

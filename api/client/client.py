@@ -1,6 +1,5 @@
 """The requests that a server answers, one method each."""
 
-import os
 import threading
 import time
 import uuid
@@ -8,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
+from api.client.address import path_part, server_url
 from api.client.answers import not_permafrost, refusal, worth_waiting
-from api.client.errors import ServerUnreachableError
-from api.client.uploads import Body, LocalFile, multipart, opened
+from api.client.errors import ConnectionLostError, ServerUnreachableError
+from api.client.uploads import Body, LocalFile, json_bytes, multipart, opened, sendable
+from api.client.waits import Waits
 from worker.errors import InvalidRequestError, PermafrostError
 
 Json = dict[str, Any]
@@ -23,9 +23,7 @@ Params = dict[str, str | int | float]
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 _CONNECT_S = 5.0  # longest wait for a connection
-_LONGEST_PAUSE_S = 30.0  # longest single wait that a server's Retry-After can ask for
-_FIRST_PAUSE_S = 0.2  # wait before the second attempt where the server names none; doubles
-_LATER_PAUSE_S = 5.0  # what that wait grows to
+_TOLD_FROM_S = 1.0  # shorter waits are nobody's concern
 _MOST_RESETS = 5  # attempts of one request that end without an answer
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -37,7 +35,7 @@ class Client:
     `timeout_s`: seconds after which a silent server is given up.
     `patience_s`: seconds of waiting, summed up over the attempts of one request, that a busy
     server (429, 503) or a lost connection may cost before the request fails.
-    `on_retry`: called with a sentence before each such wait.
+    `on_retry`: called with a sentence before each such wait of a second or more.
     `sleep`, `clock`, `transport`: for tests.
 
     Every method raises `ServerUnreachableError`, `NotPermafrostError`, or `ServerError` with the
@@ -55,7 +53,7 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.server = _server_url(server)
+        self.server = server_url(server)
         self._timeout_s = timeout_s
         self._patience_s = patience_s
         self._on_retry = on_retry or (lambda _: None)
@@ -93,7 +91,9 @@ class Client:
         self, image: Path | bytes, *, model: str, top: int | None = None, wait_s: float = 0
     ) -> Json:
         """Submit one image and return its job; with `wait_s`, the server holds the answer."""
-        params: Params = {"model": model} if top is None else {"model": model, "top": top}
+        params: Params = {"model": sendable(model)}
+        if top is not None:
+            params["top"] = top
         headers = {"Content-Type": "application/octet-stream"}
         if isinstance(image, bytes):
             return self._submit("/v1/predictions", wait_s, headers, params=params, content=image)
@@ -103,7 +103,7 @@ class Client:
 
     def freeze_path(self, options: Json, *, wait_s: float = 0) -> Json:
         """Submit a freeze of `options["source"]`, a path under the server's sources root."""
-        return self._submit("/v1/freezes", wait_s, json=options)
+        return self._submit_json("/v1/freezes", wait_s, options, repeatable=False)
 
     def freeze_upload(
         self,
@@ -119,11 +119,11 @@ class Client:
         bytes as they leave, and with a negative number where an upload starts again.
         """
         with multipart(files, options, on_sent) as parts:
-            return self._submit("/v1/freezes", wait_s, **parts)
+            return self._submit("/v1/freezes", wait_s, repeatable=False, **parts)
 
     def inspect_path(self, source: str, *, wait_s: float = 0) -> Json:
         """Submit an inspection of a path under the server's sources root."""
-        return self._submit("/v1/inspections", wait_s, json={"source": source})
+        return self._submit_json("/v1/inspections", wait_s, {"source": source})
 
     def inspect_upload(
         self,
@@ -141,20 +141,29 @@ class Client:
     def job(self, job_id: str, *, wait_s: float = 0) -> Json:
         """Return a job; with `wait_s`, the server holds the answer until it ended or as long."""
         params: Params = {"wait": _seconds(wait_s)} if wait_s > 0 else {}
-        answer = self._request("GET", f"/v1/jobs/{_part(job_id)}", wait_s=wait_s, params=params)
+        answer = self._request("GET", f"/v1/jobs/{path_part(job_id)}", wait_s=wait_s, params=params)
         return self._job(answer)
 
     def jobs(
-        self, *, kind: str | None = None, status: str | None = None, cursor: str | None = None
+        self,
+        *,
+        kind: str | None = None,
+        status: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
     ) -> Json:
         """Return one page of jobs, newest first: `{"jobs": [...], "next": cursor or null}`."""
-        asked = {"kind": kind, "status": status, "cursor": cursor}
-        params: Params = {name: value for name, value in asked.items() if value is not None}
+        asked = {"kind": kind, "status": status, "cursor": cursor, "limit": limit}
+        params: Params = {
+            name: sendable(value) if isinstance(value, str) else value
+            for name, value in asked.items()
+            if value is not None
+        }
         return self._document(self._request("GET", "/v1/jobs", params=params), "jobs")
 
     def cancel(self, job_id: str) -> Json:
         """Cancel a job and return it as it is then."""
-        answer = self._request("DELETE", f"/v1/jobs/{_part(job_id)}")
+        answer = self._request("DELETE", f"/v1/jobs/{path_part(job_id)}")
         return self._job(answer) if answer.content else self.job(job_id)
 
     def wait_for(
@@ -189,11 +198,11 @@ class Client:
 
     def model(self, name: str) -> Json:
         """Return one model with its aliases and versions."""
-        return self._document(self._request("GET", f"/v1/models/{_part(name)}"), "versions")
+        return self._document(self._request("GET", f"/v1/models/{path_part(name)}"), "versions")
 
     def version(self, name: str, version: int) -> Json:
         """Return the manifest of one version."""
-        answer = self._request("GET", f"/v1/models/{_part(name)}/versions/{version}")
+        answer = self._request("GET", f"/v1/models/{path_part(name)}/versions/{version}")
         return self._document(answer, "version")
 
     def workers(self) -> Json:
@@ -209,6 +218,13 @@ class Client:
 
     # -- inside -----------------------------------------------------------------------------
 
+    def _submit_json(
+        self, path: str, wait_s: float, document: Json, *, repeatable: bool = True
+    ) -> Json:
+        headers = {"Content-Type": "application/json"}
+        body = json_bytes(document)
+        return self._submit(path, wait_s, headers, content=body, repeatable=repeatable)
+
     def _submit(
         self, path: str, wait_s: float, headers: dict[str, str] | None = None, **request: Any
     ) -> Json:
@@ -218,14 +234,13 @@ class Client:
         return self._job(self._request("POST", path, wait_s=wait_s, headers=headers, **request))
 
     def _request(
-        self, method: str, path: str, *, wait_s: float = 0, **request: Any
+        self, method: str, path: str, *, wait_s: float = 0, repeatable: bool = True, **request: Any
     ) -> httpx.Response:
         """Send until there is an answer that waiting would not change.
 
-        Every request of this class may be sent twice: it is idempotent by its method, or carries
-        an Idempotency-Key.
+        A request that is not `repeatable` is not sent again once a server may have taken it.
         """
-        waits = _Waits(self._patience_s)
+        waits = Waits(self._patience_s)
         resets = 0
         while True:
             try:
@@ -233,7 +248,8 @@ class Client:
             except httpx.TransportError as error:
                 resets += 1
                 failure = self._failure(error)
-                pause = waits.next(None) if self._may_come_back(error, resets) else None
+                again = self._may_come_back(error, resets, repeatable)
+                pause = waits.next(None) if again else None
                 if pause is None:
                     raise failure from error
             else:
@@ -244,10 +260,11 @@ class Client:
                 pause = waits.next(failure.retry_after) if worth_waiting(answer) else None
                 if pause is None:
                     raise failure
-            self._on_retry(f"{failure} Trying again in {pause:.3g} s.")
+            if pause >= _TOLD_FROM_S:
+                self._on_retry(f"{failure} Trying again in {pause:.3g} s.")
             self._sleep(pause)
 
-    def _may_come_back(self, error: httpx.TransportError, resets: int) -> bool:
+    def _may_come_back(self, error: httpx.TransportError, resets: int, repeatable: bool) -> bool:
         """Return whether to try again after an attempt that got no answer.
 
         A server that never answered is not there; one that did may be starting again.
@@ -256,7 +273,7 @@ class Client:
             return False
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
             return self._answered.is_set()
-        return resets < _MOST_RESETS
+        return repeatable and resets < _MOST_RESETS
 
     def _failure(self, error: httpx.TransportError) -> PermafrostError:
         if isinstance(error, httpx.UnsupportedProtocol):
@@ -272,8 +289,8 @@ class Client:
             return ServerUnreachableError(
                 f"The server at {self.server} does not answer in time ({type(error).__name__})."
             )
-        return ServerUnreachableError(
-            f"The connection to {self.server} was lost ({type(error).__name__})."
+        return ConnectionLostError(
+            f"{self.server} closed the connection before it answered ({type(error).__name__})."
         )
 
     def _timeout(self, wait_s: float) -> httpx.Timeout:
@@ -297,44 +314,6 @@ class Client:
         if not isinstance(document, dict) or key not in document:
             raise not_permafrost(answer, self.server)
         return document
-
-
-class _Waits:
-    """The pauses between the attempts of one request, up to a sum."""
-
-    def __init__(self, patience_s: float) -> None:
-        self._left_s = patience_s
-        self._pause_s = _FIRST_PAUSE_S
-
-    def next(self, asked_s: int | None) -> float | None:
-        """Return how long to wait now; None where patience is at its end."""
-        pause = self._pause_s if asked_s is None else min(float(asked_s), _LONGEST_PAUSE_S)
-        self._pause_s = min(self._pause_s * 2, _LATER_PAUSE_S)
-        pause = max(pause, 0.05)
-        if pause > self._left_s:
-            return None
-        self._left_s -= pause
-        return pause
-
-
-def _server_url(text: str) -> str:
-    """Return the server's URL without a trailing slash; raise `InvalidRequestError`."""
-    wrong = InvalidRequestError(
-        f"'{text}' is not the URL of a server: it looks like http://127.0.0.1:8000."
-    )
-    text = text.strip()
-    try:
-        url = httpx.URL(text if "://" in text else f"http://{text}")
-    except httpx.InvalidURL:
-        raise wrong from None
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-        raise wrong
-    return str(url).rstrip("/")
-
-
-def _part(text: str) -> str:
-    """Quote one part of a path."""
-    return quote(os.fsencode(text), safe="@")
 
 
 def _seconds(value: float) -> int:

@@ -23,6 +23,12 @@ class ServerUnreachableError(PermafrostError):
     status = 503
 
 
+class ConnectionLostError(ServerUnreachableError):
+    """A server is there, but closed the connection before it answered, again and again."""
+
+    code = "connection_lost"
+
+
 class NotPermafrostError(PermafrostError):
     """Something answers at the address, but not in the way that Permafrost does."""
 

@@ -80,8 +80,8 @@ def multipart(
         parts = []
         for file in files:
             body = _Counted(stack.enter_context(opened(file.path)), on_sent or (lambda _: None))
-            parts.append((field, (_sendable(file.name), body, "application/octet-stream")))
-        form = {} if options is None else {"options": json.dumps(options)}
+            parts.append((field, (sendable(file.name), body, "application/octet-stream")))
+        form = {} if options is None else {"options": json_bytes(options)}
         yield {"files": parts, "data": form}
 
 
@@ -92,12 +92,17 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         file = path.open("rb")
     except OSError as error:
         raise InvalidRequestError(
-            f"{_sendable(str(path))} cannot be read: {error.strerror or error}."
+            f"{sendable(str(path))} cannot be read: {error.strerror or error}."
         ) from error
     with file:
         yield file
 
 
-def _sendable(name: str) -> str:
+def json_bytes(document: dict[str, Any]) -> bytes:
+    """Return a JSON document in UTF-8, whatever a terminal put into its strings."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+
+
+def sendable(name: str) -> str:
     """Return `name` with what is not UTF-8 in it replaced, as headers and terminals need it."""
     return os.fsencode(name).decode("utf-8", "replace")

@@ -44,7 +44,9 @@ def configuration(services: Sequence[Service]) -> str:
     """
     # Named, because supervisord complains about running as root only where that may be a mistake.
     user = ["user=0"] if os.getuid() == 0 else []
-    return "\n".join([_HEAD, *user, _BODY, *map(_program, services)])
+    stages = sorted({service.stage for service in services})
+    groups = [_group(stage, [s for s in services if s.stage == stage]) for stage in stages]
+    return "\n".join([_HEAD, *user, _BODY, *groups, *map(_program, services)])
 
 
 _HEAD = f"""\
@@ -70,6 +72,20 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
 
 
+def _group(stage: int, services: Sequence[Service]) -> str:
+    """Return the section of one stage: groups are stopped one after another, whole."""
+    return f"""\
+[group:{group_name(stage)}]
+programs={",".join(service.name for service in services)}
+priority={stage}
+"""
+
+
+def group_name(stage: int) -> str:
+    """Return what supervisor calls the services of a stage together."""
+    return f"stage{stage}"
+
+
 def _program(service: Service) -> str:
     """Return the sections of one service.
 
@@ -80,7 +96,6 @@ def _program(service: Service) -> str:
 [program:{service.name}]
 command={_quoted(tethered(service.command))}
 directory=%(ENV_PERMAFROST_UP_ROOT)s
-priority={service.stage}
 autostart=false
 autorestart=true
 startsecs={service.start_s}

@@ -12,6 +12,8 @@ import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PYTHON_WORKS = "import sys, pip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))"
@@ -36,8 +38,9 @@ def follow(path: str) -> str:
     return path
 
 
-def lock(root: Path) -> int:
-    """Return a descriptor that locks the folder against other installations, waiting for them.
+@contextmanager
+def locked(root: Path) -> Iterator[int]:
+    """Lock the folder against other installations, waiting for them; gives the descriptor.
 
     The kernel drops the lock with its last holder, so none can be left behind by a crash.
     """
@@ -49,7 +52,10 @@ def lock(root: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError:  # a file system without locks; installing unguarded is the best left to do
         pass
-    return descriptor
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def stamp_of(root: Path, checksum: str) -> str:
@@ -123,9 +129,9 @@ def main(arguments: list[str]) -> int:
     folder = Path(root)
     stamp = folder / ".venv" / stamp_name
     try:
-        held = lock(folder)
-        if not stamped(folder, stamp, checksum):
-            install(folder, requirements, stamp, checksum, held)
+        with locked(folder) as held:
+            if not stamped(folder, stamp, checksum):
+                install(folder, requirements, stamp, checksum, held)
     except InstallError as error:
         say(str(error))
         return 1

@@ -83,8 +83,8 @@ class Layout:
                     pass
             except OSError as error:
                 raise StartError(
-                    f"The data folder {self.data} cannot be used ({folder}: {error.strerror}): "
-                    "make it writable or choose another one with --data."
+                    f"The data folder {self.data} cannot be used ({_reason(folder, error)}): "
+                    "put that right, or choose another folder with --data."
                 ) from error
         self._prepare_sockets()
 
@@ -110,3 +110,10 @@ class Layout:
                 "belongs to someone else or is open to others: remove it, or choose a shorter "
                 "path with --data."
             )
+
+
+def _reason(folder: Path, error: OSError) -> str:
+    for path in (folder, *folder.parents):
+        if path.is_file():
+            return f"{path} is a file"
+    return f"{folder}: {error.strerror}"

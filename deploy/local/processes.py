@@ -13,7 +13,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
 
-from deploy.local.configuration import environment, tethered
+from deploy.local.configuration import environment, group_name, tethered
 from deploy.local.errors import StartError
 from deploy.local.layout import Layout
 from deploy.local.services import Service
@@ -99,7 +99,7 @@ class Manager:
     def start_service(self, service: Service) -> None:
         """Start a service unless it runs."""
         try:
-            self._call("startProcess", service.name, False)
+            self._call("startProcess", _address(service), False)
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString and "SPAWN" not in fault.faultString:
                 raise StartError(
@@ -110,7 +110,7 @@ class Manager:
     def stop_service(self, service: Service) -> None:
         """Ask a service to stop; it is killed if it takes too long."""
         try:
-            self._call("stopProcess", service.name, False)
+            self._call("stopProcess", _address(service), False)
         except xmlrpc.client.Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise ManagerError(fault.faultString) from fault
@@ -130,8 +130,7 @@ class Manager:
 
     def shut_down(self) -> None:
         """Ask supervisord to stop whatever still runs, in order, and then itself."""
-        if self._process is not None:
-            self._process.terminate()
+        self._call("shutdown")
 
     def kill(self) -> None:
         """End supervisord at once, so that it starts nothing again."""
@@ -169,6 +168,11 @@ class Manager:
                 return cast("object", getattr(proxy.supervisor, method)(*arguments))
         except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
             raise ManagerError(str(error)) from error
+
+
+def _address(service: Service) -> str:
+    """Return how supervisor's interface is told which service is meant."""
+    return f"{group_name(service.stage)}:{service.name}"
 
 
 class _UnixConnection(http.client.HTTPConnection):

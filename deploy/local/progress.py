@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 
 _REMIND_S = 30.0  # without a terminal, what is waited for is said again after this time
@@ -48,7 +49,8 @@ class Progress:
         now = time.monotonic()
         waited = now - self._since
         if self._console.is_terminal:
-            self._show(f"{self._doing} [dim]{waited:.0f} s[/dim]" if waited >= 2 else self._doing)
+            text = escape(self._doing)
+            self._show(f"{text} [dim]{waited:.0f} s[/dim]" if waited >= 2 else text)
         elif now - self._said > _REMIND_S:
             self._said = now
             self._console.print(f"{self._doing} ({waited:.0f} s so far)", markup=False)

@@ -1,5 +1,6 @@
 """The services of the local system: what runs, in which order, and for how long it may stop."""
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,9 @@ def _freezing(settings: Settings) -> Service:
 
 
 def _api(options: Options, settings: Settings) -> Service:
-    heartbeat = ("--worker-tmp-dir", str(SHARED_MEMORY)) if SHARED_MEMORY.is_dir() else ()
+    heartbeat = (
+        ("--worker-tmp-dir", str(SHARED_MEMORY)) if os.access(SHARED_MEMORY, os.W_OK) else ()
+    )
     return Service(
         name="api",
         title="the API",

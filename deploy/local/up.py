@@ -18,6 +18,7 @@ from deploy.local.options import Options
 from deploy.local.port import check_free
 from deploy.local.processes import AT_REST, Manager, ManagerError
 from deploy.local.progress import Progress
+from deploy.local.readiness import Readiness
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
 from worker.errors import PermafrostError
@@ -25,6 +26,7 @@ from worker.settings import Settings
 
 _POLL_S = 0.2  # between two looks while something is waited for
 _WATCH_S = 2.0  # between two looks once everything runs
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")  # celery and gunicorn know each of them
 _FORCED = 128 + signal.SIGINT  # exit code after a second Ctrl-C, as a shell would report it
 _MANAGER_DEATHS = 5  # of supervisord, within the time below, after which `up` gives up
 _MANAGER_DEATHS_S = 120.0
@@ -37,23 +39,28 @@ def up(options: Options) -> int:
     """
     layout = Layout(options.data)
     settings = _settings(options)
-    with StopSignals() as stop, Progress() as progress:
-        layout.prepare()
-        with exclusive(layout):
-            if leftovers.find(layout):
-                progress.doing("Waiting for the end of an earlier system in this data folder")
-                leftovers.end(layout, lambda: stop.count > 0)
-            check_free(options)
-            system = System(options, layout, settings, stop, progress)
-            try:
-                return system.run()
-            finally:
-                layout.clear()
+    try:
+        with StopSignals() as stop, Progress() as progress:
+            layout.prepare()
+            with exclusive(layout):
+                if leftovers.find(layout):
+                    progress.doing("Waiting for the end of an earlier system in this data folder")
+                    leftovers.end(layout, lambda: stop.count > 0)
+                check_free(options)
+                try:
+                    return System(options, layout, settings, stop, progress).run()
+                finally:
+                    layout.clear()
+    except OSError as error:
+        raise StartError(
+            f"{error.filename or layout.data} cannot be used ({error.strerror or error}): "
+            "put that right, or choose another folder with --data."
+        ) from error
 
 
 def _settings(options: Options) -> Settings:
     try:
-        return Settings(data=options.data)
+        settings = Settings(data=options.data)
     except ValidationError as error:
         wrong = error.errors()[0]
         name = "_".join(str(part) for part in wrong["loc"]).upper()
@@ -62,6 +69,11 @@ def _settings(options: Options) -> Settings:
             f"The environment variable {name} is {wrong['input']!r} ({wrong['msg']}): "
             "correct or unset it."
         ) from error
+    if settings.log_level.upper() not in _LOG_LEVELS:
+        raise StartError(
+            f"LOG_LEVEL is {settings.log_level!r}: give one of {', '.join(_LOG_LEVELS)}."
+        )
+    return settings
 
 
 class System:
@@ -84,6 +96,7 @@ class System:
         self._manager = Manager(layout, self._services)
         self._crashes = Crashes(layout, self._services, progress.tell)
         self._client = Client(options.local_url, timeout_s=5.0, patience_s=0.0)
+        self._readiness = Readiness(options.local_url)
         self._deaths: list[float] = []
 
     def _configure(self) -> Sequence[Service]:
@@ -114,6 +127,7 @@ class System:
             raise
         finally:
             self._client.close()
+            self._readiness.close()
 
     # -- starting ---------------------------------------------------------------------------
 
@@ -143,8 +157,7 @@ class System:
         self._progress.doing("Starting the API")
         self._until(self._api_answers)
         trouble = self._provide_demo() if self._options.demo else ""
-        self._progress.doing("Waiting for the inference worker to load its graphs")
-        self._until(self._client.ready)
+        self._until(self._ready)
         self._progress.announce(f"Permafrost is ready at {self._options.url}")
         if trouble:
             self._progress.tell(trouble)
@@ -156,6 +169,12 @@ class System:
         except PermafrostError:
             return False
         return True
+
+    def _ready(self) -> bool:
+        missing = self._readiness.missing()
+        if missing:
+            self._progress.doing(f"Waiting for the inference worker to load ({missing})")
+        return not missing
 
     def _provide_demo(self) -> str:
         """Freeze the demo model unless it is there; returns what went wrong, if anything did."""
@@ -214,6 +233,9 @@ class System:
 
     def _stop_in_order(self) -> int:
         """Stop the API, then the workers, then Redis; returns the exit code."""
+        # The API would wait for another request on an open connection.
+        self._client.close()
+        self._readiness.close()
         try:
             for stage in reversed(self._manager.stages):
                 names = " and ".join(service.title for service in stage)

@@ -1,0 +1,28 @@
+"""The client commands of `./permafrost`.
+
+A person sees progress and tables; a script gives `--json` and reads standard output, which then
+holds JSON and nothing else. Messages go to standard error. Exit codes are in `outcome`.
+
+The modules here import httpx and rich only when a command runs, so that `--help` is quick.
+"""
+
+import typer
+
+from api.cli import classify, freeze, inspect, jobs, models, workers
+
+app = typer.Typer(
+    help="Freeze trained models and classify images with them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _command in (
+    classify.classify,
+    freeze.freeze,
+    inspect.inspect,
+    jobs.jobs,
+    jobs.cancel,
+    models.models,
+    workers.workers,
+):
+    app.command()(_command)

@@ -1,0 +1,179 @@
+"""`classify`: one row for every image below the paths that are named."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.images import Entry, find
+from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.outcome import ExitCode, exit_code, fail, reported
+from api.cli.pool import as_done
+from api.cli.results import Row, check_output, write_results
+from api.cli.text import counted, path_text
+from worker.errors import InvalidRequestError, NotFoundError, PermafrostError
+
+if TYPE_CHECKING:
+    from api.client import Client
+
+_AT_ONCE = 8  # images sent at the same time
+_HOLD_S = 30.0  # how long the server may hold an answer for its job to end
+_PATIENCE_S = 120.0  # how long one image may wait for a busy server, before it fails
+
+
+def classify(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Photographs or folders.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME[@VERSION|@ALIAS]",
+            help="The model; may be left out where the server has only one.",
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, max=1000, help="Most labels per image.")] = 5,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Results as a .csv or .jsonl file."),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Classify photographs: files, and folders with everything below them."""
+    with reported(interrupted="Stopped; nothing was written." if output else "Stopped."):
+        if output is not None:
+            check_output(output)
+        found = find(paths)
+        if not found.entries:
+            raise InvalidRequestError(
+                f"There are no images in {', '.join(map(path_text, paths))}"
+                + (f" ({counted(found.skipped, 'other file')})." if found.skipped else ".")
+            )
+        started = time.monotonic()
+        with connect(server, patience_s=_PATIENCE_S) as client:
+            model = chosen_model(client, model)
+            run = _Run(client, model=model, top=top, as_json=as_json)
+            rows, ended = run.rows(found.entries)
+        if output is not None:
+            write_results(output, rows)
+
+    from api.cli.results_view import show_results, summary  # noqa: PLC0415 - imports rich
+
+    if not as_json:
+        show_results(rows)
+    summary(rows, skipped=found.skipped, seconds=time.monotonic() - started, output=output)
+    if ended is not None:
+        fail(ended.message)
+        raise typer.Exit(exit_code(ended))
+    if any(row.status != "succeeded" for row in rows):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def chosen_model(client: "Client", asked: str | None) -> str:
+    """Return the model to ask for as `NAME@VERSION`, so that all images get the same version.
+
+    Raises `InvalidRequestError` where `asked` is None and the server has not exactly one model.
+    """
+    if asked is None:
+        models = client.models()["models"]
+        if not models:
+            raise NotFoundError(
+                "This server has no model yet: make one with `./permafrost freeze SOURCE "
+                "--name NAME`."
+            )
+        if len(models) > 1:
+            names = ", ".join(str(model["name"]) for model in models)
+            raise InvalidRequestError(f"Name one of the server's models with --model: {names}.")
+        asked = str(models[0]["name"])
+    name, _, which = asked.partition("@")
+    version = client.model(name).get("aliases", {}).get(which or "stable")
+    return asked if version is None else f"{name}@{version}"
+
+
+class _Run:
+    """Sends images and gathers their rows."""
+
+    def __init__(self, client: "Client", *, model: str, top: int, as_json: bool) -> None:
+        self._client = client
+        self._model = model
+        self._top = top
+        self._as_json = as_json
+
+    def rows(self, entries: list[Entry]) -> tuple[list[Row], PermafrostError | None]:
+        """Return one row per entry, in order, and what stopped the run before its end, if so.
+
+        Raises what stopped it where not one image was classified before.
+        """
+        from api.cli.output import write_json_line  # noqa: PLC0415 - imports rich
+        from api.cli.progress import image_progress  # noqa: PLC0415 - imports rich
+
+        gathered = _InOrder(
+            len(entries), (lambda row: write_json_line(row.as_json())) if self._as_json else None
+        )
+        failed = 0
+        with image_progress(as_json=self._as_json) as progress:
+            task = progress.add_task("", total=len(entries), failed=0)
+            for index, outcome in as_done(entries, self._row, threads=_AT_ONCE):
+                if isinstance(outcome, PermafrostError) and gathered.count:
+                    rest = {"code": outcome.code, "message": outcome.message}
+                    for missing in gathered.missing():
+                        path = path_text(entries[missing].path)
+                        gathered.put(missing, Row.failure(path, rest))
+                    return gathered.rows(), outcome
+                if isinstance(outcome, Exception):
+                    raise outcome
+                gathered.put(index, outcome)
+                failed += outcome.status != "succeeded"
+                progress.update(task, advance=1, failed=failed)
+        return gathered.rows(), None
+
+    def _row(self, entry: Entry) -> Row:
+        """Return the row of one image; raise what would stop every other image too."""
+        path = path_text(entry.path)
+        if entry.error is not None:
+            return Row.failure(path, {"code": "unreadable", "message": entry.error})
+        from api.client import ConnectionLostError, ServerError  # noqa: PLC0415 - imports httpx
+
+        image = Path(entry.path)
+        try:
+            if image.stat().st_size == 0:
+                return Row.failure(path, {"code": "not_an_image", "message": "The file is empty."})
+            job = self._client.predict(image, model=self._model, top=self._top, wait_s=_HOLD_S)
+            return Row.of_job(path, self._client.wait_for(job, hold_s=_HOLD_S))
+        except InvalidRequestError as error:
+            return Row.failure(path, {"code": "unreadable", "message": error.message})
+        except OSError as error:
+            reason = f"The file cannot be read: {error.strerror or error}."
+            return Row.failure(path, {"code": "unreadable", "message": reason})
+        except (ServerError, ConnectionLostError) as error:
+            if error.code == "model_not_found" or error.status in (401, 403):
+                raise
+            return Row.failure(path, {"code": error.code, "message": error.message})
+
+
+class _InOrder:
+    """Rows that arrive in any order and leave in theirs."""
+
+    def __init__(self, count: int, leave: Callable[[Row], None] | None) -> None:
+        self._rows: list[Row | None] = [None] * count
+        self._leave = leave or (lambda _: None)
+        self._left = 0
+        self.count = 0
+
+    def put(self, index: int, row: Row) -> None:
+        """Take a row, and let out all that are next."""
+        self._rows[index] = row
+        self.count += 1
+        while self._left < len(self._rows) and (ready := self._rows[self._left]) is not None:
+            self._leave(ready)
+            self._left += 1
+
+    def missing(self) -> list[int]:
+        """Return the indices of rows that have not come."""
+        return [index for index, row in enumerate(self._rows) if row is None]
+
+    def rows(self) -> list[Row]:
+        """Return the rows that have come, in order."""
+        return [row for row in self._rows if row is not None]

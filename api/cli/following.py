@@ -1,0 +1,87 @@
+"""Follows a job to its end, and sends the sources that jobs begin with."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from api.cli.outcome import reported
+from api.cli.sources import local_files
+from api.cli.text import counted, path_text, printable, size
+
+if TYPE_CHECKING:
+    from api.client import Client, Json
+
+PATIENCE_S = 60.0  # how long a busy or restarting server may keep a followed job waiting
+
+
+def submit_source(
+    client: "Client", source: str, options: "Json | None", *, as_json: bool
+) -> "Json":
+    """Submit a freeze, or without `options` an inspection, and return its job.
+
+    What lies on this machine is uploaded; any other source is a path on the server.
+    """
+    from api.cli.output import message  # noqa: PLC0415 - imports rich
+    from api.cli.progress import upload_progress  # noqa: PLC0415 - imports rich
+    from api.client import LocalFile  # noqa: PLC0415 - imports httpx
+
+    found = local_files(source)
+    if found is None:
+        message(
+            f"{path_text(source)} is not on this machine; "
+            "the server looks for it below its sources folder."
+        )
+        if options is None:
+            return client.inspect_path(path_text(source))
+        return client.freeze_path({"source": path_text(source), **options})
+    files = [LocalFile(path=path, name=name) for name, path in found]
+    total = sum(path.stat().st_size for _, path in found)
+    with upload_progress(as_json=as_json) as progress:
+        task = progress.add_task("Sending", total=total)
+
+        def sent(count: int) -> None:
+            progress.advance(task, count)
+
+        if options is None:
+            job = client.inspect_upload(files, on_sent=sent)
+        else:
+            job = client.freeze_upload(files, options, on_sent=sent)
+    what = counted(len(files), "file") if len(files) > 1 else files[0].name
+    message(f"Sent {what}, {size(total)}.")
+    return job
+
+
+def follow(client: "Client", job: "Json", *, as_json: bool) -> "Json":
+    """Return the job once it has ended, telling its log lines as they come."""
+    from api.cli.output import message  # noqa: PLC0415 - imports rich
+    from api.cli.progress import job_progress  # noqa: PLC0415 - imports rich
+
+    message(f"Job {printable(job['id'])}")
+    left_alone = (
+        f"The job goes on: `./permafrost jobs {printable(job['id'])}` shows it, "
+        f"`./permafrost cancel {printable(job['id'])}` stops it."
+    )
+    with reported(as_json=as_json, interrupted=left_alone), job_progress(as_json=as_json) as shown:
+        task = shown.add_task(str(job["status"]), total=None)
+        new_lines = _log_reader()
+
+        def update(state: dict[str, Any]) -> None:
+            lines = new_lines(state)
+            for line in lines:
+                message(f"  {line}")
+            step = printable(lines[-1]) if lines else None
+            shown.update(task, description=step or f"{state['status']} ...")
+
+        return client.wait_for(job, update)
+
+
+def _log_reader() -> "Callable[[Json], list[str]]":
+    """Return a function that gives those lines of a job's log that it has not given before."""
+    given: list[str] = []
+
+    def read(job: "Json") -> list[str]:
+        log = [str(line) for line in job.get("log") or []]
+        new = log[len(given) :] if log[: len(given)] == given else log
+        given[:] = log
+        return new
+
+    return read

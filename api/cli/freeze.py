@@ -1,0 +1,93 @@
+"""`freeze`: a trained model becomes a published version."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from api.cli.following import PATIENCE_S, follow, submit_source
+from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
+from api.cli.options import DEFAULT_SERVER, AsJson, Server, again, connect
+from api.cli.outcome import ExitCode, fail, reported
+from api.cli.text import printable
+
+Scores = Literal["probabilities", "logits", "sigmoid"]
+
+
+def freeze(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder, a checkpoint's prefix or one of its files. What is not on this machine "
+            "is looked for below the server's sources folder.",
+        ),
+    ],
+    name: Annotated[str, typer.Option("--name", help="The model's name.")],
+    outputs: Annotated[
+        list[str] | None, typer.Option("--output", metavar="NODE", help="A node to keep.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", metavar="NODE", help="The node of the images.")
+    ] = None,
+    constants: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NODE=VALUE", help="Bake a placeholder: is_training=false."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option("--labels", metavar="FILE", help="The labels, one per line.")
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            "--preprocessing",
+            metavar="FILE|PRESET",
+            help="zero_one, minus_one_one, raw, caffe, imagenet, or a JSON file of fields.",
+        ),
+    ] = None,
+    scores: Annotated[
+        Scores | None, typer.Option("--scores", help="What the output holds.")
+    ] = None,
+    alias: Annotated[
+        str | None,
+        typer.Option("--alias", help="The alias to move to the new version instead of stable."),
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Freeze a trained model and publish it as the next version of NAME."""
+    with reported(as_json=as_json):
+        fields: dict[str, Any] = {
+            "name": name,
+            "inputs": inputs,
+            "outputs": outputs,
+            "set": parse_set(constants or []),
+            "labels": None if labels is None else read_labels(labels),
+            "preprocessing": None if preprocessing is None else read_preprocessing(preprocessing),
+            "scores": scores,
+            "alias": alias,
+        }
+        options = {field: value for field, value in fields.items() if value}
+        with connect(server, patience_s=PATIENCE_S) as client:
+            job = submit_source(client, source, options, as_json=as_json)
+            job = follow(client, job, as_json=as_json)
+    _tell(job, alias=alias, server=server, as_json=as_json)
+
+
+def _tell(job: dict[str, Any], *, alias: str | None, server: str, as_json: bool) -> None:
+    from api.cli.freeze_report import show_freeze  # noqa: PLC0415 - imports rich
+    from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
+
+    if as_json:
+        write_json(job)
+    if job["status"] != "succeeded":
+        fail((job.get("error") or {}).get("message") or f"The job was {printable(job['status'])}.")
+        raise typer.Exit(ExitCode.FAILED)
+    if not as_json:
+        out = console()
+        result = job["result"]
+        show_freeze(out, result)
+        model = printable(result["model"])
+        if alias not in (None, "stable"):
+            model = f"{model}@{alias}"
+        out.print(f"\nTry it: {again(f'classify photo.jpg --model {model}', server)}")

@@ -1,0 +1,118 @@
+"""What a freeze did, as a person reads it."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from api.cli.output import Column, facts, table
+from api.cli.text import number, printable, size
+
+MOST_LAYERS = 40  # layers listed; of more, the largest
+
+
+def show_freeze(out: Console, result: dict[str, Any]) -> None:
+    """Print a freeze job's result."""
+    title = f"{printable(result.get('model'))}@{printable(result.get('version'))}"
+    out.print(Text(title, style="bold"), Text("is published."))
+    facts(
+        out,
+        [
+            ("size", _change(result, "bytes", size)),
+            ("nodes", _change(result, "nodes", number)),
+            ("parameters", number(result.get("parameters"))),
+            ("inputs", tensors(result.get("inputs"))),
+            ("outputs", tensors(result.get("outputs"))),
+            ("removed", _removed(result.get("removed"))),
+            ("verified", _verified(result.get("verification"))),
+            ("sha256", result.get("sha256")),
+        ],
+    )
+    layers = grouped(result.get("layers") or [])
+    if layers:
+        out.print()
+        _show_layers(out, layers, result.get("parameters"))
+    for warning in result.get("warnings") or []:
+        out.print(Text(f"Warning: {printable(warning)}", style="yellow"))
+
+
+def grouped(layers: Iterable[dict[str, Any]]) -> list[tuple[str, list[str], int]]:
+    """Return (layer, its variables with their shapes, parameters), in order.
+
+    Variables belong to one layer if their names agree up to the last `/`.
+    """
+    groups: dict[str, tuple[list[str], int]] = {}
+    for layer in layers:
+        prefix, _, variable = str(layer.get("name")).rpartition("/")
+        shape = "x".join(str(side) for side in layer.get("shape") or [])
+        variables, count = groups.get(prefix or variable, ([], 0))
+        text = f"{variable if prefix else ''} {shape}".strip()
+        groups[prefix or variable] = ([*variables, text], count + int(layer.get("parameters") or 0))
+    return [(name, variables, count) for name, (variables, count) in groups.items()]
+
+
+def _show_layers(out: Console, layers: list[tuple[str, list[str], int]], total: int | None) -> None:
+    shown = layers
+    if len(layers) > MOST_LAYERS:
+        least = sorted((layer[2] for layer in layers), reverse=True)[MOST_LAYERS - 1]
+        shown = [layer for layer in layers if layer[2] >= least][:MOST_LAYERS]
+    rest = len(layers) - len(shown)
+    rows: list[tuple[object, ...]] = [
+        (name, ", ".join(variables), number(count)) for name, variables, count in shown
+    ]
+    if rest:
+        kept = sum(count for _, _, count in shown)
+        everything = sum(count for _, _, count in layers)
+        rows.append((f"and {rest} smaller", "", number(everything - kept)))
+    if total is None:
+        total = sum(count for _, _, count in layers)
+    columns = (
+        Column(title="layer", wide=True),
+        Column(title="variables", wide=True),
+        Column(title="parameters", justify="right"),
+    )
+    table(out, columns, rows, footer=("all", "", number(total)))
+
+
+def _change(result: dict[str, Any], what: str, shown: Any) -> str | None:
+    before, after = result.get(f"{what}_before"), result.get(f"{what}_after")
+    if after is None:
+        return None
+    return f"{shown(before)} -> {shown(after)}" if before is not None else str(shown(after))
+
+
+def tensors(found: object) -> str:
+    """Return inputs or outputs as `x:0 [?, 128, 128, 3] float32`."""
+    if not isinstance(found, list):
+        return ""
+    return ", ".join(_tensor(tensor) for tensor in found)
+
+
+def _tensor(tensor: object) -> str:
+    if not isinstance(tensor, dict):
+        return printable(tensor)
+    shape = tensor.get("shape")
+    sides = "" if shape is None else f" [{', '.join('?' if s is None else str(s) for s in shape)}]"
+    return f"{printable(tensor.get('name'))}{sides} {tensor.get('dtype') or ''}".rstrip()
+
+
+def _removed(removed: object) -> str:
+    if not isinstance(removed, dict):
+        return ""
+    return ", ".join(
+        f"{number(count)} {str(what).replace('_', ' ')}" for what, count in removed.items() if count
+    )
+
+
+def _verified(verification: object) -> str:
+    if not isinstance(verification, dict):
+        return ""
+    said = []
+    if (samples := verification.get("samples")) is not None:
+        said.append(f"on {number(samples)} samples")
+    if (difference := verification.get("max_abs_difference")) is not None:
+        said.append(f"largest difference {difference:.2g}")
+    if (agreement := verification.get("top1_agreement")) is not None:
+        said.append(f"the best label agrees for {agreement:.1%}")
+    return ", ".join(said)

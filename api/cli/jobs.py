@@ -1,0 +1,122 @@
+"""`jobs` and `cancel`."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from api.cli.following import follow
+from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.outcome import ExitCode, fail, reported
+from api.cli.text import age, elapsed, printable
+
+if TYPE_CHECKING:
+    from api.client import Client
+
+_PAGE = 200  # most jobs that a server gives at once
+
+Kind = Literal["prediction", "batch", "freeze", "inspection"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+def jobs(
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Show this job in full.")
+    ] = None,
+    kind: Annotated[Kind | None, typer.Option("--kind", help="Only jobs of this kind.")] = None,
+    status: Annotated[
+        Status | None, typer.Option("--status", help="Only jobs in this state.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Most jobs to list.")] = 20,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow job ID to its end.")] = False,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest jobs, or show one."""
+    from api.cli.job_view import show_job  # noqa: PLC0415 - imports rich
+    from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
+
+    with reported(as_json=as_json), connect(server) as client:
+        if job_id is None:
+            page = newest(client, kind=kind, status=status, limit=limit)
+            if as_json:
+                write_json(page)
+            else:
+                _show_jobs(page["jobs"])
+            return
+        job = client.job(job_id)
+        if wait:
+            job = follow(client, job, as_json=as_json)
+    if as_json:
+        write_json(job)
+    else:
+        show_job(console(), job)
+    if wait and job["status"] != "succeeded":
+        fail((job.get("error") or {}).get("message") or f"The job was {printable(job['status'])}.")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def cancel(
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="The job to cancel.")],
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel a job; what is finished of it stays."""
+    from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+
+    with reported(as_json=as_json), connect(server) as client:
+        job = client.cancel(job_id)
+    if as_json:
+        write_json(job)
+    else:
+        had_ended = "is" if job["status"] == "cancelled" else "had ended before:"
+        message(f"Job {printable(job['id'])} {had_ended} {printable(job['status'])}.")
+
+
+def newest(client: "Client", *, kind: str | None, status: str | None, limit: int) -> dict[str, Any]:
+    """Return the newest jobs as `{"jobs": [...], "next": cursor or null}`, from several pages."""
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        left = min(limit - len(found), _PAGE)
+        page = client.jobs(kind=kind, status=status, cursor=cursor, limit=left)
+        found += page["jobs"]
+        cursor = page.get("next")
+        if cursor is None or len(found) >= limit or not page["jobs"]:
+            return {"jobs": found[:limit], "next": cursor}
+
+
+def _show_jobs(found: list[dict[str, Any]]) -> None:
+    from api.cli.job_view import model_text, progress_text  # noqa: PLC0415 - imports rich
+    from api.cli.output import (  # noqa: PLC0415 - imports rich
+        Column,
+        console,
+        message,
+        status_text,
+        table,
+    )
+
+    if not found:
+        message("There are no such jobs.")
+        return
+    columns = (
+        Column(title="job"),
+        Column(title="kind"),
+        Column(title="status"),
+        Column(title="model", wide=True),
+        Column(title="done", justify="right"),
+        Column(title="created", justify="right"),
+        Column(title="took", justify="right"),
+    )
+    rows = [
+        (
+            job.get("id"),
+            job.get("kind"),
+            status_text(job.get("status")),
+            model_text(job),
+            progress_text(job),
+            age(job.get("created_at")),
+            elapsed(job),
+        )
+        for job in found
+    ]
+    table(console(), columns, rows)

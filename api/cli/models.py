@@ -1,0 +1,122 @@
+"""`models`: what can be classified with."""
+
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.outcome import reported
+from api.cli.text import age, number, printable, size
+
+_MOST_LABELS = 8  # labels of a model that a table names
+
+
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Show this model's versions.")
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    as_json: AsJson = False,
+) -> None:
+    """List the models, or the versions of one."""
+    from api.cli.output import write_json  # noqa: PLC0415 - imports rich
+
+    with reported(as_json=as_json), connect(server) as client:
+        document = client.models() if name is None else client.model(name)
+    if as_json:
+        write_json(document)
+    elif name is None:
+        _show_models(document["models"])
+    else:
+        _show_model(document)
+
+
+def _show_models(found: list[dict[str, Any]]) -> None:
+    from api.cli.output import Column, console, message, table  # noqa: PLC0415 - imports rich
+
+    if not found:
+        message("There are no models yet: make one with `./permafrost freeze SOURCE --name NAME`.")
+        return
+    columns = (
+        Column(title="model", wide=True),
+        Column(title="aliases", wide=True),
+        Column(title="versions", justify="right"),
+        Column(title="size", justify="right"),
+        Column(title="labels", wide=True),
+        Column(title="newest", justify="right"),
+    )
+    rows = []
+    for model in found:
+        versions = model.get("versions") or []
+        used = _used(model)
+        newest = versions[-1] if versions else {}
+        rows.append(
+            (
+                model.get("name"),
+                _aliases(model.get("aliases")),
+                number(len(versions)),
+                size(used.get("bytes")),
+                _labels(used.get("labels")),
+                age(newest.get("created_at")),
+            )
+        )
+    table(console(), columns, rows)
+
+
+def _show_model(model: dict[str, Any]) -> None:
+    from api.cli.freeze_report import tensors  # noqa: PLC0415 - imports rich
+    from api.cli.output import console, facts  # noqa: PLC0415 - imports rich
+
+    out = console()
+    facts(out, [("model", model.get("name")), ("aliases", _aliases(model.get("aliases")))])
+    meant: dict[int, list[str]] = {}
+    for alias, version in (model.get("aliases") or {}).items():
+        meant.setdefault(version, []).append(str(alias))
+    for version in reversed(model.get("versions") or []):
+        aliases = meant.get(version.get("version"), [])
+        out.print()
+        facts(
+            out,
+            [
+                ("version", f"{version.get('version')} {' '.join(aliases)}".strip()),
+                ("published", f"{version.get('created_at')} ({age(version.get('created_at'))})"),
+                ("size", size(version.get("bytes"))),
+                ("inputs", tensors(version.get("inputs"))),
+                ("outputs", tensors(version.get("outputs"))),
+                ("labels", _labels(version.get("labels"))),
+                ("preprocessing", _fields(version.get("preprocessing"))),
+                ("scores", version.get("scores")),
+                ("sha256", version.get("sha256")),
+            ],
+        )
+
+
+def _used(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the version that an unversioned request gets, else the newest."""
+    versions: list[dict[str, Any]] = model.get("versions") or []
+    stable = (model.get("aliases") or {}).get("stable")
+    fallback = versions[-1] if versions else {}
+    return next((found for found in versions if found.get("version") == stable), fallback)
+
+
+def _aliases(aliases: object) -> str:
+    if not isinstance(aliases, dict):
+        return ""
+    return ", ".join(f"{alias} {version}" for alias, version in sorted(aliases.items()))
+
+
+def _labels(labels: object) -> str:
+    """Return the first labels and how many more there are; a list of models says only how many."""
+    if isinstance(labels, int):
+        return number(labels)
+    if not isinstance(labels, list):
+        return ""
+    named = ", ".join(printable(label) for label in labels[:_MOST_LABELS])
+    rest = len(labels) - _MOST_LABELS
+    return f"{named} and {number(rest)} more" if rest > 0 else named
+
+
+def _fields(fields: object) -> str:
+    if not isinstance(fields, dict):
+        return ""
+    return ", ".join(f"{name} {value}" for name, value in fields.items())

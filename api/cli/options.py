@@ -1,0 +1,45 @@
+"""The options that every client command takes, and the client that they make."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from api.client import Client
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
+
+_PATIENCE_S = 10.0  # how long a busy server may keep a person waiting for a table
+
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar="PERMAFROST_URL",
+        help="The server to talk to.",
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Write JSON to standard output, messages to standard error.")
+]
+
+
+def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "Client":
+    """Return a client of the server. Its waits for a busy server are told on standard error."""
+    from api.cli.output import message  # noqa: PLC0415 - imports rich, httpx: not for --help
+    from api.client import Client  # noqa: PLC0415
+
+    told: list[str] = []
+
+    def tell_once(sentence: str) -> None:
+        if not told:
+            told.append(sentence)
+            message(sentence)
+
+    return Client(server, patience_s=patience_s, on_retry=tell_once)
+
+
+def again(command: str, server: str) -> str:
+    """Return a command to try next, naming the server where it is not the default one."""
+    return f"./permafrost {command}" + ("" if server == DEFAULT_SERVER else f" --server {server}")

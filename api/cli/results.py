@@ -1,0 +1,139 @@
+"""The table of results: one row per image, as JSON lines or CSV."""
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from worker.errors import InvalidRequestError, PermafrostError
+
+COLUMNS = ("path", "status", "label", "score", "predictions", "error")
+SUFFIXES = (".csv", ".jsonl")
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class OutputError(PermafrostError):
+    """The results cannot be written, though their place looked well before."""
+
+    code = "output_failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What became of one image."""
+
+    path: str  # without bytes that are not UTF-8
+    status: str  # succeeded, failed or cancelled
+    label: str | None = None
+    score: float | None = None
+    predictions: list[dict[str, Any]] | None = None
+    error: dict[str, str] | None = None
+
+    @classmethod
+    def of_job(cls, path: str, job: dict[str, Any]) -> Self:
+        """Read the row from a prediction job that has ended."""
+        if job["status"] != "succeeded":
+            return cls.failure(path, job.get("error") or _CANCELLED, str(job["status"]))
+        predictions = (job.get("result") or {}).get("predictions") or []
+        best = predictions[0] if predictions else {}
+        label = best.get("label")
+        return cls(
+            path=path,
+            status="succeeded",
+            label=None if label is None else str(label),
+            score=best.get("score"),
+            predictions=predictions,
+        )
+
+    @classmethod
+    def failure(cls, path: str, error: dict[str, str], status: str = "failed") -> Self:
+        """Return the row of an image that has no prediction."""
+        return cls(path=path, status=status, error=error)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the row with its columns in order."""
+        return {column: getattr(self, column) for column in COLUMNS}
+
+    def as_cells(self) -> list[str]:
+        """Return the row for a CSV file, safe to open in a spreadsheet."""
+        error = self.error and f"{self.error.get('code')}: {self.error.get('message')}"
+        return [
+            safe_cell(self.path),
+            self.status,
+            safe_cell(self.label or ""),
+            "" if self.score is None else repr(self.score),
+            "" if self.predictions is None else json.dumps(self.predictions, ensure_ascii=False),
+            safe_cell(error or ""),
+        ]
+
+
+_CANCELLED = {"code": "cancelled", "message": "The job was cancelled."}
+
+
+def safe_cell(text: str) -> str:
+    """Return text that a spreadsheet shows and does not compute.
+
+    Text that begins as a formula gets an apostrophe before it (OWASP, "CSV Injection").
+    """
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def check_output(path: Path) -> None:
+    """Raise `InvalidRequestError` where results cannot be written to `path`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidRequestError(
+            f"{path} says by its name neither CSV nor JSON lines: end it with .csv or .jsonl."
+        )
+    if path.is_dir():
+        raise InvalidRequestError(f"{path} is a folder.")
+    if not os.access(path.parent, os.W_OK):
+        raise InvalidRequestError(f"The folder {path.parent} is not there or cannot be written to.")
+
+
+def write_results(path: Path, rows: Iterable[Row]) -> None:
+    """Write the rows to a .csv or .jsonl file, which appears when it is whole.
+
+    Raises `OutputError` where the disk refuses.
+    """
+    write = _write_csv if path.suffix.lower() == ".csv" else _write_json_lines
+    staged: Path | None = None
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w",
+            encoding="utf-8",
+            errors="backslashreplace",
+            newline="",
+            dir=path.parent,
+            prefix=f".{path.name}.",
+            delete=False,
+        ) as file:
+            staged = Path(file.name)
+            write(file, rows)
+        staged.chmod(0o666 & ~_umask())
+        staged.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        if staged is not None:
+            staged.unlink(missing_ok=True)
+
+
+def _write_csv(file: Any, rows: Iterable[Row]) -> None:
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    writer.writerows(row.as_cells() for row in rows)
+
+
+def _write_json_lines(file: Any, rows: Iterable[Row]) -> None:
+    file.writelines(json.dumps(row.as_json(), ensure_ascii=False) + "\n" for row in rows)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,100 @@
+"""Values as a person reads them."""
+
+import os
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+# Control characters, what changes the direction of writing, and what is no character at all:
+# a file name or a label must not be able to move the cursor or to crash an encoder.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def path_text(path: str) -> str:
+    r"""Return a path as text that any encoder takes; bytes that are not UTF-8 become `\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(value: object) -> str:
+    """Return a value as one line of text; control characters become escapes; None becomes -."""
+    if value is None:
+        return "-"
+    return _UNPRINTABLE.sub(
+        lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), str(value)
+    )
+
+
+def size(count: float | None) -> str:
+    """Return a number of bytes in decimal units: `8.5 MB`."""
+    if count is None:
+        return "-"
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def number(value: float | None) -> str:
+    """Return a count with its thousands set apart: `62,378,344`."""
+    return "-" if value is None else f"{value:,}"
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 image` or `2 images`."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def score(value: float | None) -> str:
+    """Return a score in percent where it is a share, else as a number."""
+    if value is None:
+        return "-"
+    return f"{value:.1%}" if 0 <= value <= 1 else f"{value:.4g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span: `85 ms`, `2.4 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`."""
+    if seconds is None:
+        return "-"
+    seconds = max(0.0, seconds)
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    for span, unit, below, lower in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
+        if whole >= span:
+            return f"{whole // span} {unit} {whole % span // below} {lower}"
+    return f"{whole // 60} min {whole % 60} s"
+
+
+def moment(text: object) -> datetime | None:
+    """Read an RFC 3339 time; None where there is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def age(text: object, now: datetime | None = None) -> str:
+    """Return how long ago an RFC 3339 time was, in its largest unit: `5 min ago`."""
+    found = moment(text)
+    if found is None:
+        return "-"
+    seconds = max(0, round(((now or datetime.now(UTC)) - found).total_seconds()))
+    for span, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= span:
+            return f"{seconds // span} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def elapsed(job: dict[str, Any], now: datetime | None = None) -> str:
+    """Return how long a job has worked, or did."""
+    started = moment(job.get("started_at"))
+    if started is None:
+        return "-"
+    ended = moment(job.get("finished_at")) or now or datetime.now(UTC)
+    return duration((ended - started).total_seconds())

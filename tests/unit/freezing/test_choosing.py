@@ -1,0 +1,294 @@
+"""Names, outputs, inputs and values: found, suggested, or refused in one sentence."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from freezing.candidates import output_candidates
+from freezing.constants import as_array
+from freezing.graphs import Graph
+from freezing.inputs import UnsetPlaceholdersError
+from freezing.names import nearest
+from freezing.plan import NoOutputsError, Plan, make_plan
+from freezing.scores import check_labels, final_op, resolve_scores
+from freezing.sources.source import Source
+from tests.unit.freezing import networks
+from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
+from worker.errors import FreezeError, UnknownNodeError
+
+
+def plan(build: Callable[[], None], **fields: Any) -> Plan:
+    request = FreezeRequestOf(fields)
+    return make_plan(source_of(build), request)
+
+
+def FreezeRequestOf(fields: dict[str, Any]) -> Any:  # noqa: N802
+    from worker.jobs.requests import FreezeRequest
+
+    return FreezeRequest.parse({"name": "model", **fields})
+
+
+def source_of(build: Callable[[], None]) -> Source:
+    v1.disable_resource_variables()
+    v1.disable_control_flow_v2()
+    with tf.Graph().as_default() as graph:
+        build()
+        graph_def = graph.as_graph_def()
+    return Source(kind="checkpoint", graph_def=graph_def, values=None, files=(), producer="")  # type: ignore[arg-type]  # values are not needed to plan
+
+
+# -- names --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["y_pred", "y_pred:0", " y_pred "])
+def test_a_name_may_have_its_output_number(name: str) -> None:
+    assert plan(networks.plain, outputs=[name]).outputs[0].name == "y_pred:0"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("y_prd", "Did you mean y_pred?"),
+        ("Y_PRED", "Did you mean y_pred"),
+        ("weights", "dense/weights"),
+        ("dense", "It is a scope of"),
+        ("something_else", "Likely candidates: y_pred."),
+        ("y_pred:1", r"y_pred \(Softmax\) has 1 output\(s\), the last is y_pred:0"),
+    ],
+)
+def test_a_wrong_output_is_answered_with_the_nearest_names(name: str, words: str) -> None:
+    with pytest.raises(UnknownNodeError, match=words):
+        plan(networks.plain, outputs=[name])
+
+
+def test_a_node_without_output_is_no_output() -> None:
+    with pytest.raises(UnknownNodeError, match="'train' is a NoOp, which has no output"):
+        plan(networks.trained, outputs=["train"])
+
+
+@pytest.mark.parametrize("field", [{"inputs": ["xx"]}, {"set": {"keep_prop": 1.0}}])
+def test_a_wrong_input_or_value_is_named(field: dict[str, Any]) -> None:
+    with pytest.raises(UnknownNodeError, match=r"'(xx|keep_prop)'"):
+        plan(networks.plain, outputs=["y_pred"], **field)
+
+
+def test_nearest_prefers_the_same_name_in_another_scope() -> None:
+    known = ["tower/y_pred", "y_prod", "x"]
+    assert nearest("y_pred", known)[0] == "tower/y_pred"
+
+
+# -- outputs ------------------------------------------------------------------------------------
+
+
+def test_the_only_softmax_is_chosen_and_told() -> None:
+    chosen = plan(networks.trained)
+    assert chosen.outputs[0].name == "y_pred:0"
+    assert "y_pred" in chosen.warnings[0]
+
+
+def test_logits_are_found_behind_the_loss() -> None:
+    def build() -> None:
+        networks.train(
+            tf.identity(dense(flat(image_placeholder()), 4, "dense"), name="logits"),
+            v1.train.GradientDescentOptimizer(0.1),
+        )
+
+    assert output_candidates(Graph(source_of(build).graph_def)) == ["dense/add"]
+
+
+def test_a_softmax_inside_does_not_compete_with_the_last_one() -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        attention = tf.nn.softmax(dense(x, 192, "attention"), name="attention/weights_of")
+        tf.nn.softmax(dense(x * attention, 4, "dense"), name="y_pred")
+
+    assert plan(build).outputs[0].name == "y_pred:0"
+
+
+def test_two_answers_are_listed() -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        tf.nn.softmax(dense(x, 4, "main"), name="main_pred")
+        tf.nn.softmax(dense(x, 4, "aux"), name="aux_pred")
+
+    with pytest.raises(NoOutputsError, match="main_pred, aux_pred"):
+        plan(build)
+
+
+def test_a_graph_without_an_answer_says_so() -> None:
+    with pytest.raises(NoOutputsError, match="nothing in the graph looks like one"):
+        plan(lambda: v1.get_variable("alone", [3]))
+
+
+# -- inputs and values --------------------------------------------------------------------------
+
+
+def test_placeholders_without_a_value_are_named_with_one_to_try() -> None:
+    with pytest.raises(UnsetPlaceholdersError) as refused:
+        plan(networks.with_batch_norm, outputs=["y_pred"])
+    assert "--set is_training=false" in refused.value.message
+    assert "--set keep_prob=1.0" in refused.value.message
+    with pytest.raises(UnsetPlaceholdersError, match="keep_prob") as refused:
+        plan(networks.with_batch_norm, outputs=["y_pred"], set={"is_training:0": False})
+    assert "is_training" not in refused.value.message
+
+
+def test_an_output_that_needs_labels_is_refused_with_their_placeholder() -> None:
+    with pytest.raises(UnsetPlaceholdersError, match=r"y_true.*does not need labels"):
+        plan(networks.trained, outputs=["accuracy"])
+
+
+def test_placeholders_that_outputs_do_not_need_do_not_matter() -> None:
+    chosen = plan(networks.trained, outputs=["y_pred"])
+    assert chosen.input.name == "x:0"
+    assert chosen.input.shape == [None, 8, 8, 3]
+    assert chosen.input.dtype == "float32"
+
+
+def test_a_value_for_what_outputs_do_not_need_is_told() -> None:
+    def build() -> None:
+        networks.plain()
+        v1.placeholder(tf.float32, [], name="keep_prob")
+
+    chosen = plan(build, outputs=["y_pred"], set={"keep_prob": 1.0})
+    assert any("keep_prob" in warning for warning in chosen.warnings)
+
+
+def test_an_input_that_outputs_do_not_need_is_refused() -> None:
+    with pytest.raises(FreezeError, match="do not depend on the input 'y_true'"):
+        plan(networks.trained, outputs=["y_pred"], inputs=["y_true"])
+
+
+def test_two_images_are_refused_until_one_is_named() -> None:
+    def build() -> None:
+        first = flat(image_placeholder())
+        second = flat(v1.placeholder(tf.float32, [None, 8, 8, 3], name="second"))
+        tf.nn.softmax(dense(first + second, 4, "dense"), name="y_pred")
+
+    with pytest.raises(UnsetPlaceholdersError, match=r"x .*second .*--input"):
+        plan(build, outputs=["y_pred"])
+    with pytest.raises(UnsetPlaceholdersError, match="second"):
+        plan(build, outputs=["y_pred"], inputs=["x"])
+    with pytest.raises(FreezeError, match="takes one image"):
+        plan(build, outputs=["y_pred"], inputs=["x", "second"])
+
+
+def test_any_tensor_can_be_set() -> None:
+    chosen = plan(networks.plain, outputs=["y_pred"], set={"dense/biases/read": [1, 2, 3, 4]})
+    np.testing.assert_array_equal(chosen.values["dense/biases/read"], [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape", "expected"),
+    [
+        (1, tf.float32, [], 1.0),
+        (0.5, tf.float16, None, 0.5),
+        (False, tf.bool, [], False),
+        (0, tf.bool, [], False),
+        (3.0, tf.int32, [], 3),
+        ([1, 2.5], tf.float32, [None], [1, 2.5]),
+    ],
+)
+def test_a_value_takes_the_type_of_its_tensor(
+    value: Any, dtype: Any, shape: Any, expected: Any
+) -> None:
+    array = as_array("p", value, dtype.as_datatype_enum, tf.TensorShape(shape))
+    assert array.dtype == dtype.as_numpy_dtype
+    np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "shape", "words"),
+    [
+        (True, tf.float32, [], "true is not of type float32"),
+        (0.5, tf.int32, [], "int32"),
+        (2, tf.bool, [], "bool"),
+        (300, tf.uint8, [], "uint8"),
+        (1e30, tf.float16, [], "too large for float16"),
+        (1.0, tf.float32, [2], r"shape \(2,\).*\(\)"),
+        ([1, 2], tf.float32, [], r"shape \(\).*\(2,\)"),
+        ([[1], [2, 3]], tf.float32, None, "same length"),
+        (1, tf.string, [], "string"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(
+    value: Any, dtype: Any, shape: Any, words: str
+) -> None:
+    with pytest.raises(FreezeError, match=words):
+        as_array("p", value, dtype.as_datatype_enum, tf.TensorShape(shape))
+
+
+# -- scores and labels --------------------------------------------------------------------------
+
+
+def ending(build: Callable[[Any], Any]) -> str:
+    with tf.Graph().as_default() as graph:
+        build(tf.identity(dense(flat(image_placeholder()), 4, "dense")))
+        last = graph.as_graph_def().node[-1].name
+        return final_op(Graph(graph.as_graph_def()), EndpointOf(last))
+
+
+def EndpointOf(name: str) -> Any:  # noqa: N802
+    from freezing.graphs import Endpoint
+
+    return Endpoint(name, 0)
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (tf.nn.softmax, "Softmax"),
+        (lambda logits: tf.identity(tf.reshape(tf.nn.softmax(logits), [-1, 4])), "Softmax"),
+        (lambda logits: tf.cast(tf.sigmoid(logits), tf.float16), "Sigmoid"),
+        (lambda logits: tf.exp(logits) / tf.reduce_sum(tf.exp(logits)), "RealDiv"),
+        (lambda logits: logits + 1.0, "AddV2"),
+    ],
+)
+def test_the_op_that_makes_the_scores_is_found(build: Callable[[Any], Any], expected: str) -> None:
+    assert ending(build) == expected
+
+
+def test_a_softmax_written_out_counts_as_one() -> None:
+    def build(logits: Any) -> Any:
+        powers = tf.exp(logits)
+        return tf.divide(powers, tf.reduce_sum(powers, 1, keepdims=True))
+
+    assert ending(build) == "Softmax"
+
+
+LOGITS = np.array([[1.0, -2.0], [0.5, 3.0]])
+SHARES = np.array([[0.25, 0.75], [0.5, 0.5]])
+
+
+@pytest.mark.parametrize(
+    ("asked", "op", "rows", "expected", "told"),
+    [
+        (None, "Softmax", SHARES, "probabilities", False),
+        (None, "Sigmoid", SHARES, "probabilities", False),
+        ("logits", "Softmax", SHARES, "probabilities", True),
+        ("sigmoid", "Sigmoid", SHARES, "probabilities", True),
+        ("sigmoid", "AddV2", LOGITS, "sigmoid", False),
+        ("probabilities", "AddV2", LOGITS, "probabilities", False),
+        (None, "AddV2", LOGITS, "logits", True),
+        (None, "Mul", SHARES, "probabilities", True),
+        (None, "AddV2", LOGITS[:, :1], "sigmoid", True),
+    ],
+)
+def test_what_serving_must_do_with_the_scores(
+    asked: Any, op: str, rows: Any, expected: str, told: bool
+) -> None:
+    warnings: list[str] = []
+    assert resolve_scores(asked, op, rows, warnings) == expected
+    assert bool(warnings) == told
+
+
+def test_a_wrong_number_of_labels_says_both_numbers() -> None:
+    check_labels(["a", "b"], 2, "y:0")
+    check_labels(["a", "b"], 1, "y:0")
+    check_labels(None, 7, "y:0")
+    with pytest.raises(FreezeError, match=r"3 labels.*y:0 has 2 scores") as refused:
+        check_labels(["a", "b", "c"], 2, "y:0")
+    assert refused.value.code == "label_count"

@@ -1,0 +1,413 @@
+"""Checkpoints of every shape that people trained, frozen and compared with their own session."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from freezing.audit import UnsupportedGraphError
+from freezing.verify import NotDeterministicError
+from tests.unit.freezing import networks
+from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
+from tests.unit.freezing.saved import assert_same_answers, freeze, save
+from worker.errors import FreezeError, VerificationError
+
+INFERENCE = {"is_training": False, "keep_prob": 1.0}
+FED = {"is_training:0": False, "keep_prob:0": 1.0}
+STATE_OPS = {"VariableV2", "VarHandleOp", "ReadVariableOp", "Assign", "AssignVariableOp"}
+BRANCH_OPS = {"Switch", "Merge", "If", "StatelessIf"}
+
+
+def test_a_trained_network_loses_what_only_training_needs(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.trained)
+    frozen = freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, frozen)
+    outcome = frozen.outcome
+    assert outcome["nodes_after"] == len(frozen.graph_def.node) < 10
+    assert outcome["nodes_before"] > 100
+    assert outcome["bytes_after"] == (tmp_path / "graph.pb").stat().st_size
+    assert outcome["parameters"] == 192 * 4 + 4
+    assert [row["name"] for row in outcome["layers"]] == ["dense/weights", "dense/biases"]
+    removed = outcome["removed"]
+    assert removed["optimizer_slots"] == 6  # two slots for each of two variables, two powers
+    assert min(removed[kind] for kind in ("gradients", "savers", "summaries", "initializers")) > 0
+    assert not frozen.ops & STATE_OPS
+
+
+@pytest.mark.parametrize(
+    ("updates_in_graph", "resource_variables", "control_flow_v2"),
+    # Reference variables cannot be assigned within a branch that is a function.
+    [(True, False, False), (True, True, False), (True, True, True), (False, False, True)],
+)
+def test_batch_norm_and_dropout_driven_by_placeholders(
+    tmp_path: Path, updates_in_graph: bool, resource_variables: bool, control_flow_v2: bool
+) -> None:
+    saved = save(
+        tmp_path / "source",
+        partial(networks.with_batch_norm, updates_in_graph),
+        feeds=FED,
+        resource_variables=resource_variables,
+        control_flow_v2=control_flow_v2,
+    )
+    frozen = freeze(saved.folder, tmp_path, set=INFERENCE)
+    assert_same_answers(saved, frozen)
+    assert not frozen.ops & (STATE_OPS | BRANCH_OPS | {"RandomUniform", "Placeholder_1"})
+    names = {row["name"] for row in frozen.outcome["layers"]}
+    assert {"conv/norm/mean", "conv/norm/variance", "conv/norm/gamma"} <= names
+    assert not [warning for warning in frozen.outcome["warnings"] if "random" in warning]
+
+
+def test_a_default_of_a_placeholder_stands_for_its_value(tmp_path: Path) -> None:
+    def build() -> None:
+        x = image_placeholder()
+        is_training = v1.placeholder_with_default(False, [], name="is_training")
+        hidden = networks.batch_norm(x, is_training, updates_in_graph=True)
+        tf.nn.softmax(dense(flat(hidden), 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    frozen = freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, frozen)
+    assert not frozen.ops & BRANCH_OPS
+    assert any("is_training" in warning for warning in frozen.outcome["warnings"])
+
+
+def test_dropout_of_tensorflow_before_1_13_goes_too(tmp_path: Path) -> None:
+    def build() -> None:
+        hidden = flat(image_placeholder())
+        keep_prob = v1.placeholder(tf.float32, name="keep_prob")
+        noise = keep_prob + v1.random_uniform(tf.shape(hidden))
+        hidden = tf.reshape(tf.divide(hidden, keep_prob) * tf.floor(noise), [-1, 192])
+        tf.nn.softmax(dense(hidden, 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build, feeds={"keep_prob:0": 1.0})
+    frozen = freeze(saved.folder, tmp_path, set={"keep_prob": 1.0})
+    assert_same_answers(saved, frozen)
+    assert not frozen.ops & {"RandomUniform", "Floor", "RealDiv", "Mul"}
+
+
+def test_dropout_that_stays_on_is_refused_with_what_to_set(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.with_batch_norm, feeds=FED)
+    with pytest.raises(NotDeterministicError, match=r"--set keep_prob=1\.0"):
+        freeze(saved.folder, tmp_path, set={"is_training": False, "keep_prob": 0.5})
+
+
+@pytest.mark.parametrize("control_flow_v2", [True, False])
+@pytest.mark.parametrize("resource_variables", [True, False])
+def test_a_while_loop_survives(
+    tmp_path: Path, control_flow_v2: bool, resource_variables: bool
+) -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        scale = v1.get_variable("scale", [192])
+
+        def body(step: Any, total: Any) -> tuple[Any, Any]:
+            return step + 1, tf.tanh(total * scale + 0.5)
+
+        rounds = tf.cast(tf.reduce_max(x) * 3, tf.int32) + 2
+        looped = v1.while_loop(lambda step, _: step < rounds, body, [0, x])[1]
+        tf.nn.softmax(dense(looped, 4, "dense"), name="y_pred")
+
+    saved = save(
+        tmp_path / "source",
+        build,
+        control_flow_v2=control_flow_v2,
+        resource_variables=resource_variables,
+    )
+    frozen = freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, frozen)
+    assert not frozen.ops & STATE_OPS
+
+
+@pytest.mark.parametrize("control_flow_v2", [True, False])
+@pytest.mark.parametrize("resource_variables", [True, False])
+def test_a_branch_that_depends_on_the_image_survives_with_its_constants(
+    tmp_path: Path, control_flow_v2: bool, resource_variables: bool
+) -> None:
+    """The second branch is nothing but a constant, which must not come if the first is taken."""
+
+    def build() -> None:
+        x = flat(image_placeholder())
+        bright = tf.reduce_mean(x) > 0.5
+        scale = v1.get_variable("scale", [])
+        factor = v1.cond(bright, lambda: scale * 2.0, lambda: tf.constant(0.25))
+        tf.nn.softmax(dense(x * factor, 4, "dense"), name="y_pred")
+
+    saved = save(
+        tmp_path / "source",
+        build,
+        control_flow_v2=control_flow_v2,
+        resource_variables=resource_variables,
+    )
+    frozen = freeze(saved.folder, tmp_path)
+    assert frozen.ops & BRANCH_OPS
+    for brightness in (0.1, 0.9):
+        images = np.full([2, 8, 8, 3], brightness, np.float32)
+        with tf.Graph().as_default(), v1.Session() as session:
+            restored = v1.train.import_meta_graph(f"{saved.prefix}.meta")
+            restored.restore(session, str(saved.prefix))
+            expected = session.run("y_pred:0", {"x:0": images})
+        np.testing.assert_allclose(frozen.answers(images)[0], expected, atol=1e-6)
+
+
+def test_an_assertion_in_a_branch_goes_and_the_branch_stays(tmp_path: Path) -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+
+        def checked() -> Any:
+            with tf.control_dependencies([v1.assert_non_negative(x)]):
+                return tf.constant(2.0)
+
+        factor = v1.cond(tf.reduce_mean(x) > 0.5, checked, lambda: tf.constant(0.25))
+        tf.nn.softmax(dense(x * factor, 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    frozen = freeze(saved.folder, tmp_path)
+    assert "Assert" not in frozen.ops
+    low, high = (frozen.answers(np.full([1, 8, 8, 3], b, np.float32))[0] for b in (0.1, 0.9))
+    assert not np.allclose(low, high)
+    assert_same_answers(saved, frozen)
+
+
+def test_nested_branches_are_decided_from_the_outside_in(tmp_path: Path) -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        is_training = v1.placeholder(tf.bool, [], name="is_training")
+        a, b, c = (v1.get_variable(name, []) for name in "abc")
+        factor = v1.cond(
+            is_training, lambda: a * 1.0, lambda: v1.cond(is_training, lambda: b * 1, lambda: c * 1)
+        )
+        tf.nn.softmax(dense(x * factor, 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build, feeds={"is_training:0": False})
+    frozen = freeze(saved.folder, tmp_path, set={"is_training": False})
+    assert_same_answers(saved, frozen)
+    assert not frozen.ops & BRANCH_OPS
+    names = [row["name"] for row in frozen.outcome["layers"]]
+    assert names == ["c", "dense/weights", "dense/biases"]
+
+
+@pytest.mark.parametrize("resource_variables", [True, False])
+def test_a_partitioned_variable_is_one_row_and_all_of_its_parts(
+    tmp_path: Path, resource_variables: bool
+) -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        with v1.variable_scope("dense", partitioner=v1.fixed_size_partitioner(3)):
+            weights = v1.get_variable("weights", [192, 4])
+        tf.nn.softmax(tf.matmul(x, tf.convert_to_tensor(weights)), name="y_pred")
+
+    saved = save(tmp_path / "source", build, resource_variables=resource_variables)
+    frozen = freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, frozen)
+    assert frozen.outcome["layers"] == [
+        {"name": "dense/weights", "shape": [192, 4], "parameters": 768}
+    ]
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float64])
+def test_other_precisions(tmp_path: Path, dtype: Any) -> None:
+    def build() -> None:
+        logits = dense(flat(tf.cast(image_placeholder(), dtype)), 4, "dense")
+        tf.nn.softmax(logits, name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    frozen = freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, frozen, tolerance=1e-2)
+    assert frozen.outcome["outputs"][0]["dtype"] == dtype.name
+
+
+@pytest.mark.parametrize("resource_variables", [True, False])
+def test_an_embedding_is_gathered_from_a_constant(tmp_path: Path, resource_variables: bool) -> None:
+    def build() -> None:
+        rows = v1.get_variable("embedding", [8, 4])
+        x = image_placeholder()
+        numbers = tf.cast(tf.reduce_mean(x, [1, 2, 3]) * 7, tf.int32)
+        hidden = tf.nn.embedding_lookup(rows, numbers) + tf.gather_nd(rows, [[1]])
+        hidden += tf.cast(tf.shape(rows)[0], tf.float32)
+        tf.nn.softmax(dense(hidden, 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build, resource_variables=resource_variables)
+    frozen = freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, frozen)
+    assert not frozen.ops & (STATE_OPS | {"ResourceGather", "ResourceGatherNd", "VariableShape"})
+
+
+def test_a_saver_that_stores_moving_averages_under_another_name(tmp_path: Path) -> None:
+    averages = v1.train.ExponentialMovingAverage(0.9)
+
+    def build() -> None:
+        networks.plain()
+        averages.apply(v1.trainable_variables())
+
+    def saver() -> Any:
+        # What evaluation scripts use: each variable is restored from its moving average.
+        return v1.train.Saver(averages.variables_to_restore(v1.trainable_variables()))
+
+    saved = save(tmp_path / "source", build, saver=saver)
+    with tf.Graph().as_default(), v1.Session() as session:
+        restored = v1.train.import_meta_graph(f"{saved.prefix}.meta")
+        restored.restore(session, str(saved.prefix))
+        expected = session.run("y_pred:0", {"x:0": saved.images})
+    frozen = freeze(saved.folder, tmp_path)
+    np.testing.assert_allclose(frozen.answers(saved.images)[0], expected, atol=1e-6)
+
+
+def test_several_outputs_are_kept_in_the_order_asked_for(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.plain, outputs=("y_pred:0", "logits:0"))
+    frozen = freeze(saved.folder, tmp_path, outputs=["y_pred", "logits:0", "y_pred:0"])
+    assert [output["name"] for output in frozen.outcome["outputs"]] == ["y_pred:0", "logits:0"]
+    assert_same_answers(saved, frozen)
+
+
+def test_a_tensor_in_the_middle_becomes_the_input(tmp_path: Path) -> None:
+    def build() -> None:
+        text = v1.placeholder(tf.string, [], name="jpeg")
+        image = tf.image.decode_jpeg(text, channels=3)
+        batch = tf.expand_dims(tf.image.convert_image_dtype(image, tf.float32), 0)
+        x = tf.reshape(v1.image.resize_bilinear(batch, [8, 8]), [-1, 8, 8, 3], name="x")
+        tf.nn.softmax(dense(flat(x), 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    frozen = freeze(saved.folder, tmp_path, inputs=["x"])
+    assert frozen.outcome["inputs"][0]["name"] == "x:0"
+    assert_same_answers(saved, frozen)
+    with pytest.raises(FreezeError, match="takes images"):
+        freeze(saved.folder, tmp_path)
+
+
+def test_one_output_of_a_node_with_several_becomes_the_input(tmp_path: Path) -> None:
+    def build() -> None:
+        both = v1.placeholder(tf.float32, [None, 16, 8, 3], name="both")
+        first, second = tf.split(both, 2, axis=1, name="split")
+        tf.nn.softmax(dense(flat(second), 4, "dense") + tf.reduce_mean(first), name="y_pred")
+
+    first = np.full([1, 8, 8, 3], 0.5).tolist()
+    saved = save(tmp_path / "source", build, images="split:1", feeds={"split:0": first})
+    frozen = freeze(saved.folder, tmp_path, inputs=["split:1"], set={"split:0": first})
+    assert frozen.outcome["inputs"][0]["name"] == "split_1:0"
+    assert any("split_1:0" in warning for warning in frozen.outcome["warnings"])
+    assert_same_answers(saved, frozen)
+
+
+def test_an_input_pipeline_is_cut_off_where_the_input_is_named(tmp_path: Path) -> None:
+    def build() -> None:
+        queue = v1.FIFOQueue(4, [tf.float32], [[8, 8, 3]], name="queue")
+        x = queue.dequeue_many(2, name="batch")
+        tf.nn.softmax(dense(flat(x), 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build, images="batch:0")
+    with pytest.raises(UnsupportedGraphError, match="--input"):
+        freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, freeze(saved.folder, tmp_path, inputs=["batch"]))
+
+
+def test_a_batch_size_that_is_fixed_stays_and_is_told(tmp_path: Path) -> None:
+    def build() -> None:
+        x = image_placeholder(batch=3)
+        tf.nn.softmax(dense(tf.reshape(x, [3, 192]), 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    frozen = freeze(saved.folder, tmp_path)
+    assert frozen.outcome["inputs"][0]["shape"] == [3, 8, 8, 3]
+    assert_same_answers(saved, frozen)
+
+
+def test_a_batch_size_that_only_the_inside_fixes_is_found(tmp_path: Path) -> None:
+    def build() -> None:
+        hidden = tf.reshape(image_placeholder(), [3, 192])
+        tf.nn.softmax(dense(hidden, 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    frozen = freeze(saved.folder, tmp_path)
+    assert frozen.outcome["inputs"][0]["shape"] == [3, 8, 8, 3]
+
+
+def test_devices_and_colocation_of_the_training_machine_do_not_matter(tmp_path: Path) -> None:
+    def build() -> None:
+        with tf.device("/job:worker/task:3/device:GPU:1"):
+            x = image_placeholder()
+            logits = dense(flat(x), 4, "dense")
+        with v1.colocate_with(logits.op):
+            tf.nn.softmax(logits, name="y_pred")
+
+    saved = save(tmp_path / "source", networks.plain)
+    with tf.Graph().as_default() as graph:
+        v1.disable_resource_variables()
+        build()
+        assert any("GPU:1" in node.device for node in graph.as_graph_def().node)
+        meta = v1.train.export_meta_graph()
+    Path(f"{saved.prefix}.meta").write_bytes(meta.SerializeToString())
+    assert_same_answers(saved, freeze(saved.folder, tmp_path))
+
+
+def test_stale_collections_are_ignored(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.trained)
+    path = Path(f"{saved.prefix}.meta")
+    meta = v1.MetaGraphDef()
+    meta.ParseFromString(path.read_bytes())
+    meta.collection_def["train_op"].node_list.value.append("nowhere")
+    meta.collection_def["variables"].bytes_list.value.append(b"not a VariableDef")
+    meta.collection_def["mine"].any_list.value.add().type_url = "type.googleapis.com/unknown.Kind"
+    meta.saver_def.restore_op_name = "elsewhere/restore_all"
+    path.write_bytes(meta.SerializeToString())
+    assert_same_answers(saved, freeze(saved.folder, tmp_path))
+
+
+def test_attributes_that_are_not_known_here_are_left_out(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.plain)
+    path = Path(f"{saved.prefix}.meta")
+    meta = v1.MetaGraphDef()
+    meta.ParseFromString(path.read_bytes())
+    for node in meta.graph_def.node:
+        if node.op == "MatMul":
+            node.attr["of_the_future"].b = True
+        node.attr["_output_shapes"].list.shape.add()
+    path.write_bytes(meta.SerializeToString())
+    frozen = freeze(saved.folder, tmp_path)
+    assert_same_answers(saved, frozen)
+    assert any("of_the_future" in warning for warning in frozen.outcome["warnings"])
+
+
+def test_an_unknown_op_matters_only_where_the_outputs_need_it(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.plain)
+    path = Path(f"{saved.prefix}.meta")
+    meta = v1.MetaGraphDef()
+    meta.ParseFromString(path.read_bytes())
+    meta.graph_def.node.add(name="aside", op="MyCustomOp", input=["y_pred"])
+    path.write_bytes(meta.SerializeToString())
+    assert_same_answers(saved, freeze(saved.folder, tmp_path))
+    with pytest.raises(UnsupportedGraphError, match="MyCustomOp"):
+        freeze(saved.folder, tmp_path, outputs=["aside"])
+
+
+def test_a_counter_on_the_way_is_refused_by_name(tmp_path: Path) -> None:
+    def build() -> None:
+        calls = v1.get_variable("calls", [])
+        x = flat(image_placeholder())
+        tf.nn.softmax(dense(x * v1.assign_add(calls, 0.0), 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    with pytest.raises(UnsupportedGraphError, match=r"AssignAdd.*is_training"):
+        freeze(saved.folder, tmp_path)
+
+
+def test_answers_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    def build() -> None:
+        logits = dense(flat(image_placeholder()), 4, "dense")
+        tf.nn.softmax(logits - 1e30 * tf.exp(logits * 1e30), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    with pytest.raises(VerificationError, match="NaN"):
+        freeze(saved.folder, tmp_path)
+
+
+def test_steps_are_told_as_they_begin(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.plain)
+    log = freeze(saved.folder, tmp_path).log
+    assert [line.split()[0] for line in log] == [
+        "Reading", "Read", "Freezing", "Froze", "Verifying", "Verified:",
+    ]  # fmt: skip
+    assert "8 samples" in log[4]

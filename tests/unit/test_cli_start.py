@@ -1,0 +1,48 @@
+"""What starting the command line costs, and what it stays away from."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from api.cli.options import DEFAULT_SERVER
+from worker.settings import Settings
+
+
+def imported_by(code: str) -> set[str]:
+    """Return the modules that a fresh interpreter has imported after running `code`."""
+    script = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(found.stdout))
+
+
+def test_importing_the_commands_imports_neither_the_server_nor_what_draws() -> None:
+    modules = imported_by("import api.cli")
+    forbidden = {"tensorflow", "numpy", "flask", "celery", "redis", "PIL", "pydantic"}
+    assert not modules & {*forbidden, "httpx", "rich"}
+
+
+def test_the_client_imports_nothing_of_the_server() -> None:
+    modules = imported_by("import api.client")
+    assert not modules & {"tensorflow", "numpy", "flask", "celery", "redis", "PIL", "pydantic"}
+
+
+@pytest.mark.parametrize(
+    "command", ["classify", "freeze", "inspect", "jobs", "cancel", "models", "workers"]
+)
+def test_every_command_describes_itself(command: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "api.cli", command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--server" in found.stdout
+    assert "--json" in found.stdout
+
+
+def test_the_default_server_is_that_of_the_settings() -> None:
+    assert Settings().url == DEFAULT_SERVER

@@ -1,0 +1,576 @@
+"""The pages, as far as they need no Redis: what they show, and that all of it is their own."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apiflask import APIFlask
+from flask import render_template
+from flask.testing import FlaskClient
+
+from api import create_app, pages
+from api.pages import filters
+from worker.errors import TooLargeError
+from worker.jobs.records import Job, Kind, PinnedModel, Progress, Status
+from worker.jobs.store import Page
+from worker.models.manifest import ManifestDraft, Tensor
+from worker.models.preprocessing import Preprocessing
+from worker.models.registry import Registry
+from worker.settings import Settings
+
+FOLDER = Path(pages.__file__).parent
+STATIC = sorted((FOLDER / "static").iterdir())
+SOURCES = [*STATIC, *sorted((FOLDER / "templates").iterdir())]
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+ID = "01m83kj3dx40cyc7c5nbsy0kcv"
+TIMES = "\N{MULTIPLICATION SIGN}"
+NOW_MS = 1_795_416_000_000
+VOID = frozenset({"meta", "link", "img", "input", "br", "hr"})
+
+
+class Document(HTMLParser):
+    """A page taken apart: elements with their attributes, text, and what is wrong with it.
+
+    In the text, a multiplication sign becomes an x.
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.wrong: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        self.wrong += [f"<{tag}> is never closed" for tag in self._open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self._open or self._open.pop() != tag:
+            self.wrong.append(f"</{tag}> closes something else")
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "script":
+            self.wrong.append("a script is inline")
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split()).replace(TIMES, "x")
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> APIFlask:
+    """Return the application with a registry of its own and a Redis that is not there."""
+    return create_app(Settings(redis_url=f"unix://{tmp_path}/no.sock?db=0", data=tmp_path / "data"))
+
+
+@pytest.fixture
+def client(app: APIFlask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def in_request(app: APIFlask) -> Iterator[None]:
+    with app.test_request_context("/jobs/" + ID):
+        yield
+
+
+def job(**changes: Any) -> Job:
+    fields: dict[str, Any] = {
+        "id": ID,
+        "kind": Kind.PREDICTION,
+        "status": Status.SUCCEEDED,
+        "model": PinnedModel(name="cats-dogs", version=3, sha256="a" * 64),
+        "created_ms": NOW_MS,
+        "started_ms": NOW_MS + 7,
+        "finished_ms": NOW_MS + 7 + 2400,
+        "expires_ms": NOW_MS + 86_400_000,
+        "progress": Progress(total=1, succeeded=1, failed=0),
+        "attempts": 1,
+        "result": {
+            "predictions": [
+                {"label": "cat", "score": 0.9702},
+                {"label": "<b>dog</b>", "score": 0.0298},
+            ]
+        },
+        "error": None,
+        "options": {},
+    }
+    return Job(**{**fields, **changes})
+
+
+WAITING = {"result": None, "started_ms": None, "finished_ms": None, "expires_ms": None}
+FAILURE = {"code": "truncated", "message": "The image is cut off before its last pixel."}
+REPORT: dict[str, Any] = {
+    "model": "cats-dogs",
+    "version": 2,
+    "sha256": "b" * 64,
+    "bytes_before": 25_591_732,
+    "bytes_after": 8_508_067,
+    "nodes_before": 401,
+    "nodes_after": 41,
+    "parameters": 2_126_178,
+    "layers": [
+        {"name": "conv1/kernel", "shape": [3, 3, 3, 32], "parameters": 864},
+        {"name": "fc1", "shape": None, "parameters": 2_097_280},
+    ],
+    "removed": {"gradients": 160, "optimizer_slots": 60, "summaries": 0},
+    "inputs": [{"name": "x:0", "shape": [None, 128, 128, 3], "dtype": "float32"}],
+    "outputs": [{"name": "y_pred:0", "shape": [None, 2], "dtype": "float32"}],
+    "verification": {"samples": 8, "max_abs_difference": 1.19e-7, "top1_agreement": 1.0},
+    "warnings": ["The labels are not known."],
+}
+FREEZE = job(kind=Kind.FREEZE, model=None, result=REPORT, options={"name": "cats-dogs"})
+WORKER = {
+    "pid": 17238,
+    "host": "den",
+    "state": "ready",
+    "queues": ["interactive", "bulk"],
+    "graphs": [
+        {
+            "model": "cats-dogs",
+            "version": 3,
+            "state": "ready",
+            "loads": 1,
+            "load_seconds": 1.253,
+            "error": None,
+        },
+        {
+            "model": "old",
+            "version": 1,
+            "state": "failed",
+            "loads": 0,
+            "load_seconds": 0.0,
+            "error": "The graph of old@1 is damaged.",
+        },
+    ],
+    "memory_bytes": 386_000_000,
+    "items": 43,
+    "started_at": "2026-11-23T06:55:45.459Z",
+}
+
+
+def shown_job(shown: Job, photograph: str | None = None, log: tuple[str, ...] = ()) -> str:
+    return render_template("job.html", job=shown, photograph=photograph, log=list(log))
+
+
+def shown_jobs(*found: Job, cursor: str | None = None, first: bool = True) -> str:
+    return render_template(
+        "jobs.html",
+        page=Page(list(found), cursor),
+        kind=None,
+        status=Status.FAILED,
+        first=first,
+        kinds=list(Kind),
+        statuses=list(Status),
+    )
+
+
+def shown_home(**changes: Any) -> str:
+    fields: dict[str, Any] = {
+        "models": [],
+        "chosen": None,
+        "error": None,
+        "worker_ready": True,
+        "freezing": None,
+        "max_bytes": 20 * 2**20,
+        "media_types": ["image/jpeg"],
+    }
+    return render_template("home.html", **{**fields, **changes})
+
+
+def published(folder: Path, name: str = "cats-dogs", labels: list[str] | None = None) -> Registry:
+    graph = folder / "graph.pb"
+    graph.write_bytes(b"a graph")
+    registry = Registry(folder / "data" / "models")
+    registry.publish(
+        ManifestDraft(
+            name=name,
+            inputs=[Tensor(name="x:0", shape=[None, 128, 128, 3], dtype="float32")],
+            outputs=[Tensor(name="y_pred:0", shape=[None, 2], dtype="float32")],
+            labels=labels,
+            preprocessing=Preprocessing(size=(128, 128), mean=[0.5], std=[0.25]),
+        ),
+        graph,
+    )
+    return registry
+
+
+def every_page(folder: Path) -> dict[str, str]:
+    """Return every page in every state that it has."""
+    models = published(folder, labels=["cat", "dog"])
+    batch = job(
+        kind=Kind.BATCH,
+        status=Status.RUNNING,
+        result=None,
+        progress=Progress(total=12_000, succeeded=9, failed=1),
+    )
+    return {
+        "home": shown_home(models=models.stable()),
+        "home without workers": shown_home(models=models.stable(), worker_ready=False),
+        "home with an error": shown_home(models=models.stable(), error=TooLargeError("Too large.")),
+        "home without models": shown_home(),
+        "home while a model is frozen": shown_home(freezing=ID),
+        "prediction": shown_job(job(), "image/jpeg"),
+        "prediction of a TIFF": shown_job(job(), "image/tiff"),
+        "prediction without its photograph": shown_job(job()),
+        "queued prediction": shown_job(job(status=Status.QUEUED, **WAITING), "image/png"),
+        "failed prediction": shown_job(job(status=Status.FAILED, result=None, error=FAILURE)),
+        "cancelled prediction": shown_job(job(status=Status.CANCELLED, **WAITING)),
+        "freeze": shown_job(FREEZE, log=("Reading.", "Done.")),
+        "running freeze": shown_job(
+            job(kind=Kind.FREEZE, status=Status.RUNNING, model=None, **WAITING), log=("Reading.",)
+        ),
+        "failed freeze": shown_job(
+            job(kind=Kind.FREEZE, status=Status.FAILED, model=None, result=None, error=FAILURE)
+        ),
+        "batch": shown_job(batch),
+        "inspection": shown_job(job(kind=Kind.INSPECTION, model=None, result={"kind": "a <b>"})),
+        "jobs": shown_jobs(job(), FREEZE, batch, job(status=Status.FAILED, error=FAILURE)),
+        "older jobs": shown_jobs(job(), cursor=ID, first=False),
+        "no jobs": shown_jobs(),
+        "models": render_template("models.html", models=[models.model("cats-dogs")], unreadable=[]),
+        "no models": render_template("models.html", models=[], unreadable=[]),
+        "a damaged model": render_template("models.html", models=[], unreadable=["Damaged."]),
+        "workers": render_template("workers.html", workers=[WORKER]),
+        "no workers": render_template("workers.html", workers=[]),
+        "problem": render_template("problem.html", status=404, title="Not Found", detail="No <b>."),
+    }
+
+
+# -- Every page ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("in_request")
+def test_every_page_is_well_formed_and_needs_no_inline_script_or_style(tmp_path: Path) -> None:
+    for name, html in every_page(tmp_path).items():
+        document = Document(html)
+        assert not document.wrong, (name, document.wrong)
+        for tag, attributes in document.elements:
+            assert tag != "style", name
+            inline = [key for key in attributes if key == "style" or key.startswith("on")]
+            assert not inline, (name, tag, inline)
+        for script in document.all("script"):
+            assert (script["src"] or "").startswith("/static/"), name
+
+
+@pytest.mark.usefixtures("in_request")
+def test_every_page_can_be_found_ones_way_in(tmp_path: Path) -> None:
+    for name, html in every_page(tmp_path).items():
+        document = Document(html)
+        tags = Counter(tag for tag, _ in document.elements)
+        assert document.all("html") == [{"lang": "en"}], name
+        assert [tags[tag] for tag in ("h1", "main", "footer", "title")] == [1, 1, 1, 1], name
+        assert re.search(r"<title>[^<]{3,} · Permafrost</title>", html), name
+        ids = Counter(a["id"] for _, a in document.elements if "id" in a)
+        # A template is not part of the page until the script clones it.
+        assert {count for key, count in ids.items() if key != "job-url"} == {1}, (name, ids)
+        for attribute in ("for", "aria-labelledby", "aria-describedby"):
+            for _, attributes in document.elements:
+                assert attributes.get(attribute) is None or attributes[attribute] in ids, name
+        assert all("alt" in image for image in document.all("img")), name
+        labelled = {label.get("for") for label in document.all("label")}
+        for field in document.all("input") + document.all("select"):
+            assert field["id"] in labelled, (name, field)
+
+
+@pytest.mark.usefixtures("in_request")
+def test_the_layout_leads_everywhere_and_only_to_what_there_is(client: FlaskClient) -> None:
+    links = [link["href"] for link in Document(shown_home()).all("a")]
+    assert {"/", "/jobs", "/models", "/workers", "/openapi.json"} <= set(links)
+    rules = {rule.rule for rule in client.application.url_map.iter_rules()}
+    assert {str(link).partition("#")[0] or "/" for link in links} <= rules
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_nothing_comes_from_outside(path: Path) -> None:
+    text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert not re.search(r"https?://|[\"'(]//|@import|data:", text)
+
+
+# -- Single pages -------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_prediction_is_shown_as_bars_with_exact_scores_to_be_had() -> None:
+    document = Document(shown_job(job(), "image/jpeg"))
+    assert "cat 97.0%" in document.text
+    assert "<b>dog</b> 3.0%" in document.text
+    assert [bar["width"] for bar in document.all("rect")] == ["97.02%", "2.98%"]
+    assert [row["title"] for row in document.all("li") if "title" in row] == [
+        "cat: 0.9702",
+        "<b>dog</b>: 0.0298",
+    ]
+    assert "Model cats-dogs@3" in document.text
+    assert "Waited 7 ms" in document.text
+    assert "Ran for 2.4 s" in document.text
+    assert {"src": f"/jobs/{ID}/image", "alt": "The photograph of this job"} in document.all("img")
+    assert any(link["href"] == f"/v1/jobs/{ID}" for link in document.all("a"))
+    assert any(field["value"] == f"http://localhost/jobs/{ID}" for field in document.all("input"))
+
+
+@pytest.mark.usefixtures("in_request")
+@pytest.mark.parametrize("status", list(Status))
+def test_a_page_refreshes_itself_only_until_its_job_has_ended(status: Status) -> None:
+    html = shown_job(job(status=status, result=job().result if status == "succeeded" else None))
+    refreshes = '<noscript><meta http-equiv="refresh" content="1"></noscript>' in html
+    followed = f'data-events="/v1/jobs/{ID}/events"' in html
+    assert refreshes == followed == (not status.ended)
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_failed_job_shows_its_sentence() -> None:
+    failed = job(status=Status.FAILED, result=None, error=FAILURE)
+    assert FAILURE["message"] in Document(shown_job(failed)).text
+    assert "The photograph is not kept." in Document(shown_job(failed)).text
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_photograph_that_browsers_cannot_show_is_linked_to() -> None:
+    document = Document(shown_job(job(), "image/tiff"))
+    assert not [image for image in document.all("img") if "/image" in (image["src"] or "")]
+    assert any(link["href"] == f"/jobs/{ID}/image" for link in document.all("a"))
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_freeze_shows_its_report_and_log() -> None:
+    text = Document(shown_job(FREEZE, log=("Reading the source.",))).text
+    for part in (
+        "Freeze of cats-dogs",
+        "Published as cats-dogs@2",
+        "Size 8.5 MB from 25.6 MB",
+        "Nodes 41 from 401",
+        "Parameters 2,126,178 in 2 variables",
+        "1.2e-7 over 8 samples, best class the same in 100%",
+        "The labels are not known.",
+        "Removed 160 gradients, 60 optimizer slots",
+        "conv1/kernel 3 x 3 x 3 x 32 864",
+        "y_pred:0 ? x 2",
+        "Reading the source.",
+    ):
+        assert part in text
+    assert "summaries" not in text
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_job_list_says_what_came_of_each_job() -> None:
+    document = Document(shown_jobs(job(), FREEZE, job(status=Status.FAILED, error=FAILURE)))
+    assert "cat 97.0%" in document.text
+    assert "version 2 8.5 MB" in document.text
+    assert FAILURE["message"] in document.text
+    assert [o for o in document.all("option") if "selected" in o] == [
+        {"value": "failed", "selected": None}
+    ]
+    links = [link["href"] for link in Document(shown_jobs(job(), cursor=ID)).all("a")]
+    assert f"/jobs?status=failed&cursor={ID}" in links
+
+
+@pytest.mark.usefixtures("in_request")
+def test_workers_are_listed_with_their_loads() -> None:
+    text = Document(render_template("workers.html", workers=[WORKER])).text
+    assert "17238 on den ready interactive, bulk cats-dogs@3 1 load, 1.3 s" in text
+    assert "The graph of old@1 is damaged." in text
+    assert "43 386.0 MB" in text
+
+
+def test_models_are_listed_with_their_versions(client: FlaskClient, tmp_path: Path) -> None:
+    published(tmp_path, labels=[f"label-{n}" for n in range(1000)])
+    published(tmp_path).set_alias("cats-dogs", "canary", 1)
+    answer = client.get("/models")
+    document = Document(answer.text)
+    assert answer.status_code == 200
+    assert "Version 2 stable" in document.text
+    assert "Version 1 canary" in document.text
+    assert "1,000: label-0, label-1" in document.text
+    assert "stretch to 128 x 128, rgb, ÷ 255, mean 0.5, std 0.25, NHWC" in document.text
+    links = [link["href"] for link in document.all("a")]
+    assert "/v1/models/cats-dogs/versions/2/graph" in links
+
+
+def test_one_damaged_manifest_does_not_hide_the_other_models(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    published(tmp_path)
+    published(tmp_path, name="other")
+    (tmp_path / "data" / "models" / "other" / "1" / "manifest.json").write_text("{")
+    text = Document(client.get("/models").text).text
+    assert "cats-dogs Version 1" in text
+    assert "The manifest of other@1 cannot be read" in text
+
+
+# -- Answers ------------------------------------------------------------------------------------
+
+
+def test_an_unknown_address_is_answered_with_a_page_to_a_browser(client: FlaskClient) -> None:
+    answer = client.get("/nothing", headers=BROWSER)
+    assert (answer.status_code, answer.mimetype) == (404, "text/html")
+    assert "Not Found" in Document(answer.text).text
+    assert client.get("/nothing").mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs", f"/jobs/{ID}", f"/jobs/{ID}/image", "/workers"])
+def test_a_store_that_does_not_answer_is_said_in_a_sentence(client: FlaskClient, path: str) -> None:
+    answer = client.get(path, headers=BROWSER)
+    assert (answer.status_code, answer.mimetype) == (503, "text/html")
+    assert "The job store does not answer at present" in answer.text
+
+
+def test_a_job_id_that_cannot_be_one_is_not_found(client: FlaskClient) -> None:
+    answer = client.get("/jobs/<script>", headers=BROWSER)
+    assert answer.status_code == 404
+    assert "<script>" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/models", "/nothing", "/static/home.js", "/static/none"])
+def test_pages_and_their_parts_carry_a_strict_policy(client: FlaskClient, path: str) -> None:
+    with client.get(path, headers=BROWSER) as answer:
+        headers = answer.headers
+    policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == "'self'"
+    assert policy["img-src"] == "'self' blob:"
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+def test_the_interface_for_programs_is_left_as_it_is(client: FlaskClient) -> None:
+    headers = client.get("/v1/models").headers
+    assert "Content-Security-Policy" not in headers
+
+
+def test_pages_are_asked_for_again_and_static_files_are_compared(client: FlaskClient) -> None:
+    assert client.get("/models").headers["Cache-Control"] == "private, no-cache"
+    for path in STATIC:
+        with client.get(f"/static/{path.name}") as first:
+            assert first.status_code == 200
+            assert first.headers["Cache-Control"] == "no-cache"
+        known = {"If-None-Match": first.headers["ETag"]}
+        with client.get(f"/static/{path.name}", headers=known) as again:
+            assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("name", "media_types"),
+    [
+        ("home.js", {"text/javascript", "application/javascript"}),
+        ("permafrost.css", {"text/css"}),
+        ("crystal.svg", {"image/svg+xml"}),
+    ],
+)
+def test_static_files_say_what_they_are(
+    client: FlaskClient, name: str, media_types: set[str]
+) -> None:
+    with client.get(f"/static/{name}") as answer:
+        assert answer.mimetype in media_types
+
+
+# -- Values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (filters.size(0), "0 B"),
+        (filters.size(8_508_067), "8.5 MB"),
+        (filters.size(3.2e15), "3200.0 TB"),
+        (filters.number(62_378_344), "62,378,344"),
+        (filters.score(0.97), "97.0%"),
+        (filters.score(1), "100.0%"),
+        (filters.score(-3.14159), "-3.142"),
+        (filters.share(0.5), "50.00%"),
+        (filters.share(-3), "0.00%"),
+        (filters.share(12), "100.00%"),
+        (filters.duration(-5), "0 ms"),
+        (filters.duration(85), "85 ms"),
+        (filters.duration(2400), "2.4 s"),
+        (filters.duration(200_000), "3 min 20 s"),
+        (filters.duration(7_500_000), "2 h 5 min"),
+        (filters.age(NOW_MS, NOW_MS / 1000), "just now"),
+        (filters.age(NOW_MS, NOW_MS / 1000 - 5), "just now"),
+        (filters.age(NOW_MS, NOW_MS / 1000 + 3), "3 s ago"),
+        (filters.age(NOW_MS, NOW_MS / 1000 + 3599), "59 min ago"),
+        (filters.age(NOW_MS, NOW_MS / 1000 + 200_000), "2 d ago"),
+        (filters.moment(NOW_MS), "2026-11-23 06:40:00 UTC"),
+        (filters.milliseconds("2026-11-23T06:40:00.000Z"), NOW_MS),
+        (filters.tiny(1.19e-7), "1.2e-7"),
+        (filters.tiny(0), "0"),
+        (filters.factor(1 / 255), "÷ 255"),
+        (filters.factor(1 / 127.5), "÷ 127.5"),
+        (filters.factor(1), f"{TIMES} 1"),
+        (filters.factor(0), f"{TIMES} 0"),
+        (filters.shape([None, 28, 28]), f"? {TIMES} 28 {TIMES} 28"),
+        (filters.shape([]), "scalar"),
+        (filters.shape(None), "unknown shape"),
+    ],
+)
+def test_values_as_a_person_reads_them(shown: object, expected: object) -> None:
+    assert shown == expected
+
+
+# -- Colours ------------------------------------------------------------------------------------
+
+_CSS = (FOLDER / "static" / "permafrost.css").read_text()
+_TEXT = 4.5  # least contrast of text, and
+_PARTS = 3.0  # of what one must see to use a page: WCAG 2.2, 1.4.3 and 1.4.11, level AA
+
+
+def palette(scheme: str) -> dict[str, str]:
+    light, dark = (
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", _CSS, re.DOTALL)[:2]
+    )
+    return light if scheme == "light" else {**light, **dark}
+
+
+def luminance(color: str) -> float:
+    """Return the relative luminance of WCAG 2.2."""
+    shares = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("front", "back", "least"),
+    [
+        *((front, back, _TEXT) for front in ("text", "muted") for back in ("ground", "surface")),
+        *((front, back, _TEXT) for front in ("text", "muted", "accent") for back in ("sunken",)),
+        *(("accent", back, _TEXT) for back in ("ground", "surface", "frost")),
+        *((name, f"{name}-ground", _TEXT) for name in ("good", "bad", "warn")),
+        ("accent-strong", "surface", _TEXT),
+        ("accent-strong", "frost", _TEXT),
+        ("text", "frost", _TEXT),
+        ("bad", "surface", _TEXT),
+        ("on-accent", "accent", _TEXT),
+        ("on-accent", "accent-strong", _TEXT),
+        ("muted", "bar-ground", _TEXT),
+        ("control-line", "surface", _PARTS),
+        ("control-line", "sunken", _PARTS),
+        ("bar", "surface", _PARTS),
+        ("bar", "sunken", _PARTS),
+    ],
+)
+def test_colours_can_be_told_apart(scheme: str, front: str, back: str, least: float) -> None:
+    colors = palette(scheme)
+    assert contrast(colors[front], colors[back]) >= least
