@@ -13,6 +13,7 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify, request, stream_with_context
 
 from api.answers import submitted, whole_number
+from api.idempotency import idempotency
 from api.intake import FILES, WHOLE, Intake
 from api.kernel import kernel
 from api.multipart import FormField, FormFile, request_parts
@@ -178,7 +179,7 @@ def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
 
 
 def _parts() -> Iterator[FormField | FormFile]:
-    # Streamed, and each image has its own limit. None would mean the application's limit.
+    # Streamed; each image has its own limit. (None would mean the application's.)
     request.max_content_length = sys.maxsize
     return request_parts(most_bytes=kernel().settings.max_image_bytes, whole=WHOLE)
 
@@ -191,7 +192,8 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
     manifest = resolve_model(_text(fields, "model"))
     top = fields.get("top")
     count = whole_number(None if top is None else str(top), "top", 5, 1, 1000)
-    asked = [origin.value, fields.get("model"), count, options]
+    asked = json.dumps([origin.value, fields.get("model"), count, options], sort_keys=True)
+    digest, fingerprint = idempotency(Kind.BATCH, asked.encode())
     return kernel().submit(
         Submission(
             kind=Kind.BATCH,
@@ -200,9 +202,9 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
             options={"top": count, **options},
             keep_upload_s=kernel().settings.failed_upload_ttl_s,
             origin=origin,
-        ),
-        idempotency_key=request.headers.get("Idempotency-Key"),
-        fingerprint=json.dumps(asked, sort_keys=True).encode(),
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
+        )
     )
 
 

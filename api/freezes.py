@@ -1,7 +1,7 @@
 """`POST /v1/freezes`: freeze a model, from a path on the server or from uploaded files."""
 
 import json
-from collections.abc import Iterator
+import os
 from typing import Any, BinaryIO, cast
 
 from apiflask import APIBlueprint
@@ -12,12 +12,13 @@ from api.kernel import kernel
 from worker.errors import InvalidRequestError, UnsupportedMediaError
 from worker.jobs.records import Kind, Lane
 from worker.jobs.requests import FreezeRequest
-from worker.jobs.store import Submission, new_job_id
-from worker.jobs.uploads import StoredFile, drop_files, store_files
+from worker.jobs.store import Accepted, Submission, new_job_id
+from worker.jobs.uploads import MOST_FILES, StoredFile, drop_files, store_files
 
 blueprint = APIBlueprint("freezes", __name__)
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
+_OTHER_PARTS = 10  # of the form, beside the files
 
 
 @blueprint.post("/v1/freezes")
@@ -31,10 +32,12 @@ def create() -> Response:
     JSON with `source`, a path under the server's sources root, or multipart with all `files` of a
     checkpoint and the same fields, less `source`, as one form field `options` (JSON).
     """
-    request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES
-    request.max_form_memory_size = _OPTIONS_BYTES
     kernel().check_room()
+    request.max_content_length = _OPTIONS_BYTES
     if request.mimetype == "multipart/form-data":
+        request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES
+        request.max_form_memory_size = _OPTIONS_BYTES
+        request.max_form_parts = MOST_FILES + _OTHER_PARTS
         return _from_upload()
     if request.mimetype != "application/json":
         raise UnsupportedMediaError(
@@ -43,7 +46,8 @@ def create() -> Response:
     asked = FreezeRequest.parse(_json(request.get_data(as_text=True)))
     if asked.source is None:
         raise InvalidRequestError("source: name the model's path under the server's sources root.")
-    return _accept(asked)
+    accepted = _accept(asked)
+    return submitted(accepted.job_id, accepted.job)
 
 
 def _from_upload() -> Response:
@@ -53,25 +57,31 @@ def _from_upload() -> Response:
     asked = FreezeRequest.parse(_json(options))
     if asked.source is not None:
         raise InvalidRequestError("source: leave it out where files are uploaded.")
+    files = [
+        (file.filename or "", cast("BinaryIO", file.stream))
+        for file in request.files.getlist("files")
+    ]
+    kernel().check_room(sum(_size(stream) for _, stream in files))
     job_id = new_job_id()
-    settings = kernel().settings
-    stored = store_files(kernel().client, job_id, _files(), settings.max_model_bytes)
+    stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
     try:
-        return _accept(asked, job_id=job_id, files=stored)
+        accepted = _accept(asked, job_id=job_id, files=stored)
     except BaseException:
         drop_files(kernel().client, job_id, stored)
         raise
+    return submitted(accepted.job_id, accepted.job)
 
 
-def _files() -> Iterator[tuple[str, BinaryIO]]:
-    for file in request.files.getlist("files"):
-        yield file.filename or "", cast("BinaryIO", file.stream)
+def _size(stream: BinaryIO) -> int:
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
 
 
 def _accept(
     asked: FreezeRequest, *, job_id: str | None = None, files: tuple[StoredFile, ...] = ()
-) -> Response:
-    accepted = kernel().submit(
+) -> Accepted:
+    return kernel().submit(
         Submission(
             kind=Kind.FREEZE,
             lane=Lane.FREEZING,
@@ -80,7 +90,6 @@ def _accept(
             files=files,
         )
     )
-    return submitted(accepted.job_id)
 
 
 def _json(text: str) -> Any:
@@ -88,3 +97,5 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise InvalidRequestError(f"The request is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise InvalidRequestError("The request's JSON is nested too deeply.") from None

@@ -29,7 +29,11 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 @blueprint.doc(tags=["operations"], responses={503: "Not ready, and why"})
 def readyz() -> Response:
-    """Say whether a prediction can be made now: Redis answers, and a worker holds each model."""
+    """Say whether predictions can be made now: Redis answers, a worker is ready and holds a model.
+
+    `models` says for each model whether a worker holds its stable version, is loading it, or why it
+    cannot. One that fails while others are served does not make the whole system unready.
+    """
     core = kernel()
     reasons: list[str] = []
     models: dict[str, str] = {}
@@ -43,7 +47,8 @@ def readyz() -> Response:
     else:
         if not ready:
             reasons.append("No inference worker is ready.")
-        reasons += [f"Model {name}: {state}." for name, state in models.items() if state != "ready"]
+        elif models and "ready" not in models.values():
+            reasons += [f"Model {name}: {state}." for name, state in models.items()]
     body = {
         "status": "unready" if reasons else "ready",
         "reasons": reasons,
@@ -56,20 +61,19 @@ def readyz() -> Response:
 
 
 def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]:
-    """Return for each model `ready` where some worker has a version of it, else what is known."""
+    """Return for each model `ready` where some worker can run its stable version, else why not."""
     states: dict[str, str] = {}
     for manifest in core.registry.stable():
-        rows = [g for w in workers for g in w["graphs"] if g["model"] == manifest.name]
+        stable = (manifest.name, manifest.version)
+        rows = [g for w in workers for g in w["graphs"] if (g["model"], g["version"]) == stable]
         known = {row["state"] for row in rows}
         errors = [row["error"] for row in rows if row["error"]]
-        if known & {"ready", "dropped"}:  # dropped: it was ready, and is loaded again on demand
+        if known & {"ready", "dropped"}:  # dropped: loaded on demand, for lack of memory
             states[manifest.name] = "ready"
-        elif errors:
-            states[manifest.name] = errors[0].rstrip(".")
-        elif manifest.bytes > core.settings.graph_memory_bytes:
-            states[manifest.name] = "ready"  # never preloaded, loaded on demand
-        else:
+        elif "loading" in known or not errors:
             states[manifest.name] = "loading"
+        else:
+            states[manifest.name] = errors[0].rstrip(".")
     return states
 
 

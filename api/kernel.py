@@ -1,11 +1,9 @@
 """What the views need of the kernel, made once per application."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import cast
 
 import structlog
@@ -13,7 +11,7 @@ from flask import current_app
 
 from worker.broker import celery_app
 from worker.connection import connect
-from worker.errors import InvalidRequestError, OverloadedError
+from worker.errors import OverloadedError
 from worker.jobs.batches import Batches
 from worker.jobs.endings import Endings
 from worker.jobs.records import Job, Lane
@@ -30,7 +28,6 @@ _log = structlog.get_logger(__name__)
 _STORE_TIMEOUT_S = 2.0
 _TICKET_TIMEOUT_S = 1.0
 _LOOK_AGAIN_S = 1.0  # between looks at a record that someone waits for, in case a wake-up is lost
-_LONGEST_KEY = 255  # characters of an Idempotency-Key
 _MEMORY_CHECK_S = 0.5  # between looks at how full Redis is
 
 
@@ -50,22 +47,11 @@ class Kernel:
         self._memory_checked = float("-inf")
         self._room = 0.0  # bytes, when it was checked
 
-    def submit(
-        self,
-        submission: Submission,
-        *,
-        idempotency_key: str | None = None,
-        fingerprint: bytes = b"",
-    ) -> Accepted:
+    def submit(self, submission: Submission) -> Accepted:
         """Accept a job and send its ticket; raise `OverloadedError` while Redis is too full.
-
-        A repeated `idempotency_key` gives the first job, if the `fingerprint` of the request is the
-        same.
 
         A ticket that cannot be sent is logged only: the job is safe, and a sweeper sends another.
         """
-        if idempotency_key:
-            submission = _with_idempotency(submission, idempotency_key, fingerprint)
         self.check_room(len(submission.upload))
         accepted = self.store.accept(submission)
         if accepted.ticket_needed:
@@ -129,17 +115,6 @@ class Kernel:
         """Give an event that is set when it is time to look at the job again."""
         with self._endings.watch(job_id) as event:
             yield event
-
-
-def _with_idempotency(submission: Submission, key: str, fingerprint: bytes) -> Submission:
-    if len(key) > _LONGEST_KEY:
-        raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
-    marked = submission.kind.encode() + b"|" + fingerprint
-    return replace(
-        submission,
-        idempotency_digest=hashlib.sha256(key.encode("latin-1", "replace")).hexdigest(),
-        fingerprint=hashlib.sha256(marked).hexdigest(),
-    )
 
 
 def kernel() -> Kernel:

@@ -6,8 +6,8 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify, request, send_file
 
 from api.kernel import kernel
-from worker.errors import InvalidRequestError, ModelNotFoundError
-from worker.jobs.keys import key
+from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
+from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Model
 
@@ -19,7 +19,13 @@ blueprint = APIBlueprint("models", __name__)
 def index() -> Response:
     """List models with their aliases and versions."""
     registry = kernel().registry
-    return jsonify({"models": [_summary(registry.model(name)) for name in registry.names()]})
+    rows = []
+    for name in registry.names():
+        try:
+            rows.append(_summary(registry.model(name)))
+        except ModelUnavailableError as error:  # one that is damaged must not hide the others
+            rows.append({"name": name, "aliases": {}, "versions": [], "damaged": [error.message]})
+    return jsonify({"models": rows})
 
 
 @blueprint.get("/v1/models/<name>")
@@ -64,7 +70,7 @@ def set_alias(name: str, alias: str) -> Response:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise InvalidRequestError('The body must be JSON such as {"version": 2}.')
     kernel().registry.set_alias(name, alias, version)
-    kernel().client.incr(key("generation"))
+    announce_change(kernel().client)
     return jsonify(_summary(kernel().registry.model(name)))
 
 
@@ -74,7 +80,7 @@ def retire(name: str, version: str) -> Response:
     """Retire a version: new jobs cannot name it; jobs that have it pinned still end."""
     manifest = _resolve(name, version)
     kernel().registry.retire(manifest.name, manifest.version)
-    kernel().client.incr(key("generation"))
+    announce_change(kernel().client)
     return jsonify(_summary(kernel().registry.model(name)))
 
 
@@ -96,4 +102,5 @@ def _summary(model: Model) -> dict[str, Any]:
             }
             for m in model.versions
         ],
+        "damaged": list(model.damaged),  # sentences about versions that cannot be read
     }

@@ -1,5 +1,7 @@
 """`POST /v1/predictions`: one image, one job."""
 
+import hashlib
+
 from apiflask import APIBlueprint
 from flask import Response, request
 
@@ -19,6 +21,7 @@ from worker.models.manifest import Manifest, ModelRef
 blueprint = APIBlueprint("predictions", __name__)
 
 _MOST_TOP = 1000
+_LONGEST_KEY = 255
 
 
 @blueprint.post("/v1/predictions")
@@ -39,7 +42,7 @@ def create() -> Response:
         top=fields.get("top"),
         idempotency_key=request.headers.get("Idempotency-Key"),
     )
-    return submitted(accepted.job_id)
+    return submitted(accepted.job_id, accepted.job)
 
 
 def accept_image(
@@ -67,6 +70,13 @@ def accept_image(
         )
     manifest = resolve_model(model)
     count = whole_number(top, "top", 5, 1, _MOST_TOP)
+    digest = fingerprint = ""
+    if idempotency_key:
+        if len(idempotency_key) > _LONGEST_KEY:
+            raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
+        digest = hashlib.sha256(idempotency_key.encode("latin-1", "replace")).hexdigest()
+        marks = f"{Kind.PREDICTION}|{model}|{count}|".encode()
+        fingerprint = hashlib.sha256(marks + image).hexdigest()
     return kernel().submit(
         Submission(
             kind=Kind.PREDICTION,
@@ -75,9 +85,9 @@ def accept_image(
             options={"top": count},
             upload=image,
             keep_upload_s=keep_upload_s,
-        ),
-        idempotency_key=idempotency_key,
-        fingerprint=f"{model}|{count}|".encode() + image if idempotency_key else b"",
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
+        )
     )
 
 
@@ -97,9 +107,11 @@ def resolve_model(text: str | None) -> Manifest:
 def _image() -> tuple[bytes, dict[str, str]]:
     """Return the uploaded bytes and the other fields of the request."""
     if request.mimetype == "multipart/form-data":
-        file = request.files.get("image")
-        if file is None:
-            raise InvalidRequestError("The form has no file named `image`.")
-        return file.read(), {**request.args.to_dict(), **request.form.to_dict()}
+        files = request.files.getlist("image")
+        if len(files) != 1:
+            raise InvalidRequestError(
+                f"The form has {len(files)} files named `image`; send one image per request."
+            )
+        return files[0].read(), {**request.args.to_dict(), **request.form.to_dict()}
     # Any other body is the image: `curl --data-binary` says it were a form.
     return request.get_data(cache=False), request.args.to_dict()

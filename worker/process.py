@@ -30,7 +30,8 @@ _INSIST_AGAIN_S = 0.2
 class WorkerProcess:
     """One worker process: its name, its connection, its claims and the thread that keeps them.
 
-    `graphs` is asked for the report's rows; `on_tick`, where set, is called about twice a second.
+    `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet;
+    `on_tick`, where set, is called about twice a second.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class WorkerProcess:
         send_ticket: Callable[[Lane], None],
         *,
         graphs: Callable[[], Sequence[GraphReport]] = tuple,
+        consuming: Callable[[], bool] = lambda: True,
     ) -> None:
         self.settings = settings
         self.lanes = tuple(lanes)
@@ -48,7 +50,9 @@ class WorkerProcess:
         self.claims = Claims(self.client, settings, self.id)
         self.store = JobStore(self.client, settings)
         self.items = 0
-        self.state = "starting"
+        self._state = "starting"
+        self._reported_state = ""
+        self._consuming = consuming
         self._graphs = graphs
         self.on_tick: Callable[[], None] | None = None
         self._roster = Roster(self.client, settings)
@@ -59,18 +63,24 @@ class WorkerProcess:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
+    @property
+    def state(self) -> str:
+        """What the roster says of this process: starting, ready or stopping."""
+        waiting = self._state == "ready" and not self._consuming()
+        return "starting" if waiting else self._state
+
     def start(self) -> None:
         """Start the keeper thread; from now on the process is on the roster."""
         self._thread.start()
 
     def ready(self) -> None:
-        """Say that the process takes work from now on."""
-        self.state = "ready"
+        """Say that the process takes work from now on, or as soon as tickets reach it."""
+        self._state = "ready"
         self._try(self._report)
 
     def stop(self) -> None:
         """Leave the roster and stop the keeper; claims still held run out by themselves."""
-        self.state = "stopping"
+        self._state = "stopping"
         self._stop.set()
         self._thread.join(timeout=2)
         self._try(lambda: self._roster.leave(self.id))
@@ -134,6 +144,8 @@ class WorkerProcess:
         duties = {"renew": self._renew, "report": self._report, "sweep": self._sweeper.sweep}
         while not self._stop.wait(min(_TICK_S, *every.values())):
             now = time.monotonic()
+            if self.state != self._reported_state:
+                due["report"] = now
             for name, duty in duties.items():
                 if now >= due[name]:
                     due[name] = now + every[name]
@@ -155,13 +167,14 @@ class WorkerProcess:
             _log.warning("claim lost", action="claim_lost", claim=number)
 
     def _report(self) -> None:
+        state = self.state
         with contextlib.suppress(psutil.Error):
             self._roster.report(
                 WorkerReport(
                     id=self.id,
                     pid=os.getpid(),
                     host=socket.gethostname(),
-                    state=self.state,
+                    state=state,
                     queues=[lane.value for lane in self.lanes],
                     graphs=list(self._graphs()),
                     memory_bytes=self._memory.memory_info().rss,
@@ -169,3 +182,4 @@ class WorkerProcess:
                     started_ms=self._started_ms,
                 )
             )
+            self._reported_state = state

@@ -9,8 +9,14 @@ import os
 from functools import partial
 from typing import Any
 
-from celery.signals import worker_init, worker_process_init, worker_process_shutdown
+from celery.signals import (
+    worker_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
 
+from worker import gate
 from worker.app import app
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
@@ -46,13 +52,24 @@ def _start(**_: object) -> None:
     settings = get_settings()
     registry = Registry(settings.models_folder)
     graphs = Graphs(registry, settings)
-    process = WorkerProcess(settings, lanes, partial(send_ticket, app), graphs=graphs.report)
+    process = WorkerProcess(
+        settings,
+        lanes,
+        partial(send_ticket, app),
+        graphs=graphs.report,
+        consuming=gate.is_open,
+    )
     classifier = Classifier(process, graphs, registry)
     process.on_tick = classifier.follow_registry
     _running.update(process=process, classifier=classifier)
     process.start()
     classifier.preload()
     process.ready()
+
+
+@worker_ready.connect
+def _open_gate(**_: object) -> None:
+    gate.open_gate()
 
 
 @worker_process_shutdown.connect

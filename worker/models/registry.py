@@ -23,7 +23,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import structlog
 from pydantic import ValidationError
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
@@ -35,8 +34,6 @@ from worker.models.manifest import (
     check_model_name,
     is_model_name,
 )
-
-_log = structlog.get_logger(__name__)
 
 STABLE = "stable"
 GRAPH_FILE = "graph.pb"
@@ -54,6 +51,7 @@ class Model:
     name: str
     aliases: dict[str, int]
     versions: tuple[Manifest, ...]
+    damaged: tuple[str, ...] = ()  # a sentence for each version whose manifest cannot be read
 
 
 class Registry:
@@ -75,24 +73,33 @@ class Registry:
         return sorted(name for name in folders if is_model_name(name) and self._versions(name))
 
     def model(self, name: str) -> Model:
-        """Return the model with the versions whose manifests can be read.
+        """Return the model with the versions that are not retired.
 
-        Raises `ModelNotFoundError`, and `ModelUnavailableError` where its aliases cannot be read.
+        Raises `ModelNotFoundError`, and `ModelUnavailableError` where its aliases or all manifests
+        are damaged.
         """
         check_model_name(name)
         all_versions = self._versions(name)
         if not all_versions:
             known = ", ".join(self.names()) or "none yet"
             raise ModelNotFoundError(f"There is no model '{name}'. Models: {known}.")
-        versions = []
+        versions: list[Manifest] = []
+        damaged: list[ModelUnavailableError] = []
         for version in all_versions:
             if self._retired(name, version):
                 continue
             try:
                 versions.append(self.manifest(name, version))
-            except ModelUnavailableError as error:  # one that is damaged must not hide the others
-                _log.warning("manifest unreadable", action="manifest", error=error.message)
-        return Model(name=name, aliases=self._aliases(name), versions=tuple(versions))
+            except ModelUnavailableError as error:  # it must not hide the others
+                damaged.append(error)
+        if damaged and not versions:
+            raise damaged[-1]
+        return Model(
+            name=name,
+            aliases=self._aliases(name),
+            versions=tuple(versions),
+            damaged=tuple(error.message for error in damaged),
+        )
 
     def manifest(self, name: str, version: int) -> Manifest:
         """Return the manifest of a version, retired or not.
