@@ -59,9 +59,10 @@ def classify(
 ) -> None:
     """Classify photographs: files, and folders with everything below them.
 
-    A folder, or more than 8 files, becomes a batch. Stopped in the middle, the same command
-    continues it and sends only what is missing. Once it has ended, the same command gives its
-    results again, unless a file, the model or --top has changed since; --new starts another.
+    A folder, or more than 8 files, becomes a batch. Stopped in the middle,
+    the same command continues it and sends only what is missing. Once it has
+    ended, the same command gives its results again, unless a file, the model
+    or --top has changed since; --new starts another.
     """
     with reported():
         if output is not None:
