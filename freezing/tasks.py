@@ -6,11 +6,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import redis
 import structlog
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from freezing.process import FreezeCancelledError, freeze
 from freezing.sources.paths import find_source
+from worker import gate
 from worker.app import app
 from worker.errors import PermafrostError
 from worker.jobs.claims import Claim
@@ -31,9 +33,12 @@ _running: dict[str, WorkerProcess] = {}  # made after the fork
 def _start(**_: object) -> None:
     if Lane.FREEZING.value not in app.amqp.queues.consume_from:
         return
-    process = WorkerProcess(get_settings(), [Lane.FREEZING], partial(send_ticket, app))
+    process = WorkerProcess(
+        get_settings(), [Lane.FREEZING], partial(send_ticket, app), consuming=gate.is_open
+    )
     _running["process"] = process
     process.start()
+    _clear_leftovers(process)
     process.ready()
 
 
@@ -54,16 +59,20 @@ _SETTINGS = get_settings()
     time_limit=_SETTINGS.freeze_time_limit_s + 60,
 )
 def freeze_next(lane: str) -> None:
-    """Freeze the source that waits longest, then ask for another turn if more wait."""
+    """Freeze the source that waits longest; where more wait, another ticket is sent first."""
     process = _running["process"]
     claim = process.claims.claim([Lane(lane)], 1, ticket=Lane(lane))
     if claim is None:
         return
+    process.send_tickets(claim.tickets_needed)
     outcome = _freeze(process, claim)
-    if outcome is not None:
-        refused = process.claims.complete(claim, {claim.items[0].item: outcome})
-        process.items += 1 - len(refused)
-    process.send_tickets([claim.lane])
+    if outcome is None:
+        process.claims.abandon(claim)
+        return
+    process.finish(claim, {claim.items[0].item: outcome})
+    if outcome.error is None:
+        with contextlib.suppress(redis.RedisError):  # workers then load it when it is asked for
+            process.client.incr(key("generation"))
 
 
 def _freeze(process: WorkerProcess, claim: Claim) -> Outcome | None:
@@ -80,7 +89,7 @@ def _freeze(process: WorkerProcess, claim: Claim) -> Outcome | None:
     try:
         request = FreezeRequest.parse(dict(claimed.options))
         if request.source is None:
-            source = workdir / "source"
+            source = workdir / "upload"
             source.mkdir()
             fetch_files(process.client, job_id, source)
         else:
@@ -95,7 +104,6 @@ def _freeze(process: WorkerProcess, claim: Claim) -> Outcome | None:
             on_log=partial(process.store.add_log, job_id),
             cancelled=partial(_over, process, claim),
         )
-        process.client.incr(key("generation"))
         return Outcome(result=result)
     except FreezeCancelledError:
         _log.info("freeze cancelled", action="freeze_cancelled", job=job_id)
@@ -112,10 +120,21 @@ def _freeze(process: WorkerProcess, claim: Claim) -> Outcome | None:
         shutil.rmtree(workdir, ignore_errors=True)
 
 
+def _clear_leftovers(process: WorkerProcess) -> None:
+    """Delete the folders of freezes that were killed."""
+    with contextlib.suppress(OSError, redis.RedisError):
+        for folder in (process.settings.data / "freezing").iterdir():
+            if process.store.status(folder.name.partition("-")[0]) is not Status.RUNNING:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
 def _over(process: WorkerProcess, claim: Claim) -> bool:
     """Whether the job was cancelled or its claim was taken back."""
-    job_id = claim.items[0].item.job_id
-    return process.store.status(job_id) is not Status.RUNNING or not process.claims.holds(claim)
+    try:
+        status = process.store.status(claim.items[0].item.job_id)
+        return status is not Status.RUNNING or not process.claims.holds(claim)
+    except redis.RedisError:  # ask again later; publishing twice is prevented by the registry
+        return False
 
 
 def _failure(code: str, message: str) -> Outcome:

@@ -135,11 +135,11 @@ class Settings(BaseSettings):
     )
 
     micro_batch: int = Field(
-        16,
+        32,
         gt=0,
         le=1024,
         description="Most images that a worker claims and runs through a graph at once; at most "
-        "1024.",
+        "1024. Of batches fewer are claimed where they take long, so that nobody waits for them.",
     )
     lease_s: float = Field(
         15.0,

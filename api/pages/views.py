@@ -1,7 +1,18 @@
-"""The pages' views."""
+"""The pages' views: parse, ask the kernel, render."""
+
+from typing import TypeVar
 
 from apiflask import APIBlueprint
-from flask import render_template
+from flask import Response, make_response, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from api.answers import submitted
+from api.kernel import kernel
+from api.pages import photographs
+from api.predictions import accept_image
+from worker.errors import InvalidRequestError, ModelUnavailableError, NotFoundError, PermafrostError
+from worker.jobs.records import Kind, Lane, Status
+from worker.models.registry import Model
 
 blueprint = APIBlueprint(
     "pages",
@@ -12,8 +23,158 @@ blueprint = APIBlueprint(
     static_url_path="/static",
 )
 
+_JOBS_PER_PAGE = 25
+
+_Word = TypeVar("_Word", Kind, Status)
+
 
 @blueprint.get("/")
 def home() -> str:
-    """Show the upload page."""
-    return render_template("home.html")
+    """Show the form that takes a photograph."""
+    return _home()
+
+
+@blueprint.post("/")
+def classify() -> AnyResponse:
+    """Accept the form's photograph and lead to its job.
+
+    The page's script sends the same form but accepts JSON: it is answered as `/v1/predictions`
+    answers. Unlike there, the photograph is kept for a while after the job, for the job's page.
+    """
+    try:
+        file = request.files.get("image")
+        image = file.read() if file else b""
+        if not image:
+            raise InvalidRequestError("Choose a photograph first: the form came without one.")
+        accepted = accept_image(
+            image,
+            model=request.form.get("model"),
+            top=request.form.get("top"),
+            keep_upload_s=kernel().settings.upload_ttl_s,
+        )
+    except PermafrostError as error:
+        if _wants_json():
+            raise
+        page = make_response(_home(error=error), error.status)
+        if error.retry_after is not None:
+            page.headers["Retry-After"] = str(error.retry_after)
+        return page
+    if _wants_json():
+        return submitted(accepted.job_id, accepted.job)
+    return redirect(url_for("pages.job", job_id=accepted.job_id), 303)
+
+
+@blueprint.get("/favicon.ico")
+def icon() -> Response:
+    """Show the icon where browsers look for it by themselves, as they do beside JSON."""
+    return blueprint.send_static_file("crystal.svg")
+
+
+@blueprint.get("/jobs/<job_id>")
+def job(job_id: str) -> str:
+    """Show a job; until it has ended, the page follows it."""
+    core = kernel()
+    found = core.store.get(job_id)
+    with_log = found.kind in (Kind.FREEZE, Kind.INSPECTION)
+    return render_template(
+        "job.html",
+        job=found,
+        photograph=photographs.media_type(core.client, job_id),
+        log=core.store.log(job_id) if with_log else [],
+    )
+
+
+@blueprint.get("/jobs/<job_id>/image")
+def image(job_id: str) -> Response:
+    """Show the photograph of a prediction while it is kept."""
+    core = kernel()
+    core.store.get(job_id)
+    content = core.store.upload(job_id)
+    media_type = photographs.sniffed(content)
+    if content is None or media_type is None:
+        raise NotFoundError("The photograph of this job is not kept any more.")
+    response = Response(content, mimetype=media_type)
+    response.headers["Cache-Control"] = f"private, max-age={core.settings.upload_ttl_s}"
+    return response
+
+
+@blueprint.get("/jobs")
+def jobs() -> str:
+    """List the newest jobs; `?kind=`, `?status=`, `?cursor=`."""
+    kind, status = _word(Kind, "kind"), _word(Status, "status")
+    cursor = request.args.get("cursor") or None
+    page = kernel().store.page(kind=kind, status=status, cursor=cursor, limit=_JOBS_PER_PAGE)
+    return render_template(
+        "jobs.html",
+        page=page,
+        kind=kind,
+        status=status,
+        first=cursor is None,
+        kinds=list(Kind),
+        statuses=list(Status),
+    )
+
+
+@blueprint.get("/models")
+def models() -> str:
+    """List the models with their versions."""
+    registry = kernel().registry
+    found: list[Model] = []
+    unreadable: list[str] = []
+    for name in registry.names():
+        try:
+            found.append(registry.model(name))
+        except ModelUnavailableError as error:  # one damaged manifest must not hide the others
+            unreadable.append(error.message)
+    return render_template("models.html", models=found, unreadable=unreadable)
+
+
+@blueprint.get("/workers")
+def workers() -> str:
+    """List the worker processes with the graphs that each of them has loaded."""
+    return render_template("workers.html", workers=kernel().roster.read())
+
+
+def _home(error: PermafrostError | None = None) -> str:
+    core = kernel()
+    chosen = request.form.get("model")
+    models = core.registry.stable()
+    return render_template(
+        "home.html",
+        models=models,
+        chosen=chosen if any(model.name == chosen for model in models) else None,
+        error=error,
+        worker_ready=any(
+            worker["state"] == "ready" and Lane.INTERACTIVE in worker["queues"]
+            for worker in core.roster.read()
+        ),
+        freezing=None if models else _newest_freeze(),
+        max_bytes=core.settings.max_image_bytes,
+        media_types=photographs.MEDIA_TYPES,
+    )
+
+
+def _newest_freeze() -> str | None:
+    """Return the id of a freeze that has not ended, for a system that has no model yet."""
+    for status in (Status.RUNNING, Status.QUEUED):
+        page = kernel().store.page(kind=Kind.FREEZE, status=status, limit=1)
+        if page.jobs:
+            return page.jobs[0].id
+    return None
+
+
+def _wants_json() -> bool:
+    accepted = request.accept_mimetypes
+    return accepted["application/json"] > accepted["text/html"]
+
+
+def _word(words: type[_Word], name: str) -> _Word | None:
+    text = request.args.get(name)
+    if not text:
+        return None
+    try:
+        return words(text)
+    except ValueError:
+        raise InvalidRequestError(
+            f"{name} must be one of {', '.join(words)}, not '{text[:40]}'."
+        ) from None

@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from tests.support.redis_server import RedisServer
-from tests.support.work import MODEL, OTHER_MODEL, Work, freeze, prediction, success
+from tests.support.work import MODEL, OTHER_MODEL, Work, filled, freeze, prediction, success
 from worker.connection import connect
 from worker.errors import (
     GoneError,
@@ -17,7 +16,6 @@ from worker.errors import (
 )
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Progress, Status
-from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS, JobStore, new_job_id
 from worker.settings import Settings
 
@@ -331,40 +329,24 @@ def test_an_ended_job_leaves_nothing_that_lives_for_ever(
 # -- a full Redis -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def full(work: Work, client: redis.Redis) -> Work:
-    """Return the store of a Redis that refuses whatever needs memory, once `client` says so."""
-    return work
+def test_a_full_redis_refuses_a_job_whole(work: Work, client: redis.Redis) -> None:
+    work.accept()
+    before = work.keys()
+    submission = prediction(idempotency_digest="d", fingerprint="f", lane=Lane.BULK)
+    with filled(client), pytest.raises(redis.ResponseError, match="command not allowed"):
+        work.accept(submission)
+    assert work.keys() == before
+    assert work.store.accept(submission).created
 
 
-def test_a_full_redis_refuses_a_job_whole(redis_server: RedisServer, settings: Settings) -> None:
-    with connect(settings) as client:
-        work = Work(client, settings)
-        work.accept()  # so that the scripts are known
-        before = work.keys()
-        client.config_set("maxmemory", "1")
-        try:
-            with pytest.raises(redis.ResponseError, match="OOM command not allowed"):
-                work.accept(
-                    prediction(b"x" * 1000, idempotency_digest="d", fingerprint="f", lane=Lane.BULK)
-                )
-            assert work.keys() == before
-        finally:
-            client.config_set("maxmemory", "0")
-
-
-def test_a_full_redis_can_still_be_read_and_jobs_cancelled(
-    work: Work, client: redis.Redis
-) -> None:
+def test_a_full_redis_can_still_be_read_and_jobs_cancelled(work: Work, client: redis.Redis) -> None:
     job_id, other = work.accept(), work.accept()
-    client.config_set("maxmemory", "1")
-    try:
+    with filled(client):
         assert work.get(job_id).status is Status.QUEUED
         assert {job.id for job in work.store.page().jobs} == {job_id, other}
         assert work.store.cancel(job_id).status is Status.CANCELLED
-        work.store.add_log(other, "a line that does not matter enough to fail for")
-    finally:
-        client.config_set("maxmemory", "0")
+        work.store.add_log(other, "a line that is not worth failing for")
+    assert work.store.log(other) == []
 
 
 def test_a_script_that_redis_forgot_is_sent_again(work: Work, client: redis.Redis) -> None:
@@ -379,6 +361,3 @@ def test_the_target_of_another_model_is_another_queue(work: Work) -> None:
     work.accept(prediction(model=OTHER_MODEL))
     assert {"queue:interactive:cats-dogs@1", "queue:interactive:birds@7"} <= work.keys()
 
-
-def test_scripts_are_compiled_from_one_source_each() -> None:
-    assert Scripts.__doc__

@@ -1,6 +1,7 @@
 """What tests do with jobs: submit, claim, finish, and move stored times instead of sleeping."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import redis
@@ -38,6 +39,17 @@ def failure(claim: Claim, code: str = "truncated") -> dict[Item, Outcome]:
     return {
         claimed.item: Outcome(error={"code": code, "message": "It is."}) for claimed in claim.items
     }
+
+
+@contextmanager
+def filled(client: redis.Redis) -> Iterator[None]:
+    """Make Redis refuse whatever needs memory, as it does at `maxmemory` with `noeviction`."""
+    client.config_set("maxmemory-policy", "noeviction")
+    client.config_set("maxmemory", "1")
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", "0")
 
 
 class Work:

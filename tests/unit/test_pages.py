@@ -406,11 +406,13 @@ def test_models_are_listed_with_their_versions(client: FlaskClient, tmp_path: Pa
 def test_one_damaged_manifest_does_not_hide_the_other_models(
     client: FlaskClient, tmp_path: Path
 ) -> None:
-    published(tmp_path)
-    published(tmp_path, name="other")
-    (tmp_path / "data" / "models" / "other" / "1" / "manifest.json").write_text("{")
+    for name in ("cats-dogs", "cats-dogs", "other"):
+        published(tmp_path, name=name)
+    for damaged in ("cats-dogs/1", "other/1"):
+        (tmp_path / "data" / "models" / damaged / "manifest.json").write_text("{")
     text = Document(client.get("/models").text).text
-    assert "cats-dogs Version 1" in text
+    assert "Version 2 stable" in text
+    assert "The manifest of cats-dogs@1 cannot be read" in text
     assert "The manifest of other@1 cannot be read" in text
 
 

@@ -18,6 +18,7 @@ from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
 from worker.inference.listing import Listings
+from worker.inference.pace import Pace
 from worker.inference.reading import read
 from worker.inference.scores import rank, to_scores
 from worker.jobs.batches import Batches
@@ -42,6 +43,7 @@ class Classifier:
         self._registry = registry
         self._generation: bytes | None = b"never read"
         self._preloading = threading.Lock()
+        self._pace = Pace(process.settings.micro_batch)
         self._batches = Batches(process.client, process.settings)
         self._listings = Listings(process, self._batches)
 
@@ -72,7 +74,10 @@ class Classifier:
         while True:
             try:
                 claim = process.claims.claim(
-                    process.lanes, process.settings.micro_batch, ticket=lane
+                    process.lanes,
+                    process.settings.micro_batch,
+                    bulk=self._pace.images(),
+                    ticket=lane,
                 )
             except redis.RedisError as error:
                 # The ticket is used up, but the sweeper sends another.
@@ -90,6 +95,7 @@ class Classifier:
         if claim.items[0].is_listing:
             self._listings.start(claim, claim.items[0])
             return
+        started = time.monotonic()
         try:
             outcomes = self._outcomes(claim)
         except Exception as error:  # whatever it was, the items must not be lost
@@ -98,6 +104,8 @@ class Classifier:
             self._process.hand_back(claim, reason, counts=True)
         else:
             self._process.finish(claim, outcomes)
+        if claim.lane is Lane.BULK:
+            self._pace.measured(len(claim.items), time.monotonic() - started)
 
     def _outcomes(self, claim: Claim) -> dict[Item, Outcome]:
         try:

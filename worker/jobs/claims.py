@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import redis
@@ -65,23 +66,31 @@ class Claims:
         return tuple(self._held)
 
     def claim(
-        self, lanes: Sequence[Lane], capacity: int, *, ticket: Lane | None = None
+        self,
+        lanes: Sequence[Lane],
+        capacity: int,
+        *,
+        bulk: int | None = None,
+        ticket: Lane | None = None,
     ) -> Claim | None:
         """Claim up to `capacity` items of one target, or None where nothing waits.
 
+        `bulk` is the capacity for the bulk lane, where that is another.
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
         """
+        capacities = dict.fromkeys(Lane, capacity)
+        if bulk is not None:
+            capacities[Lane.BULK] = bulk
         answer: Any = 0
         while answer == 0:  # only ended jobs were met so far
             answer = self._scripts.run(
                 "claim",
                 self._worker_id,
                 round(self._settings.lease_s * 1000),
-                capacity,
                 _MOST_UPLOAD_BYTES,
                 TICKET_MS,
                 ticket.value if ticket else "",
-                *[lane.value for lane in lanes],
+                *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
             )
             ticket = None
         if answer is None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from freezing.candidates import output_candidates
 from freezing.constants import as_array
-from freezing.graphs import Graph
+from freezing.graphs import Endpoint, Graph
 from freezing.inputs import UnsetPlaceholdersError
 from freezing.names import nearest
 from freezing.plan import NoOutputsError, Plan, make_plan
@@ -18,17 +18,11 @@ from freezing.sources.source import Source
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from worker.errors import FreezeError, UnknownNodeError
+from worker.jobs.requests import FreezeRequest
 
 
 def plan(build: Callable[[], None], **fields: Any) -> Plan:
-    request = FreezeRequestOf(fields)
-    return make_plan(source_of(build), request)
-
-
-def FreezeRequestOf(fields: dict[str, Any]) -> Any:  # noqa: N802
-    from worker.jobs.requests import FreezeRequest
-
-    return FreezeRequest.parse({"name": "model", **fields})
+    return make_plan(source_of(build), FreezeRequest.parse({"name": "model", **fields}))
 
 
 def source_of(build: Callable[[], None]) -> Source:
@@ -37,7 +31,14 @@ def source_of(build: Callable[[], None]) -> Source:
     with tf.Graph().as_default() as graph:
         build()
         graph_def = graph.as_graph_def()
-    return Source(kind="checkpoint", graph_def=graph_def, values=None, files=(), producer="")  # type: ignore[arg-type]  # values are not needed to plan
+    return Source(
+        kind="checkpoint",
+        name="model",
+        graph_def=graph_def,
+        values=None,  # type: ignore[arg-type]  # not needed to plan
+        files=(),
+        producer="",
+    )
 
 
 # -- names --------------------------------------------------------------------------------------
@@ -108,6 +109,28 @@ def test_a_softmax_inside_does_not_compete_with_the_last_one() -> None:
     assert plan(build).outputs[0].name == "y_pred:0"
 
 
+@pytest.mark.parametrize("loss", [True, False])
+def test_a_gate_inside_is_not_taken_for_the_answer(loss: bool) -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        gate = tf.sigmoid(dense(x, 192, "gate"))
+        logits = dense(x * gate, 4, "dense")
+        if loss:
+            networks.train(logits, v1.train.GradientDescentOptimizer(0.1))
+
+    assert output_candidates(Graph(source_of(build).graph_def)) == ["dense/add"]
+
+
+def test_a_loss_written_by_hand_does_not_hide_the_answer() -> None:
+    def build() -> None:
+        y_pred = tf.nn.softmax(dense(flat(image_placeholder()), 4, "dense"), name="y_pred")
+        y_true = v1.placeholder(tf.float32, [None, 4], name="y_true")
+        loss = -tf.reduce_mean(y_true * tf.math.log(y_pred)) + 0.0
+        v1.train.GradientDescentOptimizer(0.1).minimize(loss)
+
+    assert output_candidates(Graph(source_of(build).graph_def)) == ["y_pred"]
+
+
 def test_two_answers_are_listed() -> None:
     def build() -> None:
         x = flat(image_placeholder())
@@ -139,6 +162,23 @@ def test_placeholders_without_a_value_are_named_with_one_to_try() -> None:
 def test_an_output_that_needs_labels_is_refused_with_their_placeholder() -> None:
     with pytest.raises(UnsetPlaceholdersError, match=r"y_true.*does not need labels"):
         plan(networks.trained, outputs=["accuracy"])
+
+
+def test_shapes_that_old_graphs_keep_beside_the_node_are_found() -> None:
+    """TensorFlow 0.12 wrote an empty shape for [None, 8, 8, 3] and for no shape at all."""
+    source = source_of(networks.with_batch_norm)
+    source.graph_def.versions.producer = 21
+    for node in source.graph_def.node:
+        if node.op == "Placeholder":
+            known = tf.compat.v1.AttrValue(shape=node.attr["shape"].shape)
+            node.attr["shape"].shape.Clear()
+            if node.name == "x":
+                node.attr["_output_shapes"].list.shape.append(known.shape)
+    values = {"is_training": False, "keep_prob": 1.0}
+    request = FreezeRequest.parse({"name": "model", "outputs": ["y_pred"], "set": values})
+    chosen = make_plan(source, request)
+    assert chosen.input.name == "x:0"
+    assert chosen.input.shape == [None, 8, 8, 3]
 
 
 def test_placeholders_that_outputs_do_not_need_do_not_matter() -> None:
@@ -228,13 +268,7 @@ def ending(build: Callable[[Any], Any]) -> str:
     with tf.Graph().as_default() as graph:
         build(tf.identity(dense(flat(image_placeholder()), 4, "dense")))
         last = graph.as_graph_def().node[-1].name
-        return final_op(Graph(graph.as_graph_def()), EndpointOf(last))
-
-
-def EndpointOf(name: str) -> Any:  # noqa: N802
-    from freezing.graphs import Endpoint
-
-    return Endpoint(name, 0)
+        return final_op(Graph(graph.as_graph_def()), Endpoint(last, 0))
 
 
 @pytest.mark.parametrize(

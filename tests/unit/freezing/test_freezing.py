@@ -1,5 +1,6 @@
 """Checkpoints of every shape that people trained, frozen and compared with their own session."""
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from freezing.audit import UnsupportedGraphError
 from freezing.verify import NotDeterministicError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
-from tests.unit.freezing.saved import assert_same_answers, freeze, save
+from tests.unit.freezing.saved import Saved, assert_same_answers, freeze, save
 from worker.errors import FreezeError, VerificationError
 
 INFERENCE = {"is_training": False, "keep_prob": 1.0}
@@ -92,6 +93,37 @@ def test_dropout_that_stays_on_is_refused_with_what_to_set(tmp_path: Path) -> No
     saved = save(tmp_path / "source", networks.with_batch_norm, feeds=FED)
     with pytest.raises(NotDeterministicError, match=r"--set keep_prob=1\.0"):
         freeze(saved.folder, tmp_path, set={"is_training": False, "keep_prob": 0.5})
+
+
+@pytest.mark.parametrize("age", ["before 1.13", "now"])
+def test_dropout_without_a_placeholder_is_turned_off_by_what_the_refusal_says(
+    tmp_path: Path, age: str
+) -> None:
+    def build() -> None:
+        hidden = flat(image_placeholder())
+        if age == "now":
+            hidden = v1.nn.dropout(hidden, rate=0.25)
+        else:
+            keep_prob = tf.constant(0.75, name="dropout/keep_prob")
+            mask = tf.floor(keep_prob + v1.random_uniform(tf.shape(hidden)))
+            hidden = tf.reshape(tf.divide(hidden, keep_prob) * mask, [-1, 192])
+        tf.nn.softmax(dense(hidden, 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build)
+    with pytest.raises(NotDeterministicError, match="dropout is on") as refused:
+        freeze(saved.folder, tmp_path)
+    settings = re.findall(r"--set (\S+)=(\S+)", refused.value.message)
+    frozen = freeze(saved.folder, tmp_path, set={name: float(value) for name, value in settings})
+    assert "RandomUniform" not in frozen.ops
+    weights, biases = (value(saved, f"dense/{name}") for name in ("weights", "biases"))
+    powers = np.exp(saved.images.reshape(-1, 192) @ weights + biases)
+    np.testing.assert_allclose(
+        frozen.answers(saved.images)[0], powers / powers.sum(1, keepdims=True), rtol=1e-4
+    )
+
+
+def value(saved: Saved, name: str) -> Any:
+    return tf.train.load_checkpoint(str(saved.prefix)).get_tensor(name)
 
 
 @pytest.mark.parametrize("control_flow_v2", [True, False])
@@ -411,3 +443,132 @@ def test_steps_are_told_as_they_begin(tmp_path: Path) -> None:
         "Reading", "Read", "Freezing", "Froze", "Verifying", "Verified:",
     ]  # fmt: skip
     assert "8 samples" in log[4]
+
+
+def test_further_outputs_may_be_anything(tmp_path: Path) -> None:
+    def build() -> None:
+        networks.plain()
+        graph = v1.get_default_graph()
+        y_pred, x = graph.get_tensor_by_name("y_pred:0"), graph.get_tensor_by_name("x:0")
+        tf.argmax(y_pred, 1, name="best")
+        tf.gather(["a", "b", "c", "d"], tf.argmax(y_pred, 1), name="word")
+        tf.reduce_mean(x, name="mean")
+
+    outputs = ("y_pred:0", "best:0", "word:0", "mean:0")
+    saved = save(tmp_path / "source", build, outputs=outputs)
+    frozen = freeze(saved.folder, tmp_path, outputs=outputs)
+    found = frozen.answers(saved.images)
+    np.testing.assert_array_equal(found[1], saved.expected["best:0"])
+    np.testing.assert_array_equal(found[2], saved.expected["word:0"])
+    np.testing.assert_allclose(found[3], saved.expected["mean:0"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("output", "words"), [("best", "holds int64"), ("maps", r"\[4, 4, 2\]")])
+def test_a_first_output_without_scores_is_refused(tmp_path: Path, output: str, words: str) -> None:
+    def build() -> None:
+        networks.plain()
+        graph = v1.get_default_graph()
+        tf.argmax(graph.get_tensor_by_name("y_pred:0"), 1, name="best")
+        x = graph.get_tensor_by_name("x:0")
+        tf.reshape(x[:, ::2, ::2, :2], [-1, 4, 4, 2], name="maps")
+
+    saved = save(tmp_path / "source", build)
+    with pytest.raises(FreezeError, match=words) as refused:
+        freeze(saved.folder, tmp_path, outputs=[output])
+    assert refused.value.code == "not_scores"
+
+
+def test_labels_are_counted(tmp_path: Path) -> None:
+    saved = save(tmp_path / "source", networks.plain)
+    freeze(saved.folder, tmp_path, labels=list("abcd"))
+    with pytest.raises(FreezeError, match=r"3 labels.* 4 scores"):
+        freeze(saved.folder, tmp_path, labels=list("abc"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [
+        ([], tf.float32, "no placeholder that could take images"),
+        (None, tf.float32, "size"),
+        ([None, 7], tf.float32, "None of the placeholders"),
+        ([None, None, None, 3], tf.float32, "size"),
+        ([None], tf.string, "None of the placeholders"),
+    ],
+)
+def test_a_model_that_does_not_take_images_is_refused(
+    tmp_path: Path, shape: Any, dtype: Any, words: str
+) -> None:
+    def build() -> None:
+        x = v1.placeholder(dtype, shape, name="x")
+        count = tf.cast(tf.shape(tf.reshape(x, [-1]))[0], tf.float32)
+        tf.reshape(count * v1.get_variable("w", []), [1, 1], name="y_pred")
+
+    saved = save(tmp_path / "source", build, images="w/read:0", outputs=())
+    with pytest.raises(FreezeError, match=words):
+        freeze(saved.folder, tmp_path)
+
+
+@pytest.mark.parametrize("control_flow_v2", [True, False])
+def test_a_loop_in_a_branch_that_is_never_taken_goes_with_it(
+    tmp_path: Path, control_flow_v2: bool
+) -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        is_training = v1.placeholder(tf.bool, [], name="is_training")
+
+        def looped() -> Any:
+            return v1.while_loop(lambda i, _: i < 3, lambda i, t: (i + 1, t * 2.0), [0, x])[1]
+
+        hidden = v1.cond(is_training, looped, lambda: tf.identity(x))
+        tf.nn.softmax(dense(tf.reshape(hidden, [-1, 192]), 4, "dense"), name="y_pred")
+
+    feeds = {"is_training:0": False}
+    saved = save(tmp_path / "source", build, feeds=feeds, control_flow_v2=control_flow_v2)
+    frozen = freeze(saved.folder, tmp_path, set={"is_training": False})
+    assert_same_answers(saved, frozen)
+    assert not frozen.ops & (BRANCH_OPS | {"Enter", "Exit", "NextIteration", "LoopCond"})
+    taken = freeze(saved.folder, tmp_path, set={"is_training": True})
+    assert not taken.ops & {"If", "StatelessIf", "While", "StatelessWhile"}
+
+
+def test_a_branch_inside_a_loop_is_decided_too(tmp_path: Path) -> None:
+    def build() -> None:
+        x = flat(image_placeholder())
+        is_training = v1.placeholder(tf.bool, [], name="is_training")
+        scale = v1.get_variable("scale", [])
+
+        def body(step: Any, total: Any) -> tuple[Any, Any]:
+            noisy = v1.cond(
+                is_training,
+                lambda: total + v1.random_uniform(tf.shape(total)),
+                lambda: total * scale,
+            )
+            return step + 1, tf.reshape(noisy, tf.shape(total))
+
+        looped = v1.while_loop(lambda step, _: step < 3, body, [0, x])[1]
+        tf.nn.softmax(dense(tf.reshape(looped, [-1, 192]), 4, "dense"), name="y_pred")
+
+    saved = save(tmp_path / "source", build, feeds={"is_training:0": False})
+    frozen = freeze(saved.folder, tmp_path, set={"is_training": False})
+    assert_same_answers(saved, frozen)
+    assert "RandomUniform" not in frozen.ops
+
+
+def test_an_output_in_a_branch_that_is_not_taken_is_refused(tmp_path: Path) -> None:
+    def build() -> None:
+        networks.plain()
+        x = v1.get_default_graph().get_tensor_by_name("x:0")
+        is_training = v1.placeholder(tf.bool, [], name="is_training")
+        v1.cond(is_training, lambda: tf.identity(flat(x), name="inside"), lambda: flat(x))
+
+    saved = save(tmp_path / "source", build)
+    names = [node.name for node in _nodes(saved)]
+    inside = next(name for name in names if name.endswith("inside"))
+    with pytest.raises(FreezeError, match="not taken"):
+        freeze(saved.folder, tmp_path, outputs=["y_pred", inside], set={"is_training": False})
+
+
+def _nodes(saved: Saved) -> Any:
+    meta = v1.MetaGraphDef()
+    meta.ParseFromString(Path(f"{saved.prefix}.meta").read_bytes())
+    return meta.graph_def.node

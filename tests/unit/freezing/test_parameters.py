@@ -31,7 +31,12 @@ def test_alexnet_has_the_parameters_that_the_tutorial_counts(momentum: bool) -> 
         graph_def = graph.as_graph_def()
     assert len(variables_needed(Graph(graph_def))) == (32 if momentum else 16)
     source = Source(
-        kind="checkpoint", graph_def=graph_def, values=_NoValues(), files=(), producer=""
+        kind="checkpoint",
+        name="alexnet",
+        graph_def=graph_def,
+        values=_NoValues(),
+        files=(),
+        producer="",
     )
     request = FreezeRequest.parse({"name": "alexnet", "outputs": ["y_pred"]})
     kept = variables_needed(make_plan(source, request).graph)

@@ -1,4 +1,4 @@
--- Give a worker up to `capacity` items of one target, under a lease. Lanes are looked at in the
+-- Give a worker as many items of one target as it takes of a lane, under a lease. Lanes are looked at in the
 -- order given; within a lane the target that was served longest ago comes first. The claim's
 -- number is its fencing token: only a worker whose claim still holds an item may write its outcome.
 -- Reads the uploads along with the items, which saves a round trip per image.
@@ -8,14 +8,14 @@
 --
 -- The first write is a DEL or an LPOP, so that a full Redis can still be worked empty.
 --
--- ARGV: worker id, lease_ms, capacity, most bytes of uploads, ticket_ms, lane whose ticket arrived
---       or '', lanes ...
+-- ARGV: worker id, lease_ms, most bytes of uploads, ticket_ms, lane whose ticket arrived or '', then
+--       each lane and the number of items that are taken of it at most.
 -- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
 -- {claim, lane, target, lanes that need a ticket, {{job, kind, options}, ...}, {{item, attempts,
 -- place of its job in the list before, upload, path of an image of a batch}, ...}}.
-local worker, lease_ms, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local most_bytes, ticket_ms = tonumber(ARGV[4]), ARGV[5]
-if ARGV[6] ~= '' then redis.call('DEL', K.ticket(ARGV[6])) end
+local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
+local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 6
+if ARGV[5] ~= '' then redis.call('DEL', K.ticket(ARGV[5])) end
 
 local skipped, most_skipped = 0, 1000 -- entries of ended jobs, dropped on the way
 local jobs, known = {}, {} -- of what was taken: rows to return, and what else is read of a job
@@ -49,7 +49,7 @@ local function take_item(id, number, attempts, job)
   return {id .. ':' .. number, attempts, job.place, upload, path}
 end
 
-local function take(lane, target)
+local function take(lane, target, capacity)
   local taken, bytes = {}, 0
   local queue = K.queue(lane, target)
   while #taken < capacity and bytes < most_bytes and skipped < most_skipped do
@@ -81,18 +81,18 @@ end
 
 local function lanes_needing_tickets()
   local lanes = {}
-  for n = 7, #ARGV do
+  for n = first_lane, #ARGV, 2 do
     if ticket_needed(ARGV[n], ticket_ms) then lanes[#lanes + 1] = ARGV[n] end
   end
   return lanes
 end
 
-for n = 7, #ARGV do
+for n = first_lane, #ARGV, 2 do
   local lane = ARGV[n]
   while skipped < most_skipped do
     local target = redis.call('ZRANGE', K.lane(lane), 0, 0)[1]
     if not target then break end
-    local taken = take(lane, target)
+    local taken = take(lane, target, tonumber(ARGV[n + 1]))
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())
       redis.call('HSET', K.claim(claim), '@worker', worker, '@lane', lane, '@target', target)

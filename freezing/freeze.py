@@ -1,0 +1,138 @@
+"""From the part of a source that is needed to a graph that holds everything it needs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from freezing.audit import refuse_leftovers
+from freezing.controlflow import fold_branches
+from freezing.dropout import remove_idle_dropout
+from freezing.functions import inline_functions
+from freezing.graphs import (
+    Endpoint,
+    Graph,
+    const_node,
+    make_identity,
+)
+from freezing.parameters import Layer, parameter_rows
+from freezing.plan import Plan
+from freezing.side_effects import drop_side_effects
+from freezing.sources.source import Values
+from freezing.variables import convert_variables, variables_needed
+from freezing.verify import RANDOM_OPS
+from worker.errors import FreezeError
+
+# Protocol buffers, and with them a .pb file, end at 2 GiB.
+MOST_BYTES = 2**31 - 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen:
+    """A frozen graph, the parameters that went into it, and what to tell."""
+
+    graph: Graph
+    layers: list[Layer]
+    warnings: list[str]
+
+
+def freeze(plan: Plan, values: Values) -> Frozen:
+    """Return the frozen graph of a plan.
+
+    Values that were set become constants, branches never taken go, variables become constants,
+    and what only had to run, but gives nothing, goes too. Raises `SourceError` where a variable
+    cannot be read and `UnsupportedGraphError` naming state that would be left.
+    """
+    warnings: list[str] = []
+    names = [Endpoint.parse(tensor.name).node for tensor in (plan.input, *plan.outputs)]
+    keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
+    graph = inline_functions(plan.graph.subgraph(plan.graph.nodes), keep)
+    for name, value in plan.values.items():
+        graph.nodes[name] = const_node(name, value)
+    _bake_defaults(graph, warnings)
+    graph.keep(graph.ancestors(names))
+    fold_branches(graph, names[1:])
+    drop_side_effects(graph)
+    graph.keep(graph.ancestors(names))
+    variables = variables_needed(graph)
+    _check_size(variables)
+    held = values.read(variables)
+    layers = parameter_rows(held)
+    convert_variables(graph, held)
+    fold_branches(graph, names[1:])  # "is it initialised" has been answered
+    drop_side_effects(graph)
+    remove_idle_dropout(graph)
+    _bypass(graph, names)
+    if names[0] not in graph.ancestors(names[1:]):
+        raise FreezeError(
+            f"With the values that were set, no output depends on the input {plan.input.name}."
+        )
+    graph.keep(graph.ancestors(names[1:]))
+    refuse_leftovers(graph)
+    _warn(graph, warnings)
+    return Frozen(graph=graph, layers=layers, warnings=warnings)
+
+
+def _bake_defaults(graph: Graph, warnings: list[str]) -> None:
+    for node in graph:
+        if node.op == "PlaceholderWithDefault":
+            source = graph.data_inputs(node.name)[0]
+            make_identity(node, source, node.attr["dtype"].type)
+            default = _scalar(graph.nodes[source.node])
+            shown = "" if default is None else f", {str(default).lower()}"
+            warnings.append(f"The placeholder '{node.name}' was left at its default{shown}.")
+
+
+def _scalar(node: Any) -> Any:
+    """Return what a scalar Const holds, else None."""
+    if node.op != "Const" or node.attr["value"].tensor.tensor_shape.dim:
+        return None
+    return tf.make_ndarray(node.attr["value"].tensor)[()]
+
+
+def _check_size(variables: list[Any]) -> None:
+    total = 0
+    for node in variables:
+        shape = tf.TensorShape(node.attr["shape"].shape)
+        if shape.is_fully_defined():
+            total += shape.num_elements() * tf.as_dtype(node.attr["dtype"].type).size
+    if total > MOST_BYTES:
+        raise FreezeError(
+            f"The frozen graph would have {total / 2**30:.1f} GiB of variables; a .pb file can "
+            "hold 2 GiB."
+        )
+
+
+def _bypass(graph: Graph, keep: list[str]) -> None:
+    """Let consumers take what an Identity takes; only where no branch or loop is anchored to it."""
+    if graph.has_control_flow:
+        return
+    passed: dict[Endpoint, Endpoint] = {}
+    for node in graph:
+        if node.op in ("Identity", "StopGradient", "PreventGradient") and node.name not in keep:
+            passed[Endpoint(node.name, 0)] = graph.data_inputs(node.name)[0]
+    for node in graph:
+        ends = []
+        for end in graph.inputs(node.name):
+            while end in passed:
+                end = passed[end]  # noqa: PLW2901 - followed to its origin
+            ends.append(end)
+        del node.input[:]
+        node.input.extend(end.as_input() for end in ends)
+
+
+def _warn(graph: Graph, warnings: list[str]) -> None:
+    random = [node.name for node in graph if node.op.startswith(RANDOM_OPS)]
+    batch = [
+        node.name
+        for node in graph
+        if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b
+    ]
+    if batch:
+        warnings.append(
+            f"'{batch[0]}' normalises with the statistics of the batch and not with those of "
+            "training: answers depend on which images come together. If there is a placeholder "
+            "for training, set it, for instance --set is_training=false."
+        )
+    if random:
+        warnings.append(f"The graph draws random numbers in '{random[0]}' for each image.")

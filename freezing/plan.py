@@ -1,0 +1,155 @@
+"""What a freeze request means for a source: which part of its graph, with which input and values.
+
+Everything that can be refused without running anything is refused here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+import tensorflow as tf
+
+from freezing.attributes import make_shapes_explicit, strip_unknown_attributes
+from freezing.audit import refuse_unknown, refuse_unsafe
+from freezing.candidates import output_candidates
+from freezing.constants import as_array
+from freezing.cut import cut
+from freezing.graphs import Endpoint, Graph
+from freezing.inputs import choose_input, open_placeholders, refuse_unset
+from freezing.names import find_tensor
+from freezing.reasons import reason
+from freezing.sources.source import Source
+from worker.errors import FreezeError
+from worker.jobs.requests import FreezeRequest
+from worker.models.manifest import Tensor
+
+
+class NoOutputsError(FreezeError):
+    """No output was named, and none is clearly meant."""
+
+    code = "no_outputs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The part of a source to freeze."""
+
+    graph: Graph  # with variables; the tensors that were set are placeholders
+    input: Tensor
+    outputs: list[Tensor]
+    values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
+    warnings: list[str] = field(default_factory=list)
+
+
+def make_plan(source: Source, request: FreezeRequest) -> Plan:
+    """Decide what to freeze.
+
+    Raises `UnknownNodeError` for names that are not in the graph, `UnsetPlaceholdersError`,
+    `NoOutputsError`, `UnsafeGraphError`, `UnsupportedGraphError` and, for the rest, `FreezeError`.
+    """
+    whole = Graph(source.graph_def)
+    make_shapes_explicit(whole)
+    warnings: list[str] = []
+    outputs = _outputs(whole, request.outputs, warnings)
+    named = {text: find_tensor(whole, text, "input") for text in request.inputs}
+    if len(set(named.values())) > 1:
+        raise FreezeError(
+            f"A served model takes one image, but {len(request.inputs)} inputs are named: keep "
+            "one and give the others a value with `set` (--set)."
+        )
+    given = {text: find_tensor(whole, text, "set") for text in request.set}
+    part = cut(whole, outputs, [*named.values(), *given.values()])
+    graph = part.graph
+    for text, end in named.items():
+        if not part.used(end):
+            raise FreezeError(f"The outputs {_join(outputs)} do not depend on the input '{text}'.")
+    for text in [text for text, end in given.items() if not part.used(end)]:
+        warnings.append(f"The outputs do not depend on '{text}', which was set.")
+        del given[text]
+    refuse_unknown(graph)
+    set_names = [part.placeholders[end] for end in given.values()]
+    name = next((part.placeholders[end] for end in named.values()), None)
+    candidates = open_placeholders(graph, set_names)
+    refuse_unsafe(graph)
+    if name is None:
+        name = choose_input(graph, candidates)
+        _drop_default(graph, name)
+    refuse_unset(graph, [other for other in candidates if other != name])
+    warnings.extend(strip_unknown_attributes(graph, source.op_list))
+    ends = [_moved(part.placeholders, end) for end in outputs]
+    tensors = _tensors(graph, [Endpoint(name, 0), *ends])
+    values = {}
+    for text, end in given.items():
+        node = graph.nodes[part.placeholders[end]]
+        values[node.name] = as_array(
+            text,
+            request.set[text],
+            node.attr["dtype"].type,
+            tf.TensorShape(node.attr["shape"].shape),
+        )
+    for new, text in ((name, text) for text in named if f"{name}:0" != _full(text)):
+        warnings.append(f"The input '{text}' is called '{new}:0' in the frozen graph.")
+    return Plan(
+        graph=graph, input=tensors[0], outputs=tensors[1:], values=values, warnings=warnings
+    )
+
+
+def _outputs(graph: Graph, names: Sequence[str], warnings: list[str]) -> list[Endpoint]:
+    if names:
+        found = [
+            find_tensor(graph, text, "output", lambda: output_candidates(graph)) for text in names
+        ]
+        return list(dict.fromkeys(found))
+    likely = output_candidates(graph)
+    if len(likely) == 1:
+        op = graph.nodes[likely[0]].op
+        warnings.append(f"No output was named; '{likely[0]}' ({op}) was chosen.")
+        return [Endpoint(likely[0], 0)]
+    if not likely:
+        raise NoOutputsError("No output was named, and nothing in the graph looks like one.")
+    raise NoOutputsError(
+        f"No output was named, and several may be meant: {', '.join(likely)}. Name one with "
+        "`outputs` (--output)."
+    )
+
+
+def _tensors(graph: Graph, ends: Sequence[Endpoint]) -> list[Tensor]:
+    """Return the tensors with dtype and shape, as TensorFlow infers them from the graph."""
+    with tf.Graph().as_default() as imported:
+        try:
+            tf.import_graph_def(graph.to_graph_def(), name="")
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise FreezeError(
+                f"TensorFlow {tf.__version__} cannot read the part of the graph that the outputs "
+                f"need: {reason(error)}."
+            ) from error
+        found = [imported.get_tensor_by_name(str(end)) for end in ends]
+        return [
+            Tensor(
+                name=str(end),
+                shape=None if tensor.shape.rank is None else tensor.shape.as_list(),
+                dtype=tensor.dtype.base_dtype.name,
+            )
+            for end, tensor in zip(ends, found, strict=True)
+        ]
+
+
+def _drop_default(graph: Graph, name: str) -> None:
+    """Make the input a plain placeholder if it has a default."""
+    node = graph.nodes[name]
+    if node.op == "PlaceholderWithDefault":
+        node.op = "Placeholder"
+        del node.input[:]
+
+
+def _moved(placeholders: dict[Endpoint, str], end: Endpoint) -> Endpoint:
+    return Endpoint(placeholders[end], 0) if end in placeholders else end
+
+
+def _full(text: str) -> str:
+    return str(Endpoint.parse(text.strip()))
+
+
+def _join(ends: Sequence[Endpoint]) -> str:
+    return ", ".join(str(end) for end in ends)

@@ -1,0 +1,67 @@
+"""The one shape that every kind of source has once it is open."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """What a variable holds, and which variable of the source that is.
+
+    A partitioned variable is several nodes of the graph, each of which holds a slice of one entry.
+    """
+
+    array: npt.NDArray[Any]
+    key: str  # the entry's name in the source
+    full_shape: tuple[int, ...]  # of the whole entry; equals array.shape unless partitioned
+
+
+class Values(Protocol):
+    """Reads what variables hold."""
+
+    def read(self, nodes: Iterable[Any]) -> dict[str, Value]:
+        """Return the value of each variable NodeDef, by node name.
+
+        Raises `SourceError` where a variable is missing, has another shape or dtype, or its data
+        cannot be read.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An opened source: a graph, what its variables hold, and where both came from."""
+
+    kind: str  # "checkpoint"
+    name: str  # as its files are called
+    graph_def: Any  # everything the source holds, as stored, less devices and colocation
+    values: Values
+    files: tuple[Path, ...]
+    producer: str  # the TensorFlow version that wrote it, "" where it does not say
+    op_list: Any = None  # OpList of the producer where the source carries one, else None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(file.stat().st_size for file in self.files)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the provenance for a manifest: kind, producer, and each file's size and sha256."""
+        return {
+            "kind": self.kind,
+            "producer": self.producer,
+            "files": [
+                {"name": file.name, "bytes": file.stat().st_size, "sha256": _sha256(file)}
+                for file in self.files
+            ],
+        }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,282 @@
+"""Freezing in its own process: real models, limits, and what happens when it dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import pytest
+from PIL import Image
+
+from freezing.process import FreezeCancelledError, freeze
+from tests.support.polling import wait_until
+from worker.errors import FreezeError, SourceError, UnknownNodeError
+from worker.jobs.requests import FreezeRequest
+from worker.models.manifest import ModelRef
+from worker.models.registry import Registry
+from worker.settings import Settings
+
+Array = npt.NDArray[Any]
+
+
+class Freezer:
+    """Freezes into a registry of its own, and remembers what was logged."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.registry = Registry(folder / "models")
+        self.log: list[str] = []
+
+    def __call__(
+        self,
+        source: Path,
+        *,
+        on_log: Callable[[str], None] = lambda _: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        settings: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        workdir = self.folder / "work"
+        workdir.mkdir(exist_ok=True)
+
+        def log(message: str) -> None:
+            self.log.append(message)
+            on_log(message)
+
+        return freeze(
+            FreezeRequest.parse({"name": "model", **fields}),
+            source,
+            workdir=workdir,
+            registry=self.registry,
+            job_id="job-1",
+            settings=Settings(data=self.folder, **(settings or {})),
+            on_log=log,
+            cancelled=cancelled,
+        )
+
+    def run(self, output: str, images: Array) -> Array:
+        """Run what was published, in a session of the test's own."""
+        import tensorflow as tf
+
+        manifest = self.registry.resolve(ModelRef.parse("model"))
+        graph_def = tf.compat.v1.GraphDef()
+        graph_def.ParseFromString(self.registry.graph_path("model", manifest.version).read_bytes())
+        return answers(graph_def, manifest.inputs[0].name, output, images)
+
+
+def answers(graph_def: Any, feed: str, output: str, images: Array) -> Array:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session(graph=graph) as session:
+        tf.import_graph_def(graph_def, name="")
+        found: Array = session.run(output, {feed: images})
+        return found
+
+
+@pytest.fixture
+def freezer(tmp_path: Path) -> Iterator[Freezer]:
+    yield Freezer(tmp_path)
+    assert not children(), "a freeze left its process behind"
+
+
+@pytest.fixture(scope="module")
+def tutorial(fixtures_folder: Path) -> Path:
+    return fixtures_folder / "tutorial-dogs-cats"
+
+
+def children() -> list[psutil.Process]:
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE and child.cmdline()[-2:] == ["-m", "freezing"]
+    ]
+
+
+def nothing_published(freezer: Freezer) -> bool:
+    staging = freezer.folder / "models" / ".staging"
+    return not freezer.registry.names() and not list(staging.glob("*"))
+
+
+def test_the_tutorial_checkpoint_answers_as_before(freezer: Freezer, tutorial: Path) -> None:
+    source = tutorial / "checkpoint"
+    result = freezer(source, outputs=["y_pred"], labels=["cats", "dogs"])
+    assert result["bytes_before"] == sum(
+        file.stat().st_size for file in source.glob("dogs-cats-model.*")
+    )
+    assert result["bytes_after"] <= 8.52e6
+    assert result["nodes_before"] == 401
+    assert result["nodes_after"] <= 41
+    assert result["parameters"] == 2_126_178
+    assert result["removed"]["optimizer_slots"] == 22
+    assert result["verification"]["max_abs_difference"] <= 1e-6
+    assert result["verification"]["top1_agreement"] == 1.0
+    assert result["inputs"] == [{"name": "x:0", "shape": [None, 128, 128, 3], "dtype": "float32"}]
+    assert result["outputs"] == [{"name": "y_pred:0", "shape": [None, 2], "dtype": "float32"}]
+    manifest = freezer.registry.resolve(ModelRef.parse("model"))
+    assert (manifest.sha256, manifest.version) == (result["sha256"], result["version"])
+    assert manifest.source["job"] == "job-1"
+    assert manifest.scores == "probabilities"
+    assert any(line.startswith("Verifying on 8 samples") for line in freezer.log)
+
+    rows = json.loads((tutorial / "expected.json").read_text())["rows"]
+    images = []
+    for row in rows:
+        with Image.open(tutorial / "images" / row["path"]) as image:
+            small = image.convert("RGB").resize((128, 128), Image.Resampling.BILINEAR)
+        images.append(np.asarray(small, np.float32) / 255)
+    found = freezer.run("y_pred:0", np.stack(images))
+    expected = [[row["cats"], row["dogs"]] for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_checkpoint_of_tensorflow_1_10_answers_as_its_owners_frozen_graph(
+    freezer: Freezer, fixtures_folder: Path
+) -> None:
+    import tensorflow as tf
+
+    source = fixtures_folder / "models" / "cifar-checkpoint"
+    result = freezer(source / "model.ckpt", outputs=["add_1:0"])
+    assert result["nodes_after"] <= 20
+    images = np.random.default_rng(0).random([4, 32, 32, 3], np.float32)
+    owners = tf.compat.v1.GraphDef()
+    owners.ParseFromString((source / "frozen_model_variadic_input_shape.pb").read_bytes())
+    names = {node.name for node in owners.node}
+    output = "add_1:0" if "add_1" in names else "Output:0"
+    expected = answers(owners, "Input:0", output, images)
+    np.testing.assert_allclose(freezer.run(output, images), expected, atol=1e-4)
+
+
+def test_a_model_that_takes_no_images_is_refused_with_a_sentence(
+    freezer: Freezer, fixtures_folder: Path
+) -> None:
+    source = fixtures_folder / "models" / "regression-three-formats" / "checkpoint"
+    with pytest.raises(FreezeError, match="take images") as refused:
+        freezer(source, outputs=["pred"])
+    assert refused.value.code == "not_an_image_input"
+    assert nothing_published(freezer)
+
+
+def test_a_wrong_name_and_a_missing_file_are_told_by_kind(
+    freezer: Freezer, tutorial: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownNodeError, match="y_pred"):
+        freezer(tutorial / "checkpoint", outputs=["y_prid"])
+    (tmp_path / "model.meta").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"model\.index"):
+        freezer(tmp_path / "model", outputs=["y_pred"])
+
+
+def test_the_same_job_publishes_once(freezer: Freezer, tutorial: Path) -> None:
+    first = freezer(tutorial / "checkpoint", outputs=["y_pred"])
+    again = freezer(tutorial / "checkpoint", outputs=["y_pred"])
+    assert again["version"] == first["version"] == 1
+
+
+def test_too_little_time_is_a_sentence(freezer: Freezer, tutorial: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(FreezeError, match="longer than 1 s") as refused:
+        freezer(tutorial / "checkpoint", settings={"freeze_time_limit_s": 1})
+    assert refused.value.code == "timed_out"
+    assert time.monotonic() - started < 10
+    assert nothing_published(freezer)
+
+
+@pytest.mark.parametrize("mebibytes", [60, 350])
+def test_too_little_memory_is_a_sentence(freezer: Freezer, tutorial: Path, mebibytes: int) -> None:
+    with pytest.raises(FreezeError, match=f"{mebibytes} MiB are allowed") as refused:
+        freezer(
+            tutorial / "checkpoint",
+            outputs=["y_pred"],
+            settings={"freeze_memory_bytes": mebibytes * 2**20},
+        )
+    assert refused.value.code == "out_of_memory"
+    assert nothing_published(freezer)
+
+
+def test_cancelling_ends_it_at_once(freezer: Freezer, tutorial: Path) -> None:
+    def cancelled() -> bool:
+        return any(line.startswith("Starting") for line in freezer.log)
+
+    started = time.monotonic()
+    with pytest.raises(FreezeCancelledError):
+        freezer(tutorial / "checkpoint", outputs=["y_pred"], cancelled=cancelled)
+    assert time.monotonic() - started < 10
+    assert nothing_published(freezer)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (signal.SIGSEGV, "crashed", "signal SIGSEGV"),
+        (signal.SIGKILL, "out_of_memory", "more memory"),
+    ],
+)
+def test_a_crash_is_a_sentence(
+    freezer: Freezer, tutorial: Path, number: signal.Signals, code: str, words: str
+) -> None:
+    def kill(message: str) -> None:
+        if message.startswith("Freezing"):
+            (child,) = children()
+            child.send_signal(number)
+
+    with pytest.raises(FreezeError, match=words) as refused:
+        freezer(tutorial / "checkpoint", outputs=["y_pred"], on_log=kill)
+    assert refused.value.code == code
+    assert nothing_published(freezer)
+
+
+def test_the_child_sees_no_secret_and_holds_no_descriptor_of_its_parent(
+    freezer: Freezer, tutorial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hidden-word@nowhere")
+    monkeypatch.setenv("PERMAFROST_API_KEY", "hidden-word")
+    seen: dict[str, Any] = {}
+
+    def look(message: str) -> None:
+        if message.startswith("Starting"):
+            (child,) = children()
+            seen["environment"] = child.environ()
+            links = Path(f"/proc/{child.pid}/fd")
+            seen["files"] = [str(link.readlink()) for link in links.iterdir()]
+
+    with (tmp_path / "held open").open("w") as held:
+        os.set_inheritable(held.fileno(), True)
+        freezer(tutorial / "checkpoint", outputs=["y_pred"], on_log=look)
+    assert "hidden-word" not in str(seen["environment"])
+    assert not [name for name in seen["files"] if "held open" in name]
+
+
+PARENT = """
+import sys
+from pathlib import Path
+from freezing.process import freeze
+from worker.jobs.requests import FreezeRequest
+from worker.models.registry import Registry
+from worker.settings import Settings
+assert "tensorflow" not in sys.modules
+source, folder = map(Path, sys.argv[1:])
+freeze(
+    FreezeRequest.parse({"name": "model", "outputs": ["y_pred"]}), source, workdir=folder,
+    registry=Registry(folder / "models"), job_id="job", settings=Settings(data=folder),
+    on_log=lambda line: print(line, flush=True), cancelled=lambda: False,
+)
+"""
+
+
+def test_the_child_dies_with_its_parent(tutorial: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(tutorial / "checkpoint"), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline().startswith("Starting")
+        (child,) = psutil.Process(parent.pid).children()
+        parent.kill()
+    wait_until(lambda: not child.is_running(), within_s=10, what="the child is gone")
+    assert Registry(tmp_path / "models").names() == []

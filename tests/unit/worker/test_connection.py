@@ -1,0 +1,76 @@
+"""Where Redis is, for redis-py and for Celery."""
+
+import os
+from pathlib import Path
+
+import pytest
+import redis
+from kombu import Connection
+
+from worker.broker import celery_app
+from worker.connection import broker_url, connect, embedded_socket, redis_url
+from worker.settings import Settings
+
+LONG = "a-rather-long-name-of-a-folder/" * 5
+
+
+def test_the_embedded_socket_lies_in_the_data_folder() -> None:
+    assert embedded_socket(Path("/srv/data")) == Path("/srv/data/run/redis.sock")
+
+
+def test_the_embedded_socket_of_a_long_path_lies_elsewhere_and_is_short() -> None:
+    first, second = embedded_socket(Path("/srv") / LONG), embedded_socket(Path("/opt") / LONG)
+    assert first != second
+    assert first == embedded_socket(Path("/srv") / LONG)
+    for path in (first, second):
+        assert len(os.fsencode(path)) <= 100
+        assert str(os.getuid()) in path.parent.name
+
+
+@pytest.mark.parametrize(
+    ("given", "for_celery"),
+    [
+        ("redis://host:6379/3", "redis://host:6379/3"),
+        ("rediss://:secret@host:6380/0", "rediss://:secret@host:6380/0"),
+        ("unix:///tmp/r.sock", "redis+socket:///tmp/r.sock?virtual_host=0"),
+        ("unix:///tmp/r.sock?db=4", "redis+socket:///tmp/r.sock?virtual_host=4"),
+        ("unix://:secret@/tmp/r.sock", "redis+socket://:secret@/tmp/r.sock?virtual_host=0"),
+    ],
+)
+def test_celery_gets_the_same_address_in_its_own_spelling(given: str, for_celery: str) -> None:
+    settings = Settings(redis_url=given)
+    assert redis_url(settings) == given
+    assert broker_url(settings) == for_celery
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "100%25", "q?a#b", "ünï"])
+def test_both_find_the_socket_whatever_the_name_of_the_data_folder(name: str) -> None:
+    settings = Settings(data=Path("/srv") / name)
+    socket = f"/srv/{name}/run/redis.sock"
+    with connect(settings) as client:
+        assert client.connection_pool.connection_kwargs["path"] == socket
+    with (
+        Connection(broker_url(settings)) as connection,
+        pytest.raises(connection.connection_errors) as caught,
+    ):
+        connection.ensure_connection(max_retries=1, interval_start=0)
+    assert socket in str(caught.value)
+
+
+def test_a_redis_that_is_gone_is_an_error_at_once(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path)
+    with connect(settings) as client, pytest.raises(redis.exceptions.ConnectionError):
+        client.ping()
+
+
+def test_tickets_cannot_make_their_sender_wait_for_ever() -> None:
+    options = celery_app(Settings(), timeout_s=1.5).conf.broker_transport_options
+    assert options["socket_timeout"] == 1.5
+
+
+def test_a_ticket_is_not_delivered_again_while_a_freeze_goes_on() -> None:
+    settings = Settings(freeze_time_limit_s=5000)
+    options = celery_app(settings).conf.broker_transport_options
+    assert options["visibility_timeout"] > settings.freeze_time_limit_s + 60
+
+
