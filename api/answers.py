@@ -1,6 +1,7 @@
 """How jobs are answered: links, headers, and waiting as `Prefer: wait=` asks (RFC 7240)."""
 
 import re
+import time
 from typing import Any
 
 import redis
@@ -18,10 +19,17 @@ _RETRY_AFTER_S = 1
 
 
 def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
-    """Return the job as the contract shows it; freezes with the `log` of what they reported."""
+    """Return the job as the contract shows it.
+
+    `with_log`: freezes with the `log` of what they reported, batches with the counts of labels.
+    """
     self_url = url_for("jobs.read", job_id=job.id)
     body = job.as_json()
     body["links"] = {"self": self_url, "results": None, "events": f"{self_url}/events"}
+    if job.kind is Kind.BATCH:
+        body["links"]["results"] = url_for("batches.results", job_id=job.id)
+        body["progress"] = job.progress.of_batch(round(time.time() * 1000))
+        body["result"] = {"labels": kernel().batches.labels(job.id) if with_log else {}}
     if with_log and job.kind in (Kind.FREEZE, Kind.INSPECTION):
         body["log"] = kernel().store.log(job.id)
     return body

@@ -2,7 +2,18 @@
 
 from apiflask import APIFlask
 
-from api import events, freezes, health, jobs, models, pages, predictions, problems, workers
+from api import (
+    batches,
+    events,
+    freezes,
+    health,
+    jobs,
+    models,
+    pages,
+    predictions,
+    problems,
+    workers,
+)
 from api.kernel import Kernel
 from worker.logging import configure_logging
 from worker.settings import Settings
@@ -30,6 +41,6 @@ def compose(settings: Settings) -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
     problems.register(app)
-    for module in (predictions, freezes, jobs, events, models, workers, health, pages):
+    for module in (predictions, batches, freezes, jobs, events, models, workers, health, pages):
         app.register_blueprint(module.blueprint)
     return app

@@ -12,8 +12,10 @@ from flask import current_app
 from worker.broker import celery_app
 from worker.connection import connect
 from worker.errors import OverloadedError
+from worker.jobs.batches import Batches
 from worker.jobs.endings import Endings
-from worker.jobs.records import Job
+from worker.jobs.records import Job, Lane
+from worker.jobs.room import room
 from worker.jobs.roster import Roster
 from worker.jobs.store import Accepted, JobStore, Submission
 from worker.jobs.tickets import send_ticket
@@ -36,6 +38,7 @@ class Kernel:
         self.settings = settings
         self.client = connect(settings, timeout_s=_STORE_TIMEOUT_S)
         self.store = JobStore(self.client, settings)
+        self.batches = Batches(self.client, settings)
         self.registry = Registry(settings.models_folder)
         self.roster = Roster(self.client, settings)
         self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
@@ -58,19 +61,21 @@ class Kernel:
         self.check_room(len(submission.upload))
         accepted = self.store.accept(submission)
         if accepted.ticket_needed:
-            try:
-                send_ticket(self._broker, submission.lane)
-            except Exception as error:  # kombu raises errors of many libraries
-                _log.warning("ticket not sent", action="ticket_not_sent", error=str(error))
+            self.ticket(submission.lane)
         return accepted
+
+    def ticket(self, lane: Lane) -> None:
+        """Send a ticket; one that cannot be sent is left to the sweeper."""
+        try:
+            send_ticket(self._broker, lane)
+        except Exception as error:  # kombu raises errors of many libraries
+            _log.warning("ticket not sent", action="ticket_not_sent", error=str(error))
 
     def check_room(self, more_bytes: int = 0) -> None:
         """Raise `OverloadedError` where Redis would hold more than its share of `maxmemory`."""
         now = time.monotonic()
         if now - self._memory_checked > _MEMORY_CHECK_S:
-            memory = self.client.info("memory")
-            limit = memory.get("maxmemory", 0) * self.settings.memory_limit_share
-            self._room = limit - memory["used_memory"] if limit else float("inf")
+            self._room = room(self.client, self.settings.memory_limit_share)
             self._memory_checked = now
         if more_bytes > self._room:
             raise OverloadedError(

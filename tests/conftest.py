@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -11,6 +12,10 @@ from tests.support.redis_server import RedisServer, executable
 from tests.support.system import System
 from worker.connection import connect
 from worker.settings import Settings
+
+# A machine that is busy with something else must not fail a test.
+hypothesis.settings.register_profile("permafrost", deadline=None)
+hypothesis.settings.load_profile("permafrost")
 
 
 @pytest.fixture(autouse=True)

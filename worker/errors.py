@@ -121,6 +121,18 @@ class ImageTooLargeError(ImageError):
     code = "too_many_pixels"
 
 
+class ImageFileTooLargeError(ImageError):
+    """The file has more bytes than one image may have."""
+
+    code = "too_large"
+
+
+class UploadGoneError(ImageError):
+    """The upload of a batch's image was deleted before it could be tried again."""
+
+    code = "upload_gone"
+
+
 class FreezeError(PermafrostError):
     """A source cannot be frozen. `code` says why; the freeze job fails with it."""
 

@@ -107,12 +107,39 @@ class Settings(BaseSettings):
         24 * 3600, gt=0, description="Time that an idempotency key is remembered, in seconds."
     )
 
+    failed_upload_ttl_s: int = Field(
+        3600,
+        gt=0,
+        description="Time that the upload of a batch's failed image is kept for a retry, "
+        "in seconds. Should be less than the time that results are kept.",
+    )
+    open_batch_ttl_s: int = Field(
+        24 * 3600,
+        gt=0,
+        description="Time after which a batch to which nothing is added is sealed, in seconds.",
+    )
+    stalled_upload_ttl_s: int = Field(
+        900,
+        gt=0,
+        description="Time after which a batch whose images one request brings is given up where "
+        "no image arrives, in seconds.",
+    )
+    max_batch_queue: int = Field(
+        2_000_000,
+        gt=0,
+        description="Images of one batch that may wait; above it, the listing of its folder pauses "
+        "and images added to it are refused with 503.",
+    )
+    deduplicate: bool = Field(
+        True, description="Whether images of a batch with the same bytes are classified once."
+    )
+
     micro_batch: int = Field(
-        16,
+        32,
         gt=0,
         le=1024,
         description="Most images that a worker claims and runs through a graph at once; at most "
-        "1024.",
+        "1024. Of batches fewer are claimed where they take long, so that nobody waits for them.",
     )
     lease_s: float = Field(
         15.0,

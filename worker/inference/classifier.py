@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,16 @@ import structlog
 from worker.errors import ImageError, ModelNotFoundError, ModelUnavailableError
 from worker.images.decode import decode
 from worker.images.preprocess import prepare
+from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
+from worker.inference.listing import Listings
+from worker.inference.pace import Pace
+from worker.inference.reading import read
 from worker.inference.scores import rank, to_scores
+from worker.jobs.batches import Batches
 from worker.jobs.claims import Claim, ClaimedItem
-from worker.jobs.records import Item, Lane, Outcome
+from worker.jobs.records import Item, Kind, Lane, Outcome
 from worker.models.generation import generation
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
@@ -37,6 +43,9 @@ class Classifier:
         self._registry = registry
         self._generation: bytes | None = b"never read"
         self._preloading = threading.Lock()
+        self._pace = Pace(process.settings.micro_batch)
+        self._batches = Batches(process.client, process.settings)
+        self._listings = Listings(process, self._batches)
 
     def preload(self) -> None:
         """Load what `stable` means for every model, so that the first request finds it."""
@@ -65,7 +74,10 @@ class Classifier:
         while True:
             try:
                 claim = process.claims.claim(
-                    process.lanes, process.settings.micro_batch, ticket=lane
+                    process.lanes,
+                    process.settings.micro_batch,
+                    bulk=self._pace.images(),
+                    ticket=lane,
                 )
             except redis.RedisError as error:
                 # The ticket is used up, but the sweeper sends another.
@@ -80,6 +92,10 @@ class Classifier:
                 return  # if more waits, a ticket for it is on its way since the last claim
 
     def _run(self, claim: Claim) -> None:
+        if claim.items[0].is_listing:
+            self._listings.start(claim, claim.items[0])
+            return
+        started = time.monotonic()
         try:
             outcomes = self._outcomes(claim)
         except Exception as error:  # whatever it was, the items must not be lost
@@ -88,16 +104,27 @@ class Classifier:
             self._process.hand_back(claim, reason, counts=True)
         else:
             self._process.finish(claim, outcomes)
+        if claim.lane is Lane.BULK:
+            self._pace.measured(len(claim.items), time.monotonic() - started)
 
     def _outcomes(self, claim: Claim) -> dict[Item, Outcome]:
         try:
-            ref = ModelRef.parse(claim.target)
+            ref = ModelRef.parse(claim.version)
             manifest = self._registry.manifest(ref.name, ref.version or 0)
             graph = self._graphs.get(manifest)
         except (ModelUnavailableError, ModelNotFoundError) as error:
             failure = _failure(ModelUnavailableError.code, error.message)
             return dict.fromkeys((claimed.item for claimed in claim.items), failure)
-        return classify(graph, claim.items, most_pixels=self._process.settings.max_image_pixels)
+        settings = self._process.settings
+        run = partial(classify, graph, most_pixels=settings.max_image_pixels)
+        outcomes: dict[Item, Outcome] = {}
+        for images, failures in read(claim.items, settings):
+            outcomes |= failures
+            if settings.deduplicate:
+                outcomes |= classify_once(self._batches, images, run)
+            else:
+                outcomes |= run(images)
+        return outcomes
 
 
 def classify(
@@ -170,7 +197,14 @@ def _results(
             )
             continue
         top = int(claimed.options.get("top", 5))
-        result: dict[str, Any] = {"predictions": rank(scores[number], manifest.labels, top)}
+        predictions = rank(scores[number], manifest.labels, top)
+        if claimed.kind is Kind.BATCH:  # kept short: there are many
+            outcomes[claimed.item] = Outcome(
+                result=[[p["label"], p["score"]] for p in predictions],
+                label=predictions[0]["label"],
+            )
+            continue
+        result: dict[str, Any] = {"predictions": predictions}
         if len(outputs) > 1:
             result["outputs"] = {
                 tensor.name: _listed(values[number])

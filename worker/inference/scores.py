@@ -37,7 +37,8 @@ def rank(scores: Floats, labels: Sequence[str] | None, top: int) -> list[dict[st
     return [
         {
             "label": labels[index] if labels is not None and index < len(labels) else str(index),
-            "score": float(scores[index]),
+            # The shortest decimal that is this float32, not the long one of its float64.
+            "score": float(str(scores[index])),
         }
         for index in order.tolist()
     ]

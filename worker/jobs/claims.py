@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import redis
 
 from worker.jobs.keys import key
-from worker.jobs.records import Item, Lane, Outcome
+from worker.jobs.records import Item, Kind, Lane, Outcome
 from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS
 from worker.settings import Settings
@@ -22,8 +23,15 @@ class ClaimedItem:
 
     item: Item
     attempt: int  # 1 at the first
+    kind: Kind
     options: Mapping[str, Any]
     upload: bytes
+    path: bytes = b""  # of an image of a batch, as it was given
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether the item is no image but the listing of a batch's folder."""
+        return self.kind is Kind.BATCH and self.item.number == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +43,11 @@ class Claim:
     target: str
     items: tuple[ClaimedItem, ...]
     tickets_needed: tuple[Lane, ...]  # lanes in which more waits and no ticket is on its way
+
+    @property
+    def version(self) -> str:
+        """The version that the items wait for: `NAME@VERSION`."""
+        return self.target.partition("/")[0]
 
 
 class Claims:
@@ -53,41 +66,55 @@ class Claims:
         return tuple(self._held)
 
     def claim(
-        self, lanes: Sequence[Lane], capacity: int, *, ticket: Lane | None = None
+        self,
+        lanes: Sequence[Lane],
+        capacity: int,
+        *,
+        bulk: int | None = None,
+        ticket: Lane | None = None,
     ) -> Claim | None:
         """Claim up to `capacity` items of one target, or None where nothing waits.
 
+        `bulk` is the capacity for the bulk lane, where that is another.
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
         """
+        capacities = dict.fromkeys(Lane, capacity)
+        if bulk is not None:
+            capacities[Lane.BULK] = bulk
         answer: Any = 0
         while answer == 0:  # only ended jobs were met so far
             answer = self._scripts.run(
                 "claim",
                 self._worker_id,
                 round(self._settings.lease_s * 1000),
-                capacity,
                 _MOST_UPLOAD_BYTES,
                 TICKET_MS,
                 ticket.value if ticket else "",
-                *[lane.value for lane in lanes],
+                *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
             )
             ticket = None
         if answer is None:
             return None
-        number, lane, target, tickets, rows = answer
+        number, lane, target, tickets, jobs, rows = answer
         self._held.add(number)
+        about = [
+            (job_id.decode(), Kind(kind.decode()), json.loads(options))
+            for job_id, kind, options in jobs
+        ]
         return Claim(
             number=number,
             lane=Lane(lane.decode()),
             target=target.decode(),
             items=tuple(
                 ClaimedItem(
-                    item=Item(*_split(name.decode()), attempts - 1),
+                    item=Item(about[job][0], int(name[name.index(b":") + 1 :]), attempts - 1),
                     attempt=attempts,
-                    options=json.loads(options),
+                    kind=about[job][1],
+                    options=about[job][2],
                     upload=upload,
+                    path=path,
                 )
-                for name, attempts, options, upload in rows
+                for name, attempts, job, upload, path in rows
             ),
             tickets_needed=tuple(Lane(raw.decode()) for raw in tickets),
         )
@@ -105,12 +132,13 @@ class Claims:
 
     def complete(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> list[str]:
         """Write outcomes; return the items refused because the claim no longer holds them."""
-        args: list[str] = []
+        args: list[str | bytes] = []
         for item, outcome in outcomes.items():
             if outcome.error is not None:
-                args += [item.key, "error", _json(outcome.error)]
+                args += [item.key, "error", _json(outcome.error), "", b""]
             else:
-                args += [item.key, "result", _json(outcome.result)]
+                label = outcome.label.encode("utf-8", "replace")
+                args += [item.key, "result", _json(outcome.result), label, outcome.digest]
         ttl_ms = self._settings.result_ttl_s * 1000
         finished, *refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
         if finished:
@@ -140,8 +168,3 @@ class Claims:
 
 def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
-
-
-def _split(name: str) -> tuple[str, int]:
-    job_id, number = name.split(":")
-    return job_id, int(number)

@@ -8,12 +8,19 @@
 | `files:ID` | hash | uploaded files of a source: name -> size in bytes |
 | `chunk:ID:FILE:NUMBER` | string | a piece of one of these files; FILE is its place |
 | `log:ID` | list | lines that a freeze reports |
-| `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION` or `-` |
+| `items:ID` | hash | images of a batch: number -> path |
+| `results:ID` | hash | what became of them: number -> `r` or `e` and JSON |
+| `failures:ID` | set | numbers of those that failed and can be tried again |
+| `known:ID` | set | digests of the paths that a batch has, while it is open |
+| `seen:ID` | hash | digest of an image's bytes -> number of its first item, while it runs |
+| `labels:ID` | hash | how often each label came first |
+| `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION`, `NAME@VERSION/ID` or `-` |
 | `lane:LANE` | sorted set | targets of which items wait, by when they were last served |
 | `ticket:LANE` | string | present while a ticket is on its way |
 | `claim:NUMBER` | hash | items that a worker holds: item -> attempts; `@...` fields describe it |
 | `claims` | counter | the last claim's number, which is its fencing token |
 | `leases` | sorted set | claims by the time until which they hold |
+| `open` | sorted set | batches to which requests add, by when they are given up |
 | `expiry` | sorted set | ended jobs by the time at which they are forgotten |
 | `expired` | sorted set | forgotten jobs by the time at which they were; the newest only |
 | `idempotency:DIGEST` | string | the job that a key was first used for |
@@ -42,12 +49,19 @@ TEMPLATES = {
     "files": "files:%s",
     "chunk": "chunk:%s:%s:%s",
     "log": "log:%s",
+    "items": "items:%s",
+    "results": "results:%s",
+    "failures": "failures:%s",
+    "known": "known:%s",
+    "seen": "seen:%s",
+    "labels": "labels:%s",
     "queue": "queue:%s:%s",
     "lane": "lane:%s",
     "ticket": "ticket:%s",
     "claim": "claim:%s",
     "claims": "claims",
     "leases": "leases",
+    "open": "open",
     "expiry": "expiry",
     "expired": "expired",
     "idempotency": "idempotency:%s",

@@ -42,6 +42,15 @@ class Lane(StrEnum):
     FREEZING = "freezing"  # freezes and inspections, by workers of their own
 
 
+class Origin(StrEnum):
+    """Where the items of a job come from."""
+
+    WHOLE = "whole"  # the submission holds them: every kind of job but batches
+    FOLDER = "folder"  # a worker lists a folder
+    REQUEST = "request"  # one request brings them all; a batch whose request breaks off has failed
+    OPEN = "open"  # any number of requests bring them, until the batch is sealed
+
+
 @dataclass(frozen=True, kw_only=True)
 class PinnedModel:
     """The version that a job was accepted for."""
@@ -56,16 +65,57 @@ class PinnedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast a batch goes: what had ended at an earlier time. Times are ms since 1970."""
+
+    since_ms: int
+    done_then: int
+    until_ms: int | None  # None while it runs
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How many items a job has and how many have ended."""
 
     total: int
     succeeded: int
     failed: int
+    skipped: int = 0  # files of a batch that are no images
+    sealed: bool = True  # False while images may still be added
+    pace: Pace | None = None
 
-    def as_json(self) -> dict[str, int]:
+    @property
+    def done(self) -> int:
+        """Items that have ended."""
+        return self.succeeded + self.failed
+
+    def as_json(self) -> dict[str, Any]:
         """Return the `progress` member of a job."""
         return {"total": self.total, "succeeded": self.succeeded, "failed": self.failed}
+
+    def of_batch(self, now_ms: int) -> dict[str, Any]:
+        """Return the `progress` member of a batch: with percent, rate and time left.
+
+        `rate` is in images per second, over about the last ten seconds; `remaining_s` in seconds,
+        null while it cannot be told.
+        """
+        rate = remaining = None
+        if self.pace is not None:
+            seconds = ((self.pace.until_ms or now_ms) - self.pace.since_ms) / 1000
+            gone = self.done - self.pace.done_then
+            if seconds > 0 and gone > 0:
+                rate = round(gone / seconds, 1)
+                if self.sealed:
+                    remaining = round((self.total - self.done) * seconds / gone, 1)
+        return {
+            **self.as_json(),
+            "skipped": self.skipped,
+            "sealed": self.sealed,
+            # Rounded down, so that 100 says that nothing is left.
+            "percent": 10_000 * self.done // self.total / 100 if self.total else 0.0,
+            "rate": rate,
+            "remaining_s": remaining,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +135,7 @@ class Job:
     result: Any  # the JSON value of `result`, or None
     error: dict[str, str] | None
     options: Mapping[str, Any] = field(default_factory=dict)  # what the submission asked for
+    origin: Origin = Origin.WHOLE
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as the contract shows it, without links."""
@@ -123,6 +174,8 @@ class Outcome:
 
     result: Any = None
     error: dict[str, str] | None = None
+    label: str = ""  # what came first, for a batch's summary
+    digest: bytes = b""  # of the image's bytes, for a batch to know duplicates by
 
 
 def rfc3339(milliseconds: int | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import heapq
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,7 +18,17 @@ from worker.errors import (
     NotFoundError,
 )
 from worker.jobs.keys import check_job_id, is_job_id, key
-from worker.jobs.records import ENDED, Job, Kind, Lane, PinnedModel, Progress, Status
+from worker.jobs.records import (
+    ENDED,
+    Job,
+    Kind,
+    Lane,
+    Origin,
+    Pace,
+    PinnedModel,
+    Progress,
+    Status,
+)
 from worker.jobs.scripts import Scripts
 from worker.jobs.uploads import StoredFile
 from worker.settings import Settings
@@ -32,7 +42,8 @@ _LONGEST_LOG_LINE = 2000  # characters
 
 _FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
-    *("total", "succeeded", "failed", "attempts", "result", "error", "options"),
+    *("total", "succeeded", "failed", "attempts", "result", "error", "options", "skipped"),
+    *("sealed", "before_ms", "before_done", "origin"),
 )
 
 
@@ -46,7 +57,8 @@ class Submission:
     options: Mapping[str, Any] = field(default_factory=dict)
     upload: bytes = b""  # the image, for a prediction
     files: tuple[StoredFile, ...] = ()  # the source's files, stored before
-    keep_upload_s: float = 0.0  # how long the upload outlives the job
+    keep_upload_s: float = 0.0  # how long the upload outlives the job; in a batch, its failure
+    origin: Origin = Origin.WHOLE
     job_id: str | None = None  # chosen by the caller where uploads were stored under it
     idempotency_digest: str = ""  # of the client's key
     fingerprint: str = ""  # of the request, to tell a repetition from another request
@@ -73,9 +85,23 @@ def new_job_id() -> str:
     return str(ULID()).lower()
 
 
-def target_of(model: PinnedModel) -> str:
-    """Return the name of the queue target for a version."""
-    return f"{model.name}@{model.version}"
+def target_of(submission: Submission, job_id: str) -> str:
+    """Return the name of the queue that the job's items wait in.
+
+    Each batch has its own, so that workers take turns between batches of one model too.
+    """
+    model = submission.model
+    if model is None:
+        return NO_TARGET
+    version = f"{model.name}@{model.version}"
+    return f"{version}/{job_id}" if submission.kind is Kind.BATCH else version
+
+
+def give_up_after_ms(settings: Settings, origin: Origin) -> int:
+    """Return how long a batch waits for its next image, in milliseconds."""
+    if origin is Origin.REQUEST:
+        return settings.stalled_upload_ttl_s * 1000
+    return settings.open_batch_ttl_s * 1000
 
 
 class JobStore:
@@ -96,12 +122,14 @@ class JobStore:
         files: list[str | int] = []
         for place, stored in enumerate(submission.files):
             files += [stored.name, f"{place}:{stored.size}:{stored.chunks}"]
+        new_id = submission.job_id or new_job_id()
+        total = 0 if submission.kind is Kind.BATCH else 1
         job_id, state, ticket, now_ms = self._scripts.run(
             "accept",
-            submission.job_id or new_job_id(),
+            new_id,
             submission.kind.value,
             submission.lane.value,
-            target_of(model) if model else NO_TARGET,
+            target_of(submission, new_id),
             model.name if model else "",
             model.version if model else "",
             model.sha256 if model else "",
@@ -112,6 +140,9 @@ class JobStore:
             submission.fingerprint,
             self._settings.idempotency_ttl_s * 1000,
             submission.upload,
+            total,
+            submission.origin.value,
+            give_up_after_ms(self._settings, submission.origin),
             *files,
         )
         if state == -1:
@@ -130,11 +161,12 @@ class JobStore:
                 started_ms=None,
                 finished_ms=None,
                 expires_ms=None,
-                progress=Progress(total=1, succeeded=0, failed=0),
+                progress=Progress(total=total, succeeded=0, failed=0, sealed=total == 1),
                 attempts=0,
                 result=None,
                 error=None,
                 options=dict(submission.options),
+                origin=submission.origin,
             )
         return Accepted(job_id.decode(), state == 1, ticket == 1, job)
 
@@ -224,6 +256,13 @@ class JobStore:
         return self._client.zscore(key("expiry"), job_id) is not None
 
 
+def _pace(number: Callable[[str], int | None]) -> Pace | None:
+    since = number("before_ms")
+    if since is None:
+        return None
+    return Pace(since_ms=since, done_then=number("before_done") or 0, until_ms=number("finished"))
+
+
 def _job(job_id: str, values: list[bytes | None]) -> Job:
     row = {
         name: value.decode() if value is not None else None
@@ -253,9 +292,13 @@ def _job(job_id: str, values: list[bytes | None]) -> Job:
             total=number("total") or 0,
             succeeded=number("succeeded") or 0,
             failed=number("failed") or 0,
+            skipped=number("skipped") or 0,
+            sealed=row["kind"] != Kind.BATCH or row["sealed"] == "1",
+            pace=_pace(number),
         ),
         attempts=number("attempts") or 0,
         result=json.loads(row["result"]) if row["result"] else None,
         error=json.loads(row["error"]) if row["error"] else None,
         options=json.loads(row["options"] or "{}"),
+        origin=Origin(row["origin"] or Origin.WHOLE),
     )

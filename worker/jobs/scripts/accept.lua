@@ -4,12 +4,14 @@
 --
 -- ARGV: id, kind, lane, target, model name, model version, model sha256, options (JSON),
 --       keep_upload_ms, ticket_ms, idempotency digest or '', fingerprint, idempotency ttl in ms,
---       upload bytes or '', then name and 'place:size:chunks' of each uploaded file.
+--       upload bytes or '', number of items, where its items come from ('whole', 'folder',
+--       'request' or 'open'), ms until it is given up where these are requests, then name and
+--       'place:size:chunks' of each uploaded file.
 -- Returns {id, 1 if the job is new, 1 if a ticket has to be sent, time of acceptance}, or
 -- {id, 0, 0, 0} where the idempotency key led to the first job, or {id, -1, 0, 0} where it was used
 -- before with another fingerprint.
 local id, kind, lane, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local digest, fingerprint = ARGV[11], ARGV[12]
+local digest, fingerprint, origin = ARGV[11], ARGV[12], ARGV[16]
 -- The same call a second time: the answer to the first was lost with its connection.
 local created = redis.call('HGET', K.job(id), 'created')
 if created then return {id, 1, 1, tonumber(created)} end
@@ -17,19 +19,21 @@ if digest ~= '' then
   local seen = redis.call('GET', K.idempotency(digest))
   if seen then
     local first, print = string.match(seen, '^(%w+):(.*)$')
-    if print ~= fingerprint then return {first, -1, 0, 0} end
-    return {first, 0, 0, 0}
+    if redis.call('HEXISTS', K.job(first), 'broken') == 0 then
+      if print ~= fingerprint then return {first, -1, 0, 0} end
+      return {first, 0, 0, 0}
+    end
   end
 end
 
 local now = now_ms()
 redis.call('HSET', K.job(id), 'kind', kind, 'status', 'queued', 'lane', lane, 'target', target,
   'model', ARGV[5], 'version', ARGV[6], 'sha256', ARGV[7], 'options', ARGV[8],
-  'keep_upload_ms', ARGV[9], 'created', now, 'total', 1, 'succeeded', 0, 'failed', 0,
-  'attempts', 0)
+  'keep_upload_ms', ARGV[9], 'created', now, 'total', ARGV[15], 'succeeded', 0, 'failed', 0,
+  'skipped', 0, 'attempts', 0, 'origin', origin)
 redis.call('ZADD', K.index(kind, 'queued'), 0, id)
 if ARGV[14] ~= '' then redis.call('SET', K.upload(id, 0), ARGV[14]) end
-for n = 15, #ARGV, 2 do
+for n = 18, #ARGV, 2 do
   local place, _, chunks = string.match(ARGV[n + 1], '^(%d+):(%d+):(%d+)$')
   redis.call('HSET', K.files(id), ARGV[n], ARGV[n + 1])
   for chunk = 0, chunks - 1 do redis.call('PERSIST', K.chunk(id, place, chunk)) end
@@ -37,7 +41,11 @@ end
 if digest ~= '' then
   redis.call('SET', K.idempotency(digest), id .. ':' .. fingerprint, 'PX', ARGV[13])
 end
+redis.call('HINCRBY', K.totals(), kind .. ':accepted', 1)
+if origin == 'request' or origin == 'open' then
+  redis.call('ZADD', K.open(), now + ARGV[17], id)
+  return {id, 1, 0, now}
+end
 redis.call('RPUSH', K.queue(lane, target), id .. ':0:0')
 redis.call('ZADD', K.lane(lane), 'NX', now, target)
-redis.call('HINCRBY', K.totals(), kind .. ':accepted', 1)
 return {id, 1, ticket_needed(lane, ARGV[10]) and 1 or 0, now}

@@ -1,48 +1,74 @@
--- Give a worker up to `capacity` items of one target, under a lease. Lanes are looked at in the
+-- Give a worker as many items of one target as it takes of a lane, under a lease. Lanes are looked at in the
 -- order given; within a lane the target that was served longest ago comes first. The claim's
 -- number is its fencing token: only a worker whose claim still holds an item may write its outcome.
 -- Reads the uploads along with the items, which saves a round trip per image.
 --
 -- An item that was claimed before is given alone: it may be what killed its worker, and must not
--- take the others down with it again.
+-- take the others down with it again. So is the listing of a folder, which takes longer.
 --
 -- The first write is a DEL or an LPOP, so that a full Redis can still be worked empty.
 --
--- ARGV: worker id, lease_ms, capacity, most bytes of uploads, ticket_ms, lane whose ticket arrived
---       or '', lanes ...
+-- ARGV: worker id, lease_ms, most bytes of uploads, ticket_ms, lane whose ticket arrived or '', then
+--       each lane and the number of items that are taken of it at most.
 -- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
--- {claim, lane, target, lanes that need a ticket, {{item, attempts, options, upload}, ...}}.
-local worker, lease_ms, capacity = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local most_bytes, ticket_ms = tonumber(ARGV[4]), ARGV[5]
-if ARGV[6] ~= '' then redis.call('DEL', K.ticket(ARGV[6])) end
+-- {claim, lane, target, lanes that need a ticket, {{job, kind, options}, ...}, {{item, attempts,
+-- place of its job in the list before, upload, path of an image of a batch}, ...}}.
+local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
+local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 6
+if ARGV[5] ~= '' then redis.call('DEL', K.ticket(ARGV[5])) end
 
 local skipped, most_skipped = 0, 1000 -- entries of ended jobs, dropped on the way
+local jobs, known = {}, {} -- of what was taken: rows to return, and what else is read of a job
 
-local function take(lane, target)
+local function job_of(id)
+  local job = known[id]
+  if not job then
+    local values = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts', 'origin')
+    job = {kind = values[1], status = values[2], options = values[3],
+      attempts = tonumber(values[4]), in_folder = values[5] == 'folder'}
+    known[id] = job
+  end
+  return job
+end
+
+local function take_item(id, number, attempts, job)
+  if not job.place then
+    jobs[#jobs + 1] = {id, job.kind, job.options}
+    job.place = #jobs - 1
+    if job.status == 'queued' then
+      set_status(id, job.kind, 'queued', 'running')
+      redis.call('HSETNX', K.job(id), 'started', now_ms())
+    end
+  end
+  if attempts > job.attempts then
+    redis.call('HSET', K.job(id), 'attempts', attempts)
+    job.attempts = attempts
+  end
+  local upload = not job.in_folder and redis.call('GET', K.upload(id, number)) or ''
+  local path = job.kind == 'batch' and redis.call('HGET', K.items(id), number) or ''
+  return {id .. ':' .. number, attempts, job.place, upload, path}
+end
+
+local function take(lane, target, capacity)
   local taken, bytes = {}, 0
   local queue = K.queue(lane, target)
   while #taken < capacity and bytes < most_bytes and skipped < most_skipped do
     local entry = redis.call('LPOP', queue)
     if not entry then break end
     local id, number, attempts = split_entry(entry)
-    local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts')
-    if has_ended(job[2]) then
+    local job = job_of(id)
+    local alone = attempts > 0 or (job.kind == 'batch' and number == '0')
+    if has_ended(job.status) then
+      if job.kind ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
       skipped = skipped + 1
-    elseif attempts > 0 and #taken > 0 then
+    elseif alone and #taken > 0 then
       redis.call('LPUSH', queue, entry)
       break
     else
-      if job[2] == 'queued' then
-        set_status(id, job[1], 'queued', 'running')
-        redis.call('HSETNX', K.job(id), 'started', now_ms())
-      end
-      if attempts + 1 > tonumber(job[4]) then
-        redis.call('HSET', K.job(id), 'attempts', attempts + 1)
-      end
-      local upload = redis.call('GET', K.upload(id, number)) or ''
-      bytes = bytes + #upload
-      taken[#taken + 1] = {id .. ':' .. number, attempts + 1, job[3], upload}
-      if attempts > 0 then break end
+      local row = take_item(id, number, attempts + 1, job)
+      bytes = bytes + #row[4]
+      taken[#taken + 1] = row
+      if alone then break end
     end
   end
   if redis.call('LLEN', queue) == 0 then
@@ -55,24 +81,24 @@ end
 
 local function lanes_needing_tickets()
   local lanes = {}
-  for n = 7, #ARGV do
+  for n = first_lane, #ARGV, 2 do
     if ticket_needed(ARGV[n], ticket_ms) then lanes[#lanes + 1] = ARGV[n] end
   end
   return lanes
 end
 
-for n = 7, #ARGV do
+for n = first_lane, #ARGV, 2 do
   local lane = ARGV[n]
   while skipped < most_skipped do
     local target = redis.call('ZRANGE', K.lane(lane), 0, 0)[1]
     if not target then break end
-    local taken = take(lane, target)
+    local taken = take(lane, target, tonumber(ARGV[n + 1]))
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())
       redis.call('HSET', K.claim(claim), '@worker', worker, '@lane', lane, '@target', target)
       for _, row in ipairs(taken) do redis.call('HSET', K.claim(claim), row[1], row[2]) end
       redis.call('ZADD', K.leases(), now_ms() + lease_ms, claim)
-      return {claim, lane, target, lanes_needing_tickets(), taken}
+      return {claim, lane, target, lanes_needing_tickets(), jobs, taken}
     end
   end
 end

@@ -2,7 +2,8 @@
 --
 -- At `maxmemory` Redis refuses a script's commands that need memory, but only until the script's
 -- first write. So each script that must work on a full Redis begins with a write that frees
--- something (DEL, HDEL, LPOP, ZREM and their like are never refused), and `accept` does not.
+-- something (DEL, HDEL, LPOP, ZREM and their like are never refused), and `accept` and `append` do
+-- not.
 
 -- Redis's own clock in milliseconds: the only clock that leases and records go by.
 local function now_ms()
@@ -47,31 +48,131 @@ local function drop_uploads(id, total, keep_ms)
   redis.call('DEL', K.files(id))
 end
 
+-- Everything that belongs to a job beside its record and its uploads.
+local function belongings(id)
+  return {K.log(id), K.items(id), K.results(id), K.failures(id), K.labels(id)}
+end
+
 -- End a job: its record is kept until now + ttl_ms, then the sweeper forgets it. The expiry of the
--- key itself, an hour later, is for the case that no sweeper ever runs again.
+-- keys themselves, an hour later, is for the case that no sweeper ever runs again.
 local function end_job(id, status, field, value, ttl_ms)
-  local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms')
+  local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms', 'origin',
+    'lane', 'target')
   local now = now_ms()
   set_status(id, job[1], job[2], status)
   redis.call('HSET', K.job(id), 'finished', now, 'expires', now + ttl_ms)
   if field then redis.call('HSET', K.job(id), field, value) end
   redis.call('ZADD', K.expiry(), now + ttl_ms, id)
   redis.call('PEXPIRE', K.job(id), ttl_ms + 3600000)
-  redis.call('PEXPIRE', K.log(id), ttl_ms + 3600000)
-  drop_uploads(id, tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
+  for _, name in ipairs(belongings(id)) do redis.call('PEXPIRE', name, ttl_ms + 3600000) end
+  if job[1] == 'batch' then
+    -- The uploads of images that still wait go as the queue is passed over.
+    redis.call('UNLINK', K.known(id), K.seen(id))
+    redis.call('ZREM', K.open(), id)
+    if job[5] == 'folder' then
+      redis.call('UNLINK', K.queue(job[6], job[7]))
+      redis.call('ZREM', K.lane(job[6]), job[7])
+    end
+  else
+    drop_uploads(id, tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
+  end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
   redis.call('PUBLISH', K.ended(), id)
 end
 
+local function failure(code, message)
+  return cjson.encode({code = code, message = message})
+end
+
+-- End a batch to which nothing is added any more once all of its items have ended.
+local function end_batch_if_done(id, ttl_ms)
+  local job = redis.call('HMGET', K.job(id), 'sealed', 'total', 'succeeded', 'failed', 'skipped')
+  local total, succeeded, failed = tonumber(job[2]), tonumber(job[3]), tonumber(job[4])
+  if job[1] ~= '1' or succeeded + failed < total then return end
+  if total == 0 then
+    local others = job[5] == '0' and '.'
+      or '; ' .. job[5] .. (job[5] == '1' and ' other file was' or ' other files were') .. ' skipped.'
+    end_job(id, 'failed', 'error', failure('no_images', 'There was no image in it' .. others), ttl_ms)
+  elseif succeeded == 0 then
+    end_job(id, 'failed', 'error', failure('all_failed', total == 1
+      and 'The only image could not be classified.'
+      or 'Not one of the ' .. total .. ' images could be classified.'), ttl_ms)
+  else
+    end_job(id, 'succeeded', nil, nil, ttl_ms)
+  end
+end
+
+-- Seal a batch: nothing is added any more.
+local function seal_batch(id, ttl_ms)
+  redis.call('ZREM', K.open(), id)
+  redis.call('HSET', K.job(id), 'sealed', 1)
+  end_batch_if_done(id, ttl_ms)
+end
+
+-- Fail a batch whose one request broke off: the client was never told of it. An idempotency key
+-- that leads to it is as good as unused.
+local function break_off(id, ttl_ms)
+  redis.call('ZREM', K.open(), id)
+  redis.call('HSET', K.job(id), 'broken', 1, 'keep_upload_ms', 0)
+  end_job(id, 'failed', 'error', failure('upload_broken',
+    'The request that brought the images broke off: send it again.'), ttl_ms)
+end
+
+local function new_tally()
+  return {succeeded = 0, failed = 0, labels = {}}
+end
+
+-- Write what became of one image of a batch and add it to a tally, for `settle`.
+local function write_item(id, number, field, value, label, digest, keep_ms, tally)
+  redis.call('HSET', K.results(id), number, string.sub(field, 1, 1) .. value)
+  if field == 'result' then
+    tally.succeeded = tally.succeeded + 1
+    if label ~= '' then tally.labels[label] = (tally.labels[label] or 0) + 1 end
+    if digest ~= '' then redis.call('HSETNX', K.seen(id), digest, number) end
+    redis.call('DEL', K.upload(id, number))
+  else
+    tally.failed = tally.failed + 1
+    redis.call('SADD', K.failures(id), number)
+    redis.call('PEXPIRE', K.upload(id, number), keep_ms) -- a retry needs it
+  end
+end
+
+-- Add a tally to a batch's record: its counts, how often each label came first, and how far it was
+-- about ten seconds ago, for its rate. Ends the batch with its last item.
+local function settle(id, tally, ttl_ms)
+  local succeeded = redis.call('HINCRBY', K.job(id), 'succeeded', tally.succeeded)
+  local done = succeeded + redis.call('HINCRBY', K.job(id), 'failed', tally.failed)
+  for label, count in pairs(tally.labels) do redis.call('HINCRBY', K.labels(id), label, count) end
+  local job = redis.call('HMGET', K.job(id), 'mark_ms', 'mark_done', 'started')
+  local now = now_ms()
+  if not job[1] or now - job[1] > 10000 then
+    redis.call('HSET', K.job(id), 'mark_ms', now, 'mark_done', done,
+      'before_ms', job[1] or job[3] or now, 'before_done', job[2] or 0)
+  end
+  end_batch_if_done(id, ttl_ms)
+end
+
+-- Fail one item; of other jobs than batches it is the only one. Item 0 of a batch is the listing of
+-- its folder: what was listed before counts, but a batch of which not all is known has failed.
 local function fail_item(id, number, code, message, ttl_ms)
-  redis.call('HINCRBY', K.job(id), 'failed', 1)
-  end_job(id, 'failed', 'error', cjson.encode({code = code, message = message}), ttl_ms)
+  local job = redis.call('HMGET', K.job(id), 'kind', 'keep_upload_ms')
+  if job[1] == 'batch' and number ~= '0' then
+    local tally = new_tally()
+    write_item(id, number, 'error', failure(code, message), '', '', job[2], tally)
+    return settle(id, tally, ttl_ms)
+  end
+  if job[1] ~= 'batch' then redis.call('HINCRBY', K.job(id), 'failed', 1) end
+  end_job(id, 'failed', 'error', failure(code, message), ttl_ms)
 end
 
 -- Put an item back at the head of its queue, or fail it when it was claimed too often.
 local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_ms)
   local id, number = split_item(item)
-  if has_ended(redis.call('HGET', K.job(id), 'status')) then return end
+  local job = redis.call('HMGET', K.job(id), 'status', 'kind')
+  if has_ended(job[1]) then
+    if job[2] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
+    return
+  end
   if attempts >= max_attempts then
     fail_item(id, number, 'poisoned',
       'Given up after ' .. attempts .. ' attempts. The last one: ' .. reason, ttl_ms)

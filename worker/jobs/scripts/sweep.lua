@@ -1,6 +1,6 @@
 -- Repair what the death of a process left behind: dead claims go back to their queues, entries of
 -- ended jobs leave theirs, jobs that waited too long fail, ended jobs whose time has passed are
--- forgotten, lost tickets are named for sending. Bounded, so that one call stays short; the next
+-- forgotten, batches that nobody adds to are sealed, lost tickets are named for sending. Bounded, so that one call stays short; the next
 -- sweep goes on. A lock that is left to expire lets all processes together sweep once per interval.
 --
 -- ARGV: worker id, interval_ms, lease_ms, max attempts, result ttl in ms, queue ttl in ms,
@@ -52,6 +52,7 @@ for n = first_lane, #ARGV do
       local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'created')
       if has_ended(job[2]) then
         redis.call('LPOP', queue)
+        if job[1] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
         dropped = dropped + 1
       elseif job[1] ~= 'batch' and now - tonumber(job[3]) >= queue_ms then
         redis.call('LPOP', queue)
@@ -62,6 +63,16 @@ for n = first_lane, #ARGV do
         break
       end
     end
+  end
+end
+
+-- Batches that nobody adds to any more: what an open one has is all that it gets; one whose request
+-- broke off without a word, as when the API was killed, is not what anybody asked for.
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.open(), '-inf', now, 'LIMIT', 0, bound)) do
+  redis.call('ZREM', K.open(), id)
+  local job = redis.call('HMGET', K.job(id), 'status', 'origin')
+  if not has_ended(job[1]) then
+    if job[2] == 'request' then break_off(id, ttl_ms) else seal_batch(id, ttl_ms) end
   end
 end
 
@@ -77,7 +88,7 @@ for _, id in ipairs(old) do
       end
     end
   end
-  redis.call('DEL', K.job(id), K.log(id))
+  redis.call('UNLINK', K.job(id), unpack(belongings(id)))
   redis.call('ZREM', K.expiry(), id)
   redis.call('ZADD', K.expired(), now, id)
 end

@@ -1,0 +1,270 @@
+"""`/v1/batches`: many images, one job."""
+
+import json
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+import redis
+from apiflask import APIBlueprint
+from flask import Response, jsonify, request, stream_with_context
+
+from api.answers import submitted, whole_number
+from api.idempotency import idempotency
+from api.intake import FILES, WHOLE, Intake
+from api.kernel import kernel
+from api.multipart import FormField, FormFile, request_parts
+from api.predictions import resolve_model
+from api.tabular import csv_lines, json_lines, readable, row_json
+from worker.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedMediaError
+from worker.images.folders import find_folder
+from worker.jobs.keys import check_job_id
+from worker.jobs.records import Job, Kind, Lane, Origin, PinnedModel
+from worker.jobs.store import Accepted, Submission
+
+blueprint = APIBlueprint("batches", __name__)
+
+_FIELDS = ("model", "top")
+_MOST_PATTERNS = 100
+_LONGEST_PATTERN = 200  # characters
+
+
+@blueprint.post("/v1/batches")
+@blueprint.doc(tags=["batches"], responses={202: "The batch was accepted"})
+def create() -> Response:
+    """Classify many images.
+
+    Multipart with any number of files `images` or an `archive` (zip, tar, tar.gz); JSON with
+    `folder`, a path under a folders root (`recursive`, `patterns`); or JSON with `"open": true`, to
+    add images in later requests and seal the batch after. `model` and `top` as JSON members, in the
+    query, or as form fields before the first file.
+    """
+    kernel().check_room()
+    if request.mimetype == "multipart/form-data":
+        return _from_upload()
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaError(
+            "Send multipart/form-data with `images` or `archive`, or JSON with `folder`."
+        )
+    body = {**_from_query(), **_json_object()}
+    if body.get("open") is True:
+        _refuse_others(body, {"open", "model", "top"})
+        accepted = _accept(body, {"open": True}, Origin.OPEN)
+    else:
+        _refuse_others(body, {"folder", "model", "top", "recursive", "patterns"})
+        accepted = _accept(body, _folder_options(body), Origin.FOLDER)
+    return submitted(accepted.job_id, accepted.job)
+
+
+@blueprint.post("/v1/batches/<job_id>/images")
+@blueprint.doc(tags=["batches"], responses={409: "The batch is sealed or has ended"})
+def add(job_id: str) -> Response:
+    """Add images to an open batch: multipart with `images` or an `archive`.
+
+    A path that the batch has already is left out, so that a request can be sent again.
+    """
+    job = _open_batch(job_id)
+    if job.progress.sealed or job.status.ended:
+        raise ConflictError(f"Batch {job.id} takes no more images: it is sealed or has ended.")
+    kernel().check_room()
+    if request.mimetype != "multipart/form-data":
+        raise UnsupportedMediaError("Send multipart/form-data with `images` or an `archive`.")
+    intake = Intake(kernel(), lambda images, _: kernel().batches.add(job.id, images))
+    for part in _parts():
+        if isinstance(part, FormField):
+            raise InvalidRequestError(f"The field '{part.name[:40]}' is not known here.")
+        intake.take(part.name, part.filename, part.stream)
+    intake.flush()
+    return jsonify({"added": intake.added, "already": intake.already, "skipped": intake.skipped})
+
+
+@blueprint.get("/v1/batches/<job_id>/images")
+@blueprint.doc(tags=["batches"])
+def paths(job_id: str) -> Response:
+    """List the paths of the images that a batch has, one JSON string per line."""
+    job = _batch(job_id)
+    found = kernel().batches.paths(job.id, job.progress.total)
+    lines = (json.dumps(readable(path)) + "\n" for path in found)
+    return Response(stream_with_context(lines), mimetype="application/jsonl")
+
+
+@blueprint.post("/v1/batches/<job_id>/seal")
+@blueprint.doc(tags=["batches"], responses={409: "The batch was not opened for adding"})
+def seal(job_id: str) -> Response:
+    """Say that nothing more is added; sealing twice changes nothing."""
+    kernel().batches.seal(_open_batch(job_id).id)
+    return submitted(job_id)
+
+
+@blueprint.post("/v1/batches/<job_id>/retry")
+@blueprint.doc(tags=["batches"], responses={409: "The batch was cancelled"})
+def retry(job_id: str) -> Response:
+    """Queue the failed images again; what was classified stays."""
+    _, ticket_needed = kernel().batches.retry(_batch(job_id).id)
+    if ticket_needed:
+        kernel().ticket(Lane.BULK)
+    return submitted(job_id)
+
+
+@blueprint.get("/v1/batches/<job_id>/results")
+@blueprint.doc(tags=["batches"])
+def results(job_id: str) -> Response:
+    """Stream finished images, in the order in which they were added.
+
+    `?format=jsonl|csv`, `?status=succeeded|failed`; while the batch runs too.
+    """
+    job = _batch(job_id)
+    form = request.args.get("format") or "jsonl"
+    wanted = request.args.get("status") or None
+    if form not in ("jsonl", "csv"):
+        raise InvalidRequestError(f"format must be jsonl or csv, not '{form[:40]}'.")
+    if wanted not in (None, "succeeded", "failed"):
+        raise InvalidRequestError(f"status must be succeeded or failed, not '{wanted[:40]}'.")
+    model = job.model
+    if model is None:
+        raise NotFoundError(f"Batch {job_id} has no model.")
+    found = kernel().batches.rows(job.id, job.progress.total, wanted=wanted)
+    rows = (row_json(row, model) for row in found)
+    lines: Iterator[str] = csv_lines(rows) if form == "csv" else json_lines(rows)
+    mimetype = "text/csv" if form == "csv" else "application/jsonl"
+    response = Response(stream_with_context(lines), mimetype=mimetype)
+    response.headers["Content-Disposition"] = f'inline; filename="{job.id}.{form}"'
+    return response
+
+
+def _from_upload() -> Response:
+    """Open a batch, take everything the request brings, and seal it."""
+    fields = _from_query()
+    found = _parts()
+    for part in found:
+        if isinstance(part, FormFile):
+            break
+        _refuse_others({part.name: part.value}, set(_FIELDS))
+        fields[part.name] = part.value
+    else:
+        raise InvalidRequestError("The form has no file: send `images` or an `archive`.")
+    if part.name not in FILES:
+        raise InvalidRequestError(
+            f"The file field '{part.name[:40]}' is not known: use `images` or `archive`."
+        )
+    accepted = _accept(fields, {}, Origin.REQUEST)
+    if accepted.created:
+        _take_all(accepted.job_id, chain([part], found))
+    else:  # the request was sent before; it is read to its end, so that the client hears the answer
+        deque(found, maxlen=0)
+    return submitted(accepted.job_id)
+
+
+def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
+    batches = kernel().batches
+    intake = Intake(kernel(), lambda images, before: batches.add_all(job_id, images, before=before))
+    try:
+        for part in found:
+            if isinstance(part, FormField):
+                raise InvalidRequestError(
+                    f"Send the field '{part.name[:40]}' before the first file, or in the query."
+                )
+            intake.take(part.name, part.filename, part.stream)
+        intake.flush()
+        batches.seal(job_id)
+    except BaseException:
+        # The client is not told of the batch, so nothing of it may go on. Where this cannot be
+        # written either, the sweeper gives it up when no image has arrived for a while.
+        with suppress(redis.RedisError):
+            batches.break_off(job_id)
+        raise
+
+
+def _parts() -> Iterator[FormField | FormFile]:
+    # Streamed; each image has its own limit. (None would mean the application's.)
+    request.max_content_length = sys.maxsize
+    return request_parts(most_bytes=kernel().settings.max_image_bytes, whole=WHOLE)
+
+
+def _from_query() -> dict[str, Any]:
+    return {name: request.args[name] for name in _FIELDS if name in request.args}
+
+
+def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:
+    manifest = resolve_model(_text(fields, "model"))
+    top = fields.get("top")
+    count = whole_number(None if top is None else str(top), "top", 5, 1, 1000)
+    asked = json.dumps([origin.value, fields.get("model"), count, options], sort_keys=True)
+    digest, fingerprint = idempotency(Kind.BATCH, asked.encode())
+    return kernel().submit(
+        Submission(
+            kind=Kind.BATCH,
+            lane=Lane.BULK,
+            model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
+            options={"top": count, **options},
+            keep_upload_s=kernel().settings.failed_upload_ttl_s,
+            origin=origin,
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
+        )
+    )
+
+
+def _folder_options(body: dict[str, Any]) -> dict[str, Any]:
+    folder = body.get("folder")
+    if not isinstance(folder, str):
+        raise InvalidRequestError("folder: name a folder under the server's folders root.")
+    recursive = body.get("recursive", True)
+    if not isinstance(recursive, bool):
+        raise InvalidRequestError("recursive must be true or false.")
+    patterns = body.get("patterns", [])
+    if (
+        not isinstance(patterns, list)
+        or len(patterns) > _MOST_PATTERNS
+        or not all(isinstance(p, str) and 0 < len(p) <= _LONGEST_PATTERN for p in patterns)
+    ):
+        raise InvalidRequestError(
+            f'patterns must be a list of texts such as ["*.jpg"], at most {_MOST_PATTERNS} of '
+            f"at most {_LONGEST_PATTERN} characters."
+        )
+    find_folder(folder, kernel().settings.folder_roots)
+    return {"folder": folder, "recursive": recursive, "patterns": patterns}
+
+
+def _batch(job_id: str) -> Job:
+    job = kernel().store.get(check_job_id(job_id))
+    if job.kind is not Kind.BATCH:
+        raise NotFoundError(f"Job {job_id} is no batch but a {job.kind}.")
+    return job
+
+
+def _open_batch(job_id: str) -> Job:
+    job = _batch(job_id)
+    if job.origin is not Origin.OPEN:
+        raise ConflictError(
+            f"Batch {job.id} was not opened for adding: it gets its images in another way."
+        )
+    return job
+
+
+def _json_object() -> dict[str, Any]:
+    try:
+        body = json.loads(request.get_data(as_text=True))
+    except ValueError as error:
+        raise InvalidRequestError(f"The request is not valid JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise InvalidRequestError("The request must be a JSON object.")
+    return body
+
+
+def _text(fields: dict[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InvalidRequestError(f"{name} must be a text.")
+    return value
+
+
+def _refuse_others(fields: dict[str, Any], known: set[str]) -> None:
+    others = sorted(set(fields) - known)
+    if others:
+        raise InvalidRequestError(
+            f"'{others[0][:40]}' is not known here: use {', '.join(sorted(known))}."
+        )

@@ -1,0 +1,82 @@
+"""Taking images of a request into a batch, a bounded number of bytes at a time."""
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+from api.kernel import Kernel
+from worker.errors import ImageFileTooLargeError, InvalidRequestError, NotAnImageError
+from worker.images.archives import members
+from worker.images.decode import sniff
+from worker.images.folders import is_named_like_an_image
+from worker.jobs.batches import Added, NewImage
+from worker.jobs.records import Lane
+
+FILES = frozenset({"images", "archive"})  # the form's fields that are files
+WHOLE = frozenset({"archive"})  # of these, those that may be larger than one image
+
+_BYTES_AT_ONCE = 1024 * 1024
+_IMAGES_AT_ONCE = 200
+_MOST_MEMBERS = 1_000_000  # files of one archive
+_UNNAMED = b"unnamed"
+
+
+class Intake:
+    """Adds files to a batch through `add`. What is no image is counted; the rest is rows."""
+
+    def __init__(self, kernel: Kernel, add: Callable[[list[NewImage], int], Added]) -> None:
+        self._kernel = kernel
+        self._add = add
+        self._waiting: list[NewImage] = []
+        self._bytes = 0
+        self.added = 0
+        self.already = 0
+        self.skipped = 0
+
+    def take(self, field: str, filename: bytes, stream: BinaryIO) -> None:
+        """Take one file of the request: an image, or with the field `archive` many of them."""
+        limit = self._kernel.settings.max_image_bytes
+        if field == "archive":
+            for member in members(stream, most_bytes=limit, most_members=_MOST_MEMBERS):
+                self._take(member.path, member.content, member.problem)
+        elif field == "images":
+            content = stream.read(limit + 1)
+            self._take(filename, content if len(content) <= limit else None, None)
+        else:
+            raise InvalidRequestError(
+                f"The file field '{field[:40]}' is not known: use `images` or `archive`."
+            )
+
+    def flush(self) -> None:
+        """Write what waits to the store."""
+        if not self._waiting:
+            return
+        self._kernel.check_room(self._bytes)
+        added = self._add(self._waiting, self.added)
+        if added.ticket_needed:
+            self._kernel.ticket(Lane.BULK)
+        self.added += added.added
+        self.already += added.already
+        self._waiting, self._bytes = [], 0
+
+    def _take(self, path: bytes, content: bytes | None, problem: dict[str, str] | None) -> None:
+        name = path.replace(b"\0", b"") or _UNNAMED
+        head = b"" if content is None else content[:16]
+        if not is_named_like_an_image(name) and sniff(head) is None:
+            self.skipped += 1
+            self._waiting.append(NewImage(path=name, skipped=True))
+        else:
+            error = problem or self._fault(content)
+            upload = b"" if error or content is None else content
+            self._waiting.append(NewImage(path=name, upload=upload, error=error))
+            self._bytes += len(upload)
+        if self._bytes >= _BYTES_AT_ONCE or len(self._waiting) >= _IMAGES_AT_ONCE:
+            self.flush()
+
+    def _fault(self, content: bytes | None) -> dict[str, str] | None:
+        if content is None:
+            limit = self._kernel.settings.max_image_bytes / 2**20
+            message = f"The file is larger than one image may be ({limit:.1f} MiB)."
+            return {"code": ImageFileTooLargeError.code, "message": message}
+        if not content:
+            return {"code": NotAnImageError.code, "message": "The file is empty."}
+        return None

@@ -1,0 +1,93 @@
+"""Results as JSON lines and as CSV that a spreadsheet opens safely."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from worker.jobs.batches import Row
+from worker.jobs.records import PinnedModel
+
+COLUMNS = (
+    "path",
+    "status",
+    "label",
+    "score",
+    "predictions",
+    "error",
+    "model",
+    "version",
+    "sha256",
+)
+# A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection").
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_LINES_AT_ONCE = 200
+
+
+def row_json(row: Row, model: PinnedModel) -> dict[str, Any]:
+    """Return one finished item as the contract shows it.
+
+    A path that is not UTF-8 is shown with each foreign byte as backslash, x and two digits.
+    """
+    predictions = (
+        [{"label": label, "score": score} for label, score in row.result]
+        if row.result is not None
+        else None
+    )
+    first = predictions[0] if predictions else {"label": None, "score": None}
+    return {
+        "path": readable(row.path),
+        "status": "failed" if row.error else "succeeded",
+        "label": first["label"],
+        "score": first["score"],
+        "predictions": predictions,
+        "error": row.error,
+        "model": model.name,
+        "version": model.version,
+        "sha256": model.sha256,
+    }
+
+
+def readable(path: bytes) -> str:
+    """Return a path as text; bytes that are not UTF-8 become backslash, x and two digits."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Give the rows as JSON lines, many at once."""
+    lines = []
+    for row in rows:
+        # Escaped to ASCII, because many programs take U+2028 and its like for the end of a line.
+        lines.append(json.dumps(row) + "\n")
+        if len(lines) >= _LINES_AT_ONCE:
+            yield "".join(lines)
+            lines = []
+    yield "".join(lines)
+
+
+def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Give the rows as CSV (RFC 4180), a header first, many at once."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(COLUMNS)
+    for count, row in enumerate(rows, 1):
+        writer.writerow([_cell(row[name]) for name in COLUMNS])
+        if count % _LINES_AT_ONCE == 0:
+            yield _taken(buffer)
+    yield _taken(buffer)
+
+
+def _taken(buffer: io.StringIO) -> str:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return "'" + value
+    return value

@@ -1,0 +1,58 @@
+"""What the machine could do at best: one process that only decodes and runs the same graph.
+
+It uses the same functions as a worker, `decode`, `prepare` and `LoadedGraph`, in as many threads as
+there are cores, and writes nothing down.
+"""
+
+import json
+import sys
+import threading
+import time
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+
+from worker.images.decode import decode
+from worker.images.preprocess import prepare
+from worker.inference.graph import LoadedGraph
+from worker.models.registry import Registry
+from worker.settings import Settings
+
+
+def images_per_second(graph: LoadedGraph, files: list[Path], size: int, threads: int) -> float:
+    """Classify `files` in micro-batches of `size`; return the rate."""
+    turn = count()
+    preprocessing = graph.manifest.preprocessing
+
+    def work() -> None:
+        while chosen := files[(start := next(turn) * size) : start + size]:
+            rows = [
+                prepare(decode(path.read_bytes(), most_pixels=10**8), preprocessing, graph.dtype)
+                for path in chosen
+            ]
+            graph.run(np.stack(rows))
+
+    running = [threading.Thread(target=work) for _ in range(threads)]
+    started = time.perf_counter()
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    return len(files) / (time.perf_counter() - started)
+
+
+def main(data: str, folder: str, threads: int, sizes: list[int]) -> dict[int, float]:
+    """Return the rate for each size of micro-batch."""
+    registry = Registry(Path(data) / "models")
+    (manifest,) = registry.stable()
+    graph = LoadedGraph(
+        manifest, registry.graph_path(manifest.name, manifest.version), Settings(data=Path(data))
+    )
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    images_per_second(graph, files[:500], sizes[0], threads)  # so that everything is warm
+    return {size: images_per_second(graph, files, size, threads) for size in sizes}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4]))))
