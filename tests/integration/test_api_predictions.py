@@ -51,7 +51,11 @@ def _form(image: bytes = PNG, **fields: str) -> dict[str, Any]:
     [
         _form(model="cats-dogs", top="3"),
         {"data": PNG, "query_string": {"model": "cats-dogs", "top": "3"}},
-        {"data": PNG, "query_string": {"model": "cats-dogs@1", "top": "3"}, "content_type": "image/png"},
+        {
+            "data": PNG,
+            "query_string": {"model": "cats-dogs@1", "top": "3"},
+            "content_type": "image/png",
+        },
         # What `curl --data-binary` says.
         {
             "data": PNG,
@@ -116,9 +120,21 @@ def test_a_ticket_is_sent_once_for_many_jobs(web: FlaskClient, client: redis.Red
         ({}, 400, "invalid_request"),
         ({"data": b""}, 400, "invalid_request"),
         (_form(b""), 400, "invalid_request"),
-        ({"data": {"model": "cats-dogs"}, "content_type": "multipart/form-data"}, 400, "invalid_request"),
-        ({"data": {"image": "text, not a file"}, "content_type": "multipart/form-data"}, 400, "invalid_request"),
-        ({"data": {"image": [(io.BytesIO(PNG), "a"), (io.BytesIO(PNG), "b")]}}, 400, "invalid_request"),
+        (
+            {"data": {"model": "cats-dogs"}, "content_type": "multipart/form-data"},
+            400,
+            "invalid_request",
+        ),
+        (
+            {"data": {"image": "text, not a file"}, "content_type": "multipart/form-data"},
+            400,
+            "invalid_request",
+        ),
+        (
+            {"data": {"image": [(io.BytesIO(PNG), "a"), (io.BytesIO(PNG), "b")]}},
+            400,
+            "invalid_request",
+        ),
         (_form(top="0"), 400, "invalid_request"),
         (_form(top="1001"), 400, "invalid_request"),
         (_form(top="-1"), 400, "invalid_request"),
@@ -147,7 +163,7 @@ def test_what_is_wrong_is_refused_and_nothing_is_kept(
 ) -> None:
     assert_problem(web.post(URL, **request_), status, code)
     assert work.store.page().jobs == []
-    assert not any(name.startswith("upload:") for name in work.keys())
+    assert not any(name.startswith("upload:") for name in work.key_names())
 
 
 def test_a_wait_that_is_no_number_is_refused_before_anything_is_accepted(
@@ -329,7 +345,9 @@ def test_a_failed_job_that_was_waited_for_is_answered_with_its_error(
 # -- a full or failing Redis ------------------------------------------------------------------
 
 
-def test_nothing_is_accepted_while_redis_is_almost_full(web: FlaskClient, client: redis.Redis) -> None:
+def test_nothing_is_accepted_while_redis_is_almost_full(
+    web: FlaskClient, client: redis.Redis
+) -> None:
     used = client.info("memory")["used_memory"]
     client.config_set("maxmemory", str(round(used * 1.2)))
     try:

@@ -179,9 +179,7 @@ def test_a_claim_asks_for_the_ticket_of_a_lane_that_it_did_not_serve(work: Work)
     assert work.claim().tickets_needed == (Lane.BULK,)
 
 
-def test_tickets_do_not_pile_up_while_all_workers_are_busy(
-    work: Work, client: redis.Redis
-) -> None:
+def test_tickets_do_not_pile_up_while_all_workers_are_busy(work: Work, client: redis.Redis) -> None:
     tickets = key("tickets", Lane.INTERACTIVE)
     for _ in range(50):
         if work.store.accept(prediction()).ticket_needed:
@@ -300,10 +298,10 @@ def test_a_late_result_does_not_replace_the_one_that_was_in_time(work: Work) -> 
     again = work.other_claims.claim(CLASSIFYING, 16)
     assert again is not None
     work.other_claims.complete(again, success(again, "in time"))
-    before = work.keys()
+    before = work.key_names()
     assert work.claims.complete(late, failure(late)) == [f"{job_id}:0"]
     assert work.get(job_id).result == "in time"
-    assert work.keys() == before
+    assert work.key_names() == before
 
 
 def test_a_lease_that_was_renewed_is_not_taken_back(work: Work, client: redis.Redis) -> None:

@@ -137,7 +137,8 @@ def test_a_key_sent_by_many_at_once_makes_one_job(settings: Settings, client: re
 
 
 @pytest.mark.parametrize(
-    "job_id", ["", "x", "../etc/passwd", "A" * 26, "0" * 25, "0" * 27, "0" * 25 + "\n", "0" * 25 + "*"]
+    "job_id",
+    ["", "x", "../etc/passwd", "A" * 26, "0" * 25, "0" * 27, "0" * 25 + "\n", "0" * 25 + "*"],
 )
 def test_what_cannot_be_an_id_is_not_found(work: Work, job_id: str) -> None:
     with pytest.raises(NotFoundError):
@@ -183,7 +184,7 @@ def test_a_record_that_expired_before_any_sweep_is_gone_too(
     assert work.store.page().jobs == []
     work.let_expire(job_id)
     work.sweep()
-    assert not any(name.startswith("jobs:") for name in work.keys())
+    assert not any(name.startswith("jobs:") for name in work.key_names())
     with pytest.raises(GoneError):
         work.get(job_id)
 
@@ -205,9 +206,7 @@ def _all_pages(work: Work, limit: int, **filters: object) -> list[str]:
 
 def test_pages_hold_every_job_once_newest_first_whatever_their_kind_and_status(work: Work) -> None:
     # Ids of the same millisecond are in no order of time, but in one order all the same.
-    ids = [
-        work.accept(freeze() if n % 3 == 0 else prediction(lane=Lane.BULK)) for n in range(30)
-    ]
+    ids = [work.accept(freeze() if n % 3 == 0 else prediction(lane=Lane.BULK)) for n in range(30)]
     claim = work.claim(4)
     work.claims.complete(claim, success(claim))
     work.claim(4)
@@ -314,7 +313,7 @@ def test_an_ended_job_leaves_nothing_that_lives_for_ever(
     work.store.add_log(job_id, "a line")
     claim = work.claim()
     work.claims.complete(claim, success(claim))
-    lives = {name: client.ttl("permafrost:" + name) for name in work.keys()}
+    lives = {name: client.ttl("permafrost:" + name) for name in work.key_names()}
     assert settings.result_ttl_s < lives.pop(f"job:{job_id}") <= settings.result_ttl_s + 3600
     assert settings.result_ttl_s < lives.pop(f"log:{job_id}") <= settings.result_ttl_s + 3600
     assert 0 < lives.pop(f"upload:{job_id}:0") <= 60
@@ -331,11 +330,11 @@ def test_an_ended_job_leaves_nothing_that_lives_for_ever(
 
 def test_a_full_redis_refuses_a_job_whole(work: Work, client: redis.Redis) -> None:
     work.accept()
-    before = work.keys()
+    before = work.key_names()
     submission = prediction(idempotency_digest="d", fingerprint="f", lane=Lane.BULK)
     with filled(client), pytest.raises(redis.ResponseError, match="command not allowed"):
         work.accept(submission)
-    assert work.keys() == before
+    assert work.key_names() == before
     assert work.store.accept(submission).created
 
 
@@ -352,8 +351,7 @@ def test_a_full_redis_can_still_be_read_and_jobs_cancelled(work: Work, client: r
 def test_the_target_of_another_model_is_another_queue(work: Work) -> None:
     work.accept(prediction())
     work.accept(prediction(model=OTHER_MODEL))
-    assert {"queue:interactive:cats-dogs@1", "queue:interactive:birds@7"} <= work.keys()
-
+    assert {"queue:interactive:cats-dogs@1", "queue:interactive:birds@7"} <= work.key_names()
 
 
 # -- scripts ----------------------------------------------------------------------------------

@@ -102,9 +102,7 @@ def test_a_claim_is_taken_back_if_that_lease_runs_out_as_well(
     assert work.sweep().dead_claims == 1
 
 
-def test_one_sweep_repairs_a_bounded_number(
-    work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_sweep_repairs_a_bounded_number(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweeper_module, "_BOUND", 3)
     for _ in range(7):
         work.accept()
@@ -197,14 +195,14 @@ def test_jobs_of_every_lane_time_out(work: Work) -> None:
         work.let_wait(job_id, work.settings.queue_ttl_s)
     assert work.sweep().timed_out == 2
     assert {work.get(job_id).status for job_id in ids} == {Status.FAILED}
-    assert not any(name.startswith(("queue:", "lane:")) for name in work.keys())
+    assert not any(name.startswith(("queue:", "lane:")) for name in work.key_names())
 
 
 def test_queues_that_no_worker_serves_are_freed_of_ended_jobs(work: Work) -> None:
     for _ in range(3):
         work.store.cancel(work.accept(freeze()))
     work.sweep()
-    assert not any(name.startswith(("queue:", "lane:")) for name in work.keys())
+    assert not any(name.startswith(("queue:", "lane:")) for name in work.key_names())
     work.let_tickets_get_lost()
     assert work.sweep().lost_tickets == ()
 
@@ -227,7 +225,7 @@ def test_ended_jobs_are_forgotten_when_their_time_has_passed(work: Work) -> None
             work.get(job_id)
     assert [job.id for job in work.store.page().jobs] == [ids[2]]
     assert work.store.page(kind=Kind.FREEZE).jobs == []
-    assert not {f"log:{job_id}" for job_id in ids[:2]} & work.keys()
+    assert not {f"log:{job_id}" for job_id in ids[:2]} & work.key_names()
 
 
 def test_the_memory_of_forgotten_jobs_is_bounded(

@@ -115,6 +115,6 @@ class Work:
 
     # -- looking ----------------------------------------------------------------------------
 
-    def keys(self) -> set[str]:
+    def key_names(self) -> set[str]:
         """Return the names of all keys, without prefix."""
         return {name.decode().removeprefix(PREFIX) for name in self.client.keys("*")}

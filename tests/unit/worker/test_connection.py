@@ -73,5 +73,3 @@ def test_a_ticket_is_not_delivered_again_while_a_freeze_goes_on() -> None:
     settings = Settings(freeze_time_limit_s=5000)
     options = celery_app(settings).conf.broker_transport_options
     assert options["visibility_timeout"] > settings.freeze_time_limit_s + 60
-
-

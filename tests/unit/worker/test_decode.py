@@ -47,6 +47,15 @@ def _bytes(image: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def _said(content: bytes) -> str:
+    """Return what is said of an image; anything but an `ImageError` fails the test."""
+    try:
+        decode(content, most_pixels=MOST)
+    except ImageError as error:
+        return error.message
+    return "It is well."
+
+
 def _id(value: object) -> str:
     return value if isinstance(value, str) else ",".join(map(str, value)) or "plain"  # type: ignore[call-overload]  # a dict
 
@@ -64,13 +73,21 @@ def test_every_accepted_kind_is_decoded(kind: str, options: dict[str, Any]) -> N
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 def test_lossless_kinds_give_the_very_pixels(kind: str) -> None:
     image = _noise()
-    assert np.array_equal(decode(_bytes(image, kind), most_pixels=MOST), image)
+    found = decode(_bytes(image, kind), most_pixels=MOST)
+    assert np.array_equal(np.asarray(found), np.asarray(image))
 
 
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [
-        *[("1", "PNG"), ("L", "PNG"), ("LA", "PNG"), ("P", "PNG"), ("RGBA", "PNG"), ("I;16", "PNG")],
+        *[
+            ("1", "PNG"),
+            ("L", "PNG"),
+            ("LA", "PNG"),
+            ("P", "PNG"),
+            ("RGBA", "PNG"),
+            ("I;16", "PNG"),
+        ],
         *[("L", "JPEG"), ("CMYK", "JPEG"), ("RGBA", "WEBP"), ("F", "TIFF"), ("I", "TIFF")],
     ],
 )
@@ -136,7 +153,13 @@ def test_an_image_is_turned_as_its_exif_data_say(
 
 
 @pytest.mark.parametrize(
-    "exif", [b"Exif\0\0", b"Exif\0\0rubbish", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"]
+    "exif",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0rubbish",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\xff\xff",
+    ],
 )
 def test_damaged_exif_data_do_not_cost_the_pixels(exif: bytes) -> None:
     content = _bytes(_noise(), "JPEG", exif=exif)
@@ -148,9 +171,7 @@ def test_damaged_exif_data_do_not_cost_the_pixels(exif: bytes) -> None:
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 @pytest.mark.parametrize(("kind", "options"), KINDS, ids=_id)
-def test_an_image_that_is_cut_off_says_so(
-    kind: str, options: dict[str, Any], share: float
-) -> None:
+def test_an_image_that_is_cut_off_says_so(kind: str, options: dict[str, Any], share: float) -> None:
     content = _bytes(_noise(), kind, **options)
     with pytest.raises(TruncatedImageError, match="cut off"):
         decode(content[: int(len(content) * share)], most_pixels=MOST)
@@ -162,10 +183,7 @@ def test_whatever_is_left_of_an_image_there_is_an_answer(
 ) -> None:
     content = _bytes(_noise(12, 12), kind, **options)
     for length in range(0, len(content), max(1, len(content) // 60)):
-        try:
-            decode(content[:length], most_pixels=MOST)
-        except ImageError as error:
-            assert error.message.endswith(".")
+        assert _said(content[:length]).endswith(".")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -176,10 +194,7 @@ def test_whatever_is_changed_in_an_image_there_is_an_answer(kind: str) -> None:
         damaged = bytearray(content)
         for place in rng.integers(0, len(content), 3):
             damaged[place] = rng.integers(256)
-        try:
-            decode(bytes(damaged), most_pixels=MOST)
-        except ImageError as error:
-            assert error.message.endswith(".")
+        assert _said(bytes(damaged)).endswith(".")
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -190,7 +205,15 @@ def test_only_a_header_is_not_enough(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"x", b"hello, world" * 100, b"%PDF-1.7\n", b"<svg/>", b"PK\x03\x04" + bytes(100), bytes(99)],
+    [
+        b"",
+        b"x",
+        b"hello, world" * 100,
+        b"%PDF-1.7\n",
+        b"<svg/>",
+        b"PK\x03\x04" + bytes(100),
+        bytes(99),
+    ],
 )
 def test_what_is_no_image_at_all_says_so(content: bytes) -> None:
     with pytest.raises(NotAnImageError):

@@ -22,7 +22,10 @@ def _restore_logging() -> Iterator[None]:
 
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
-    return lambda: capsys.readouterr().err.splitlines()
+    def read() -> list[str]:
+        return capsys.readouterr().err.splitlines()
+
+    return read
 
 
 def test_a_machine_gets_one_json_object_a_line(lines: Callable[[], list[str]]) -> None:

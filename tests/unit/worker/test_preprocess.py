@@ -68,7 +68,7 @@ def test_the_layout_says_where_rows_columns_and_channels_go() -> None:
     image = _image()
     plain = np.array(PIXELS, np.float32)
     by_layout = {
-        layout: prepare(image, Preprocessing(size=(2, 3), scale=1.0, layout=layout), np.float32)  # type: ignore[arg-type]  # one of them
+        layout: prepare(image, Preprocessing(size=(2, 3), scale=1.0, layout=layout), np.float32)
         for layout in ("NHWC", "NCHW", "flat")
     }
     assert np.array_equal(by_layout["NHWC"], plain)

@@ -1,0 +1,219 @@
+"""`POST /v1/freezes`, on a real Redis and without workers."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+
+from tests.support.api import assert_problem, web_client
+from tests.support.work import Work, filled, success
+from worker.jobs import uploads
+from worker.jobs.keys import key
+from worker.jobs.records import Lane
+from worker.jobs.uploads import fetch_files
+from worker.settings import Settings
+
+URL = "/v1/freezes"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"max_model_bytes": 100_000})
+
+
+@pytest.fixture
+def work(client: redis.Redis, settings: Settings) -> Work:
+    return Work(client, settings)
+
+
+@pytest.fixture
+def web(settings: Settings) -> Iterator[FlaskClient]:
+    with web_client(settings) as web:
+        yield web
+
+
+def _upload(files: dict[str, bytes], options: Any = None) -> dict[str, Any]:
+    options = {"name": "cats-dogs"} if options is None else options
+    return {
+        "content_type": "multipart/form-data",
+        "data": {
+            "files": [(io.BytesIO(content), name) for name, content in files.items()],
+            "options": options if isinstance(options, str) else json.dumps(options),
+        },
+    }
+
+
+# -- accepting --------------------------------------------------------------------------------
+
+
+def test_a_path_is_accepted(web: FlaskClient, work: Work) -> None:
+    asked = {"name": "cats-dogs", "source": "models/cats", "outputs": ["y_pred:0"]}
+    response = web.post(URL, json=asked)
+    assert response.status_code == 202
+    job = response.get_json()
+    assert response.headers["Location"] == f"/v1/jobs/{job['id']}"
+    assert (job["kind"], job["status"], job["model"]) == ("freeze", "queued", None)
+    claim = work.claim(lanes=[Lane.FREEZING])
+    assert claim.items[0].options.items() >= asked.items()
+
+
+def test_uploaded_files_are_accepted(
+    web: FlaskClient,
+    work: Work,
+    client: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uploads, "CHUNK_BYTES", 1000)
+    files = {"model.meta": b"m" * 2500, "model.index": b"i", "variables/model.data": bytes(999)}
+    response = web.post(URL, **_upload(files))
+    assert response.status_code == 202
+    paths = fetch_files(client, response.get_json()["id"], tmp_path)
+    assert {str(path.relative_to(tmp_path)): path.read_bytes() for path in paths} == files
+    claim = work.claim(lanes=[Lane.FREEZING])
+    work.claims.complete(claim, success(claim))
+    assert not any(name.startswith(("chunk:", "files:")) for name in work.key_names())
+
+
+def test_a_ticket_is_sent_to_the_freezing_lane(web: FlaskClient, client: redis.Redis) -> None:
+    web.post(URL, json={"name": "m", "source": "x"})
+    assert client.llen(key("tickets", Lane.FREEZING)) == 1
+    ticket = json.loads(client.lrange(key("tickets", Lane.FREEZING), 0, 0)[0])
+    assert ticket["headers"]["task"] == "permafrost.freeze"
+
+
+# -- refusing ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "code", "detail"),
+    [
+        ({}, 415, "unsupported_media", "Send JSON"),
+        ({"data": b"x"}, 415, "unsupported_media", "Send JSON"),
+        (
+            {"data": b"{", "content_type": "application/json"},
+            400,
+            "invalid_request",
+            "not valid JSON",
+        ),
+        (
+            {"data": b"[" * 99_999, "content_type": "application/json"},
+            400,
+            "invalid_request",
+            "deep",
+        ),
+        ({"data": b"\xff", "content_type": "application/json"}, 400, "invalid_request", "JSON"),
+        ({"json": []}, 400, "invalid_request", "JSON object"),
+        ({"json": {}}, 400, "invalid_request", "name"),
+        ({"json": {"name": "m"}}, 400, "invalid_request", "source: name the model's path"),
+        ({"json": {"name": "../m", "source": "x"}}, 400, "invalid_request", "not a model name"),
+        ({"json": {"name": "m", "source": "../x"}}, 400, "invalid_request", "sources root"),
+        (
+            {"json": {"name": "m", "source": "x", "set": {"k": "v"}}},
+            400,
+            "invalid_request",
+            "set.k",
+        ),
+        ({"json": {"name": "m", "source": "x", "extra": 1}}, 400, "invalid_request", "extra"),
+        (
+            {"json": {"name": "m", "source": "x", "labels": ["l" * 99] * 99_999}},
+            413,
+            "too_large",
+            "MiB",
+        ),
+        ({"data": {"options": "{}"}}, 415, "unsupported_media", "Send JSON"),
+        (
+            {"data": {"a": "b"}, "content_type": "multipart/form-data"},
+            400,
+            "invalid_request",
+            "options",
+        ),
+        (_upload({}), 400, "invalid_request", "No file was sent"),
+        (_upload({"a": b"x"}, "{"), 400, "invalid_request", "not valid JSON"),
+        (_upload({"a": b"x"}, {}), 400, "invalid_request", "name"),
+        (
+            _upload({"a": b"x"}, {"name": "m", "source": "x"}),
+            400,
+            "invalid_request",
+            "leave it out",
+        ),
+        (_upload({"../a": b"x"}), 400, "invalid_request", "not a usable file name"),
+        (_upload({"a": b"x", "./a": b"y"}), 400, "invalid_request", "Two files"),
+        (_upload({"a": b"x", "a/b": b"y"}), 400, "invalid_request", "as a file and as a folder"),
+        (_upload({"a": b"x" * 60_000, "b": b"y" * 60_000}), 413, "too_large", "sources root"),
+        (
+            {"json": {"name": "m", "source": "x"}, "query_string": {"wait": "x"}},
+            400,
+            "invalid_request",
+            "wait",
+        ),
+    ],
+)
+def test_what_is_wrong_is_refused_and_nothing_is_kept(
+    web: FlaskClient, work: Work, request_: dict[str, Any], status: int, code: str, detail: str
+) -> None:
+    body = assert_problem(web.post(URL, **request_), status, code)
+    assert detail in body["detail"]
+    assert work.key_names() == set()
+
+
+def test_a_model_that_is_too_large_is_refused_before_it_is_read(
+    settings: Settings, work: Work
+) -> None:
+    body = io.BytesIO(b"--x")
+    with web_client(settings) as web:
+        response = web.post(
+            URL,
+            input_stream=body,
+            content_type="multipart/form-data; boundary=x",
+            environ_overrides={"CONTENT_LENGTH": str(10**12)},
+        )
+    assert_problem(response, 413, "too_large")
+    assert body.tell() == 0
+
+
+def test_too_many_files_are_counted_not_measured(web: FlaskClient, work: Work) -> None:
+    files = {f"file-{n}": b"x" for n in range(1001)}
+    body = assert_problem(web.post(URL, **_upload(files)), 400, "invalid_request")
+    assert "More than 1000 files" in body["detail"]
+    assert work.key_names() == set()
+
+
+def test_a_model_that_would_fill_redis_is_refused(
+    web: FlaskClient, work: Work, client: redis.Redis
+) -> None:
+    used = client.info("memory")["used_memory"]
+    client.config_set("maxmemory", str(round((used + 60_000) / 0.75)))
+    try:
+        response = web.post(URL, **_upload({"a": bytes(90_000)}))
+        assert_problem(response, 503, "overloaded")
+        assert response.headers["Retry-After"]
+    finally:
+        client.config_set("maxmemory", "0")
+    assert work.key_names() == set()
+
+
+def test_a_full_redis_keeps_nothing_of_a_model(
+    settings: Settings, web: FlaskClient, work: Work, client: redis.Redis
+) -> None:
+    web.post(URL, json={"name": "m", "source": "x"})  # the memory is looked at only now and then
+    with filled(client):
+        response = web.post(URL, **_upload({"a": bytes(1000)}))
+    assert_problem(response, 503, "overloaded")
+    assert not any(name.startswith("chunk:") for name in work.key_names())
+
+
+def test_files_of_a_job_that_is_not_accepted_are_dropped(
+    web: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise redis.exceptions.ConnectionError("gone")
+
+    monkeypatch.setattr("worker.jobs.store.JobStore.accept", fail)
+    assert_problem(web.post(URL, **_upload({"a": b"x"})), 503, "store_unavailable")
+    assert work.key_names() == set()
