@@ -38,7 +38,9 @@ def test_every_setting_is_read_from_its_variables(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     field = Settings.model_fields[name]
-    value = {int: "1", float: "0.5", str: "text", Path: "/some/where"}[field.annotation]  # type: ignore[index]  # a class
+    value = {int: "1", float: "0.5", bool: "False", str: "text", Path: "/some/where"}[
+        field.annotation
+    ]  # type: ignore[index]  # a class
     for variable in variables(name, field):
         with monkeypatch.context() as environment:
             environment.setenv(variable, value)
