@@ -47,6 +47,12 @@ class Kernel:
         self._memory_checked = float("-inf")
         self._room = 0.0  # bytes, when it was checked
 
+    def close(self) -> None:
+        """Let go of all connections, once nothing is served any more."""
+        self._endings.close()
+        self._broker.close()
+        self.client.close()
+
     def submit(self, submission: Submission) -> Accepted:
         """Accept a job and send its ticket; raise `OverloadedError` while Redis is too full.
 

@@ -14,7 +14,7 @@ from worker.errors import (
     InvalidRequestError,
     NotFoundError,
 )
-from worker.jobs.keys import key
+from worker.jobs.keys import TEMPLATES, key, lua_builders
 from worker.jobs.records import Kind, Lane, Progress, Status
 from worker.jobs.store import TICKET_MS, JobStore, new_job_id
 from worker.settings import Settings
@@ -349,15 +349,26 @@ def test_a_full_redis_can_still_be_read_and_jobs_cancelled(work: Work, client: r
     assert work.store.log(other) == []
 
 
-def test_a_script_that_redis_forgot_is_sent_again(work: Work, client: redis.Redis) -> None:
-    work.accept()
-    client.script_flush()
-    work.accept()
-    assert len(work.store.page().jobs) == 2
-
-
 def test_the_target_of_another_model_is_another_queue(work: Work) -> None:
     work.accept(prediction())
     work.accept(prediction(model=OTHER_MODEL))
     assert {"queue:interactive:cats-dogs@1", "queue:interactive:birds@7"} <= work.keys()
 
+
+
+# -- scripts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_lua_builds_the_same_key_as_python(client: redis.Redis, name: str) -> None:
+    parts = ["part-1", "part@2", "3"][: TEMPLATES[name].count("%s")]
+    arguments = ", ".join(f"'{part}'" for part in parts)
+    built = client.eval(f"{lua_builders()} return K.{name}({arguments})", 0)
+    assert built == key(name, *parts).encode()
+
+
+def test_a_script_that_redis_forgot_is_sent_again(work: Work, client: redis.Redis) -> None:
+    work.accept()
+    client.script_flush()
+    work.accept()
+    assert len(work.store.page().jobs) == 2

@@ -27,6 +27,11 @@ class Endings:
         self._waiting: defaultdict[bytes, list[threading.Event]] = defaultdict(list)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """Listen no more; the thread ends soon after."""
+        self._closed.set()
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[threading.Event]:
@@ -47,12 +52,11 @@ class Endings:
                     del self._waiting[name]
 
     def _listen(self) -> None:
-        pause = threading.Event()
-        while True:
+        while not self._closed.is_set():
             try:
                 with self._connect() as client, client.pubsub() as channel:
                     channel.subscribe(key("ended"))
-                    while True:
+                    while not self._closed.is_set():
                         message = channel.get_message(timeout=_LISTEN_S)
                         if message is None:
                             continue
@@ -61,8 +65,10 @@ class Endings:
                         elif message["type"] == "message":
                             self._wake(message["data"])
             except Exception as error:  # the thread must outlive whatever the connection meets
-                _log.warning("endings interrupted", action="endings_interrupted", error=str(error))
-                pause.wait(_RECONNECT_S)
+                if not self._closed.wait(_RECONNECT_S):
+                    _log.warning(
+                        "endings interrupted", action="endings_interrupted", error=str(error)
+                    )
 
     def _wake_all(self) -> None:
         with self._lock:

@@ -21,8 +21,8 @@ from worker.jobs.tickets import TASKS
     [
         (None, None),
         (0, "1970-01-01T00:00:00.000Z"),
-        (1_795_417_659_919, "2026-11-23T06:27:39.919Z"),
-        (1_795_417_659_000, "2026-11-23T06:27:39.000Z"),
+        (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+        (1_700_000_000_000, "2023-11-14T22:13:20.000Z"),
     ],
 )
 def test_times_are_written_as_rfc_3339_in_utc(milliseconds: int | None, text: str | None) -> None:
