@@ -1,6 +1,7 @@
 """Settings: where they come from, and that each is documented."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -38,9 +39,14 @@ def test_every_setting_is_read_from_its_variables(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     field = Settings.model_fields[name]
-    value = {int: "1", float: "0.5", bool: "False", str: "text", Path: "/some/where"}[
-        field.annotation
-    ]  # type: ignore[index]  # a class
+    values: dict[Any, str] = {
+        int: "1",
+        float: "0.5",
+        bool: "False",
+        str: "text",
+        Path: "/some/where",
+    }
+    value = values[field.annotation]
     for variable in variables(name, field):
         with monkeypatch.context() as environment:
             environment.setenv(variable, value)
