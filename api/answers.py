@@ -30,6 +30,12 @@ def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
         body["links"]["results"] = url_for("batches.results", job_id=job.id)
         body["progress"] = job.progress.of_batch(round(time.time() * 1000))
         body["result"] = {"labels": kernel().batches.labels(job.id) if with_log else {}}
+    if job.kind is Kind.FREEZE and job.result:  # the version that it published
+        body["model"] = {
+            "name": job.result["model"],
+            "version": job.result["version"],
+            "sha256": job.result["sha256"],
+        }
     if with_log and job.kind in (Kind.FREEZE, Kind.INSPECTION):
         body["log"] = kernel().store.log(job.id)
     return body

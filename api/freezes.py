@@ -7,7 +7,8 @@ from typing import Any, BinaryIO, cast
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from api.answers import submitted
+from api.answers import preferred_wait, submitted
+from api.idempotency import idempotency
 from api.kernel import kernel
 from worker.errors import InvalidRequestError, UnsupportedMediaError
 from worker.jobs.records import Kind, Lane
@@ -31,7 +32,9 @@ def create() -> Response:
 
     JSON with `source`, a path under the server's sources root, or multipart with all `files` of a
     checkpoint and the same fields, less `source`, as one form field `options` (JSON).
+    `Idempotency-Key` makes a repetition return the first job.
     """
+    preferred_wait()  # a bad one is refused before anything is accepted
     kernel().check_room()
     request.max_content_length = _OPTIONS_BYTES
     if request.mimetype == "multipart/form-data":
@@ -81,15 +84,23 @@ def _size(stream: BinaryIO) -> int:
 def _accept(
     asked: FreezeRequest, *, job_id: str | None = None, files: tuple[StoredFile, ...] = ()
 ) -> Accepted:
-    return kernel().submit(
+    options = asked.model_dump(mode="json")
+    marks = json.dumps([options, [(file.name, file.size) for file in files]], sort_keys=True)
+    digest, fingerprint = idempotency(Kind.FREEZE, marks.encode())
+    accepted = kernel().submit(
         Submission(
             kind=Kind.FREEZE,
             lane=Lane.FREEZING,
-            options=asked.model_dump(mode="json"),
+            options=options,
             job_id=job_id,
             files=files,
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
         )
     )
+    if job_id and not accepted.created:  # a repetition: the first job has its own files
+        drop_files(kernel().client, job_id, files)
+    return accepted
 
 
 def _json(text: str) -> Any:

@@ -1,11 +1,10 @@
 """`POST /v1/predictions`: one image, one job."""
 
-import hashlib
-
 from apiflask import APIBlueprint
 from flask import Response, request
 
-from api.answers import submitted, whole_number
+from api.answers import preferred_wait, submitted, whole_number
+from api.idempotency import idempotency
 from api.kernel import kernel
 from worker.errors import (
     InvalidRequestError,
@@ -21,7 +20,6 @@ from worker.models.manifest import Manifest, ModelRef
 blueprint = APIBlueprint("predictions", __name__)
 
 _MOST_TOP = 1000
-_LONGEST_KEY = 255
 
 
 @blueprint.post("/v1/predictions")
@@ -35,12 +33,12 @@ def create() -> Response:
     Multipart with the file `image` (and fields `model`, `top`), or the image itself as the body
     with `?model=&top=`. `Idempotency-Key` makes a repetition return the first job.
     """
+    preferred_wait()  # a bad one is refused before anything is accepted
     image, fields = _image()
     accepted = accept_image(
         image,
         model=fields.get("model"),
         top=fields.get("top"),
-        idempotency_key=request.headers.get("Idempotency-Key"),
     )
     return submitted(accepted.job_id, accepted.job)
 
@@ -50,7 +48,6 @@ def accept_image(
     *,
     model: str | None,
     top: str | None,
-    idempotency_key: str | None = None,
     keep_upload_s: float = 0.0,
 ) -> Accepted:
     """Check an image and accept it as a prediction of the version that `model` means now."""
@@ -70,13 +67,9 @@ def accept_image(
         )
     manifest = resolve_model(model)
     count = whole_number(top, "top", 5, 1, _MOST_TOP)
-    digest = fingerprint = ""
-    if idempotency_key:
-        if len(idempotency_key) > _LONGEST_KEY:
-            raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
-        digest = hashlib.sha256(idempotency_key.encode("latin-1", "replace")).hexdigest()
-        marks = f"{Kind.PREDICTION}|{model}|{count}|".encode()
-        fingerprint = hashlib.sha256(marks + image).hexdigest()
+    digest, fingerprint = idempotency(
+        Kind.PREDICTION, str(model).encode(), str(count).encode(), image
+    )
     return kernel().submit(
         Submission(
             kind=Kind.PREDICTION,

@@ -16,11 +16,11 @@ from worker import gate
 from worker.app import app
 from worker.errors import PermafrostError
 from worker.jobs.claims import Claim
-from worker.jobs.keys import key
 from worker.jobs.records import Lane, Outcome, Status
 from worker.jobs.requests import FreezeRequest
 from worker.jobs.tickets import TASKS, send_ticket
 from worker.jobs.uploads import fetch_files
+from worker.models.generation import announce_change
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
 from worker.settings import get_settings
@@ -71,8 +71,7 @@ def freeze_next(lane: str) -> None:
         return
     process.finish(claim, {claim.items[0].item: outcome})
     if outcome.error is None:
-        with contextlib.suppress(redis.RedisError):  # workers then load it when it is asked for
-            process.client.incr(key("generation"))
+        announce_change(process.client)
 
 
 def _freeze(process: WorkerProcess, claim: Claim) -> Outcome | None:

@@ -1,26 +1,35 @@
-"""`classify`: one row for every image below the paths that are named."""
+"""`classify`: one row for every image below the paths that are named.
 
+A few files are predictions, which answer fastest; a folder or many files are one batch.
+"""
+
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.images import Entry, find
+from api.cli.batch import BatchRun, Wanted
+from api.cli.images import Entry, check, survey, walk
 from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
 from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.pool import as_done
 from api.cli.results import Row, check_output, write_results
-from api.cli.text import counted, path_text
+from api.cli.text import counted, path_text, printable
 from worker.errors import InvalidRequestError, NotFoundError, PermafrostError
 
 if TYPE_CHECKING:
+    from api.cli.results_view import Tally
     from api.client import Client
+
+MOST_PREDICTIONS = 8  # files that are sent one by one; more are a batch, and so is any folder
 
 _AT_ONCE = 8  # images sent at the same time
 _HOLD_S = 30.0  # how long the server may hold an answer for its job to end
 _PATIENCE_S = 120.0  # how long one image may wait for a busy server, before it fails
+_BATCH_PATIENCE_S = 900.0  # how long one request of a batch may: workers have to make room first
 
 
 def classify(
@@ -38,37 +47,144 @@ def classify(
         Path | None,
         typer.Option("--output", metavar="FILE", help="Results as a .csv or .jsonl file."),
     ] = None,
+    new: Annotated[
+        bool,
+        typer.Option("--new", help="Classify again what a finished batch has the results of."),
+    ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Try the failed images of a finished batch again.")
+    ] = False,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Classify photographs: files, and folders with everything below them."""
-    with reported(interrupted="Stopped; nothing was written." if output else "Stopped."):
+    """Classify photographs: files, and folders with everything below them.
+
+    A folder, or more than 8 files, becomes a batch. Stopped in the middle,
+    the same command continues it and sends only what is missing. Once it has
+    ended, the same command gives its results again, unless a file, the model
+    or --top has changed since; --new starts another.
+    """
+    with reported():
         if output is not None:
             check_output(output)
-        found = find(paths)
-        if not found.entries:
+        check(paths)
+    if len(paths) > MOST_PREDICTIONS or any(map(os.path.isdir, paths)):
+        _batch(
+            *(paths, model, top, output),
+            new=new,
+            retry=retry,
+            server=server,
+            as_json=as_json,
+        )
+    else:
+        _predictions(paths, model, top, output, server=server, as_json=as_json)
+
+
+def _predictions(
+    paths: list[str],
+    model: str | None,
+    top: int,
+    output: Path | None,
+    *,
+    server: str,
+    as_json: bool,
+) -> None:
+    from api.cli.results_view import Tally, show_results, summary  # noqa: PLC0415 - imports rich
+
+    with reported(interrupted="Stopped; nothing was written." if output else "Stopped."):
+        started = time.monotonic()
+        with connect(server, patience_s=_PATIENCE_S) as client:
+            run = _Run(client, model=chosen_model(client, model), top=top, as_json=as_json)
+            rows, ended = run.rows(list(walk(paths)))
+        if output is not None:
+            write_results(output, rows)
+    tally = Tally()
+    for row in rows:
+        tally.add(row)
+    if not as_json:
+        show_results(tally)
+    summary(tally, skipped=0, seconds=time.monotonic() - started, output=output)
+    if ended is not None:
+        fail(ended.message)
+        raise typer.Exit(exit_code(ended))
+    if tally.failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _batch(
+    paths: list[str],
+    model: str | None,
+    top: int,
+    output: Path | None,
+    *,
+    new: bool,
+    retry: bool,
+    server: str,
+    as_json: bool,
+) -> None:
+    from api.cli.progress import BatchProgress  # noqa: PLC0415 - imports rich
+    from api.cli.results_view import Tally, show_results, summary  # noqa: PLC0415
+
+    run: BatchRun | None = None
+    tally = Tally()
+    with reported(interrupted=lambda: run.left_alone() if run else "Stopped; nothing was sent."):
+        found = survey(paths)
+        if not found.images and not found.problems:
             raise InvalidRequestError(
                 f"There are no images in {', '.join(map(path_text, paths))}"
                 + (f" ({counted(found.skipped, 'other file')})." if found.skipped else ".")
             )
         started = time.monotonic()
-        with connect(server, patience_s=_PATIENCE_S) as client:
-            model = chosen_model(client, model)
-            run = _Run(client, model=model, top=top, as_json=as_json)
-            rows, ended = run.rows(found.entries)
-        if output is not None:
-            write_results(output, rows)
-
-    from api.cli.results_view import show_results, summary  # noqa: PLC0415 - imports rich
-
+        with connect(server, patience_s=_BATCH_PATIENCE_S) as client:
+            wanted = Wanted(
+                paths=paths,
+                survey=found,
+                model=chosen_model(client, model),
+                top=top,
+                new=new,
+                retry=retry,
+            )
+            with BatchProgress(as_json=as_json) as shown:
+                run = BatchRun(client, wanted, shown, server=server)
+                job = run.job()
+            if job["status"] == "failed" and not run.problems:
+                error = job.get("error") or {}
+                raise BatchFailedError(error.get("message") or "The batch failed.")
+            seconds = None if run.reused else time.monotonic() - started
+            _pass_on(run.rows(), tally, output, as_json=as_json)
     if not as_json:
-        show_results(rows)
-    summary(rows, skipped=found.skipped, seconds=time.monotonic() - started, output=output)
-    if ended is not None:
-        fail(ended.message)
-        raise typer.Exit(exit_code(ended))
-    if any(row.status != "succeeded" for row in rows):
+        show_results(tally)
+    skipped = job["progress"].get("skipped", 0) if run.by_server else found.skipped
+    summary(tally, skipped=skipped, seconds=seconds, output=output)
+    if job["status"] == "cancelled":
+        fail(f"Batch {printable(job['id'])} was cancelled before all images were classified.")
+    if tally.failed or job["status"] == "cancelled":
         raise typer.Exit(ExitCode.FAILED)
+
+
+class BatchFailedError(PermafrostError):
+    """Nothing of a batch could be done."""
+
+    code = "batch_failed"
+
+
+def _pass_on(rows: Iterable[Row], tally: "Tally", output: Path | None, *, as_json: bool) -> None:
+    """Count the rows, and write each to the output and to standard output as it comes."""
+    from api.cli.output import write_json_lines  # noqa: PLC0415 - imports rich
+
+    def counted_rows() -> Iterator[Row]:
+        for row in rows:
+            tally.add(row)
+            yield row
+
+    passing: Iterator[Row] = counted_rows()
+    if as_json:
+        passing = write_json_lines(passing, Row.as_json)
+    if output is not None:
+        write_results(output, passing)
+    else:
+        for _ in passing:
+            pass
 
 
 def chosen_model(client: "Client", asked: str | None) -> str:
@@ -133,7 +249,7 @@ class _Run:
         """Return the row of one image; raise what would stop every other image too."""
         path = path_text(entry.path)
         if entry.error is not None:
-            return Row.failure(path, {"code": "unreadable", "message": entry.error})
+            return Row.failure(path, {"code": entry.code, "message": entry.error})
         from api.client import ConnectionLostError, ServerError  # noqa: PLC0415 - imports httpx
 
         image = Path(entry.path)

@@ -53,13 +53,19 @@ def submit_source(
 def follow(client: "Client", job: "Json", *, as_json: bool) -> "Json":
     """Return the job once it has ended, telling its log lines as they come."""
     from api.cli.output import message  # noqa: PLC0415 - imports rich
-    from api.cli.progress import job_progress  # noqa: PLC0415 - imports rich
+    from api.cli.progress import BatchProgress, job_progress  # noqa: PLC0415 - imports rich
 
     message(f"Job {printable(job['id'])}")
     left_alone = (
         f"The job goes on: `./permafrost jobs {printable(job['id'])}` shows it, "
         f"`./permafrost cancel {printable(job['id'])}` stops it."
     )
+    if job.get("kind") == "batch":
+        with (
+            reported(as_json=as_json, interrupted=left_alone),
+            BatchProgress(as_json=as_json) as bars,
+        ):
+            return client.wait_for(job, bars.update)
     with reported(as_json=as_json, interrupted=left_alone), job_progress(as_json=as_json) as shown:
         task = shown.add_task(str(job["status"]), total=None)
         new_lines = _log_reader()

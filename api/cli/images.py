@@ -1,102 +1,168 @@
 """Which files of this machine are images to classify."""
 
+import hashlib
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from api.cli.text import path_text
 from worker.errors import InvalidRequestError
 
-# The kinds that workers decode, and three that cameras write and workers do not: a photograph that
-# cannot be classified is a failed row that says so, not a file passed over in silence.
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".mpo",
-        ".png",
-        ".gif",
-        ".webp",
-        ".bmp",
-        ".tif",
-        ".tiff",
-        ".heic",
-        ".heif",
-        ".avif",
-    ]
-)
+_UNKNOWN = "This is not an image of a known kind: a JPEG, PNG, GIF, WebP, BMP or TIFF."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One path that gets a row: an image, or a folder that cannot be read."""
+class Entry(NamedTuple):
+    """One path that gets a row: an image, or what cannot be read."""
 
     path: str
+    name: str  # what its row is called, without bytes that are not UTF-8
+    size: int = 0  # bytes
+    modified_ns: int = 0
     error: str | None = None
+    code: str = "unreadable"  # of the error
+
+
+@dataclass
+class Skipped:
+    """Files in folders that are no images, counted as they are passed over."""
+
+    count: int = 0
 
 
 @dataclass(kw_only=True)
-class Found:
-    """The images below the paths that a person named, in order."""
+class Survey:
+    """What the paths that a person named hold, without keeping a name of each image."""
 
-    entries: list[Entry] = field(default_factory=list)
-    skipped: int = 0  # files in folders that are no images
+    images: int = 0
+    skipped: int = 0
+    problems: list[Entry] = field(default_factory=list)
+    digest: str = ""  # changes with the names, sizes and times of the images
 
 
-def find(paths: Sequence[str]) -> Found:
-    """Find the images: a file stands for itself, a folder for all images in and below it.
-
-    Folders are sorted by name. Links to folders are not followed, except one that was named.
-    Raises `InvalidRequestError` where a path does not exist or is neither file nor folder.
-    """
-    found = Found()
+def check(paths: Sequence[str]) -> None:
+    """Raise `InvalidRequestError` where a path does not exist or is neither file nor folder."""
     for path in paths:
-        if os.path.isdir(path):  # noqa: PTH112 - str keeps names that are not UTF-8 as they are
-            _walk(path, found)
-        elif os.path.isfile(path):  # noqa: PTH113
-            found.entries.append(Entry(path=path))
-        else:
-            there = os.path.lexists(path)
+        if not os.path.isdir(path) and not os.path.isfile(path):
             raise InvalidRequestError(
                 f"{path_text(path)} is neither a file nor a folder."
-                if there
+                if os.path.lexists(path)
                 else f"There is no file or folder {path_text(path)}."
             )
+
+
+def survey(paths: Sequence[str]) -> Survey:
+    """Walk once through everything and sum it up."""
+    found, skipped, digest = Survey(), Skipped(), hashlib.sha256()
+    for path in paths:
+        digest.update(os.fsencode(os.path.abspath(path)) + b"\0")
+    for entry in walk(paths, skipped):
+        digest.update(f"{entry.name}\0{entry.size} {entry.modified_ns}\0".encode())
+        if entry.error is None:
+            found.images += 1
+        else:
+            found.problems.append(entry)
+    found.skipped, found.digest = skipped.count, digest.hexdigest()
     return found
 
 
-def _walk(folder: str, found: Found) -> None:
+def walk(paths: Sequence[str], skipped: Skipped | None = None) -> Iterator[Entry]:
+    """Give the images: a file stands for itself, a folder for all images in and below it.
+
+    A folder comes in the order of the bytes of its paths, as the server lists it, and the names are
+    relative to a folder that was named alone. Links to folders are not followed, except one
+    that was named. No more is held in memory than one folder's listing.
+    """
+    skipped = skipped or Skipped()
+    for path in dict.fromkeys(paths):
+        if os.path.isdir(path):
+            yield from _folder(path, "" if len(paths) == 1 else os.path.join(path, ""), skipped)
+        else:
+            yield _named(path)
+
+
+def _folder(folder: str, prefix: str, skipped: Skipped) -> Iterator[Entry]:
+    todo = [iter([(folder, prefix, True)])]  # a stack, because folders may be nested very deep
+    while todo:
+        path, name, is_folder = next(todo[-1], ("", "", None))
+        if is_folder is None:
+            todo.pop()
+        elif is_folder:
+            try:
+                todo.append(_children(path, name))
+            except OSError as error:
+                sentence = f"The folder cannot be read: {error.strerror or error}."
+                yield Entry(path, path_text(name or path).rstrip("/"), error=sentence)
+        else:
+            entry = _file(path, name)
+            if entry is None:
+                skipped.count += 1
+            else:
+                yield entry
+
+
+def _children(folder: str, prefix: str) -> Iterator[tuple[str, str, bool]]:
+    """Give path, name and whether it is a folder, of all that is in a folder, sorted.
+
+    A folder is sorted with the `/` that its images have behind its name, as on the server.
+    """
+    with os.scandir(folder) as listing:
+        found = [
+            (child.name + "/", True) if child.is_dir(follow_symlinks=False) else (child.name, False)
+            for child in listing
+        ]
+    found.sort(key=lambda child: os.fsencode(child[0]))
+    return ((os.path.join(folder, name), prefix + name, is_folder) for name, is_folder in found)
+
+
+def _file(path: str, name: str) -> Entry | None:
+    """Return a file found in a folder, or None where it is no image."""
     try:
-        with os.scandir(folder) as listing:
-            children = sorted(listing, key=lambda child: os.fsencode(child.name))
+        state = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(state.st_mode) or not _is_image(path):
+        return None
+    return _entry(path, name, state)
+
+
+def _named(path: str) -> Entry:
+    """Return a file that was named: whatever it is, it gets a row."""
+    try:
+        state = os.stat(path)
     except OSError as error:
-        sentence = f"The folder cannot be read: {error.strerror or error}."
-        found.entries.append(Entry(path=folder, error=sentence))
-        return
-    for child in children:
-        if child.is_dir(follow_symlinks=False):
-            _walk(child.path, found)
-        elif _is_image(child):
-            found.entries.append(Entry(path=child.path))
-        elif not child.is_dir():
-            found.skipped += 1
+        return Entry(path, path_text(path), error=f"The file cannot be read: {error.strerror}.")
+    entry = _entry(path, path, state)
+    return (
+        entry
+        if entry.error or _is_image(path)
+        else entry._replace(error=_UNKNOWN, code="unsupported_media")
+    )
 
 
-def _is_image(child: "os.DirEntry[str]") -> bool:
-    if child.name.startswith("._") or not child.is_file():
-        return False  # what macOS keeps beside a file on foreign disks is named `._photo.jpg`
-    suffix = Path(child.name).suffix.lower()
-    return suffix in SUFFIXES if suffix else _begins_as_image(child.path)
+def _entry(path: str, name: str, state: os.stat_result) -> Entry:
+    error = None if os.access(path, os.R_OK) else "The file cannot be read: Permission denied."
+    return Entry(path, path_text(name), state.st_size, state.st_mtime_ns, error)
 
 
-def _begins_as_image(path: str) -> bool:
-    from worker.images.decode import sniff  # noqa: PLC0415 - imports Pillow
-
+def _is_image(path: str) -> bool:
+    is_named_like_an_image, sniff = _rules()
+    if is_named_like_an_image(os.fsencode(path)):
+        return True
     try:
         with Path(path).open("rb") as file:
             return sniff(file.read(16)) is not None
     except OSError:
         return False
+
+
+@lru_cache(maxsize=1)
+def _rules() -> tuple[Callable[[bytes], bool], Callable[[bytes], str | None]]:
+    """Return how the server tells an image by its name and by its first bytes."""
+    from worker.images.decode import sniff  # noqa: PLC0415 - imports Pillow
+    from worker.images.folders import is_named_like_an_image  # noqa: PLC0415
+
+    return is_named_like_an_image, sniff

@@ -1,17 +1,22 @@
 """One job in full, as a person reads it."""
 
+import math
 from typing import Any
 
 from rich.console import Console
 
 from api.cli.freeze_report import show_freeze
 from api.cli.output import Column, facts, status_text, table
-from api.cli.text import age, elapsed, number, printable, score
+from api.cli.results_view import show_labels
+from api.cli.text import age, counted, duration, elapsed, number, printable, score
 
 
-def show_job(out: Console, job: dict[str, Any]) -> None:
-    """Print a job: its record, its log and its result or error."""
+def show_job(out: Console, job: dict[str, Any], *, server: str) -> None:
+    """Print a job: its record, its log and its result or error; links are of `server`."""
     error = job.get("error") or {}
+    progress = job.get("progress") or {}
+    running = job.get("status") in ("queued", "running")
+    results = (job.get("links") or {}).get("results")
     facts(
         out,
         [
@@ -20,6 +25,10 @@ def show_job(out: Console, job: dict[str, Any]) -> None:
             ("status", status_text(job.get("status"))),
             ("model", model_text(job)),
             ("progress", progress_text(job)),
+            ("passed over", _files(progress.get("skipped"))),
+            ("rate", _rate(progress)),
+            ("time left", _left(job)),
+            ("more images", "may be added" if running and not progress.get("sealed", True) else ""),
             ("created", _time(job.get("created_at"))),
             ("started", _time(job.get("started_at"))),
             ("finished", _time(job.get("finished_at"))),
@@ -27,6 +36,7 @@ def show_job(out: Console, job: dict[str, Any]) -> None:
             ("kept until", job.get("expires_at")),
             ("attempts", job.get("attempts")),
             ("error", f"{error.get('code')}: {error.get('message')}" if error else None),
+            ("results", f"{server}{results}?format=csv" if results else None),
         ],
     )
     log = job.get("log") or []
@@ -44,6 +54,9 @@ def show_result(out: Console, job: dict[str, Any]) -> None:
     result = job.get("result")
     if job.get("kind") == "freeze" and isinstance(result, dict):
         show_freeze(out, result)
+    elif job.get("kind") == "batch" and isinstance(result, dict):
+        if result.get("labels"):
+            show_labels(out, result["labels"])
     elif isinstance(result, dict) and isinstance(result.get("predictions"), list):
         columns = (Column(title="label", wide=True), Column(title="score", justify="right"))
         found = [entry for entry in result["predictions"] if isinstance(entry, dict)]
@@ -95,12 +108,34 @@ def model_text(job: dict[str, Any]) -> str | None:
 
 
 def progress_text(job: dict[str, Any]) -> str:
-    """Return `done/total`, with the failures if there are any."""
+    """Return `done/total`, the share while a batch runs, and the failures if there are any."""
     progress = job.get("progress") or {}
     done = (progress.get("succeeded") or 0) + (progress.get("failed") or 0)
-    failed = progress.get("failed")
-    ending = f", {number(failed)} failed" if failed else ""
-    return f"{number(done)}/{number(progress.get('total'))}{ending}"
+    failed, percent = progress.get("failed"), progress.get("percent")
+    text = f"{number(done)}/{number(progress.get('total'))}"
+    if percent is not None and job.get("status") == "running":
+        text += f" ({math.floor(percent)} %)"  # 100 means all
+    return text + (f", {number(failed)} failed" if failed else "")
+
+
+def left_text(job: dict[str, Any]) -> str | None:
+    """Return how long a running batch still takes, as `20 s left`, where the server knows."""
+    left = _left(job)
+    return left and f"{left} left"
+
+
+def _left(job: dict[str, Any]) -> str | None:
+    left = (job.get("progress") or {}).get("remaining_s")
+    return None if left is None or job.get("status") != "running" else duration(left)
+
+
+def _rate(progress: dict[str, Any]) -> str | None:
+    rate = progress.get("rate")
+    return None if rate is None else f"{number(rate)} images per second"
+
+
+def _files(skipped: int | None) -> str | None:
+    return f"{counted(skipped, 'other file')}" if skipped else None
 
 
 def _time(text: object) -> str | None:

@@ -44,12 +44,13 @@ def jobs(
                 _show_jobs(page["jobs"])
             return
         job = client.job(job_id)
+        server = client.server
         if wait:
             job = follow(client, job, as_json=as_json)
     if as_json:
         write_json(job)
     else:
-        show_job(console(), job)
+        show_job(console(), job, server=server)
     if wait and job["status"] != "succeeded":
         fail((job.get("error") or {}).get("message") or f"The job was {printable(job['status'])}.")
         raise typer.Exit(ExitCode.FAILED)
@@ -86,7 +87,7 @@ def newest(client: "Client", *, kind: str | None, status: str | None, limit: int
 
 
 def _show_jobs(found: list[dict[str, Any]]) -> None:
-    from api.cli.job_view import model_text, progress_text  # noqa: PLC0415 - imports rich
+    from api.cli.job_view import left_text, model_text, progress_text  # noqa: PLC0415 - imports rich
     from api.cli.output import (  # noqa: PLC0415 - imports rich
         Column,
         console,
@@ -115,7 +116,7 @@ def _show_jobs(found: list[dict[str, Any]]) -> None:
             model_text(job),
             progress_text(job),
             age(job.get("created_at")),
-            elapsed(job),
+            left_text(job) or elapsed(job),
         )
         for job in found
     ]

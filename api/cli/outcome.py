@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 import typer
@@ -30,11 +30,13 @@ def exit_code(error: PermafrostError) -> ExitCode:
 
 
 @contextlib.contextmanager
-def reported(*, as_json: bool = False, interrupted: str = "Stopped.") -> Iterator[None]:
+def reported(
+    *, as_json: bool = False, interrupted: str | Callable[[], str] = "Stopped."
+) -> Iterator[None]:
     """Turn errors and Ctrl-C inside into a sentence on standard error and an exit code.
 
     With `as_json`, standard output gets `{"error": {"code", "message"}}`.
-    `interrupted`: what to say after Ctrl-C.
+    `interrupted`: what to say after Ctrl-C, or what returns it then.
     """
     try:
         yield
@@ -44,7 +46,8 @@ def reported(*, as_json: bool = False, interrupted: str = "Stopped.") -> Iterato
             typer.echo(json.dumps({"error": {"code": error.code, "message": error.message}}))
         raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
-        typer.echo(f"\n{interrupted}", err=True)
+        said = interrupted if isinstance(interrupted, str) else interrupted()
+        typer.echo(f"\n{said}", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 

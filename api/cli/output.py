@@ -4,9 +4,9 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from api.cli.text import printable
+
+T = TypeVar("T")
 
 _GAP = 3  # columns between two columns of a table
 _LEAST_OF_WIDE = 16  # columns that a folded column keeps
@@ -68,6 +70,14 @@ def write_json(document: Any) -> None:
 def write_json_line(document: Any) -> None:
     """Write one line of JSON to standard output."""
     sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+def write_json_lines(things: Iterable[T], as_json: Callable[[T], Any]) -> Iterator[T]:
+    """Write a line of JSON for each thing that passes, and pass it on."""
+    for thing in things:
+        sys.stdout.write(json.dumps(as_json(thing)) + "\n")
+        yield thing
     sys.stdout.flush()
 
 

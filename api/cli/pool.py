@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,40 +12,52 @@ _LOOK_S = 0.2  # a waiting main thread wakes this often, because Ctrl-C needs it
 
 
 def as_done(
-    things: Sequence[T], work: Callable[[T], R], *, threads: int
+    things: Iterable[T], work: Callable[[T], R], *, threads: int
 ) -> Iterator[tuple[int, R | Exception]]:
     """Yield `(index, result)` in the order in which the work ends.
 
-    An exception of `work` is yielded in the place of its result. Closing the iterator starts no
-    more work. The threads are daemons: an executor of the standard library would be joined at
-    exit, behind requests that wait for a minute.
+    A thing is asked for when a thread is free for it, so `things` may be far more than memory
+    holds. An exception of `work` is yielded in the place of its result; one of `things` itself is
+    raised. Closing the iterator starts no more work. The threads are daemons: an executor of the
+    standard library would be joined at exit, behind requests that wait for a minute.
     """
-    todo = iter(range(len(things)))
+    todo = enumerate(things)
     lock, stop = threading.Lock(), threading.Event()
-    done: queue.SimpleQueue[tuple[int, R | Exception]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, R | Exception] | Exception | None] = queue.SimpleQueue()
 
     def run() -> None:
         while not stop.is_set():
-            with lock:
-                index = next(todo, None)
-            if index is None:
-                return
             try:
-                outcome: R | Exception = work(things[index])
+                with lock:
+                    index, thing = next(todo)
+            except StopIteration:
+                break
             except Exception as error:
-                outcome = error
-            done.put((index, outcome))
+                done.put(error)
+                break
+            try:
+                done.put((index, work(thing)))
+            except Exception as error:
+                done.put((index, error))
+        done.put(None)
 
-    for _ in range(min(threads, len(things))):
+    for _ in range(threads):
         threading.Thread(target=run, daemon=True).start()
+    working = threads
     try:
-        for _ in things:
-            yield _next(done)
+        while working:
+            outcome = _next(done)
+            if isinstance(outcome, Exception):
+                raise outcome
+            if outcome is None:
+                working -= 1
+            else:
+                yield outcome
     finally:
         stop.set()
 
 
-def _next(done: "queue.SimpleQueue[tuple[int, R | Exception]]") -> tuple[int, R | Exception]:
+def _next(done: "queue.SimpleQueue[T]") -> T:
     while True:
         try:
             return done.get(timeout=_LOOK_S)

@@ -1,6 +1,8 @@
 """Progress bars: on standard error, and only where someone looks."""
 
 import sys
+from types import TracebackType
+from typing import Any, Self
 
 from rich.progress import (
     BarColumn,
@@ -10,6 +12,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -18,7 +21,7 @@ from rich.table import Column
 from rich.text import Text
 
 from api.cli.output import console
-from api.cli.text import number
+from api.cli.text import duration, number
 
 _NARROW = 60  # columns of a terminal below which the bar itself gives way to its numbers
 
@@ -27,16 +30,86 @@ class _Rate(ProgressColumn):
     """Images per second."""
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        speed = task.fields.get("rate", task.finished_speed or task.speed)
         return Text("" if speed is None else f"{speed:.3g}/s" if speed < 100 else f"{speed:,.0f}/s")
 
 
-class _Failed(ProgressColumn):
-    """How many images failed, once one did."""
+class _Notes(ProgressColumn):
+    """How many images failed and how many files were passed over, once there are some."""
 
     def render(self, task: Task) -> Text:
-        failed = int(task.fields.get("failed", 0))
-        return Text(f"{number(failed)} failed" if failed else "", style="red")
+        failed, skipped = (int(task.fields.get(name, 0)) for name in ("failed", "skipped"))
+        notes = Text(f"{number(failed)} failed" if failed else "", style="red")
+        if skipped:
+            notes.append(f"{', ' if failed else ''}{number(skipped)} passed over", style="default")
+        return notes
+
+
+class _Left(ProgressColumn):
+    """The time left, as the server tells it where it does."""
+
+    def render(self, task: Task) -> Text:
+        left = task.fields.get("left", task.time_remaining)
+        return Text("" if left is None or task.finished else f"{duration(left)} left")
+
+
+class BatchProgress:
+    """Two bars: what is sent of a batch, and what of it is classified."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        narrow = console(sys.stderr).width < _NARROW
+        bar = () if narrow else (BarColumn(),)
+        words = TextColumn("{task.description}")
+        self._shown = _progress(
+            *(words, *bar, MofNCompleteColumn(), _Rate(), _Left(), _Notes()), as_json=as_json
+        )
+        self._expected: int | None = None  # images, where it is known before all have come
+        self._sending: TaskID | None = None
+        self._classifying: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._shown.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._shown.stop()
+
+    def sending(self, total: int, done: int, skipped: int) -> None:
+        """Show a bar for sending, of which `done` images are there from an earlier run."""
+        self._sending = self._shown.add_task(
+            "Sending", total=total, completed=done, skipped=skipped
+        )
+        self._expected = total
+
+    def sent(self, images: int) -> None:
+        """Count images that were sent now."""
+        if self._sending is not None:
+            self._shown.advance(self._sending, images)
+
+    def update(self, job: dict[str, Any]) -> None:
+        """Show a batch as the server tells it."""
+        progress = job.get("progress") or {}
+        if self._classifying is None:
+            self._classifying = self._shown.add_task("Classifying", total=None)
+        failed = progress.get("failed") or 0
+        total = progress.get("total") or None
+        if not progress.get("sealed", True):
+            total = self._expected
+        self._shown.update(
+            self._classifying,
+            total=total,
+            completed=(progress.get("succeeded") or 0) + failed,
+            failed=failed,
+            skipped=progress.get("skipped") or 0,
+            rate=progress.get("rate"),
+            left=progress.get("remaining_s"),
+            description="Waiting" if job.get("status") == "queued" else "Classifying",
+        )
 
 
 def image_progress(*, as_json: bool) -> Progress:
@@ -44,7 +117,7 @@ def image_progress(*, as_json: bool) -> Progress:
     narrow = console(sys.stderr).width < _NARROW
     bar = () if narrow else (BarColumn(),)
     return _progress(
-        *bar, MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), _Failed(), as_json=as_json
+        *bar, MofNCompleteColumn(), _Rate(), TimeRemainingColumn(), _Notes(), as_json=as_json
     )
 
 

@@ -11,10 +11,13 @@ from typing import Any, Self
 
 from worker.errors import InvalidRequestError, PermafrostError
 
-COLUMNS = ("path", "status", "label", "score", "predictions", "error")
+COLUMNS = (
+    *("path", "status", "label", "score", "predictions", "error"),
+    *("model", "version", "sha256"),
+)
 SUFFIXES = (".csv", ".jsonl")
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class OutputError(PermafrostError):
@@ -33,12 +36,24 @@ class Row:
     score: float | None = None
     predictions: list[dict[str, Any]] | None = None
     error: dict[str, str] | None = None
+    model: str | None = None
+    version: int | None = None
+    sha256: str | None = None  # of the model's graph
+
+    @classmethod
+    def of_batch(cls, found: dict[str, Any]) -> Self:
+        """Read the row from a line of a batch's results."""
+        values: dict[str, Any] = {column: found.get(column) for column in COLUMNS}
+        return cls(**{**values, "path": str(found["path"]), "status": str(found.get("status"))})
 
     @classmethod
     def of_job(cls, path: str, job: dict[str, Any]) -> Self:
         """Read the row from a prediction job that has ended."""
+        model = job.get("model") or {}
+        used = {column: model.get(name) for column, name in _OF_MODEL.items()}
         if job["status"] != "succeeded":
-            return cls.failure(path, job.get("error") or _CANCELLED, str(job["status"]))
+            error = job.get("error") or _CANCELLED
+            return cls(path=path, status=str(job["status"]), error=error, **used)
         predictions = (job.get("result") or {}).get("predictions") or []
         best = predictions[0] if predictions else {}
         label = best.get("label")
@@ -48,12 +63,13 @@ class Row:
             label=None if label is None else str(label),
             score=best.get("score"),
             predictions=predictions,
+            **used,
         )
 
     @classmethod
-    def failure(cls, path: str, error: dict[str, str], status: str = "failed") -> Self:
-        """Return the row of an image that has no prediction."""
-        return cls(path=path, status=status, error=error)
+    def failure(cls, path: str, error: dict[str, str]) -> Self:
+        """Return the row of an image that no model has seen."""
+        return cls(path=path, status="failed", error=error)
 
     def as_json(self) -> dict[str, Any]:
         """Return the row with its columns in order."""
@@ -69,9 +85,13 @@ class Row:
             "" if self.score is None else repr(self.score),
             "" if self.predictions is None else json.dumps(self.predictions, ensure_ascii=False),
             safe_cell(error or ""),
+            safe_cell(self.model or ""),
+            "" if self.version is None else str(self.version),
+            self.sha256 or "",
         ]
 
 
+_OF_MODEL = {"model": "name", "version": "version", "sha256": "sha256"}
 _CANCELLED = {"code": "cancelled", "message": "The job was cancelled."}
 
 

@@ -1,10 +1,11 @@
 """Results of `classify` as a person sees them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -19,26 +20,57 @@ MOST_FAILURES = 20  # failures named below such a summary
 _BAR_WIDTH = 24
 
 
-def show_results(rows: Sequence[Row]) -> None:
+class Tally:
+    """What is shown of results: counts, and the first rows; the rest is not kept."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.failed = 0
+        self.first: list[Row] = []
+        self.failures: list[Row] = []
+        self.labels: Counter[str] = Counter()
+        self.scores: defaultdict[str, float] = defaultdict(float)  # sums
+
+    def add(self, row: Row) -> None:
+        """Count a row."""
+        self.total += 1
+        if len(self.first) < MOST_ROWS:
+            self.first.append(row)
+        if row.status == "succeeded":
+            label = row.label or "-"
+            self.labels[label] += 1
+            self.scores[label] += row.score or 0.0
+            return
+        self.failed += 1
+        if len(self.failures) < MOST_FAILURES:
+            self.failures.append(row)
+
+
+def show_results(tally: Tally) -> None:
     """Print the rows: one as bars, a few as a table, many as a summary by label."""
-    if len(rows) == 1 and rows[0].predictions:
-        _show_one(rows[0].predictions)
-    elif len(rows) == 1 and rows[0].error:
-        message(f"{rows[0].path}: {rows[0].error.get('message')}", style="red")
-    elif len(rows) <= MOST_ROWS:
-        _show_few(rows)
+    if tally.total == 1 and tally.first[0].predictions:
+        _show_one(tally.first[0].predictions)
+    elif tally.total == 1 and tally.first[0].error:
+        message(f"{tally.first[0].path}: {tally.first[0].error.get('message')}", style="red")
+    elif tally.total <= MOST_ROWS:
+        _show_few(tally.first)
     else:
-        _show_many(rows)
+        _show_many(tally)
 
 
-def summary(rows: Sequence[Row], *, skipped: int, seconds: float, output: Path | None) -> None:
-    """Write to standard error what was done, where that is not seen anyway."""
-    failed = sum(row.status != "succeeded" for row in rows)
-    if len(rows) == 1 and output is None and not skipped:
+def summary(tally: Tally, *, skipped: int, seconds: float | None, output: Path | None) -> None:
+    """Write to standard error what was done, where that is not seen anyway.
+
+    `seconds`: None where nothing was classified now.
+    """
+    if tally.total == 1 and output is None and not skipped:
         return
-    rate = f", {len(rows) / seconds:.3g} per second" if len(rows) > MOST_ROWS else ""
-    done = f"{number(len(rows) - failed)} classified, {number(failed)} failed"
-    said = [f"{counted(len(rows), 'image')} in {duration(seconds)}{rate}: {done}."]
+    took = "" if seconds is None else f" in {duration(seconds)}"
+    rate = (
+        f", {tally.total / seconds:.3g} per second" if seconds and tally.total > MOST_ROWS else ""
+    )
+    done = f"{number(tally.total - tally.failed)} classified, {number(tally.failed)} failed"
+    said = [f"{counted(tally.total, 'image')}{took}{rate}: {done}."]
     if skipped:
         said.append(f"{counted(skipped, 'other file')} passed over.")
     if output is not None:
@@ -86,33 +118,35 @@ def _cells(row: Row) -> tuple[object, ...]:
     return (row.path, row.label, score(row.score), ", ".join(others))
 
 
-def _show_many(rows: Sequence[Row]) -> None:
+def _show_many(tally: Tally) -> None:
     out = console()
-    counts: Counter[str] = Counter()
-    scores: defaultdict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if row.error is None:
-            counts[row.label or "-"] += 1
-            scores[row.label or "-"].append(row.score or 0.0)
-    columns = (
+    show_labels(out, tally.labels, tally.scores)
+    if tally.failures:
+        out.print()
+        shown = [(row.path, (row.error or {}).get("message")) for row in tally.failures]
+        table(out, (Column(title="failed", wide=True), Column(title="why", wide=True)), shown)
+        if tally.failed > len(shown):
+            out.print(f"and {number(tally.failed - len(shown))} more")
+
+
+def show_labels(
+    out: Console, labels: Mapping[str, int], scores: Mapping[str, float] | None = None
+) -> None:
+    """Print how often each label came first, with the sums of `scores` as means."""
+    columns = [
         Column(title="label", wide=True),
         Column(title="images", justify="right"),
         Column(title="share", justify="right"),
-        Column(title="mean score", justify="right"),
-    )
-    total = sum(counts.values()) or 1
-    table(
-        out,
-        columns,
-        [
-            (label, number(count), f"{count / total:.1%}", score(sum(scores[label]) / count))
-            for label, count in counts.most_common()
-        ],
-    )
-    failures = [row for row in rows if row.error is not None]
-    if failures:
-        out.print()
-        shown = [(row.path, (row.error or {}).get("message")) for row in failures[:MOST_FAILURES]]
-        table(out, (Column(title="failed", wide=True), Column(title="why", wide=True)), shown)
-        if len(failures) > len(shown):
-            out.print(f"and {number(len(failures) - len(shown))} more")
+    ]
+    total = sum(labels.values()) or 1
+    rows: list[tuple[object, ...]] = [
+        (label, number(count), f"{count / total:.1%}")
+        for label, count in Counter(labels).most_common()
+    ]
+    if scores is not None:
+        columns.append(Column(title="mean score", justify="right"))
+        rows = [
+            (*row, score(scores[label] / labels[label]))
+            for row, (label, _) in zip(rows, Counter(labels).most_common(), strict=True)
+        ]
+    table(out, columns, rows)

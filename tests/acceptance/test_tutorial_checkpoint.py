@@ -43,6 +43,7 @@ def test_it_is_frozen_to_a_third_and_answers_as_before(
     job = freeze(system, tutorial, way, name)
     assert job["status"] == "succeeded", job["error"]
     report = job["result"]
+    assert job["model"] == {"name": name, "version": 1, "sha256": report["sha256"]}
     assert report["bytes_before"] == pytest.approx(25.6e6, rel=0.01)
     assert report["bytes_after"] < 8.55e6  # 2,126,178 parameters of 4 bytes are 8.505e6
     assert report["nodes_before"] == 401

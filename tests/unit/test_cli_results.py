@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.results import OutputError, Row, check_output, safe_cell, write_results
+from api.cli.results import COLUMNS, OutputError, Row, check_output, safe_cell, write_results
 from worker.errors import InvalidRequestError
 
 GOOD = Row(
@@ -34,6 +34,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
         ("a=1", "a=1"),
         ("", ""),
         (" =1", " =1"),
@@ -48,7 +49,7 @@ def test_csv_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     write_results(path, [GOOD, BAD])
     first, second = read_csv(path)
-    assert list(first) == ["path", "status", "label", "score", "predictions", "error"]
+    assert list(first) == list(COLUMNS)
     assert float(first["score"]) == GOOD.score
     assert json.loads(first["predictions"]) == GOOD.predictions
     assert first["error"] == ""
@@ -79,7 +80,7 @@ def test_json_lines_hold_the_columns_in_order(tmp_path: Path) -> None:
     path = tmp_path / "out.JSONL"
     write_results(path, [GOOD, BAD])
     first, second = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    assert list(first) == ["path", "status", "label", "score", "predictions", "error"]
+    assert list(first) == list(COLUMNS)
     assert first["error"] is None
     assert second["error"] == BAD.error
 

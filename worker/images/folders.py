@@ -10,9 +10,13 @@ from pathlib import Path
 from worker.errors import ImageError, ImageFileTooLargeError, InvalidRequestError, NotFoundError
 from worker.images.decode import sniff
 
-# A file so named is meant to be an image; one that cannot be read is a failed row, not skipped.
+# A file so named is meant to be an image; one that cannot be read is a failed row, not skipped. The
+# last three are what telephones write and workers cannot decode.
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+    {
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".gif", ".webp", ".bmp"),
+        *(".tif", ".tiff", ".heic", ".heif", ".avif"),
+    }
 )
 
 _FILE, _LINK, _OTHER = b"f", b"l", b"o"  # what an entry is, of those that are no folder

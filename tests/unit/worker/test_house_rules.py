@@ -1,0 +1,118 @@
+"""The house: who may import whom, what is built where."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.support.system import ROOT, clean_environment
+
+# Who may import whom; everybody may import themselves.
+MAY_IMPORT = {
+    "worker": set[str](),
+    "api": {"worker"},
+    "freezing": {"worker"},
+    "deploy": {"api", "freezing", "worker"},
+}
+HOUSES = {*MAY_IMPORT, "tests"}
+FILES = [path for house in MAY_IMPORT for path in sorted((ROOT / house).rglob("*.py"))]
+TENSORFLOW_LIVES_IN = ("worker/inference/", "freezing/", "deploy/demo/")
+# Where these may be imported: the API and the command line client must start fast and stay small.
+HEAVY = {"tensorflow", "numpy", "keras", "h5py"}
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Yield the full names of all modules that a file imports, wherever it does."""
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{_name(path)} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_imports_go_one_way(path: Path) -> None:
+    house = _name(path).split("/", 1)[0]
+    imported = {name.split(".")[0] for name in _imports(path)} & HOUSES
+    assert imported <= MAY_IMPORT[house] | {house}
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_tensorflow_is_imported_only_where_graphs_live(path: Path) -> None:
+    if not _name(path).startswith(TENSORFLOW_LIVES_IN):
+        assert not {name.split(".")[0] for name in _imports(path)} & {"tensorflow", "keras"}
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if _name(p).startswith("api/")], ids=_name)
+def test_the_api_reaches_tasks_by_name_only(path: Path) -> None:
+    closed = ("worker.inference", "worker.tasks", "worker.app", "worker.process")
+    assert not [name for name in _imports(path) if name.startswith(closed)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_redis_keys_are_built_in_one_place(path: Path) -> None:
+    if _name(path) == "worker/jobs/keys.py":
+        return
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not re.match(r"permafrost:[a-z]", node.value), node.value
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_the_environment_is_not_read_when_a_module_is_imported(path: Path) -> None:
+    if path.name == "__main__.py":
+        return
+    for statement in _tree(path).body:
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            assert "os.environ[" not in ast.unparse(statement)
+            assert "getenv(" not in ast.unparse(statement)
+
+
+def _in_a_fresh_process(code: str) -> str:
+    answer = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        env=clean_environment(PERMAFROST_DATA="/nonexistent"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_the_api_starts_without_tensorflow_and_without_redis() -> None:
+    loaded = _in_a_fresh_process(
+        "import sys\nfrom api import create_app\ncreate_app()\nprint(*sys.modules, sep='\\n')"
+    )
+    assert not HEAVY & set(loaded.split())
+
+
+def test_the_command_line_client_starts_without_flask_celery_and_tensorflow() -> None:
+    loaded = _in_a_fresh_process("import sys\nimport api.cli\nprint(*sys.modules, sep='\\n')")
+    assert not (HEAVY | {"flask", "celery", "redis"}) & set(loaded.split())
+
+
+def test_a_worker_application_is_found_where_celery_looks_for_it() -> None:
+    found = _in_a_fresh_process(
+        "from celery.app.utils import find_app\n"
+        "app = find_app('worker.app')\n"
+        "print(app.main, *app.amqp.queues)"
+    )
+    assert found.split() == ["permafrost", "interactive", "bulk"]

@@ -1,0 +1,100 @@
+"""Manifests, and how requests name models."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from worker.errors import InvalidRequestError
+from worker.models.manifest import (
+    Manifest,
+    ModelRef,
+    check_alias_name,
+    check_model_name,
+    is_model_name,
+)
+
+MANIFEST: dict[str, Any] = {
+    "name": "cats-dogs",
+    "inputs": [{"name": "x:0", "shape": [None, 8, 8, 3], "dtype": "float32"}],
+    "outputs": [{"name": "y:0", "shape": None, "dtype": "float32"}],
+    "labels": ["cat", "dog"],
+    "preprocessing": {"size": [8, 8]},
+    "version": 1,
+    "sha256": "ab" * 32,
+    "bytes": 10,
+    "created_at": datetime(2026, 1, 2, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("cats", ("cats", None, None)),
+        ("Cats_2.0-x", ("Cats_2.0-x", None, None)),
+        ("cats@3", ("cats", 3, None)),
+        ("cats@007", ("cats", 7, None)),
+        ("cats@stable", ("cats", None, "stable")),
+        ("cats@canary-2", ("cats", None, "canary-2")),
+    ],
+)
+def test_a_model_is_named_with_a_version_an_alias_or_neither(
+    text: str, expected: tuple[str, int | None, str | None]
+) -> None:
+    assert ModelRef.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "@", "@1", "cats@", "cats@0", "cats@-1", "cats@1.5", "cats@1@2", "cats@STABLE"),
+        *("cats@٣", "cats@1234567890", "../cats", "cats/1", ".cats", "-cats", "c a", "c\n"),
+        *("é", "x" * 65, "cats@" + "x" * 33, "cats\0"),
+    ],
+)
+def test_what_names_no_model_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        ModelRef.parse(text)
+
+
+def test_names_are_checked_before_they_become_paths_and_keys() -> None:
+    assert check_model_name("a" * 64) == "a" * 64
+    assert check_alias_name("stable") == "stable"
+    assert not is_model_name("a/b")
+    with pytest.raises(InvalidRequestError, match="not a model name") as caught:
+        check_model_name("x" * 10_000)
+    assert len(caught.value.message) < 300
+
+
+def test_a_manifest_has_defaults_for_what_need_not_be_said() -> None:
+    manifest = Manifest.model_validate(MANIFEST)
+    assert manifest.scores == "probabilities"
+    assert manifest.preprocessing.layout == "NHWC"
+    assert (manifest.source, manifest.report, manifest.format) == ({}, {}, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 0},
+        {"bytes": 0},
+        {"sha256": "short"},
+        {"inputs": []},
+        {"outputs": []},
+        {"scores": "votes"},
+        {"format": 2},
+        {"surprise": 1},
+        {"preprocessing": {}},
+        {"created_at": "yesterday"},
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Manifest.model_validate({**MANIFEST, **change})
+
+
+def test_a_manifest_does_not_change() -> None:
+    manifest = Manifest.model_validate(MANIFEST)
+    with pytest.raises(ValidationError, match="frozen"):
+        manifest.version = 2

@@ -1,0 +1,72 @@
+"""What a freeze may ask for."""
+
+from typing import Any
+
+import pytest
+
+from worker.errors import InvalidRequestError
+from worker.jobs.requests import FreezeRequest
+
+
+def test_only_a_name_is_needed() -> None:
+    asked = FreezeRequest.parse({"name": "cats-dogs"})
+    assert (asked.source, asked.inputs, asked.outputs, asked.set) == (None, [], [], {})
+    assert (asked.labels, asked.scores, asked.alias) == (None, None, "stable")
+
+
+def test_a_request_reads_back_as_it_was_written() -> None:
+    fields = {
+        "name": "cats-dogs",
+        "source": "models/cats",
+        "inputs": ["x:0"],
+        "outputs": ["y_pred"],
+        "set": {"keep_prob": 1.0, "is_training": False, "steps": 3, "shape": [1, [2.5]]},
+        "labels": ["cat", "dog"],
+        "preprocessing": {"preset": "zero_one", "size": [8, 8]},
+        "scores": "logits",
+        "alias": "canary",
+    }
+    asked = FreezeRequest.parse(fields)
+    assert asked.set == fields["set"]
+    assert [type(value) for value in asked.set.values()] == [float, bool, int, list]
+    assert FreezeRequest.parse(asked.model_dump(mode="json")) == asked
+
+
+def _deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (None, "must be a JSON object"),
+        ([], "must be a JSON object"),
+        ({}, "name: Field required"),
+        ({"name": 5}, "name: "),
+        ({"name": "../up"}, "not a model name"),
+        ({"name": "a", "alias": "9"}, "neither a version number nor an alias"),
+        ({"name": "a", "source": ""}, "below a sources root"),
+        ({"name": "a", "source": "a/../../etc"}, "below a sources root"),
+        ({"name": "a", "source": "nul\0"}, "below a sources root"),
+        ({"name": "a", "source": "x" * 4097}, "source: "),
+        ({"name": "a", "inputs": "x"}, "inputs: "),
+        ({"name": "a", "outputs": ["x"] * 65}, "outputs: "),
+        ({"name": "a", "set": []}, "set: "),
+        ({"name": "a", "set": {"k": "1.0"}}, "set.k must be a finite number"),
+        ({"name": "a", "set": {"k": None}}, "set.k must be a finite number"),
+        ({"name": "a", "set": {"k": float("inf")}}, "set.k must be a finite number"),
+        ({"name": "a", "set": {"k": [[float("nan")]]}}, "set.k must be a finite number"),
+        ({"name": "a", "set": {"k": _deep(5000)}}, "nested too deeply"),
+        ({"name": "a", "labels": []}, "labels: "),
+        ({"name": "a", "labels": [1]}, "labels.0: "),
+        ({"name": "a", "preprocessing": "sepia"}, "preprocessing.preset: "),
+        ({"name": "a", "scores": "votes"}, "scores: "),
+        ({"name": "a", "colour": "rgb"}, "colour: "),
+    ],
+)
+def test_what_is_wrong_is_named(fields: Any, message: str) -> None:
+    with pytest.raises(InvalidRequestError, match=message):
+        FreezeRequest.parse(fields)
