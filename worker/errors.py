@@ -124,7 +124,7 @@ class ImageTooLargeError(ImageError):
 class ImageFileTooLargeError(ImageError):
     """The file has more bytes than one image may have."""
 
-    code = "too_large"
+    code = "file_too_large"
 
 
 class UploadGoneError(ImageError):

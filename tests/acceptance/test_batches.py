@@ -42,7 +42,7 @@ FILES: dict[bytes, tuple[bytes, str | None]] = {
     b"empty.jpg": (b"", "not_an_image"),
     b"corrupt.jpg": (b"\xff\xd8\xff" + bytes(2000), "unreadable"),
     b"truncated.jpg": (jpeg(90, side=300)[:900], "truncated"),
-    b"huge.jpg": (DARK + bytes(300_000), "too_large"),
+    b"huge.jpg": (DARK + bytes(300_000), "file_too_large"),
     b"text.jpg": (b"I am no photograph.", "not_an_image"),
     b"renamed.txt": (DARK, "dark"),
     b"png called.jpg": (png(240), "bright"),

@@ -345,7 +345,7 @@ def test_an_image_above_the_limit_is_a_row(redis_server: Any, settings: Settings
     files = form(("a.jpg", IMAGE + b"x"), ("b.jpg", IMAGE))
     job = job_of(http.post("/v1/batches", **files))
     (row,) = rows(http, job)
-    assert (row["path"], row["error"]["code"]) == ("a.jpg", "too_large")
+    assert (row["path"], row["error"]["code"]) == ("a.jpg", "file_too_large")
 
 
 @pytest.fixture

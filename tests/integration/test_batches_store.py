@@ -170,7 +170,7 @@ def test_a_sealed_or_ended_batch_takes_no_more(kitchen: Kitchen) -> None:
 
 def test_what_cannot_be_accepted_is_a_row_and_is_not_tried_again(kitchen: Kitchen) -> None:
     job_id = kitchen.accept()
-    error = {"code": "too_large", "message": "Too large."}
+    error = {"code": "file_too_large", "message": "Too large."}
     kitchen.batches.add(job_id, [NewImage(path=b"a.jpg", error=error), *images(1)])
     kitchen.batches.seal(job_id)
     kitchen.work()

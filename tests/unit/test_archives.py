@@ -76,7 +76,7 @@ def test_a_file_above_the_limit_is_a_problem_and_no_other_suffers(
     found = read(pack({"bomb.jpg": bytes(50_000_000), "a.jpg": IMAGE, "most.jpg": bytes(LIMIT)}))
     assert found[0].content is None
     assert found[0].problem
-    assert found[0].problem["code"] == "too_large"
+    assert found[0].problem["code"] == "file_too_large"
     assert [member.content for member in found[1:]] == [IMAGE, bytes(LIMIT)]
 
 

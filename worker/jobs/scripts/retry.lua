@@ -15,7 +15,7 @@ if #numbers == 0 then return {0, 0} end
 if has_ended(job[2]) then
   redis.call('ZREM', K.expiry(), id)
   redis.call('PERSIST', K.job(id))
-  for _, name in ipairs(belongings(id)) do redis.call('PERSIST', name) end
+  for _, belonging in ipairs(belongings(id)) do redis.call('PERSIST', belonging) end
   redis.call('HDEL', K.job(id), 'finished', 'expires', 'error')
   set_status(id, job[1], job[2], 'running')
 end

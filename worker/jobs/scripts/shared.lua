@@ -64,7 +64,9 @@ local function end_job(id, status, field, value, ttl_ms)
   if field then redis.call('HSET', K.job(id), field, value) end
   redis.call('ZADD', K.expiry(), now + ttl_ms, id)
   redis.call('PEXPIRE', K.job(id), ttl_ms + 3600000)
-  for _, name in ipairs(belongings(id)) do redis.call('PEXPIRE', name, ttl_ms + 3600000) end
+  for _, belonging in ipairs(belongings(id)) do
+    redis.call('PEXPIRE', belonging, ttl_ms + 3600000)
+  end
   if job[1] == 'batch' then
     -- The uploads of images that still wait go as the queue is passed over.
     redis.call('UNLINK', K.known(id), K.seen(id))
