@@ -82,8 +82,10 @@ class WorkerProcess:
         """Leave the roster and stop the keeper; claims still held run out by themselves."""
         self._state = "stopping"
         self._stop.set()
-        self._thread.join(timeout=2)
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)
         self._try(lambda: self._roster.leave(self.id))
+        self.client.close()
 
     def finish(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:
         """Write the outcomes of a claim's items, or as much of them as it still holds.

@@ -391,7 +391,7 @@ def test_a_redis_that_is_silent_is_an_error_within_5_seconds(
         if connected:
             assert web.post("/v1/predictions", data=photograph()).status_code == 202
         own_redis.process.send_signal(signal.SIGSTOP)
-        for method, path, request_ in ASKING[:1] + ASKING[5:7]:
+        for method, path, request_ in ASKING[:1] + (ASKING[5:7] if connected else []):
             started = time.monotonic()
             response = getattr(web, method)(path, **request_)
             assert time.monotonic() - started < 5, f"{method} {path}"

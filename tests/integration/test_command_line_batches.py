@@ -189,7 +189,7 @@ def test_the_same_command_continues_after_it_was_stopped_in_the_middle(
     servers: Servers, many: Path, end: signal.Signals
 ) -> None:
     before = len(batches(servers))
-    with sending(servers, many) as (process, batch):
+    with servers.paused(), sending(servers, many) as (process, batch):
         process.send_signal(end)
         _, said = process.communicate(timeout=20)
         if end is signal.SIGINT:
@@ -218,7 +218,7 @@ def test_a_server_that_is_killed_in_the_middle_costs_nothing_but_time(
 
 
 def test_a_cancelled_batch_is_begun_anew(servers: Servers, many: Path) -> None:
-    with sending(servers, many) as (process, batch):
+    with servers.paused(), sending(servers, many) as (process, batch):
         process.kill()
     assert run(servers, "cancel", batch).returncode == 0
     finished = run(servers, "classify", many, "--model", "tiny", "--json")

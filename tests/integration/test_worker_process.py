@@ -37,7 +37,6 @@ def process(settings: Settings, client: redis.Redis, sent: list[Lane]) -> Iterat
     process = WorkerProcess(settings, CLASSIFYING, sent.append)
     yield process
     process.stop()
-    process.client.close()
 
 
 def _claim(process: WorkerProcess) -> Claim:
@@ -62,6 +61,7 @@ def _start(process: WorkerProcess) -> None:
 def test_a_process_is_on_the_roster_until_it_stops(process: WorkerProcess, work: Work) -> None:
     process.start()
     row = wait_until(lambda: _row(work), within_s=5, what="it reports")
+    assert row is not None
     assert (row["state"], row["queues"], row["items"]) == ("starting", ["interactive", "bulk"], 0)
     assert row["memory_bytes"] > 1_000_000
     process.ready()
@@ -82,19 +82,6 @@ def test_a_process_that_tickets_do_not_reach_yet_is_not_ready(
     gate.append(True)
     assert process.state == "ready"
     process.stop()
-    process.client.close()
-
-
-def test_claims_are_renewed_for_as_long_as_their_process_lives(
-    process: WorkerProcess, work: Work
-) -> None:
-    work.accept()
-    claim = _claim(process)
-    work.let_leases_run_out()
-    process._renew()  # as the keeper does, before anybody sweeps
-    _start(process)
-    assert work.sweep().dead_claims == 0
-    assert process.claims.holds(claim)
 
 
 def test_the_keeper_renews_in_time(settings: Settings, work: Work) -> None:
@@ -111,7 +98,6 @@ def test_the_keeper_renews_in_time(settings: Settings, work: Work) -> None:
     _start(process)
     wait_until(lambda: until() > first, within_s=5, what="the lease is prolonged")
     process.stop()
-    process.client.close()
 
 
 def test_every_process_sweeps(process: WorkerProcess, work: Work, sent: list[Lane]) -> None:
@@ -138,7 +124,6 @@ def test_the_keeper_outlives_what_its_duties_meet(settings: Settings, work: Work
     process.start()
     wait_until(lambda: _row(work), within_s=5, what="it reports after all")
     process.stop()
-    process.client.close()
 
 
 def test_a_ticket_that_cannot_be_sent_does_not_keep_others_from_being_sent(
@@ -153,8 +138,8 @@ def test_a_ticket_that_cannot_be_sent_does_not_keep_others_from_being_sent(
 
     process = WorkerProcess(settings, CLASSIFYING, send)
     process.send_tickets([Lane.INTERACTIVE, Lane.BULK])
+    process.stop()
     assert sent == [Lane.BULK]
-    process.client.close()
 
 
 # -- the end of a claim -----------------------------------------------------------------------

@@ -34,10 +34,10 @@ def web_client(settings: Settings) -> Iterator[FlaskClient]:
         root.setLevel(level)
 
 
-def photograph(kind: str = "PNG", size: tuple[int, int] = (8, 8)) -> bytes:
-    """Return the bytes of a small image."""
+def photograph(kind: str = "PNG", size: tuple[int, int] = (8, 8), color: str = "teal") -> bytes:
+    """Return the bytes of a small image of one colour."""
     buffer = io.BytesIO()
-    Image.new("RGB", size, "teal").save(buffer, kind)
+    Image.new("RGB", size, color).save(buffer, kind)
     return buffer.getvalue()
 
 

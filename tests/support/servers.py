@@ -4,8 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -88,6 +88,19 @@ class Servers:
                 if child.status() != "zombie"
             ]
         return []
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the workers' processes for a while, so that nothing submitted can be finished."""
+        assert self.worker is not None
+        processes = [psutil.Process(self.worker.pid), *self.children(self.worker)]
+        for process in processes:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.resume()
 
     def kill(self, process: subprocess.Popen[bytes] | None) -> None:
         """SIGKILL a service with its children."""

@@ -120,12 +120,17 @@ def _is_cut_off(data: bytes) -> bool:
 
 
 def _check_png(data: bytes) -> None:
-    """Raise `ImageError` where a checksum of the pixels is wrong, which Pillow does not look at."""
+    """Raise `ImageError` where the checksum of the pixels is wrong or cut off.
+
+    Pillow does not look at it.
+    """
     position = 8
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         if kind == b"IDAT":
             end = position + 8 + length
+            if end + 4 > len(data):
+                raise TruncatedImageError(_CUT_OFF)
             found = zlib.crc32(memoryview(data)[position + 4 : end])
             if found.to_bytes(4, "big") != data[end : end + 4]:
                 raise ImageError("The image is damaged: the checksum of its pixels is wrong.")

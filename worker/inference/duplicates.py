@@ -5,9 +5,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import redis
+import structlog
+
 from worker.jobs.batches import Batches
 from worker.jobs.claims import ClaimedItem
 from worker.jobs.records import Item, Kind, Outcome
+
+_log = structlog.get_logger(__name__)
 
 Outcomes = dict[Item, Outcome]
 
@@ -55,7 +60,11 @@ def _known(batches: Batches, digests: Mapping[Item, bytes]) -> Outcomes:
         by_job[item.job_id].append(item)
     outcomes: Outcomes = {}
     for job_id, items in by_job.items():
-        results = batches.seen(job_id, [digests[item] for item in items])
+        try:
+            results = batches.seen(job_id, [digests[item] for item in items])
+        except redis.RedisError as error:  # then they are classified again, which costs less
+            _log.warning("duplicates unknown", action="duplicates_unknown", error=str(error))
+            continue
         for item, result in zip(items, results, strict=True):
             if result is not None:
                 outcomes[item] = Outcome(result=result, label=result[0][0] if result else "")

@@ -236,6 +236,13 @@ def test_a_corrupt_png_of_the_suite_is_refused(fixtures_folder: Path, name: str)
     assert caught.value.code in {"unreadable", "not_an_image"}
 
 
+@pytest.mark.parametrize("missing", [21, 18, 16, 13])
+def test_a_png_that_is_cut_off_at_its_last_bytes_says_so(missing: int) -> None:
+    content = _bytes(Image.new("RGB", (4, 4)), "PNG")  # its last 12 bytes are the end mark
+    with pytest.raises(TruncatedImageError):
+        decode(content[:-missing], most_pixels=MOST)
+
+
 def test_a_png_whose_pixels_do_not_match_their_checksum_is_refused() -> None:
     content = bytearray(_bytes(_noise(), "PNG"))
     place = content.index(b"IDAT")

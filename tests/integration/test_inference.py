@@ -1,0 +1,389 @@
+"""Graphs in a process and what becomes of claims, with TensorFlow and a real Redis."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+import tensorflow as tf
+
+from tests.support.api import photograph
+from tests.support.polling import wait_until
+from tests.support.work import CLASSIFYING, Work, prediction
+from worker.errors import ModelUnavailableError
+from worker.inference import graphs as graphs_module
+from worker.inference.classifier import Classifier
+from worker.inference.graph import LoadedGraph
+from worker.inference.graphs import Graphs
+from worker.jobs.records import Lane, PinnedModel, Status
+from worker.models.generation import announce_change
+from worker.models.manifest import Manifest, ManifestDraft, Tensor
+from worker.models.preprocessing import Preprocessing
+from worker.models.registry import Registry
+from worker.process import WorkerProcess
+from worker.settings import Settings
+
+v1 = tf.compat.v1
+Build = Callable[[Any], list[Any]]
+SIDE = 4
+TEAL = photograph(size=(SIDE, SIDE))
+WHITE = photograph(size=(SIDE, SIDE), color="white")
+
+
+def _mean(x: Any) -> list[Any]:
+    """Two classes: how bright the image is, and how dark."""
+    bright = tf.reduce_mean(x, axis=[1, 2, 3])
+    return [tf.stack([bright, 1 - bright], axis=1)]
+
+
+def _graph(build: Build, batch: int | None = None) -> tuple[bytes, list[Any]]:
+    graph = tf.Graph()
+    with graph.as_default():
+        x = v1.placeholder(tf.float32, [batch, SIDE, SIDE, 3], name="x")
+        outputs = [tf.identity(y, name=f"y{n}") for n, y in enumerate(build(x))]
+    return graph.as_graph_def().SerializeToString(), outputs
+
+
+@pytest.fixture
+def registry(settings: Settings) -> Registry:
+    return Registry(settings.models_folder)
+
+
+def _publish(
+    registry: Registry,
+    tmp_path: Path,
+    build: Build = _mean,
+    *,
+    name: str = "m",
+    batch: int | None = None,
+    scores: Any = "probabilities",
+) -> Manifest:
+    content, outputs = _graph(build, batch)
+    path = tmp_path / f"{name}.pb"
+    path.write_bytes(content)
+    draft = ManifestDraft(
+        name=name,
+        inputs=[Tensor(name="x:0", shape=[batch, SIDE, SIDE, 3], dtype="float32")],
+        outputs=[Tensor(name=y.name, shape=None, dtype=y.dtype.name) for y in outputs],
+        labels=["bright", "dark"],
+        preprocessing=Preprocessing(size=(SIDE, SIDE)),
+        scores=scores,
+    )
+    return registry.publish(draft, path)
+
+
+@pytest.fixture
+def work(client: redis.Redis, settings: Settings) -> Work:
+    return Work(client, settings)
+
+
+@pytest.fixture
+def graphs(registry: Registry, settings: Settings) -> Graphs:
+    return Graphs(registry, settings)
+
+
+@pytest.fixture
+def process(settings: Settings, client: redis.Redis) -> Iterator[WorkerProcess]:
+    process = WorkerProcess(settings, CLASSIFYING, lambda _: None)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def classifier(process: WorkerProcess, graphs: Graphs, registry: Registry) -> Classifier:
+    return Classifier(process, graphs, registry)
+
+
+def _accept(work: Work, manifest: Manifest, upload: bytes = TEAL) -> str:
+    pinned = PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256)
+    return work.accept(prediction(upload, model=pinned))
+
+
+# -- one graph --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [None, 1, 3])
+@pytest.mark.parametrize("images", [1, 2, 3, 7])
+def test_a_graph_answers_for_each_image_whatever_its_batch(
+    registry: Registry, settings: Settings, tmp_path: Path, batch: int | None, images: int
+) -> None:
+    manifest = _publish(registry, tmp_path, batch=batch)
+    graph = LoadedGraph(manifest, registry.graph_path("m", 1), settings)
+    inputs = np.random.default_rng(1).random((images, SIDE, SIDE, 3), np.float32)
+    (answers,) = graph.run(inputs)
+    assert answers.shape == (images, 2)
+    assert answers[:, 0] == pytest.approx(inputs.mean(axis=(1, 2, 3)), abs=1e-5)
+    assert graph.load_seconds > 0
+    graph.close()
+
+
+def test_a_graph_of_one_image_may_drop_that_dimension(
+    registry: Registry, settings: Settings, tmp_path: Path
+) -> None:
+    manifest = _publish(registry, tmp_path, lambda x: [tf.reshape(_mean(x)[0], [2])], batch=1)
+    graph = LoadedGraph(manifest, registry.graph_path("m", 1), settings)
+    (answers,) = graph.run(np.ones((3, SIDE, SIDE, 3), np.float32))
+    assert answers.tolist() == [[1, 0]] * 3
+    graph.close()
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
+def test_a_graph_file_that_is_damaged_is_not_loaded(
+    registry: Registry, settings: Settings, tmp_path: Path, damage: str
+) -> None:
+    manifest = _publish(registry, tmp_path)
+    path = registry.graph_path("m", 1)
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(content + b"x" if damage == "changed" else content[:-1])
+    said = "cannot be read" if damage == "gone" else "its sha256 differs"
+    with pytest.raises(ModelUnavailableError, match=said):
+        LoadedGraph(manifest, path, settings)
+
+
+# -- the graphs of a process ------------------------------------------------------------------
+
+
+def _states(graphs: Graphs) -> dict[tuple[str, int], tuple[str, int]]:
+    return {(row.model, row.version): (row.state, row.loads) for row in graphs.report()}
+
+
+def test_a_graph_is_loaded_once_however_many_ask_at_once(
+    registry: Registry, graphs: Graphs, tmp_path: Path
+) -> None:
+    manifest = _publish(registry, tmp_path)
+    found: list[LoadedGraph] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(graphs.get(manifest))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(graph) for graph in found}) == 1
+    assert _states(graphs) == {("m", 1): ("ready", 1)}
+
+
+def test_the_least_recently_used_graph_makes_room(
+    registry: Registry, settings: Settings, tmp_path: Path
+) -> None:
+    first, second, third = (_publish(registry, tmp_path, name=name) for name in "abc")
+    tight = settings.model_copy(update={"graph_memory_bytes": first.bytes + second.bytes})
+    graphs = Graphs(registry, tight)
+    for manifest in (first, second, first, third):
+        graphs.get(manifest)
+    assert _states(graphs) == {
+        ("a", 1): ("ready", 1),
+        ("b", 1): ("dropped", 1),
+        ("c", 1): ("ready", 1),
+    }
+    graphs.get(second)
+    assert _states(graphs)["b", 1] == ("ready", 2)
+
+
+def test_what_does_not_fit_is_left_for_when_it_is_asked_for(
+    registry: Registry, settings: Settings, tmp_path: Path
+) -> None:
+    first, second, third = (_publish(registry, tmp_path, name=name) for name in "abc")
+    tight = settings.model_copy(update={"graph_memory_bytes": first.bytes + second.bytes})
+    graphs = Graphs(registry, tight)
+    graphs.preload([first, second, third])
+    assert _states(graphs) == {
+        ("a", 1): ("ready", 1),
+        ("b", 1): ("ready", 1),
+        ("c", 1): ("dropped", 0),
+    }
+    assert graphs.get(third)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xff rubbish", b""])
+def test_a_graph_that_cannot_be_loaded_is_reported(
+    registry: Registry, graphs: Graphs, tmp_path: Path, content: bytes
+) -> None:
+    """Whatever TensorFlow and its libraries make of it."""
+    manifest = _publish(registry, tmp_path)
+    changed = content or b"\n"
+    registry.graph_path("m", 1).write_bytes(changed)
+    manifest = manifest.model_copy(update={"sha256": hashlib.sha256(changed).hexdigest()})
+    with pytest.raises(ModelUnavailableError, match="m@1 cannot be loaded"):
+        graphs.get(manifest)
+    (row,) = graphs.report()
+    assert (row.state, row.loads) == ("failed", 0)
+    assert row.error is not None
+    assert row.error.startswith("m@1 cannot be loaded")
+
+
+def test_a_graph_that_failed_is_not_tried_again_at_once(
+    registry: Registry, graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = _publish(registry, tmp_path)
+    path = registry.graph_path("m", 1)
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(ModelUnavailableError):
+        graphs.get(manifest)
+    path.write_bytes(content)
+    with pytest.raises(ModelUnavailableError):
+        graphs.get(manifest)
+    monkeypatch.setattr(graphs_module, "_RETRY_S", 0.0)
+    assert graphs.get(manifest)
+    assert _states(graphs) == {("m", 1): ("ready", 1)}
+
+
+# -- claims -----------------------------------------------------------------------------------
+
+
+def test_all_that_waits_is_classified(
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+) -> None:
+    manifest = _publish(registry, tmp_path)
+    ids = [_accept(work, manifest) for _ in range(40)]
+    classifier.work(Lane.INTERACTIVE)
+    jobs = [work.get(job_id) for job_id in ids]
+    assert {job.status for job in jobs} == {Status.SUCCEEDED}
+    predictions = jobs[0].result["predictions"]
+    assert [row["label"] for row in predictions] == ["dark", "bright"]
+    assert predictions[0]["score"] == pytest.approx(1 - 256 / 3 / 255, abs=0.01)  # teal
+
+
+def test_one_bad_image_costs_only_itself(
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+) -> None:
+    manifest = _publish(registry, tmp_path)
+    good = [_accept(work, manifest) for _ in range(3)]
+    bad = _accept(work, manifest, TEAL[:60])
+    classifier.work(Lane.INTERACTIVE)
+    assert {work.get(job_id).status for job_id in good} == {Status.SUCCEEDED}
+    error = work.get(bad).error
+    assert error is not None
+    assert error["code"] == "truncated"
+
+
+def test_an_image_on_which_the_model_fails_costs_only_itself(
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+) -> None:
+    def picky(x: Any) -> list[Any]:
+        with tf.control_dependencies([v1.assert_less(x, 0.9, message="too bright")]):
+            return [tf.identity(_mean(x)[0])]
+
+    manifest = _publish(registry, tmp_path, picky)
+    good, bad = _accept(work, manifest), _accept(work, manifest, WHITE)
+    classifier.work(Lane.INTERACTIVE)
+    assert work.get(good).status is Status.SUCCEEDED
+    error = work.get(bad).error
+    assert error is not None
+    assert error["code"] == "model_failed"
+
+
+def test_an_answer_that_is_no_number_is_an_error(
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+) -> None:
+    manifest = _publish(registry, tmp_path, lambda x: [_mean(x)[0] * float("nan")])
+    job_id = _accept(work, manifest)
+    classifier.work(Lane.INTERACTIVE)
+    error = work.get(job_id).error
+    assert error is not None
+    assert error["code"] == "not_finite"
+
+
+def test_further_outputs_are_shown_as_json_can_hold_them(
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+) -> None:
+    def build(x: Any) -> list[Any]:
+        bright = tf.reduce_mean(x, axis=[1, 2, 3])
+        return [
+            *_mean(x),
+            tf.stack([bright * 0 + 0.5, bright / 0, -bright / 0, bright * float("nan")], axis=1),
+            tf.cast(bright > 0, tf.bool),
+            tf.strings.as_string(tf.cast(bright * 0, tf.int32)),
+            tf.reduce_mean(x),  # of all images together
+        ]
+
+    manifest = _publish(registry, tmp_path, build)
+    ids = [_accept(work, manifest) for _ in range(2)]
+    classifier.work(Lane.INTERACTIVE)
+    for job_id in ids:
+        job = work.get(job_id)
+        assert job.error is None
+        assert job.result["outputs"] == {
+            "y1:0": [0.5, None, None, None],
+            "y2:0": [True],
+            "y3:0": ["0"],
+        }
+
+
+def test_an_output_that_mixes_images_is_an_error_and_not_a_guess(
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+) -> None:
+    manifest = _publish(registry, tmp_path, lambda x: [tf.transpose(_mean(x)[0])])
+    ids = [_accept(work, manifest) for _ in range(4)]
+    classifier.work(Lane.INTERACTIVE)
+    errors = [work.get(job_id).error for job_id in ids]
+    assert all(error is not None and error["code"] == "model_failed" for error in errors)
+
+
+def test_a_model_that_cannot_be_loaded_fails_its_jobs_and_says_so(
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+) -> None:
+    manifest = _publish(registry, tmp_path)
+    registry.graph_path("m", 1).unlink()
+    job_id = _accept(work, manifest)
+    classifier.work(Lane.INTERACTIVE)
+    error = work.get(job_id).error
+    assert error is not None
+    assert error["code"] == "model_unavailable"
+
+
+def test_work_that_meets_what_nobody_thought_of_is_tried_again_and_then_given_up(
+    work: Work,
+    classifier: Classifier,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    manifest = _publish(registry, tmp_path)
+    job_id = _accept(work, manifest)
+    monkeypatch.setattr(Graphs, "get", fail)
+    classifier.work(Lane.INTERACTIVE)
+    job = work.get(job_id)
+    assert job.error == {
+        "code": "poisoned",
+        "message": "Given up after 3 attempts. The last one: the worker met RuntimeError: "
+        "nobody thought of this",
+    }
+    assert work.nothing_waits()
+
+
+def test_a_store_that_fails_ends_the_turn_quietly(
+    classifier: Classifier, process: WorkerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise redis.ConnectionError("gone")
+
+    monkeypatch.setattr(process.claims, "claim", fail)
+    classifier.work(Lane.INTERACTIVE)
+
+
+def test_a_new_version_is_loaded_before_it_is_asked_for(
+    work: Work, classifier: Classifier, graphs: Graphs, registry: Registry, tmp_path: Path
+) -> None:
+    _publish(registry, tmp_path)
+    classifier.preload()
+    classifier.follow_registry()
+    _publish(registry, tmp_path)
+    announce_change(work.client)
+
+    def loaded() -> bool:
+        classifier.follow_registry()
+        return _states(graphs).get(("m", 2)) == ("ready", 1)
+
+    wait_until(loaded, within_s=20, what="version 2 is loaded")
+    assert _states(graphs)["m", 1] == ("ready", 1)
