@@ -34,6 +34,7 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         # A child that loads graphs needs longer than the default of 4 s, after which Celery kills
         # it.
         worker_proc_alive_timeout=120,
+        worker_consumer="worker.consumer:Consumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={

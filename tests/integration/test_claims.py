@@ -1,6 +1,7 @@
 """Claims: who gets what, and whose word counts, on a real Redis."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
@@ -20,6 +21,7 @@ from worker.jobs import claims as claims_module
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Item, Lane, Outcome, Progress, Status
+from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS
 from worker.settings import Settings
 
@@ -336,6 +338,37 @@ def test_an_abandoned_claim_is_not_renewed_and_goes_to_another_worker(work: Work
     work.claims.renew()
     assert work.sweep().dead_claims == 1
     assert not work.nothing_waits()
+
+
+def test_a_claim_of_which_the_answer_was_lost_is_handed_back(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis stood still, the worker gave up waiting, and then Redis did what it was asked."""
+    run = Scripts.run
+
+    def late(self: Scripts, name: str, *args: Any) -> Any:
+        run(self, name, *args)
+        raise redis.exceptions.TimeoutError("Timeout reading from socket")
+
+    held_job, lost_job, others_job = (work.accept() for _ in range(3))
+    held = work.claim(1)
+    with monkeypatch.context() as redis_is_late:
+        redis_is_late.setattr(Scripts, "run", late)
+        with pytest.raises(redis.exceptions.TimeoutError):
+            work.claims.claim(CLASSIFYING, 1)
+    others = work.other_claims.claim(CLASSIFYING, 1)
+    assert others is not None
+    assert work.get(lost_job).status is Status.RUNNING
+
+    assert work.claims.renew() == ()
+    assert work.claims.holds(held)
+    assert work.claims.holds(others)
+    again = work.claim()
+    assert [(claimed.item.job_id, claimed.attempt) for claimed in again.items] == [(lost_job, 1)]
+    for claims, claim in ((work.claims, held), (work.other_claims, others), (work.claims, again)):
+        assert claims.complete(claim, success(claim)) == []
+    for job_id in (held_job, lost_job, others_job):
+        assert work.get(job_id).status is Status.SUCCEEDED
 
 
 def test_what_a_worker_writes_of_a_cancelled_job_is_dropped(work: Work) -> None:

@@ -91,12 +91,14 @@ class Interleavings(RuleBasedStateMachine):
                 if good
                 else Outcome(error={"code": "bad", "message": str(self.values)})
             )
+        holds = taken.claims.holds(taken.claim)
         running = {i for i in outcomes if self.work.get(i.job_id).status is Status.RUNNING}
         if full:
             with filled(self.work.client):
                 refused = taken.claims.complete(taken.claim, outcomes)
         else:
             refused = taken.claims.complete(taken.claim, outcomes)
+        assert set(refused) == (set() if holds else {item.key for item in outcomes})
         for item, outcome in outcomes.items():
             taken.open.discard(item)
             if item.key not in refused and item in running:

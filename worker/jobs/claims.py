@@ -1,7 +1,10 @@
 """Claims: a worker's lease on items, and what it may do while it holds them."""
 
 import json
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -59,6 +62,8 @@ class Claims:
         self._worker_id = worker_id
         self._scripts = Scripts(client)
         self._held: set[int] = set()
+        self._lock = threading.Lock()  # held while a claim is made
+        self._in_doubt_until = float("-inf")  # monotonic
 
     @property
     def held(self) -> tuple[int, ...]:
@@ -81,22 +86,12 @@ class Claims:
         capacities = dict.fromkeys(Lane, capacity)
         if bulk is not None:
             capacities[Lane.BULK] = bulk
-        answer: Any = 0
-        while answer == 0:  # only ended jobs were met so far
-            answer = self._scripts.run(
-                "claim",
-                self._worker_id,
-                round(self._settings.lease_s * 1000),
-                _MOST_UPLOAD_BYTES,
-                TICKET_MS,
-                ticket.value if ticket else "",
-                *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
-            )
-            ticket = None
-        if answer is None:
-            return None
-        number, lane, target, tickets, jobs, rows = answer
-        self._held.add(number)
+        with self._lock:
+            answer = self._claim(capacities, lanes, ticket)
+            if answer is None:
+                return None
+            number, lane, target, tickets, jobs, rows = answer
+            self._held.add(number)
         about = [
             (job_id.decode(), Kind(kind.decode()), json.loads(options))
             for job_id, kind, options in jobs
@@ -119,13 +114,44 @@ class Claims:
             tickets_needed=tuple(Lane(raw.decode()) for raw in tickets),
         )
 
+    def _claim(
+        self, capacities: Mapping[Lane, int], lanes: Sequence[Lane], ticket: Lane | None
+    ) -> Any:
+        answer: Any = 0
+        while answer == 0:  # only ended jobs were met so far
+            try:
+                answer = self._scripts.run(
+                    "claim",
+                    self._worker_id,
+                    round(self._settings.lease_s * 1000),
+                    _MOST_UPLOAD_BYTES,
+                    TICKET_MS,
+                    ticket.value if ticket else "",
+                    *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
+                )
+            except redis.RedisError:
+                # The claim may have been made all the same, or is when Redis goes on.
+                self._in_doubt_until = float("inf")
+                raise
+            ticket = None
+        return answer
+
     def renew(self) -> tuple[int, ...]:
-        """Prolong the leases of everything held; return the claims that were lost meanwhile."""
-        held = self.held
-        if not held:
-            return ()
-        lease_ms = round(self._settings.lease_s * 1000)
-        gone = {int(raw) for raw in self._scripts.run("renew", lease_ms, *held)}
+        """Prolong the leases of everything held; return the claims that were lost meanwhile.
+
+        After a claim of which the answer was lost, what it took is handed back.
+        """
+        in_doubt = time.monotonic() < self._in_doubt_until
+        with self._lock if in_doubt else nullcontext():  # lest a claim be made meanwhile
+            held = self.held
+            if not held and not in_doubt:
+                return ()
+            lease_ms = round(self._settings.lease_s * 1000)
+            worker = self._worker_id if in_doubt else ""
+            gone = {int(raw) for raw in self._scripts.run("renew", lease_ms, worker, *held)}
+            if in_doubt:  # until Redis has been well for a while
+                end = time.monotonic() + self._settings.lease_s
+                self._in_doubt_until = min(self._in_doubt_until, end)
         lost = gone & self._held  # what was finished during the call is not lost
         self._held -= lost
         return tuple(sorted(lost))

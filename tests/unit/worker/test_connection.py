@@ -3,14 +3,17 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 from kombu import Connection
 from kombu.exceptions import OperationalError
+from kombu.utils.imports import symbol_by_name
 
 from worker.broker import celery_app
 from worker.connection import broker_url, connect, embedded_socket, redis_url
+from worker.consumer import Consumer
 from worker.settings import Settings
 
 LONG = "a-rather-long-name-of-a-folder/" * 5
@@ -67,6 +70,21 @@ def test_a_redis_that_is_gone_is_an_error_at_once(tmp_path: Path) -> None:
 def test_tickets_cannot_make_their_sender_wait_for_ever() -> None:
     options = celery_app(Settings(), timeout_s=1.5).conf.broker_transport_options
     assert options["socket_timeout"] == 1.5
+
+
+def test_a_worker_tries_every_few_seconds_to_reach_a_broker_that_is_gone() -> None:
+    intervals: list[float] = []
+
+    class Gone:
+        def ensure_connection(self, *_: object, **options: Any) -> None:
+            intervals.extend([options["interval_start"], options["interval_max"]])
+
+    app = celery_app(Settings())
+    consumer = Consumer.__new__(Consumer)
+    consumer.app, consumer.first_connection_attempt = app, True
+    consumer.ensure_connected(Gone())
+    assert intervals == [2.0, 2.0]
+    assert symbol_by_name(app.conf.worker_consumer) is Consumer
 
 
 def test_a_ticket_is_not_delivered_again_while_a_freeze_goes_on() -> None:
