@@ -12,7 +12,8 @@ import redis
 from apiflask import APIBlueprint
 from flask import Response, jsonify, request, stream_with_context
 
-from api.answers import submitted, whole_number
+from api.answers import preferred_wait, submitted, whole_number
+from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.intake import FILES, WHOLE, Intake
 from api.kernel import kernel
@@ -42,6 +43,7 @@ def create() -> Response:
     add images in later requests and seal the batch after. `model` and `top` as JSON members, in the
     query, or as form fields before the first file.
     """
+    preferred_wait()  # a bad one is refused before anything is accepted
     kernel().check_room()
     if request.mimetype == "multipart/form-data":
         return _from_upload()
@@ -95,6 +97,7 @@ def paths(job_id: str) -> Response:
 @blueprint.doc(tags=["batches"], responses={409: "The batch was not opened for adding"})
 def seal(job_id: str) -> Response:
     """Say that nothing more is added; sealing twice changes nothing."""
+    preferred_wait()  # a bad one is refused before anything is done
     kernel().batches.seal(_open_batch(job_id).id)
     return submitted(job_id)
 
@@ -103,6 +106,7 @@ def seal(job_id: str) -> Response:
 @blueprint.doc(tags=["batches"], responses={409: "The batch was cancelled"})
 def retry(job_id: str) -> Response:
     """Queue the failed images again; what was classified stays."""
+    preferred_wait()  # a bad one is refused before anything is done
     _, ticket_needed = kernel().batches.retry(_batch(job_id).id)
     if ticket_needed:
         kernel().ticket(Lane.BULK)
@@ -246,10 +250,7 @@ def _open_batch(job_id: str) -> Job:
 
 
 def _json_object() -> dict[str, Any]:
-    try:
-        body = json.loads(request.get_data(as_text=True))
-    except ValueError as error:
-        raise InvalidRequestError(f"The request is not valid JSON: {error}.") from None
+    body = parse_json(request.get_data(as_text=True))
     if not isinstance(body, dict):
         raise InvalidRequestError("The request must be a JSON object.")
     return body

@@ -2,12 +2,13 @@
 
 import json
 import os
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.answers import preferred_wait, submitted
+from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
 from worker.errors import InvalidRequestError, UnsupportedMediaError
@@ -46,7 +47,7 @@ def create() -> Response:
         raise UnsupportedMediaError(
             "Send JSON with `source`, or multipart/form-data with `files` and `options`."
         )
-    asked = FreezeRequest.parse(_json(request.get_data(as_text=True)))
+    asked = FreezeRequest.parse(parse_json(request.get_data(as_text=True)))
     if asked.source is None:
         raise InvalidRequestError("source: name the model's path under the server's sources root.")
     accepted = _accept(asked)
@@ -57,7 +58,7 @@ def _from_upload() -> Response:
     options = request.form.get("options")
     if options is None:
         raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")
-    asked = FreezeRequest.parse(_json(options))
+    asked = FreezeRequest.parse(parse_json(options))
     if asked.source is not None:
         raise InvalidRequestError("source: leave it out where files are uploaded.")
     files = [
@@ -101,12 +102,3 @@ def _accept(
     if job_id and not accepted.created:  # a repetition: the first job has its own files
         drop_files(kernel().client, job_id, files)
     return accepted
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InvalidRequestError(f"The request is not valid JSON: {error}.") from None
-    except RecursionError:
-        raise InvalidRequestError("The request's JSON is nested too deeply.") from None

@@ -13,8 +13,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from api.kernel import Kernel, kernel
+from worker.errors import ModelNotFoundError, ModelUnavailableError
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Status
+from worker.models.manifest import ModelRef
 
 blueprint = APIBlueprint("health", __name__)
 
@@ -63,7 +65,14 @@ def readyz() -> Response:
 def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]:
     """Return for each model `ready` where some worker can run its stable version, else why not."""
     states: dict[str, str] = {}
-    for manifest in core.registry.stable():
+    for name in core.registry.names():
+        try:
+            manifest = core.registry.resolve(ModelRef(name, None, None))
+        except ModelNotFoundError:  # no version is its stable one
+            continue
+        except ModelUnavailableError as error:
+            states[name] = error.message.rstrip(".")
+            continue
         stable = (manifest.name, manifest.version)
         rows = [g for w in workers for g in w["graphs"] if (g["model"], g["version"]) == stable]
         known = {row["state"] for row in rows}

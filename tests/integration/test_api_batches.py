@@ -219,6 +219,7 @@ def test_of_a_damaged_archive_nothing_goes_on(http: FlaskClient, worker: Claims)
         ({"folder": "nowhere", "model": "tiny"}, 404, "There is no folder 'nowhere'"),
         ({"folder": "../etc", "model": "tiny"}, 400, "without '..'"),
         ({"folder": "n" * 5000, "model": "tiny"}, 404, "There is no folder"),
+        ({"folder": "half a pair \ud800", "model": "tiny"}, 400, "a path below"),
         ({"folder": 3}, 400, "folder"),
         ({}, 400, "folder"),
         ({"folder": ".", "model": "other"}, 404, "There is no model 'other'"),
@@ -236,6 +237,20 @@ def test_a_wrong_request_is_answered_with_what_is_wrong(
     http: FlaskClient, body: Any, status: int, words: str
 ) -> None:
     assert words in problem_of(http.post("/v1/batches", json=body), status)
+
+
+def test_json_that_is_nested_too_deeply_is_refused(http: FlaskClient) -> None:
+    body = b'{"folder": ' + b"[" * 99_999
+    answer = http.post("/v1/batches", data=body, content_type="application/json")
+    assert "nested too deeply" in problem_of(answer, 400)
+
+
+def test_a_wait_that_is_no_number_is_refused_before_anything_is_done(http: FlaskClient) -> None:
+    assert "wait" in problem_of(http.post("/v1/batches?wait=x", json={"open": True}), 400)
+    assert http.get("/v1/jobs").get_json()["jobs"] == []
+    batch = job_of(http.post("/v1/batches", json={"open": True}))["id"]
+    assert "wait" in problem_of(http.post(f"/v1/batches/{batch}/seal?wait=x"), 400)
+    assert not http.get(f"/v1/jobs/{batch}").get_json()["progress"]["sealed"]
 
 
 def test_a_form_without_files_or_with_unknown_fields_is_refused(http: FlaskClient) -> None:

@@ -124,6 +124,26 @@ def test_a_model_is_judged_by_its_stable_version(
         assert response.get_json()["reasons"] == [f"Model cats-dogs: {said}."]
 
 
+def test_a_model_whose_files_are_damaged_is_not_ready(
+    web: FlaskClient, work: Work, settings: Settings
+) -> None:
+    publish(settings)
+    _report(work, _graph(1, "ready"))
+    (settings.models_folder / "cats-dogs" / "aliases.json").write_text("{")
+    response = web.get("/readyz")
+    assert response.status_code == 503
+    assert "aliases of model 'cats-dogs' cannot be read" in response.get_json()["reasons"][0]
+
+
+def test_a_model_without_a_stable_version_is_nobodys_concern(
+    web: FlaskClient, work: Work, settings: Settings
+) -> None:
+    publish(settings)
+    _report(work)
+    (settings.models_folder / "cats-dogs" / "aliases.json").unlink()
+    assert web.get("/readyz").get_json()["models"] == {}
+
+
 def test_one_worker_that_has_a_model_is_enough(
     web: FlaskClient, work: Work, settings: Settings
 ) -> None:

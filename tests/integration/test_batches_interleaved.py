@@ -1,19 +1,12 @@
 """Whatever happens in whatever order, each image of a batch has one row, and the batch one end."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 import redis
-from hypothesis import HealthCheck, Phase
-from hypothesis import settings as how
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
+from tests.support.interleaving import Interleaving
 from tests.support.work import CLASSIFYING, MODEL, Work, filled
 from worker.errors import ConflictError
 from worker.jobs.batches import Batches, NewImage, Row
@@ -23,15 +16,12 @@ from worker.jobs.records import Item, Job, Kind, Lane, Origin, Outcome, Status
 from worker.jobs.store import Submission
 from worker.settings import Settings
 
-PLACES = st.integers(0, 1_000_000)  # taken modulo what there is
 
-
-class Interleavings(RuleBasedStateMachine):
+class OpenBatches(Interleaving):
     """Open batches that grow, are sealed, cancelled and retried while workers come and go."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        super().__init__()
-        client.flushall()
+    def __init__(self, client: redis.Redis, settings: Settings, seed: int) -> None:
+        super().__init__(seed)
         self.work = Work(client, settings)
         self.batches = Batches(client, settings)
         self.workers = [Claims(client, settings, f"worker-{n}") for n in range(3)]
@@ -41,30 +31,39 @@ class Interleavings(RuleBasedStateMachine):
         self.good: dict[tuple[str, int], Any] = {}  # results that workers were told are stored
         self.values = 0
 
-    def _batch(self, place: int) -> str:
-        return list(self.paths)[place % len(self.paths)]
+    def actions(self) -> Mapping[Callable[[], object], int]:
+        return {
+            self.open_batch: 2,
+            self.add: 10,
+            self.seal: 1,
+            self.cancel: 1,
+            self.retry: 3,
+            self.claim: 12,
+            self.complete: 12,
+            self.hand_back: 2,
+            self.die: 1,
+            self.let_leases_run_out_and_sweep: 3,
+        }
 
     # -- what may happen --------------------------------------------------------------------
 
-    @rule()
     def open_batch(self) -> None:
-        if len(self.paths) < 3:
-            submission = Submission(
-                kind=Kind.BATCH,
-                lane=Lane.BULK,
-                model=MODEL,
-                options={"top": 1},
-                keep_upload_s=60,
-                origin=Origin.OPEN,
-            )
-            self.paths[self.work.accept(submission)] = []
+        submission = Submission(
+            kind=Kind.BATCH,
+            lane=Lane.BULK,
+            model=MODEL,
+            options={"top": 1},
+            keep_upload_s=60,
+            origin=Origin.OPEN,
+        )
+        self.paths[self.work.accept(submission)] = []
 
-    @precondition(lambda self: self.paths)
-    @rule(place=PLACES, count=st.integers(1, 4), again=st.booleans())
-    def add(self, place: int, count: int, again: bool) -> None:
-        job_id = self._batch(place)
+    def add(self) -> None:
+        if not self.paths:
+            return
+        job_id, again = self.any(list(self.paths)), self.perhaps()
         paths = self.paths[job_id]
-        new = [b"%d.jpg" % (len(paths) + n) for n in range(count)]
+        new = [b"%d.jpg" % (len(paths) + n) for n in range(self.random.randint(1, 4))]
         images = [NewImage(path=path, upload=b"bytes of " + path) for path in new]
         if again and paths:
             images.insert(0, NewImage(path=paths[0], upload=b"bytes"))
@@ -73,25 +72,22 @@ class Interleavings(RuleBasedStateMachine):
         except ConflictError:
             job = self.work.get(job_id)
             assert job.status.ended or job.progress.sealed
-        else:
-            assert (added.added, added.already) == (count, int(again and bool(paths)))
-            paths += new
+            return
+        assert (added.added, added.already) == (len(new), int(again and bool(paths)))
+        paths += new
 
-    @precondition(lambda self: self.paths)
-    @rule(place=PLACES)
-    def seal(self, place: int) -> None:
-        self.batches.seal(self._batch(place))
+    def seal(self) -> None:
+        if self.paths:
+            self.batches.seal(self.any(list(self.paths)))
 
-    @precondition(lambda self: self.paths)
-    @rule(place=PLACES)
-    def cancel(self, place: int) -> None:
-        if self.values % 3 == 0:  # not too often, or nothing else happens
-            self.work.store.cancel(self._batch(place))
+    def cancel(self) -> None:
+        if self.paths and self.perhaps():
+            self.work.store.cancel(self.any(list(self.paths)))
 
-    @precondition(lambda self: self.paths)
-    @rule(place=PLACES)
-    def retry(self, place: int) -> None:
-        job_id = self._batch(place)
+    def retry(self) -> None:
+        if not self.paths:
+            return
+        job_id = self.any(list(self.paths))
         failed = [row.number for row in self._rows(job_id) if row.error]
         before = self.work.get(job_id)
         try:
@@ -102,32 +98,32 @@ class Interleavings(RuleBasedStateMachine):
         assert queued == len(failed)
         if queued:
             self.ended.pop(job_id, None)
-            assert self.work.get(job_id).status in (Status.RUNNING, Status.QUEUED)
+            assert not self.work.get(job_id).status.ended
 
-    @rule(worker=st.integers(0, 2), capacity=st.integers(1, 5))
-    def claim(self, worker: int, capacity: int) -> None:
-        claim = self.workers[worker].claim(CLASSIFYING, capacity)
+    def claim(self) -> None:
+        worker = self.any(self.workers)
+        claim = worker.claim(CLASSIFYING, self.random.randint(1, 5))
         if claim is not None:
             for claimed in claim.items:
                 path = self.paths[claimed.item.job_id][claimed.item.number - 1]
                 assert (claimed.path, claimed.upload) == (path, b"bytes of " + path)
             items = {claimed.item for claimed in claim.items}
-            self.taken.append((self.workers[worker], claim, items))
+            self.taken.append((worker, claim, items))
 
-    @precondition(lambda self: self.taken)
-    @rule(place=PLACES, count=st.integers(1, 5), bad=st.integers(0, 3), full=st.booleans())
-    def complete(self, place: int, count: int, bad: int, full: bool) -> None:
-        claims, claim, items = taken = self.taken[place % len(self.taken)]
+    def complete(self) -> None:
+        if not self.taken:
+            return
+        claims, claim, items = taken = self.any(self.taken)
         outcomes = {}
-        for number, item in enumerate(sorted(items)[:count]):
+        for item in sorted(items)[: self.random.randint(1, 5)]:
             self.values += 1
-            if number == bad:
+            if self.perhaps(0.3):
                 outcomes[item] = Outcome(error={"code": "bad", "message": "It is."})
             else:
                 outcomes[item] = Outcome(result=[[f"label-{self.values}", 1.0]], label="l")
         holds = claims.holds(claim)
         open_ = {i for i in outcomes if not self.work.get(i.job_id).status.ended}
-        if full:
+        if self.perhaps(0.2):
             with filled(self.work.client):
                 refused = claims.complete(claim, outcomes)
         else:
@@ -142,22 +138,21 @@ class Interleavings(RuleBasedStateMachine):
         if not items:
             self.taken.remove(taken)
 
-    @precondition(lambda self: self.taken)
-    @rule(place=PLACES, counts=st.booleans())
-    def hand_back(self, place: int, counts: bool) -> None:
-        claims, claim, _ = self.taken.pop(place % len(self.taken))
-        claims.release(claim, "handed back.", counts=counts)
+    def hand_back(self) -> None:
+        if not self.taken:
+            return
+        claims, claim, _ = self.taken.pop(self.random.randrange(len(self.taken)))
+        claims.release(claim, "handed back.", counts=self.perhaps())
 
-    @precondition(lambda self: self.taken)
-    @rule(place=PLACES)
-    def die(self, place: int) -> None:
-        claims, claim, _ = self.taken.pop(place % len(self.taken))
+    def die(self) -> None:
+        if not self.taken:
+            return
+        claims, claim, _ = self.taken.pop(self.random.randrange(len(self.taken)))
         claims.abandon(claim)
 
-    @rule(full=st.booleans())
-    def let_leases_run_out_and_sweep(self, full: bool) -> None:
+    def let_leases_run_out_and_sweep(self) -> None:
         self.work.let_leases_run_out()
-        if full:
+        if self.perhaps(0.2):
             with filled(self.work.client):
                 self.work.sweep()
         else:
@@ -168,8 +163,7 @@ class Interleavings(RuleBasedStateMachine):
     def _rows(self, job_id: str) -> list[Row]:
         return list(self.batches.rows(job_id, self.work.get(job_id).progress.total))
 
-    @invariant()
-    def the_counts_are_those_of_the_rows(self) -> None:
+    def check(self) -> None:
         for job_id, paths in self.paths.items():
             job, rows = self.work.get(job_id), self._rows(job_id)
             assert job.progress.total == len(paths)
@@ -178,6 +172,8 @@ class Interleavings(RuleBasedStateMachine):
             for row in rows:
                 assert row.path == paths[row.number - 1]
                 assert self.good.get((job_id, row.number)) == row.result
+            there = {(job_id, row.number) for row in rows}
+            assert {place for place in self.good if place[0] == job_id} <= there
             if job.status is Status.SUCCEEDED:
                 assert job.progress.sealed
                 assert len(rows) == len(paths)
@@ -185,14 +181,8 @@ class Interleavings(RuleBasedStateMachine):
             if job.status.ended:
                 assert (job, rows) == self.ended.setdefault(job_id, (job, rows))
 
-    @invariant()
-    def what_was_good_stays(self) -> None:
-        for (job_id, number), result in self.good.items():
-            rows = {row.number: row.result for row in self._rows(job_id)}
-            assert rows[number] == result
-
-    def teardown(self) -> None:
-        """Seal everything, let the workers work until nothing is left, and look at what remains."""
+    def drain(self) -> None:
+        """Seal everything and let a worker do all that is left once the others are dead."""
         self.taken.clear()
         for job_id in self.paths:
             self.batches.seal(job_id)
@@ -202,49 +192,36 @@ class Interleavings(RuleBasedStateMachine):
             while claim := self.workers[0].claim(CLASSIFYING, 3):
                 outcomes = {}
                 for claimed in claim.items:
-                    self.values += 1
-                    outcomes[claimed.item] = Outcome(result=[[f"label-{self.values}", 1.0]])
-                    place = (claimed.item.job_id, claimed.item.number)
-                    self.good[place] = outcomes[claimed.item].result
+                    result = [["drained", 1.0]]
+                    outcomes[claimed.item] = Outcome(result=result)
+                    self.good[claimed.item.job_id, claimed.item.number] = result
                 assert self.workers[0].complete(claim, outcomes) == []
             if not self.work.client.exists(key("leases")):
-                break
-        self.the_counts_are_those_of_the_rows()
-        assert set(self.ended) == set(self.paths)
-        for job_id, (job, rows) in self.ended.items():
-            if job.status is not Status.CANCELLED:
-                assert len(rows) == len(self.paths[job_id])
-        names = self.work.key_names()
-        assert not {
-            n for n in names if n.startswith(("queue:", "lane:", "claim:", "leases", "open"))
-        }
-        lives = {
-            name: self.work.client.ttl("permafrost:" + name)
-            for name in names
-            if name.split(":")[0] in ("upload", "items", "results", "failures", "known", "seen")
-        }
-        assert -1 not in lives.values(), lives
-
-        for job_id in self.paths:
-            self.work.let_expire(job_id)
-        self.work.sweep()
-        rest = {n for n in self.work.key_names() if not n.startswith(("ticket:", "upload:"))}
-        assert rest <= {"claims", "expired", "totals", "swept", "sweeper"}
+                return
 
 
+def _rest(work: Work) -> set[str]:
+    """Return all keys but those that disappear by themselves."""
+    return {name for name in work.key_names() if work.client.ttl("permafrost:" + name) == -1}
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_no_interleaving_loses_an_image_or_classifies_it_twice(
-    client: redis.Redis, settings: Settings
+    client: redis.Redis, settings: Settings, seed: int
 ) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis gives it no types
-        lambda: Interleavings(client, settings),
-        settings=how(
-            max_examples=20,
-            # Making a failure shorter takes minutes: add Phase.shrink when there is one.
-            phases=[Phase.generate],
-            stateful_step_count=40,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    batches = OpenBatches(client, settings, seed)
+    batches.run(200)
+
+    batches.drain()
+    batches.check()
+    assert set(batches.ended) == set(batches.paths)
+    for job_id, (job, rows) in batches.ended.items():
+        if job.status is not Status.CANCELLED:
+            assert len(rows) == len(batches.paths[job_id])
+    indexes = {f"jobs:batch:{job.status}" for job, _ in batches.ended.values()}
+    assert _rest(batches.work) == {"claims", "expiry", "totals", "swept"} | indexes
+
+    for job_id in batches.paths:
+        batches.work.let_expire(job_id)
+    batches.work.sweep()
+    assert _rest(batches.work) == {"claims", "expired", "totals", "swept"}

@@ -1,29 +1,18 @@
 """Whatever happens in whatever order, a job is never lost and never ends twice."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, Phase
-from hypothesis import settings as how
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
 
+from tests.support.interleaving import Interleaving
 from tests.support.work import CLASSIFYING, OTHER_MODEL, Work, filled, freeze, prediction
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
-from worker.jobs.records import Job, Kind, Lane, Outcome, Status
+from worker.jobs.records import Item, Job, Kind, Lane, Outcome, Status
 from worker.settings import Settings
-
-LANES = st.sampled_from([*([CLASSIFYING] * 3), (Lane.FREEZING,)])
-PLACES = st.integers(0, 1_000_000)  # taken modulo what there is
 
 
 @dataclass
@@ -32,15 +21,14 @@ class Taken:
 
     claims: Claims
     claim: Claim
-    open: set[Any]
+    open: set[Item]
 
 
-class Interleavings(RuleBasedStateMachine):
+class Jobs(Interleaving):
     """Three workers, submitters, a sweeper, and deaths, in any order."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        super().__init__()
-        client.flushall()
+    def __init__(self, client: redis.Redis, settings: Settings, seed: int) -> None:
+        super().__init__(seed)
         self.work = Work(client, settings)
         self.workers = [Claims(client, settings, f"worker-{n}") for n in range(3)]
         self.jobs: list[str] = []
@@ -49,51 +37,62 @@ class Interleavings(RuleBasedStateMachine):
         self.written: dict[str, Any] = {}  # job id -> the value that a worker was told is stored
         self.values = 0
 
+    def actions(self) -> Mapping[Callable[[], object], int]:
+        return {
+            self.accept: 8,
+            self.accept_on_a_full_redis: 1,
+            self.claim: 10,
+            self.complete: 10,
+            self.hand_back: 2,
+            self.die: 1,
+            self.renew: 2,
+            self.let_leases_run_out: 2,
+            self.sweep: 3,
+            self.let_leases_run_out_and_sweep: 3,
+            self.cancel: 1,
+            self.wait_too_long: 1,
+        }
+
     # -- what may happen --------------------------------------------------------------------
 
-    @rule(
-        which=st.sampled_from([prediction, freeze]),
-        bulk=st.booleans(),
-        other=st.booleans(),
-        keep=st.sampled_from([0.0, 60.0]),
-    )
-    def accept(self, which: Any, bulk: bool, other: bool, keep: float) -> None:
-        fields: dict[str, Any] = {"keep_upload_s": keep}
-        if which is prediction:
-            fields["lane"] = Lane.BULK if bulk else Lane.INTERACTIVE
-            if other:
-                fields["model"] = OTHER_MODEL
-        self.jobs.append(self.work.accept(which(**fields)))
+    def accept(self) -> None:
+        fields: dict[str, Any] = {"keep_upload_s": self.any([0.0, 60.0])}
+        if self.perhaps(0.2):
+            self.jobs.append(self.work.accept(freeze(**fields)))
+            return
+        if self.perhaps():
+            fields["model"] = OTHER_MODEL
+        lane = self.any(CLASSIFYING)
+        self.jobs.append(self.work.accept(prediction(lane=lane, **fields)))
 
-    @rule()
     def accept_on_a_full_redis(self) -> None:
         before = self.work.key_names()
         with filled(self.work.client), pytest.raises(redis.ResponseError):
             self.work.accept()
         assert self.work.key_names() == before
 
-    @rule(worker=st.integers(0, 2), lanes=LANES, capacity=st.integers(1, 5))
-    def claim(self, worker: int, lanes: tuple[Lane, ...], capacity: int) -> None:
-        claim = self.workers[worker].claim(lanes, capacity)
+    def claim(self) -> None:
+        worker = self.any(self.workers)
+        lanes = self.any([CLASSIFYING, CLASSIFYING, (Lane.FREEZING,)])
+        claim = worker.claim(lanes, self.random.randint(1, 5))
         if claim is not None:
-            items = {claimed.item for claimed in claim.items}
-            self.taken.append(Taken(self.workers[worker], claim, items))
+            self.taken.append(Taken(worker, claim, {claimed.item for claimed in claim.items}))
 
-    @precondition(lambda self: self.taken)
-    @rule(place=PLACES, count=st.integers(1, 5), good=st.booleans(), full=st.booleans())
-    def complete(self, place: int, count: int, good: bool, full: bool) -> None:
-        taken = self.taken[place % len(self.taken)]
+    def complete(self) -> None:
+        if not self.taken:
+            return
+        taken = self.any(self.taken)
         outcomes = {}
-        for item in sorted(taken.open)[:count]:
+        for item in sorted(taken.open)[: self.random.randint(1, 5)]:
             self.values += 1
             outcomes[item] = (
                 Outcome(result=self.values)
-                if good
+                if self.perhaps(0.7)
                 else Outcome(error={"code": "bad", "message": str(self.values)})
             )
         holds = taken.claims.holds(taken.claim)
         running = {i for i in outcomes if self.work.get(i.job_id).status is Status.RUNNING}
-        if full:
+        if self.perhaps(0.2):
             with filled(self.work.client):
                 refused = taken.claims.complete(taken.claim, outcomes)
         else:
@@ -107,50 +106,47 @@ class Interleavings(RuleBasedStateMachine):
         if not taken.open:
             self.taken.remove(taken)
 
-    @precondition(lambda self: self.taken)
-    @rule(place=PLACES, counts=st.booleans())
-    def hand_back(self, place: int, counts: bool) -> None:
-        taken = self.taken.pop(place % len(self.taken))
-        taken.claims.release(taken.claim, "handed back.", counts=counts)
+    def hand_back(self) -> None:
+        if not self.taken:
+            return
+        taken = self.taken.pop(self.random.randrange(len(self.taken)))
+        taken.claims.release(taken.claim, "handed back.", counts=self.perhaps())
 
-    @precondition(lambda self: self.taken)
-    @rule(place=PLACES)
-    def die(self, place: int) -> None:
-        taken = self.taken.pop(place % len(self.taken))
+    def die(self) -> None:
+        if not self.taken:
+            return
+        taken = self.taken.pop(self.random.randrange(len(self.taken)))
         taken.claims.abandon(taken.claim)
 
-    @rule(worker=st.integers(0, 2))
-    def renew(self, worker: int) -> None:
-        self.workers[worker].renew()
+    def renew(self) -> None:
+        self.any(self.workers).renew()
 
-    @rule()
     def let_leases_run_out(self) -> None:
         self.work.let_leases_run_out()
 
-    @rule(full=st.booleans())
-    def sweep(self, full: bool) -> None:
-        if full:
+    def let_leases_run_out_and_sweep(self) -> None:
+        self.work.let_leases_run_out()
+        self.work.sweep()
+
+    def sweep(self) -> None:
+        if self.perhaps(0.2):
             with filled(self.work.client):
                 self.work.sweep()
         else:
             self.work.sweep()
 
-    @precondition(lambda self: self.jobs)
-    @rule(place=PLACES)
-    def cancel(self, place: int) -> None:
-        self.work.store.cancel(self.jobs[place % len(self.jobs)])
+    def cancel(self) -> None:
+        if self.jobs:
+            self.work.store.cancel(self.any(self.jobs))
 
-    @precondition(lambda self: self.jobs)
-    @rule(place=PLACES)
-    def wait_too_long(self, place: int) -> None:
-        job_id = self.jobs[place % len(self.jobs)]
-        if job_id not in self.ended:
-            self.work.let_wait(job_id, self.work.settings.queue_ttl_s)
+    def wait_too_long(self) -> None:
+        alive = [job_id for job_id in self.jobs if job_id not in self.ended]
+        if alive:
+            self.work.let_wait(self.any(alive), self.work.settings.queue_ttl_s)
 
     # -- what must hold ---------------------------------------------------------------------
 
-    @invariant()
-    def every_job_is_there_once_and_its_end_never_changes(self) -> None:
+    def check(self) -> None:
         listed = self.work.store.page(limit=1000).jobs
         assert [job.id for job in listed] == sorted(self.jobs, reverse=True)
         for job in listed:
@@ -165,8 +161,8 @@ class Interleavings(RuleBasedStateMachine):
             if job.id in self.written:
                 assert self.written[job.id] in (job.result, job.error)
 
-    def teardown(self) -> None:
-        """Let the workers work until nothing is left, and look at what remains."""
+    def drain(self) -> None:
+        """Let a worker do all that is left once the others are dead."""
         self.taken.clear()
         for _ in range(20):
             self.work.let_leases_run_out()
@@ -175,45 +171,32 @@ class Interleavings(RuleBasedStateMachine):
                 outcomes = {claimed.item: Outcome(result="drained") for claimed in claim.items}
                 assert self.workers[0].complete(claim, outcomes) == []
             if not self.work.client.exists(key("leases")):
-                break
-        self.every_job_is_there_once_and_its_end_never_changes()
-        assert set(self.ended) == set(self.jobs)
-        for kind in Kind:
-            for status in Status:
-                listed = self.work.store.page(kind=kind, status=status, limit=1000).jobs
-                assert {(job.kind, job.status) for job in listed} <= {(kind, status)}
-        expected = {f"job:{job_id}" for job_id in self.jobs}
-        expected |= {f"jobs:{job.kind}:{job.status}" for job in self.ended.values()}
-        expected |= {"claims", "expiry", "totals", "swept", "sweeper"}
-        rest = {
-            name for name in self.work.key_names() if not name.startswith(("ticket:", "upload:"))
-        }
-        assert rest <= expected
-
-        for job_id in self.jobs:
-            self.work.let_expire(job_id)
-        self.work.sweep()
-        rest = {
-            name for name in self.work.key_names() if not name.startswith(("ticket:", "upload:"))
-        }
-        assert rest <= {"claims", "expired", "totals", "swept", "sweeper"}
-        for name in self.work.client.scan_iter("permafrost:upload:*"):
-            assert self.work.client.ttl(name) > 0
+                return
 
 
+def _rest(work: Work) -> set[str]:
+    """Return all keys but those that disappear by themselves."""
+    return {name for name in work.key_names() if work.client.ttl("permafrost:" + name) == -1}
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_no_interleaving_loses_a_job_or_ends_it_twice(
-    client: redis.Redis, settings: Settings
+    client: redis.Redis, settings: Settings, seed: int
 ) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # hypothesis gives it no types
-        lambda: Interleavings(client, settings),
-        settings=how(
-            max_examples=25,
-            # Making a failure shorter takes minutes: add Phase.shrink when there is one.
-            phases=[Phase.generate],
-            stateful_step_count=30,
-            deadline=None,
-            database=None,
-            print_blob=True,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    jobs = Jobs(client, settings, seed)
+    jobs.run(250)
+
+    jobs.drain()
+    jobs.check()
+    assert set(jobs.ended) == set(jobs.jobs)
+    for kind in Kind:
+        for status in Status:
+            listed = jobs.work.store.page(kind=kind, status=status, limit=1000).jobs
+            assert {(job.kind, job.status) for job in listed} <= {(kind, status)}
+    indexes = {f"jobs:{job.kind}:{job.status}" for job in jobs.ended.values()}
+    assert _rest(jobs.work) == {"claims", "expiry", "totals", "swept"} | indexes
+
+    for job_id in jobs.jobs:
+        jobs.work.let_expire(job_id)
+    jobs.work.sweep()
+    assert _rest(jobs.work) == {"claims", "expired", "totals", "swept"}

@@ -235,6 +235,19 @@ def test_a_graph_that_failed_is_not_tried_again_at_once(
     assert _states(graphs) == {("m", 1): ("ready", 1)}
 
 
+def test_versions_that_nobody_asks_for_any_more_are_let_go(
+    registry: Registry, graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        graphs.preload([_publish(registry, tmp_path)])
+    assert set(_states(graphs)) == {("m", 1), ("m", 2), ("m", 3)}
+    monkeypatch.setattr(graphs_module, "_IDLE_S", 0.0)
+    graphs.preload([_publish(registry, tmp_path)])
+    assert _states(graphs) == {("m", 4): ("ready", 1)}
+    assert graphs.get(registry.manifest("m", 2))
+    assert _states(graphs)["m", 2] == ("ready", 1)
+
+
 # -- claims -----------------------------------------------------------------------------------
 
 

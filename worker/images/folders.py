@@ -76,7 +76,7 @@ def find_folder(name: str, roots: Sequence[Path]) -> Folder:
     `name` is relative to a root, or absolute below one; `.` is the root itself. Links that lead out
     of the root are refused. Raises `InvalidRequestError` or `NotFoundError`.
     """
-    if "\0" in name or ".." in Path(name).parts or not name:
+    if "\0" in name or ".." in Path(name).parts or not name or not _is_path(name):
         raise InvalidRequestError("folder must be a path below a folders root, without '..'.")
     for root in roots:
         real_root = os.path.realpath(os.fsencode(root))
@@ -121,6 +121,14 @@ def is_named_like_an_image(path: bytes) -> bool:
     name = path.rpartition(b"/")[2]
     suffix = os.path.splitext(name)[1].lower()
     return os.fsdecode(suffix) in SUFFIXES and not name.startswith(b"._")
+
+
+def _is_path(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+        return False
+    return True
 
 
 def _inside(path: bytes, real_root: bytes) -> bool:

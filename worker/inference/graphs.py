@@ -16,6 +16,7 @@ from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 10.0  # a graph that failed to load is not tried again sooner
+_IDLE_S = 60.0  # after which a version that is not stable any more is let go
 
 
 @dataclass
@@ -27,6 +28,7 @@ class _Entry:
     loads: int = 0
     error: str | None = None
     failed_at: float = 0.0
+    used_at: float = 0.0
 
 
 class Graphs:
@@ -47,6 +49,7 @@ class Graphs:
         with self._lock:
             entry = self._entries.setdefault(key, _Entry(manifest, threading.Lock()))
             self._entries.move_to_end(key)
+            entry.used_at = time.monotonic()
         with entry.lock:
             if entry.graph is not None:
                 return entry.graph
@@ -57,8 +60,10 @@ class Graphs:
     def preload(self, manifests: list[Manifest]) -> None:
         """Load what fits into the budget together; the rest is loaded when it is asked for.
 
-        Failures are kept for the report.
+        Failures are kept for the report. Other graphs that have not been asked for lately are let
+        go, so that a model that is published again and again does not fill the memory.
         """
+        self._let_go({(manifest.name, manifest.version) for manifest in manifests})
         room = self._settings.graph_memory_bytes
         for manifest in manifests:
             if manifest.bytes > room:
@@ -122,6 +127,13 @@ class Graphs:
         )
         self._make_room(keep=entry)
         return graph
+
+    def _let_go(self, wanted: set[tuple[str, int]]) -> None:
+        idle_since = time.monotonic() - _IDLE_S
+        with self._lock:
+            for key, entry in list(self._entries.items()):
+                if key not in wanted and entry.state != "loading" and entry.used_at < idle_since:
+                    del self._entries[key]
 
     def _make_room(self, keep: _Entry) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 """What a freeze asks for, as the API accepts it and the freezing worker reads it."""
 
+import json
 import math
 from pathlib import PurePosixPath
 from typing import Any
@@ -75,7 +76,10 @@ class FreezeRequest(BaseModel):
         if not isinstance(fields, dict):
             raise InvalidRequestError("The freeze request must be a JSON object.")
         try:
+            json.dumps(fields, ensure_ascii=False).encode()
             return cls.model_validate(fields)
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+            raise InvalidRequestError("The freeze request holds text that is no Unicode.") from None
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])

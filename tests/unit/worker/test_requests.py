@@ -62,6 +62,8 @@ def _deep(levels: int) -> Any:
         ({"name": "a", "set": {"k": _deep(5000)}}, "nested too deeply"),
         ({"name": "a", "labels": []}, "labels: "),
         ({"name": "a", "labels": [1]}, "labels.0: "),
+        ({"name": "a", "labels": ["half a pair \ud800"]}, "no Unicode"),
+        ({"name": "a", "source": "half a pair \ud800"}, "no Unicode"),
         ({"name": "a", "preprocessing": "sepia"}, "preprocessing.preset: "),
         ({"name": "a", "scores": "votes"}, "scores: "),
         ({"name": "a", "colour": "rgb"}, "colour: "),

@@ -1,5 +1,5 @@
--- Give a worker as many items of one target as it takes of a lane, under a lease. Lanes are looked at in the
--- order given; within a lane the target that was served longest ago comes first. The claim's
+-- Give a worker as many items of one target as it takes of a lane, under a lease. Lanes are looked at
+-- in the order given; within a lane the target that was served longest ago comes first. The claim's
 -- number is its fencing token: only a worker whose claim still holds an item may write its outcome.
 -- Reads the uploads along with the items, which saves a round trip per image.
 --

@@ -1,7 +1,8 @@
 -- Repair what the death of a process left behind: dead claims go back to their queues, entries of
 -- ended jobs leave theirs, jobs that waited too long fail, ended jobs whose time has passed are
--- forgotten, batches that nobody adds to are sealed, lost tickets are named for sending. Bounded, so that one call stays short; the next
--- sweep goes on. A lock that is left to expire lets all processes together sweep once per interval.
+-- forgotten, batches that nobody adds to are sealed, lost tickets are named for sending. Bounded, so
+-- that one call stays short; the next sweep goes on. A lock that is left to expire lets all processes
+-- together sweep once per interval.
 --
 -- ARGV: worker id, interval_ms, lease_ms, max attempts, result ttl in ms, queue ttl in ms,
 --       tombstone ttl in ms, most tombstones, ticket_ms, bound, lanes ...

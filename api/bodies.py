@@ -1,0 +1,16 @@
+"""Reading JSON that clients send."""
+
+import json
+from typing import Any
+
+from worker.errors import InvalidRequestError
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of a JSON text; raise `InvalidRequestError` where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidRequestError(f"The request is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise InvalidRequestError("The request's JSON is nested too deeply.") from None
