@@ -17,7 +17,7 @@ from freezing.samples import sample_inputs
 from freezing.scores import check_labels, final_op, resolve_scores
 from freezing.sessions import Original, Written
 from freezing.sources.opening import open_source
-from freezing.sources.source import Source
+from freezing.sources.source import Choice, Source
 from freezing.verify import compare, observe
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest
@@ -48,7 +48,9 @@ def run(
     to be undone, since only `graph_path` is written.
     """
     log("Reading the source ...")
-    source = open_source(source_path)
+    source = open_source(
+        source_path, Choice(signature=request.signature, checkpoint=request.checkpoint)
+    )
     log(
         f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes, "
         f"{_mb(source.bytes)}."

@@ -33,16 +33,40 @@ class Values(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which part of a source is meant, where it holds several."""
+
+    signature: str | None = None  # of a SavedModel
+    checkpoint: str | None = None  # the prefix of a checkpoint, or the name of a model file
+    allow_code: bool = False  # whether a Keras file may bring code of its own
+
+
+ANY = Choice()  # nothing in particular is meant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """A way to call a SavedModel: which tensors its named inputs and outputs are."""
+
+    name: str  # "serving_default"
+    method: str  # "tensorflow/serving/predict", "" where it does not say
+    inputs: dict[str, str]  # by the signature's own name: the tensor, `x:0`
+    outputs: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """An opened source: a graph, what its variables hold, and where both came from."""
 
-    kind: str  # "checkpoint"
+    kind: str  # "checkpoint", "saved_model", "keras", "graph"
     name: str  # as its files are called
     graph_def: Any  # everything the source holds, as stored, less devices and colocation
     values: Values
     files: tuple[Path, ...]
     producer: str  # the TensorFlow version that wrote it, "" where it does not say
     op_list: Any = None  # OpList of the producer where the source carries one, else None
+    signatures: tuple[Signature, ...] = ()  # the usual one first; none where the kind has none
+    labels: list[str] | None = None  # where the source itself carries them
     warnings: list[str] = field(default_factory=list)
 
     @property

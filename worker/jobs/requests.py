@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -12,6 +12,7 @@ from worker.models.manifest import Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
 
 Value = bool | int | float | list[Any]
+Runtime = Literal["tensorflow", "onnxruntime"]
 
 
 class FreezeRequest(BaseModel):
@@ -35,6 +36,21 @@ class FreezeRequest(BaseModel):
     preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
     scores: Scores | None = None
     alias: str = "stable"
+    signature: str | None = Field(
+        None, max_length=256, description="Which signature of a SavedModel; null: the usual one."
+    )
+    checkpoint: str | None = Field(
+        None,
+        max_length=1024,
+        description="Which checkpoint (its prefix) or model file, where the source holds several.",
+    )
+    optimise: bool = Field(
+        True, description="Whether constants and batch normalisation are folded."
+    )
+    batch: Literal["keep", "free"] = Field(
+        "keep", description="`free` makes a fixed batch dimension of the input variable."
+    )
+    runtime: Runtime = "tensorflow"
 
     @field_validator("name")
     @classmethod
@@ -53,6 +69,15 @@ class FreezeRequest(BaseModel):
             return None
         if ".." in PurePosixPath(value).parts or "\0" in value or not value.strip():
             raise InvalidRequestError("source must be a path below a sources root, without '..'.")
+        return value
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _checkpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            path = PurePosixPath(value)
+            if ".." in path.parts or path.is_absolute() or "\0" in value or not value.strip():
+                raise InvalidRequestError("checkpoint must be a name inside the source.")
         return value
 
     @field_validator("preprocessing", mode="before")
