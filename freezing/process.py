@@ -25,6 +25,7 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "audit",
     "verification",
     "warnings",
 )
