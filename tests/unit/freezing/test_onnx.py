@@ -51,7 +51,7 @@ def of_bytes() -> None:
 def test_onnx_runtime_answers_as_the_checkpoint_did(
     tmp_path: Path, network: Callable[[], None], outputs: list[str]
 ) -> None:
-    saved = save(tmp_path / "source", network, outputs=[f"{name}:0" for name in outputs])
+    saved = save(tmp_path / "source", network, outputs=tuple(f"{name}:0" for name in outputs))
     frozen = freeze(saved.folder, tmp_path, outputs=outputs, runtime="onnxruntime")
     made = frozen.outcome["accelerated"]
     content = (tmp_path / "graph.onnx").read_bytes()
