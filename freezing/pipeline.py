@@ -19,7 +19,7 @@ from freezing.scores import check_labels, final_op, resolve_scores
 from freezing.sessions import Original, Written
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice, Source
-from freezing.verify import compare, observe
+from freezing.verify import Answers, compare, observe
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
@@ -73,6 +73,9 @@ def run(
         f"Verified: the largest difference is {verification.max_abs_difference:.2g}, the best "
         f"class is the same for {verification.top1_agreement:.0%} of the samples."
     )
+    accelerated = None
+    if request.runtime == "onnxruntime":
+        accelerated = _accelerate(plan, graph_path, answers, inputs, tolerance, log)
     _check_columns(plan.outputs[0], answers.together[0])
     warnings = [*source.warnings, *plan.warnings, *made.warnings]
     check_labels(request.labels, answers.rows.shape[1], plan.outputs[0].name)
@@ -93,6 +96,8 @@ def run(
         "removed": count_removed(Graph(source.graph_def), made.names),
         "audit": made.audit,
         "verification": asdict(verification),
+        "runtime": request.runtime,
+        "accelerated": accelerated,
         "warnings": list(dict.fromkeys(warnings)),
     }
 
@@ -119,6 +124,21 @@ def _freeze_into(path: Path, plan: Plan, source: Source) -> _Made:
         audit=audited,
         warnings=frozen.warnings,
     )
+
+
+def _accelerate(
+    plan: Plan, graph_path: Path, answers: Answers, inputs: Any, tolerance: float, log: Log
+) -> dict[str, Any]:
+    from freezing.onnx import accelerate  # noqa: PLC0415 - most freezes do without it
+
+    log("Converting to ONNX ...")
+    made = accelerate(plan, graph_path, answers, inputs, tolerance)
+    difference = made["verification"]["max_abs_difference"]
+    log(
+        f"Converted and verified in ONNX Runtime: {_mb(made['bytes'])}, the largest difference is "
+        f"{difference:.2g}."
+    )
+    return made
 
 
 def _preprocessing(request: FreezeRequest, plan: Plan) -> Preprocessing:

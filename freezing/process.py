@@ -17,6 +17,7 @@ from worker.settings import Settings
 __all__ = ["FreezeCancelledError", "freeze"]
 
 _GRAPH_FILE = "graph.pb"
+_ACCELERATED_FILE = "graph.onnx"
 _REPORTED = (
     "bytes_before",
     "bytes_after",
@@ -27,6 +28,8 @@ _REPORTED = (
     "removed",
     "audit",
     "verification",
+    "runtime",
+    "accelerated",
     "warnings",
 )
 
@@ -82,10 +85,12 @@ def _publish(
         labels=request.labels,
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
+        runtime=outcome["runtime"],
         source={**outcome["source"], "job": job_id},
         report=report,
     )
-    manifest = registry.publish(draft, graph, request.alias)
+    accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
+    manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
     return {
         "model": manifest.name,
         "version": manifest.version,
