@@ -19,12 +19,25 @@ class CrashedError(FreezeError):
     code = "crashed"
 
 
+class NotRunnableError(VerificationError):
+    """A graph file that was written cannot be loaded or run."""
+
+    code = "not_runnable"
+
+
 class UnforeseenError(RuntimeError):
     """Another process met an error that nobody foresaw; the message is its reason."""
 
 
 _KINDS: dict[str, type[FreezeError]] = {
-    kind.code: kind for kind in (SourceError, UnknownNodeError, VerificationError, CrashedError)
+    kind.code: kind
+    for kind in (
+        SourceError,
+        UnknownNodeError,
+        VerificationError,
+        CrashedError,
+        NotRunnableError,
+    )
 }
 
 
@@ -48,9 +61,10 @@ def as_event(error: BaseException) -> dict[str, Any]:
         return {"event": "failed", "code": "out_of_memory", "message": ""}
     if not isinstance(error, UnforeseenError):  # or else it was written where it was met
         traceback.print_exception(error)
-    code = "out_of_memory" if _is_out_of_memory(error) else FreezeError.code
+    code = "out_of_memory" if is_out_of_memory(error) else FreezeError.code
     return {"event": "failed", "code": code, "message": reason(error), "unexpected": True}
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library says in its own words that memory ran out."""
     return type(error).__name__ == "ResourceExhaustedError" or "bad_alloc" in str(error)

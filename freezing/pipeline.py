@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from freezing.audit import audit
 from freezing.freeze import freeze
 from freezing.graphs import Endpoint, Graph
 from freezing.parameters import Layer, total
@@ -85,6 +86,7 @@ def freeze_source(
         "parameters": total(made.layers),
         "layers": made.layers,
         "removed": count_removed(Graph(opened.graph_def), made.names),
+        "audit": made.audit,
         "warnings": list(dict.fromkeys(warnings)),
     }
     expected = answers.save(plan, inputs, graph_path.parent)
@@ -98,16 +100,19 @@ class _Made:
     names: frozenset[str]  # of its nodes
     final_op: str  # what computes the first output
     layers: list[Layer]
+    audit: dict[str, Any]
     warnings: list[str]
 
 
 def _freeze_into(path: Path, plan: Plan, source: Source) -> _Made:
     frozen = freeze(plan, source.values)
+    audited = audit(frozen.graph)
     frozen.graph.write(path)
     return _Made(
         names=frozenset(frozen.graph.nodes),
         final_op=final_op(frozen.graph, Endpoint.parse(plan.outputs[0].name)),
         layers=frozen.layers,
+        audit=audited,
         warnings=frozen.warnings,
     )
 

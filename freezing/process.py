@@ -18,6 +18,7 @@ from worker.settings import Settings
 __all__ = ["FreezeCancelledError", "freeze"]
 
 _GRAPH_FILE = "graph.pb"
+_ACCELERATED_FILE = "graph.onnx"
 _REPORTED = (
     "bytes_before",
     "bytes_after",
@@ -26,7 +27,10 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "audit",
     "verification",
+    "runtime",
+    "accelerated",
     "warnings",
 )
 
@@ -103,10 +107,12 @@ def _publish(
         labels=request.labels,
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
+        runtime=outcome["runtime"],
         source={**outcome["source"], "job": job_id},
         report=report,
     )
-    manifest = registry.publish(draft, graph, request.alias)
+    accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
+    manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
     return {
         "model": manifest.name,
         "version": manifest.version,

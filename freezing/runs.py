@@ -1,13 +1,14 @@
 """Running a graph file on samples, whatever runtime it is for. Called in a process of its own."""
 
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol
 
 from freezing.answers import Array, Expected, in_pieces, save_answers
+from freezing.failures import NotRunnableError, is_out_of_memory
 from freezing.reasons import reason
 from freezing.steps import Report
-from worker.errors import VerificationError
+from worker.settings import get_settings
 
 
 class Runnable(Protocol):
@@ -22,7 +23,7 @@ def run_file(
 ) -> None:
     """Write into `folder` what a graph file answers to the samples, in pieces of each size.
 
-    Raises `VerificationError` where the file cannot be loaded or run.
+    Raises `NotRunnableError` where the file cannot be loaded or run.
     """
     wanted = Expected.parse(expected)
     with ExitStack() as stack:
@@ -31,12 +32,12 @@ def run_file(
             inputs = _samples(wanted)
             for size in sizes:
                 save_answers(Path(folder), size, in_pieces(loaded.run, inputs, size))
-        except (VerificationError, MemoryError, OSError):
+        except (NotRunnableError, MemoryError, OSError):
             raise
         except Exception as error:  # whatever the runtimes raise
-            if type(error).__name__ == "ResourceExhaustedError" or "bad_alloc" in str(error):
+            if is_out_of_memory(error):
                 raise
-            raise VerificationError(
+            raise NotRunnableError(
                 f"{called[:1].upper()}{called[1:]} cannot be run: {reason(error)}."
             ) from error
 
@@ -44,7 +45,9 @@ def run_file(
 def _open(path: Path, wanted: Expected) -> AbstractContextManager[Runnable]:
     outputs = [tensor.name for tensor in wanted.outputs]
     if path.suffix == ".onnx":
-        return OnnxSession(path, wanted.input.name, outputs)
+        from worker.inference.onnx_session import OnnxSession  # noqa: PLC0415 - loads its runtime
+
+        return closing(OnnxSession(path.read_bytes(), wanted.input, outputs, get_settings()))
     from freezing.sessions import Written  # noqa: PLC0415 - loads TensorFlow
 
     return Written(path, wanted.input.name, outputs)
@@ -54,23 +57,3 @@ def _samples(wanted: Expected) -> Array:
     import tensorflow as tf  # noqa: PLC0415 - knows types that numpy has not
 
     return wanted.inputs().astype(tf.as_dtype(wanted.input.dtype).as_numpy_dtype, copy=False)
-
-
-class OnnxSession(AbstractContextManager["OnnxSession"]):
-    """A graph in ONNX Runtime."""
-
-    def __init__(self, path: Path, feed: str, outputs: list[str]) -> None:
-        """Load the file."""
-        import onnxruntime  # noqa: PLC0415 - only where it is asked for
-
-        self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        self._feed = feed
-        self._outputs = outputs
-
-    def run(self, batch: Array) -> list[Array]:
-        """Return one array per output for a batch of inputs (images, ...)."""
-        answers: list[Array] = self._session.run(self._outputs, {self._feed: batch})
-        return answers
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is to be freed: the process ends soon."""

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from freezing.failures import NotRunnableError
 from freezing.plan import Plan
 from freezing.reasons import reason
 from freezing.sources.source import Values
 from freezing.variables import variables_needed
-from worker.errors import SourceError, VerificationError
+from worker.errors import SourceError
 
 v1 = tf.compat.v1
 Array = npt.NDArray[Any]
@@ -84,7 +85,7 @@ class Written(GraphSession):
     """A frozen graph as it was written, loaded from its file."""
 
     def __init__(self, path: Path, feed: str, outputs: Sequence[str]) -> None:
-        """Load the file; raise `VerificationError` where TensorFlow cannot."""
+        """Load the file; raise `NotRunnableError` where TensorFlow cannot."""
         graph_def = v1.GraphDef()
         graph_def.ParseFromString(path.read_bytes())
         graph = tf.Graph()
@@ -92,7 +93,7 @@ class Written(GraphSession):
             with graph.as_default():
                 tf.import_graph_def(graph_def, name="")
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise VerificationError(
+            raise NotRunnableError(
                 f"The frozen graph cannot be loaded: {reason(error)}."
             ) from error
         super().__init__(graph, feed, outputs, {})

@@ -9,6 +9,7 @@ from typing import Any
 
 from freezing.answers import Expected
 from freezing.forks import Apart, apart
+from freezing.onnx import accelerate
 from freezing.pipeline import freeze_source
 from freezing.steps import Report, Step
 from freezing.verify import verify
@@ -31,4 +32,13 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
         f"{verification.max_abs_difference:.2g}; the best class is the same for "
         f"{verification.top1_agreement:.0%} of them."
     )
-    return {**outcome, "verification": verification.as_json()}
+    accelerated = None
+    if order["request"]["runtime"] == "onnxruntime":
+        report.step(Step.CONVERT)
+        accelerated = accelerate(report, graph, expected, tolerance, apart=apart)
+    return {
+        **outcome,
+        "verification": verification.as_json(),
+        "runtime": order["request"]["runtime"],
+        "accelerated": accelerated,
+    }

@@ -21,9 +21,12 @@ class Step(StrEnum):
     PUBLISH = "publishing"
 
 
-def steps_of_freeze(_request: FreezeRequest) -> tuple[Step, ...]:
+def steps_of_freeze(request: FreezeRequest) -> tuple[Step, ...]:
     """Return the steps that a freeze will take, in order."""
-    return (Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.VERIFY, Step.PUBLISH)
+    steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.VERIFY]
+    if request.runtime == "onnxruntime":
+        steps.append(Step.CONVERT)
+    return (*steps, Step.PUBLISH)
 
 
 class Report:

@@ -149,9 +149,10 @@ def verify(
     The samples are run in pieces of the given sizes, else in those of the source, each compared
     with the source's answers. `called` names the graph in sentences, as in "the frozen graph".
 
-    Raises `VerificationError` where the file cannot be loaded or run, or an output differs by more
-    than `tolerance`, relative to its largest answer where that is above 1; `CrashedError` and
-    `MemoryError` where running it ended its process. Nothing is left of what it wrote.
+    Raises `VerificationError` where an output differs by more than `tolerance`, relative to its
+    largest answer where that is above 1, `NotRunnableError` where the file cannot be loaded or
+    run, and `CrashedError` and `MemoryError` where running it ended its process. Nothing is left
+    of what it wrote.
     """
     sizes = sizes or expected.sizes
     folder = Path(tempfile.mkdtemp(prefix="answers-", dir=expected.folder))
