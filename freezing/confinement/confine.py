@@ -10,6 +10,7 @@ from freezing.confinement.landlock import restrict_files
 from freezing.confinement.namespaces import leave_network
 from freezing.confinement.seccomp import install_filter
 from freezing.confinement.system import gain_no_privileges, keep_capabilities
+from worker.errors import FreezeError
 
 _ROOT = Path(__file__).resolve().parents[2]
 # What Python, TensorFlow and the C library read besides Python's own folders. Of other processes
@@ -24,12 +25,31 @@ _DEVICES = ("/dev/null",)
 _FILES_OF_OTHERS = 1 << 1 | 1 << 2
 
 
+_LANDLOCK, _FILTER = "Landlock", "a filter of system calls"
+_REQUIRED = (_LANDLOCK, _FILTER)
+
+
+class NotConfinedError(FreezeError):
+    """The kernel or the container does not let a freeze be confined, and the settings demand it."""
+
+    code = "not_confined"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Confinement:
     """What is in force."""
 
     in_force: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # each with its reason
+
+    def check(self) -> None:
+        """Raise `NotConfinedError` unless the network and the files are out of reach."""
+        if not all(any(name.startswith(must) for name in self.in_force) for must in _REQUIRED):
+            raise NotConfinedError(
+                f"{self} PERMAFROST_FREEZE_CONFINEMENT=required forbids to freeze here: run the "
+                "freezing worker on Linux 5.13 or later, where its container allows Landlock and "
+                "seccomp, or set it to auto."
+            )
 
     def __str__(self) -> str:
         """Return it as a sentence."""
@@ -61,8 +81,8 @@ def confine(read: Iterable[Path], write: Iterable[Path]) -> Confinement:
     put("no capabilities", lambda: keep_capabilities(_FILES_OF_OTHERS if os.geteuid() == 0 else 0))
     paths = [Path(path) for path in _SYSTEM] + _python_folders()
     writable = [*write, *(Path(device) for device in _DEVICES)]
-    put("Landlock", lambda: restrict_files([*paths, *read], writable))
-    put("a filter of system calls", install_filter)
+    put(_LANDLOCK, lambda: restrict_files([*paths, *read], writable))
+    put(_FILTER, install_filter)
     return found
 
 

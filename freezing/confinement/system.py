@@ -15,7 +15,7 @@ def call(number: int, *arguments: object) -> int:
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Call prctl(2), all of whose arguments are unsigned longs; raise `OSError`."""
+    """Change this process; all arguments are unsigned longs. Raises `OSError`."""
     padded = [*arguments, 0, 0, 0, 0][:4]
     return _checked(_libc.prctl(option, *(ctypes.c_ulong(argument) for argument in padded)))
 
@@ -26,7 +26,7 @@ def gain_no_privileges() -> None:
 
 
 def unshare(flags: int) -> None:
-    """Call unshare(2); raise `OSError` where it is not permitted."""
+    """Leave the namespaces of the flags; raise `OSError` where it is not permitted."""
     _checked(_libc.unshare(flags))
 
 
