@@ -7,6 +7,7 @@ from api import (
     events,
     freezes,
     health,
+    inspections,
     jobs,
     models,
     pages,
@@ -41,6 +42,9 @@ def compose(settings: Settings) -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
     problems.register(app)
-    for module in (predictions, batches, freezes, jobs, events, models, workers, health, pages):
+    for module in (
+        *(predictions, batches, freezes, inspections, jobs, events),
+        *(models, workers, health, pages),
+    ):
         app.register_blueprint(module.blueprint)
     return app

@@ -1,6 +1,6 @@
-"""The child process of one freeze: `python -m freezing`, started by `process.freeze`.
+"""The child process of one freeze or inspection: `python -m freezing`, started by `process`.
 
-Reads one JSON request from standard input and writes events as JSON lines to standard output:
+Reads one JSON order from standard input and writes events as JSON lines to standard output:
 `{"event": "log", "message"}` as steps begin, and at the end either `{"event": "done", "outcome"}`
 or `{"event": "failed", "code", "message"}`. Whatever else is printed goes to standard error.
 """
@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from freezing.reasons import reason
 from worker.errors import FreezeError, PermafrostError
-from worker.jobs.requests import FreezeRequest
+from worker.jobs.requests import FreezeRequest, InspectionRequest
 
 _NICENESS = 5  # predictions go first
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
@@ -32,7 +32,7 @@ def main() -> int:
     _limit(order["memory_bytes"])
     os.nice(_NICENESS)
     try:
-        outcome = _freeze(order, events)
+        outcome = _ACTIONS[order["action"]](order, events)
     except PermafrostError as error:
         code = error.code if isinstance(error, FreezeError) else FreezeError.code
         _send(events, event="failed", code=code, message=error.message)
@@ -41,7 +41,7 @@ def main() -> int:
     except Exception as error:  # a person gets a sentence, the log the rest
         traceback.print_exc()
         code = "out_of_memory" if _is_out_of_memory(error) else FreezeError.code
-        message = f"The source could not be frozen: {reason(error)}."
+        message = f"The source could not be {_DONE[order['action']]}: {reason(error)}."
         _send(events, event="failed", code=code, message=message, unexpected=True)
     else:
         _send(events, event="done", outcome=outcome)
@@ -60,6 +60,21 @@ def _freeze(order: dict[str, Any], events: IO[str]) -> dict[str, Any]:
         order["tolerance"],
         lambda message: _send(events, event="log", message=message),
     )
+
+
+def _inspect(order: dict[str, Any], events: IO[str]) -> dict[str, Any]:
+    _send(events, event="log", message="Starting TensorFlow ...")
+    from freezing.inspection import inspect  # noqa: PLC0415 - as above
+
+    return inspect(
+        InspectionRequest.parse(order["request"]),
+        Path(order["source"]),
+        lambda message: _send(events, event="log", message=message),
+    ).model_dump(mode="json")
+
+
+_ACTIONS = {"freeze": _freeze, "inspect": _inspect}
+_DONE = {"freeze": "frozen", "inspect": "inspected"}
 
 
 def _take_stdout() -> IO[str]:

@@ -1,6 +1,7 @@
-"""The way in: one freeze in a process of its own, and its publication. Imports no TensorFlow.
+"""The ways in: a freeze and its publication, and an inspection. Imports no TensorFlow.
 
-The child sees the source and a folder to write to; publishing is done here, once it ended well.
+Each runs in a process of its own, which sees the source and, to freeze it, a folder to write to;
+publishing is done here, once it ended well.
 """
 
 import os
@@ -9,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
-from worker.jobs.requests import FreezeRequest
+from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.manifest import ManifestDraft
 from worker.models.registry import Registry
 from worker.settings import Settings
 
-__all__ = ["FreezeCancelledError", "freeze"]
+__all__ = ["FreezeCancelledError", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
 _REPORTED = (
@@ -52,22 +53,54 @@ def freeze(
     """
     graph = workdir.absolute() / _GRAPH_FILE
     order = {
+        "action": "freeze",
         "request": request.model_dump(mode="json"),
         "source": str(source.absolute()),
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
-        "memory_bytes": settings.freeze_memory_bytes,
-        "parent": os.getpid(),
     }
-    child = Child(order, on_log)
-    try:
-        outcome = child.wait(settings.freeze_time_limit_s, cancelled)
-    finally:
-        child.kill()
+    outcome = _in_child(order, settings, on_log, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled; nothing was published.")
     on_log("Publishing ...")
     return _publish(request, outcome, graph, registry, job_id)
+
+
+def inspect(
+    request: InspectionRequest,
+    source: Path,
+    *,
+    settings: Settings,
+    on_log: Callable[[str], None],
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    """Look into `source` and return the job's `result`, a `worker.models.inspection.Inspection`.
+
+    Runs, tells, and fails as `freeze` does. Nothing of the source is run.
+    """
+    order = {
+        "action": "inspect",
+        "request": request.model_dump(mode="json"),
+        "source": str(source.absolute()),
+    }
+    outcome = _in_child(order, settings, on_log, cancelled)
+    if cancelled():
+        raise FreezeCancelledError("Cancelled.")
+    return outcome
+
+
+def _in_child(
+    order: dict[str, Any],
+    settings: Settings,
+    on_log: Callable[[str], None],
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    limits = {"memory_bytes": settings.freeze_memory_bytes, "parent": os.getpid()}
+    child = Child({**order, **limits}, on_log)
+    try:
+        return child.wait(settings.freeze_time_limit_s, cancelled)
+    finally:
+        child.kill()
 
 
 def _publish(
