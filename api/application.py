@@ -9,6 +9,7 @@ from api import (
     health,
     inspections,
     jobs,
+    limits,
     models,
     pages,
     predictions,
@@ -42,6 +43,7 @@ def compose(settings: Settings) -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
     problems.register(app)
+    limits.register(app, settings)
     for module in (
         *(predictions, batches, freezes, inspections, jobs, events),
         *(models, workers, health, pages),

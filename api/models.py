@@ -97,6 +97,8 @@ def _summary(model: Model) -> dict[str, Any]:
                 "version": m.version,
                 "sha256": m.sha256,
                 "bytes": m.bytes,
+                "runtime": m.runtime,
+                "classifies": m.classifies,
                 "created_at": m.model_dump(mode="json")["created_at"],
                 "labels": len(m.labels) if m.labels is not None else None,
             }

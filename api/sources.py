@@ -31,7 +31,7 @@ _REQUESTS: dict[Kind, type[InspectionRequest]] = {
 def submit_source(kind: Kind) -> Response:
     """Accept a job of a kind that works on a source, as Flask's request asks for it."""
     preferred_wait()  # a bad one is refused before anything is accepted
-    kernel().check_room()
+    kernel().check_open(Lane.FREEZING)
     request.max_content_length = _OPTIONS_BYTES
     if request.mimetype == "multipart/form-data":
         request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES

@@ -6,7 +6,6 @@ so that a source that cannot be frozen can still be looked into.
 """
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from freezing.preparation import guess_scaling
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
+from freezing.steps import Report, Step
 from freezing.suggestions import as_option, suggestions
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
@@ -49,30 +49,30 @@ _MOST_CANDIDATES = 12
 _MOST_FILES = 100
 
 
-def inspect(request: InspectionRequest, path: Path, log: Callable[[str], None]) -> Inspection:
-    """Look into the source at `path`; steps are told to `log` as they begin.
+def inspect(report: Report, fields: dict[str, Any], path: str) -> dict[str, Any]:
+    """Look into the source at `path` as an `InspectionRequest` of these fields asks for it.
 
-    Raises `SourceError` where it cannot be opened.
+    Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
     """
-    log("Reading the source ...")
-    source = open_source(path, Part(signature=request.signature, checkpoint=request.checkpoint))
-    log(f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes.")
-    return look_into(source, request, log)
+    request = InspectionRequest.parse(fields)
+    report.step(Step.READ)
+    source = open_source(
+        Path(path), Part(signature=request.signature, checkpoint=request.checkpoint)
+    )
+    report.log(f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes.")
+    report.step(Step.INSPECT)
+    return look_into(source, request).model_dump(mode="json")
 
 
-def look_into(
-    source: Source, request: InspectionRequest, log: Callable[[str], None] = lambda _: None
-) -> Inspection:
+def look_into(source: Source, request: InspectionRequest) -> Inspection:
     """Say what is in an opened source."""
     whole = Graph(source.graph_def)
     make_shapes_explicit(whole)
     chooser = Chooser(source, whole, request.signature)
     flow = chooser.flow
-    log("Looking for outputs and inputs ...")
     outputs = chooser.outputs()
     likeliest = outputs.ranked[0] if outputs.ranked else None
     inputs = chooser.inputs([likeliest.end] if likeliest else [])
-    log("Working out what freezing would keep ...")
     advice = _Adviser(source, request, chooser, outputs, inputs).advise()
     remaining = advice.remaining
     used = flow.graph.ancestors([likeliest.end.node]) if likeliest else set()

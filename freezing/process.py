@@ -1,15 +1,15 @@
-"""The ways in: a freeze and its publication, and an inspection. Imports no TensorFlow.
+"""The way in: one freeze in a process of its own, and its publication. Imports no TensorFlow.
 
-Each runs in a process of its own, which sees the source and, to freeze it, a folder to write to;
-publishing is done here, once it ended well.
+The child sees the source and a folder to write to; publishing is done here, once it ended well.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
+from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.manifest import ManifestDraft
 from worker.models.registry import Registry
@@ -18,6 +18,7 @@ from worker.settings import Settings
 __all__ = ["FreezeCancelledError", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
+_ACCELERATED_FILE = "graph.onnx"
 _REPORTED = (
     "bytes_before",
     "bytes_after",
@@ -26,7 +27,10 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "audit",
     "verification",
+    "runtime",
+    "accelerated",
     "warnings",
 )
 
@@ -59,10 +63,11 @@ def freeze(
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
     }
-    outcome = _in_child(order, settings, on_log, cancelled)
+    report = _numbered(steps_of_freeze(request), on_log)
+    outcome = _in_child(order, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled; nothing was published.")
-    on_log("Publishing ...")
+    report.step(Step.PUBLISH)
     return _publish(request, outcome, graph, registry, job_id)
 
 
@@ -76,31 +81,43 @@ def inspect(
 ) -> dict[str, Any]:
     """Look into `source` and return the job's `result`, a `worker.models.inspection.Inspection`.
 
-    Runs, tells, and fails as `freeze` does. Nothing of the source is run.
+    Runs, tells and fails as `freeze` does. Nothing of the source is run.
     """
     order = {
         "action": "inspect",
         "request": request.model_dump(mode="json"),
         "source": str(source.absolute()),
     }
-    outcome = _in_child(order, settings, on_log, cancelled)
+    report = _numbered(steps_of_inspection(), on_log)
+    outcome = _in_child(order, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled.")
     return outcome
 
 
 def _in_child(
-    order: dict[str, Any],
-    settings: Settings,
-    on_log: Callable[[str], None],
-    cancelled: Callable[[], bool],
+    order: dict[str, Any], settings: Settings, report: Report, cancelled: Callable[[], bool]
 ) -> dict[str, Any]:
+    """Have a child process do what the order says; return its outcome."""
     limits = {"memory_bytes": settings.freeze_memory_bytes, "parent": os.getpid()}
-    child = Child({**order, **limits}, on_log)
+    child = Child({**order, **limits}, report)
     try:
         return child.wait(settings.freeze_time_limit_s, cancelled)
     finally:
         child.kill()
+
+
+def _numbered(steps: Sequence[Step], on_log: Callable[[str], None]) -> Report:
+    """Return a report that says of each step which of how many it is."""
+
+    def tell(event: Mapping[str, Any]) -> None:
+        if event["event"] == "log":
+            on_log(event["message"])
+        else:
+            step = Step(event["step"])
+            on_log(f"Step {steps.index(step) + 1} of {len(steps)}: {step.value} ...")
+
+    return Report(tell)
 
 
 def _publish(
@@ -114,10 +131,12 @@ def _publish(
         labels=request.labels,
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
+        runtime=outcome["runtime"],
         source={**outcome["source"], "job": job_id},
         report=report,
     )
-    manifest = registry.publish(draft, graph, request.alias)
+    accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
+    manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
     return {
         "model": manifest.name,
         "version": manifest.version,

@@ -86,6 +86,7 @@ def _show_model(model: dict[str, Any]) -> None:
                 ("labels", _labels(version.get("labels"))),
                 ("preprocessing", _fields(version.get("preprocessing"))),
                 ("scores", version.get("scores")),
+                ("runtime", version.get("runtime")),
                 ("sha256", version.get("sha256")),
             ],
         )

@@ -494,7 +494,7 @@ def test_freeze_sends_what_was_asked_for_and_nothing_else(
         *("freeze", "model/m", "--name", "pets", "--output", "a", "--output", "b:0"),
         *("--input", "x", "--set", "keep_prob=1.0", "--set", "is_training=false"),
         *("--labels", "labels.txt", "--preprocessing", "prep.json", "--scores", "logits"),
-        *("--alias", "canary", "--server", "http://other:9"),
+        *("--alias", "canary", "--runtime", "onnxruntime", "--server", "http://other:9"),
     )
     assert found.exit_code == 0
     assert freezing.sent() == {
@@ -506,8 +506,23 @@ def test_freeze_sends_what_was_asked_for_and_nothing_else(
         "preprocessing": {"size": [96, 96], "color": "rgb"},
         "scores": "logits",
         "alias": "canary",
+        "runtime": "onnxruntime",
     }
     assert "--model pets@canary --server http://other:9" in found.stdout
+
+
+def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
+    freezing: Server, checkpoint: Path
+) -> None:
+    made = {
+        "format": "onnx",
+        "bytes": 8_600_000,
+        "verification": {"samples": 8, "max_abs_difference": 2.5e-7},
+    }
+    freezing.jobs["f1"][-1]["result"] = FROZEN | {"runtime": "onnxruntime", "accelerated": made}
+    found = run("freeze", "model", "--name", "pets", "--runtime", "onnxruntime")
+    said = "onnxruntime: onnx, 8.6 MB, verified on 8 samples, largest difference 2.5e-07"
+    assert said in " ".join(found.stdout.split())
 
 
 def test_a_source_that_is_not_here_is_named_to_the_server(freezing: Server, tmp_path: Path) -> None:
