@@ -85,19 +85,20 @@ class Outputs:
 def rank_outputs(
     graph: Graph,
     signatures: Sequence[Signature] = (),
-    chosen: str | None = None,
+    preferred: Endpoint | None = None,
     flow: Flow | None = None,
 ) -> Outputs:
     """Return the candidates for the answer of a graph.
 
-    Outputs of the signature that is `chosen`, or else of the first one, come before those of other
-    signatures and what no signature names; then probabilities before logits before other ends
-    before class numbers. A candidate that another one is computed from is left out.
+    Outputs of the first signature come before those of other signatures and what no signature
+    names; then probabilities before logits before other ends before class numbers. Of several such
+    outputs of a signature the one that is `preferred` for its name there is taken. A candidate that
+    another one is computed from is left out.
     """
     flow = flow or Flow(graph)
     finder = _Finder(flow)
     found = {one.end: one for one in finder.candidates()}
-    for number, signature in enumerate(_in_order(signatures, chosen)):
+    for number, signature in enumerate(signatures):
         for key, text in signature.outputs.items():
             end = Endpoint.parse(text)
             if end.node in graph:
@@ -107,9 +108,9 @@ def rank_outputs(
     candidates = list(found.values())
     shapes = Shapes(graph, [one.end.node for one in candidates])
     candidates = [one for one in candidates if _describe(one, shapes)]
-    _settle(finder, candidates)
+    _settle(finder, candidates, preferred)
     place = {name: number for number, name in enumerate(graph.nodes)}
-    candidates.sort(key=lambda one: (*one.standing, _name_rank(one), -place[one.end.node]))
+    candidates.sort(key=lambda one: (*one.standing, _name_rank(one), place[one.end.node]))
     return Outputs(ranked=candidates)
 
 
@@ -117,10 +118,6 @@ def output_candidates(graph: Graph) -> list[str]:
     """Return names of the nodes that most likely are the graph's answer, for a sentence."""
     outputs = rank_outputs(graph)
     return [_shown(one.end) for one in outputs.best[:_MOST]] if outputs.ranked else []
-
-
-def _in_order(signatures: Sequence[Signature], chosen: str | None) -> list[Signature]:
-    return sorted(signatures, key=lambda one: one.name != chosen) if chosen else list(signatures)
 
 
 class _Finder:
@@ -317,7 +314,7 @@ def _name_rank(one: Output) -> int:
     return 0 if _GOOD_NAME.search(one.end.node) else 1
 
 
-def _settle(finder: _Finder, candidates: list[Output]) -> None:
+def _settle(finder: _Finder, candidates: list[Output], preferred: Endpoint | None) -> None:
     """Demote, in place, those beside which another one of the same rank is to be preferred."""
     groups: dict[tuple[int, int, int], list[Output]] = {}
     for one in candidates:
@@ -327,6 +324,7 @@ def _settle(finder: _Finder, candidates: list[Output]) -> None:
             _settle_replicas(finder, group)
             _settle_early_ones(finder, [one for one in group if not one.demoted])
             _settle_shapes([one for one in group if not one.demoted])
+            _settle_names([one for one in group if not one.demoted], preferred)
 
 
 def _settle_replicas(finder: _Finder, group: list[Output]) -> None:
@@ -377,6 +375,13 @@ def _settle_shapes(group: list[Output]) -> None:
             if one is not rows[0]:
                 one.demoted = True
                 one.reasons.append("not one row of numbers per image")
+
+
+def _settle_names(group: list[Output], preferred: Endpoint | None) -> None:
+    """Prefer what a signature gives a name for scores."""
+    if any(one.end == preferred and one.signature == 0 for one in group):
+        for one in group:
+            one.demoted = one.end != preferred
 
 
 def _shown(end: Endpoint) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 
 from freezing.candidates import Output, Outputs, rank_outputs
+from freezing.decoded import refuse_text
 from freezing.flow import Flow
 from freezing.graphs import Endpoint, Graph
-from freezing.inputs import Inputs, rank_inputs
+from freezing.inputs import Input, Inputs, choose_input, rank_inputs
+from freezing.signatures import meant_signature
 from freezing.sources.source import Source
 from worker.errors import FreezeError
 
@@ -18,12 +20,19 @@ class NoOutputsError(FreezeError):
 
 
 class Chooser:
-    """Ranks what a source could be frozen with; made once per source."""
+    """Ranks what a source could be frozen with; made once per source.
 
-    def __init__(self, source: Source, graph: Graph, signature: str | None) -> None:
-        self._source = source
-        self._signature = signature
+    What was taken for granted about signatures is added to `warnings`.
+    """
+
+    def __init__(
+        self, source: Source, graph: Graph, signature: str | None, warnings: list[str]
+    ) -> None:
         self.graph = graph
+        self.meant = meant_signature(source, signature, graph, warnings)
+        meant = self.meant.signature
+        self._signatures = [] if meant is None else [meant]
+        self._signatures += [one for one in source.signatures if one is not meant]
 
     @cached_property
     def flow(self) -> Flow:
@@ -32,23 +41,22 @@ class Chooser:
 
     def outputs(self) -> Outputs:
         """Return what may be the answer."""
-        return rank_outputs(self.graph, self._source.signatures, self._signature, self.flow)
+        likely = self.meant.likely_output(self.graph)
+        preferred = None if likely is None else Endpoint.parse(likely[1])
+        return rank_outputs(self.graph, self._signatures, preferred, self.flow)
 
     def inputs(self, outputs: Sequence[Endpoint], given: Collection[Endpoint] = ()) -> Inputs:
         """Return what may take the images, for these outputs and with these tensors set."""
-        return rank_inputs(self.flow, outputs, given, self._inputs_named_with(outputs))
+        text = self.meant.only_input(self.graph)
+        named = [] if text is None else [Endpoint.parse(text)]
+        return rank_inputs(self.flow, outputs, given, named)
 
-    def _inputs_named_with(self, outputs: Sequence[Endpoint]) -> list[Endpoint]:
-        """Return the inputs of the signature that is meant, or that the outputs belong to."""
-        found: list[Endpoint] = []
-        for signature in self._source.signatures:
-            if self._signature:
-                fits = signature.name == self._signature
-            else:
-                fits = set(outputs) <= set(_ends(signature.outputs))
-            if fits:
-                found += [end for end in _ends(signature.inputs) if end.node in self.graph]
-        return list(dict.fromkeys(found))
+    def clear_input(self, inputs: Inputs, outputs: Sequence[Endpoint]) -> Input:
+        """Return the input to take; raise `FreezeError` with the candidates where none is clear."""
+        if not inputs.usable:
+            for one in inputs.ranked:
+                refuse_text(self.graph, outputs, one.end)
+        return choose_input(inputs)
 
 
 def clear_output(outputs: Outputs) -> Output:
@@ -73,7 +81,3 @@ def clear_output(outputs: Outputs) -> Output:
 def shown(end: Endpoint) -> str:
     """Return a tensor's name as people write it: without the number of a first output."""
     return end.node if end.output == 0 else str(end)
-
-
-def _ends(tensors: dict[str, str]) -> list[Endpoint]:
-    return [Endpoint.parse(text) for text in tensors.values()]

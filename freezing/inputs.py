@@ -7,7 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.flow import DECODERS, Flow, gives_data
+from freezing.decoded import decoded_tensor
+from freezing.flow import DECODERS, PARSERS, Flow
 from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
 from freezing.shapes import Shapes
 from freezing.suggestions import as_option, suggestions
@@ -44,7 +45,7 @@ class Input:
     @property
     def key(self) -> tuple[int, int]:
         """By which candidates are compared, the best first."""
-        return (-self.likeness, self.standing)
+        return (-9, 0) if self.standing == 0 else (-self.likeness, self.standing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class Inputs:
     @property
     def usable(self) -> list[Input]:
         """Those that may take images at all."""
-        return [one for one in self.ranked if one.likeness > 0]
+        return [one for one in self.ranked if one.likeness > 0 or one.standing == 0]
 
     @property
     def best(self) -> list[Input]:
@@ -77,28 +78,21 @@ def rank_inputs(
 ) -> Inputs:
     """Return the tensors that `outputs` are computed from and that may take the images.
 
-    `given` are tensors that have a value; `named` are those that a signature calls its inputs.
+    `given` are tensors that have a value; `named` is what a signature calls its only input that
+    takes numbers, if there is one.
     """
     graph = flow.graph
     needed = graph.ancestors([end.node for end in outputs], stop={end.node for end in given})
     values = suggestions(graph)
     entries = [
         end
-        for end in dict.fromkeys([*flow.inputs, *named])
+        for end in dict.fromkeys([*named, *flow.inputs])
         if end.node in needed and end not in given and end.node not in values
     ]
-    roots = {end.node for end in entries if gives_data(graph.nodes[end.node].op)}
-    strings = {end.node for end in entries if _holds_strings(graph.nodes[end.node])}
-    sources = roots | strings
-    between = _between(flow, needed, sources) if sources else []
-    shapes = Shapes(graph, [end.node for end in [*entries, *between]])
+    shapes = Shapes(graph, [end.node for end in entries])
     found = [_entry(flow, end, shapes, end in set(named)) for end in entries]
-    found += [
-        _inside(flow, end, shapes)
-        for end in between
-        if _looks_like_images(shapes.shape(end), shapes.dtype(end))
-    ][:3]
-    found = [one for one in found if _replaces(graph, one, outputs, sources)]
+    if not any(one.likeness > 1 or one.standing == 0 for one in found):
+        found += _behind_decoding(flow, outputs, entries)
     return Inputs(ranked=sorted(found, key=lambda one: one.key))
 
 
@@ -175,8 +169,8 @@ def _entry(flow: Flow, end: Endpoint, shapes: Shapes, named: bool) -> Input:
     elif node.op not in PLACEHOLDER_OPS:
         standing = 2
         reasons.append(f"given by {node.op}, which only training or a file has")
-        if node.op in DECODERS:
-            likeness, reasons = 0, [f"given by {node.op}: one image of any size"]
+        if node.op in DECODERS | PARSERS:
+            likeness, reasons = 0, [f"given by {node.op}, which the graph does itself"]
     return Input(
         end=end,
         op=node.op,
@@ -188,52 +182,32 @@ def _entry(flow: Flow, end: Endpoint, shapes: Shapes, named: bool) -> Input:
     )
 
 
-def _inside(flow: Flow, end: Endpoint, shapes: Shapes) -> Input:
-    shape, dtype = shapes.shape(end), shapes.dtype(end)
-    return Input(
-        end=end,
-        op=flow.graph.nodes[end.node].op,
-        likeness=_likeness(shape, dtype),
-        standing=2,
-        shape=shape,
-        dtype=dtype,
-        reasons=[
-            "inside the graph, behind the decoding of files: decoded images of the network's size",
-        ],
-    )
-
-
-def _between(flow: Flow, needed: set[str], sources: set[str]) -> list[Endpoint]:
-    """Return what is computed from `sources` before any weights are met, in order."""
+def _behind_decoding(
+    flow: Flow, outputs: Sequence[Endpoint], entries: Sequence[Endpoint]
+) -> list[Input]:
+    """Return the tensor behind the decoding of text, if all that the outputs need passes it."""
     graph = flow.graph
-    found: list[Endpoint] = []
-    behind = set(sources)
-    for node in graph:
-        if node.name not in needed or node.name in behind or node.name in flow.weights:
-            continue
-        ends = graph.data_inputs(node.name)
-        if any(end.node in behind for end in ends) and not any(
-            end.node in flow.weights for end in ends
-        ):
-            behind.add(node.name)
-            found.append(Endpoint(node.name, 0))
-    return found
-
-
-def _looks_like_images(shape: Any, dtype: str | None) -> bool:
-    if shape.rank == 4:
-        sides = shape.as_list()
-        is_sized = (sides[1] and sides[2]) or (sides[2] and sides[3])
-        return bool(is_sized) and _likeness(shape, dtype) == 4
-    return shape.rank == 2 and _likeness(shape, dtype) > 1
-
-
-def _replaces(graph: Graph, one: Input, outputs: Sequence[Endpoint], sources: set[str]) -> bool:
-    """Whether nothing of a pipeline is needed any more once the tensor is fed."""
-    if one.likeness == 0 or not sources:
-        return True
-    left = graph.ancestors([end.node for end in outputs], stop={one.end.node})
-    return not (left - {one.end.node}) & sources
+    texts = [end.node for end in entries if _holds_text(graph.nodes[end.node])]
+    decoders = [end.node for end in entries if graph.nodes[end.node].op in DECODERS | PARSERS]
+    # A decoder of a constant, for which encoded images were fed.
+    starts = texts or decoders
+    if len(starts) != 1:
+        return []
+    end = decoded_tensor(graph, outputs, starts[0])
+    if end is None:
+        return []
+    shapes = Shapes(graph, [end.node])
+    return [
+        Input(
+            end=end,
+            op=graph.nodes[end.node].op,
+            likeness=max(_likeness(shapes.shape(end), shapes.dtype(end)), 1),
+            standing=2,
+            shape=shapes.shape(end),
+            dtype=shapes.dtype(end),
+            reasons=[f"'{starts[0]}' takes text; {end}, behind its decoding, takes what it gives"],
+        )
+    ]
 
 
 def _likeness(shape: Any, dtype: str | None) -> int:
@@ -261,7 +235,7 @@ def _is_square(length: int, channels: int) -> bool:
     return rest == 0 and pixels >= 16 and math.isqrt(pixels) ** 2 == pixels
 
 
-def _holds_strings(node: Any) -> bool:
+def _holds_text(node: Any) -> bool:
     return node.op in PLACEHOLDER_OPS and node.attr["dtype"].type == tf.string.as_datatype_enum
 
 

@@ -19,7 +19,7 @@ from freezing.choice import Chooser, clear_output, shown
 from freezing.findings import about_the_plan, about_the_source, finding, in_order
 from freezing.flow import Flow
 from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
-from freezing.inputs import Input, Inputs, choose_input
+from freezing.inputs import Input, Inputs
 from freezing.plan import Plan, make_plan
 from freezing.prediction import size_of, what_remains
 from freezing.preparation import guess_scaling
@@ -68,7 +68,8 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     """Say what is in an opened source."""
     whole = Graph(source.graph_def)
     make_shapes_explicit(whole)
-    chooser = Chooser(source, whole, request.signature)
+    assumed: list[str] = []
+    chooser = Chooser(source, whole, request.signature, assumed)
     flow = chooser.flow
     outputs = chooser.outputs()
     likeliest = outputs.ranked[0] if outputs.ranked else None
@@ -80,6 +81,7 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     kept_graph = remaining if remaining is not None else whole.subgraph(used)
     predicted = _predicted(kept_graph, flow) if likeliest else None
     findings = [*about_the_source(source, flow, used), *advice.findings]
+    findings += [finding("assumed", "note", text) for text in assumed]
     unknown = contents.unknown_ops(whole, used)
     findings += contents.about_unknown_ops(unknown)
     if advice.plan is not None and remaining is not None and predicted is not None:
@@ -110,7 +112,7 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
         unknown_ops=unknown,
         findings=in_order(findings),
         preprocessing=advice.preprocessing,
-        choice=_choice(outputs, inputs),
+        choice=_choice(chooser, outputs, inputs),
         freeze=advice.shown,
     )
 
@@ -188,9 +190,10 @@ def _default(graph: Graph, node: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value.item()
 
 
-def _choice(outputs: Outputs, inputs: Inputs) -> Choice:
+def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
     reasons: list[str] = []
-    for refusing in (lambda: clear_output(outputs), lambda: choose_input(inputs)):
+    ends = [one.end for one in outputs.ranked[:1]]
+    for refusing in (lambda: clear_output(outputs), lambda: chooser.clear_input(inputs, ends)):
         try:
             refusing()
         except FreezeError as error:
@@ -233,6 +236,7 @@ class _Adviser:
     ) -> None:
         self._source = source
         self._request = request
+        self._chooser = chooser
         self._graph = chooser.graph
         self._outputs = outputs
         self._inputs = inputs
@@ -279,9 +283,10 @@ class _Adviser:
         return body
 
     def _plan(self, body: dict[str, Any]) -> Plan | None:
+        ends = [one.end for one in self._outputs.ranked[:1]]
         for refusing, best in (
             (lambda: clear_output(self._outputs), self._outputs.best),
-            (lambda: choose_input(self._inputs), self._inputs.best),
+            (lambda: self._chooser.clear_input(self._inputs, ends), self._inputs.best),
         ):
             try:
                 refusing()

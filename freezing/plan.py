@@ -13,12 +13,14 @@ import tensorflow as tf
 from freezing.attributes import make_shapes_explicit, strip_unknown_attributes
 from freezing.audit import refuse_unknown, refuse_unsafe
 from freezing.candidates import output_candidates
-from freezing.choice import Chooser, NoOutputsError, clear_output, shown
+from freezing.choice import Chooser, NoOutputsError, clear_output
 from freezing.constants import as_array
 from freezing.cut import cut
+from freezing.decoded import gives_bytes, refuse_text
 from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph
-from freezing.inputs import Inputs, choose_input, open_placeholders, refuse_unset
+from freezing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.names import find_tensor
+from freezing.narrowing import narrow_input
 from freezing.reasons import reason
 from freezing.sources.source import Source
 from worker.errors import FreezeError
@@ -36,6 +38,7 @@ class Plan:
     input: Tensor
     outputs: list[Tensor]
     values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
+    takes_bytes: bool = False  # whether the input was, in the source, an image as it was decoded
     warnings: list[str] = field(default_factory=list)
 
 
@@ -48,21 +51,26 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     whole = Graph(source.graph_def)
     make_shapes_explicit(whole)
     warnings: list[str] = []
-    chooser = Chooser(source, whole, request.signature)
+    chooser = Chooser(source, whole, request.signature, warnings)
+    meant = chooser.meant
     outputs = _outputs(chooser, request.outputs, warnings)
-    named = {text: find_tensor(whole, text, "input") for text in request.inputs}
+    named = {
+        text: find_tensor(whole, meant.tensor(whole, text), "input") for text in request.inputs
+    }
+    for end in named.values():
+        refuse_text(whole, outputs, end)
     if len(set(named.values())) > 1:
         raise FreezeError(
             f"A served model takes one image, but {len(request.inputs)} inputs are named: keep "
             "one and give the others a value with `set` (--set)."
         )
-    given = {text: find_tensor(whole, text, "set") for text in request.set}
+    given = {text: find_tensor(whole, meant.tensor(whole, text), "set") for text in request.set}
     inputs = Inputs(ranked=[]) if named else chooser.inputs(outputs, list(given.values()))
     taken = inputs.clear
     if taken is not None and not _is_placeholder(whole, taken.end):
         named = {str(taken.end): taken.end}
         why = "; ".join(taken.reasons)
-        warnings.append(f"No input was named; '{shown(taken.end)}' was chosen: {why}.")
+        warnings.append(f"No input was named; '{taken.end}' was chosen: {why}.")
     part = cut(whole, outputs, [*named.values(), *given.values()])
     graph = part.graph
     for text, end in named.items():
@@ -77,8 +85,9 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     candidates = open_placeholders(graph, set_names)
     refuse_unsafe(graph)
     if not name:
-        name = choose_input(inputs).end.node
+        name = chooser.clear_input(inputs, outputs).end.node
         _drop_default(graph, name)
+    narrow_input(graph, name)
     refuse_unset(graph, [other for other in candidates if other != name])
     warnings.extend(strip_unknown_attributes(graph, source.op_list))
     ends = [_moved(part.placeholders, end) for end in outputs]
@@ -95,7 +104,12 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     for new, text in ((name, text) for text in named if f"{name}:0" != _full(text)):
         warnings.append(f"The input '{text}' is called '{new}:0' in the frozen graph.")
     return Plan(
-        graph=graph, input=tensors[0], outputs=tensors[1:], values=values, warnings=warnings
+        graph=graph,
+        input=tensors[0],
+        outputs=tensors[1:],
+        values=values,
+        takes_bytes=any(gives_bytes(whole, end) for end in named.values()),
+        warnings=warnings,
     )
 
 
@@ -103,12 +117,15 @@ def _outputs(chooser: Chooser, names: Sequence[str], warnings: list[str]) -> lis
     graph = chooser.graph
     if names:
         found = [
-            find_tensor(graph, text, "output", lambda: output_candidates(graph)) for text in names
+            find_tensor(
+                graph, chooser.meant.tensor(graph, text), "output", lambda: output_candidates(graph)
+            )
+            for text in names
         ]
         return list(dict.fromkeys(found))
     taken = clear_output(chooser.outputs())
     why = "; ".join(taken.reasons)
-    warnings.append(f"No output was named; '{shown(taken.end)}' ({taken.op}) was chosen: {why}.")
+    warnings.append(f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}.")
     return [taken.end]
 
 
