@@ -75,6 +75,17 @@ class OverloadedError(PermafrostError):
     retry_after = 5
 
 
+class RateLimitedError(PermafrostError):
+    """One client sends more than its share; the others are served."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class StoreUnavailableError(PermafrostError):
     """Redis does not answer or cannot be written; what was asked for was not confirmed."""
 

@@ -74,7 +74,9 @@ local function take(lane, target, capacity)
   if redis.call('LLEN', queue) == 0 then
     redis.call('ZREM', K.lane(lane), target)
   else
-    redis.call('ZADD', K.lane(lane), now_ms(), target)
+    -- To the microsecond, so that what is queued within this millisecond is not behind it.
+    local time = redis.call('TIME')
+    redis.call('ZADD', K.lane(lane), time[1] * 1000 + time[2] / 1000, target)
   end
   return taken
 end
