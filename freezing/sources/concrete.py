@@ -27,8 +27,8 @@ class Traced:
 class TracedValues:
     """Reads variables that live in this process."""
 
-    def __init__(self, variables: dict[str, tuple[str, Any]]) -> None:
-        """Take, by name of the variable node, its name in the source and the `tf.Variable`."""
+    def __init__(self, variables: dict[str, Any]) -> None:
+        """Take the `tf.Variable`s by name of their nodes."""
         self._variables = variables
 
     def read(self, nodes: Iterable[Any]) -> dict[str, Value]:
@@ -38,13 +38,15 @@ class TracedValues:
     def _value(self, name: str) -> Value:
         if name not in self._variables:
             raise SourceError(f"The graph needs the variable '{name}', which the source lacks.")
-        key, variable = self._variables[name]
-        array = variable.numpy()
-        return Value(array=array, key=key, full_shape=tuple(array.shape))
+        array = self._variables[name].numpy()
+        return Value(array=array, key=name, full_shape=tuple(array.shape))
 
 
 def graph_of(
-    function: Any, inputs: Sequence[str], outputs: Sequence[str], variables: Sequence[tuple[str, Any]],
+    function: Any,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    variables: Sequence[tuple[str, Any]],
 ) -> Traced:
     """Return the graph of a ConcreteFunction that takes and returns flat lists of tensors.
 
@@ -62,14 +64,14 @@ def graph_of(
     taken = set(nodes)
     for wanted, tensor in zip(inputs, function.inputs, strict=False):  # captures come after
         renamed[tensor.op.name] = _new_name(wanted, taken)
-    held: dict[str, tuple[str, Any]] = {}
+    held: dict[str, Any] = {}
     for external, internal in function.graph.captures:
         node = nodes[internal.op.name]
         if id(external) in keys:
             key, variable = keys[id(external)]
             name = renamed[node.name] = _new_name(key, taken)
             _become_variable(node, variable, name)
-            held[name] = key, variable
+            held[name] = variable
         elif tf.executing_eagerly() and external.dtype not in (tf.resource, tf.variant):
             node.CopyFrom(const_node(node.name, external.numpy(), external.dtype.as_datatype_enum))
     _rename(graph_def, renamed)

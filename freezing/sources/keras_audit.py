@@ -20,8 +20,12 @@ _MODEL_PARTS = frozenset(
     | {"activations", "losses", "metrics", "optimizers", "dtype_policies", "mixed_precision"}
     | {"quantizers", "random"}
 )
-_CLOSED_PARTS = frozenset({"utils", "saving", "datasets", "export", "legacy", "backend", "trainers"})
-_ROOT_CLASSES = frozenset({"Model", "Functional", "Sequential", "DTypePolicy", "Variable", "Policy"})
+_CLOSED_PARTS = frozenset(
+    {"utils", "saving", "datasets", "export", "legacy", "backend", "trainers"}
+)
+_ROOT_CLASSES = frozenset(
+    {"Model", "Functional", "Sequential", "DTypePolicy", "Variable", "Policy"}
+)
 # Classes of Keras that load and run what is elsewhere.
 _REACHING = {
     "TFSMLayer": "loads a SavedModel from another place",
@@ -135,56 +139,33 @@ def findings(config: Any) -> Iterator[Finding]:
             )
 
 
-def class_names(config: Any) -> Iterator[tuple[str, str]]:
-    """Yield each layer's class and name."""
-    for layer in _layers(config):
-        inner = layer["config"]
-        yield layer["class_name"], str(inner.get("name", ""))
-
-
-def has_layer(config: Any, *classes: str) -> str | None:
-    """Return the name of the first layer of one of the classes, or None."""
-    return next((name for kind, name in class_names(config) if kind in classes), None)
-
-
-def _layers(config: Any) -> Iterator[dict[str, Any]]:
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("class_name"), str) and isinstance(value.get("config"), dict):
-                yield value
-            waiting.extend(reversed(list(value.values())))
-        elif isinstance(value, list):
-            waiting.extend(reversed(value))
-
-
 def _finding(value: dict[str, Any], layer: str) -> Finding | None:
-    kind, inner = value["class_name"], value["config"]
+    kind = value["class_name"]
+    inner = value["config"] if isinstance(value["config"], dict) else {}
     where = f" (in '{layer}')" if layer else ""
     if kind == "__lambda__":
         return Finding(what=f"Python byte code{where}", marshalled=True)
     if kind == "Lambda":
-        code = inner.get("function") if isinstance(inner, dict) else None
-        return Finding(
-            what=f"the layer '{layer}' is a Lambda", marshalled=not isinstance(code, str)
-        )
-    if kind in _REACHING:
-        return Finding(what=f"the layer '{layer}' ({kind}) {_REACHING[kind]}", allowed=False)
-    if kind in _VOCABULARIES and isinstance(inner, dict):
-        if isinstance(inner.get("vocabulary"), str):
-            return Finding(what=f"the layer '{layer}' ({kind}) reads a file", allowed=False)
-        return None
-    if kind in _CALL_LAYERS and isinstance(inner, dict):
-        function = str(inner.get("function") or inner.get("cls_symbol") or inner.get("attr_name"))
-        if _COMPUTING.match(function):
-            return None
-        return Finding(
-            what=f"the layer '{layer}' calls tf.{function.removeprefix('tf.')}", allowed=False
-        )
+        by_name = isinstance(inner.get("function"), str)
+        return Finding(what=f"the layer '{layer}' is a Lambda", marshalled=not by_name)
     if kind == "function":
-        return _function(value, str(inner), where)
+        return _function(value, str(value["config"]), where)
+    reach = _reach(kind, inner)
+    if reach is not None:
+        return Finding(what=f"the layer '{layer}' ({kind}) {reach}", allowed=False)
     return _class(value, kind, layer)
+
+
+def _reach(kind: str, config: dict[str, Any]) -> str | None:
+    """Return what a layer of Keras's own does beyond computing, or None."""
+    if kind in _REACHING:
+        return _REACHING[kind]
+    if kind in _VOCABULARIES and isinstance(config.get("vocabulary"), str):
+        return "reads a file"
+    if kind in _CALL_LAYERS:
+        called = str(config.get("function") or config.get("cls_symbol") or config.get("attr_name"))
+        return None if _COMPUTING.match(called) else f"calls tf.{called.removeprefix('tf.')}"
+    return None
 
 
 def _function(value: dict[str, Any], name: str, where: str) -> Finding | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from freezing.sources import hdf5_files
+from freezing.sources.contents import Content, sniff
 from freezing.sources.keras_audit import (
     Finding,
     parse_config,
@@ -32,25 +33,16 @@ _LABEL_KEYS = ("class_names", "labels", "classes", "class_labels", "categories")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError)
 
 
-def recognises(path: Path) -> bool:
-    """Whether the file or folder is a Keras model, or weights of one, whatever its name."""
-    if path.is_dir():
-        return (path / CONFIG_FILE).is_file() and any(
-            (path / name).is_file() for name in _WEIGHTS_FILES
-        )
-    return path.is_file() and (_is_hdf5(path) or _is_keras_zip(path))
-
-
 def open_keras(path: Path, choice: Choice) -> Source:
-    """Open a Keras model file, or a folder that a `.keras` file was unpacked to.
+    """Open a Keras model file, or the weights of a `.keras` file that was unpacked to a folder.
 
     Raises `SourceError` saying why it cannot be loaded and `UnsafeSourceError` naming what of it
     would run code.
     """
     with tempfile.TemporaryDirectory(prefix="keras-") as folder:
-        if path.is_dir():
-            return _open_folder(path, Path(folder), choice)
-        if _is_hdf5(path):
+        if path.name in _WEIGHTS_FILES and (path.parent / CONFIG_FILE).is_file():
+            return _open_folder(path.parent, Path(folder), choice)
+        if sniff(path) is Content.HDF5:
             return _open_hdf5(path, Path(folder), choice)
         return _open_zip(path, Path(folder), choice)
 
@@ -142,11 +134,6 @@ def _source(
 # -- HDF5 ---------------------------------------------------------------------------------------
 
 
-def _is_hdf5(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(hdf5_files.MAGIC)) == hdf5_files.MAGIC
-
-
 def _no_model(path: Path, root: Any) -> SourceError:
     keys = set(root)
     if "layer_names" in root.attrs or keys & {"layers", "_layer_checkpoint_dependencies", "vars"}:
@@ -173,18 +160,6 @@ def _labels_of(root: Any) -> list[str] | None:
 
 
 # -- .keras -------------------------------------------------------------------------------------
-
-
-def _is_keras_zip(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.read(4) != b"PK\x03\x04":
-            return path.suffix == ".keras" and zipfile.is_zipfile(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = set(archive.namelist())
-    except _DAMAGE:
-        return path.suffix == ".keras"
-    return CONFIG_FILE in names or any(name in names for name in _WEIGHTS_FILES)
 
 
 def _weights_in(archive: zipfile.ZipFile, name: str) -> str:

@@ -59,7 +59,7 @@ def _keras_3() -> _Library:
         name=f"Keras {keras.__version__}",
         load=lambda path, safe: keras.saving.load_model(path, compile=False, safe_mode=safe),
         structure="_inputs_struct",
-        pack=lambda like, flat: keras.tree.pack_sequence_as(like, flat),
+        pack=keras.tree.pack_sequence_as,
         flatten=lambda value: list(keras.tree.flatten(value)),
         variables=lambda model: [(one.path, one.value) for one in model.variables],
         layer_of=lambda tensor: str(tensor._keras_history.operation.name),
@@ -79,7 +79,7 @@ def _keras_2() -> _Library:
         name=f"tf_keras {tf_keras.__version__}",
         load=load,
         structure="_nested_inputs",
-        pack=lambda like, flat: tf.nest.pack_sequence_as(like, flat),
+        pack=tf.nest.pack_sequence_as,
         flatten=lambda value: list(tf.nest.flatten(value)),
         variables=lambda model: [(one.name.removesuffix(":0"), one) for one in model.variables],
         layer_of=lambda tensor: str(tensor._keras_history.layer.name),
@@ -94,7 +94,6 @@ def _trace(model: Any, library: _Library, name: str) -> Traced:
             f"The model in '{name}' does not say which shape its input has: call it once on an "
             "image before saving it, or begin it with an Input layer."
         )
-    specs = [tf.TensorSpec(list(one.shape), one.dtype) for one in symbolic]
     # A Sequential model has no such structure: it takes one tensor.
     like = getattr(model, library.structure, None)
     like = symbolic[0] if like is None else like
@@ -102,13 +101,32 @@ def _trace(model: Any, library: _Library, name: str) -> Traced:
     def infer(*tensors: Any) -> list[Any]:
         return library.flatten(model(library.pack(like, list(tensors)), training=False))
 
-    function = tf.function(infer, autograph=False).get_concrete_function(*specs)
+    function = _traced(infer, symbolic)
     return graph_of(
         function,
         inputs=[library.layer_of(one) for one in symbolic],
         outputs=[library.layer_of(one) for one in library.flatten(model.outputs)],
         variables=library.variables(model),
     )
+
+
+def _traced(infer: Callable[..., Any], symbolic: list[Any]) -> Any:
+    """Return the concrete function for a batch of any size, else for the size that is declared.
+
+    The declared size may only be that of the first batch in training.
+    """
+    function = tf.function(infer, autograph=False)
+    declared = [list(one.shape) for one in symbolic]
+    for shapes in ([[None, *shape[1:]] if shape else shape for shape in declared], declared):
+        specs = [
+            tf.TensorSpec(shape, one.dtype) for shape, one in zip(shapes, symbolic, strict=True)
+        ]
+        try:
+            return function.get_concrete_function(*specs)
+        except (ValueError, TypeError, tf.errors.OpError):
+            if shapes == declared:
+                raise
+    raise AssertionError  # one of the two returned or raised
 
 
 def _cannot_load(name: str, version: str, failures: list[Exception]) -> SourceError:

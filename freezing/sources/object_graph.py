@@ -75,9 +75,11 @@ def checkpoint_keys(objects: Any, tracked: bytes) -> dict[int, str]:
             if attribute.name == "VARIABLE_VALUE":
                 keys[here] = attribute.checkpoint_key
         numbers = {child.local_name: child.node_id for child in stored.nodes[there].children}
-        for child in objects.nodes[here].children:
-            if child.local_name in numbers:
-                waiting.append((child.node_id, numbers[child.local_name]))
+        waiting.extend(
+            (child.node_id, numbers[child.local_name])
+            for child in objects.nodes[here].children
+            if child.local_name in numbers
+        )
     return keys
 
 
@@ -130,7 +132,7 @@ def _training(signature: Any, names: list[str]) -> bool | None:
 
 def _tensors(structure: Any, role: str) -> list[Argument]:
     """Return the tensors of a structure in the order in which they are passed."""
-    found = []
+    found: list[Argument] = []
     for key, spec in _flat(structure, ""):
         name = key or spec.name.partition(":")[0]
         found.append(Argument(name=name or f"{role}_{len(found)}", spec=spec))

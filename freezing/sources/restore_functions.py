@@ -1,4 +1,4 @@
-"""Which entry of a checkpoint belongs into which variable, read from a TensorFlow 2 restore function.
+"""Which entry of a checkpoint belongs into which variable, read from a restore function.
 
 A SavedModel of TensorFlow 2 carries the function that its loader calls to fill the variables. It
 is followed from assignment back to entry, never run.

@@ -7,10 +7,11 @@ signature, such a call is made for the root object's `__call__`.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from freezing.graphs import Endpoint, placeholder_node
+from freezing.graphs import PLACEHOLDER_OPS, Endpoint, placeholder_node
 from freezing.sources.checkpoint_files import locate_data
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.concrete import node_name
@@ -20,7 +21,7 @@ from freezing.sources.object_graph import Function, checkpoint_keys, functions
 from freezing.sources.restore import Entry
 from freezing.sources.restore_functions import entries_by_function
 from freezing.sources.saved_model import UnknownSignatureError, signatures
-from freezing.sources.source import Choice, Signature, Source, Values
+from freezing.sources.source import Choice, Signature, Source, Value, Values
 from worker.errors import SourceError
 
 _VARIABLES = Path("variables", "variables")
@@ -52,7 +53,7 @@ def open_saved_model_v2(file: Path, message: Any, choice: Choice) -> Source:
     known = {name: [Entry(key, "")] for name, key in entries.items()}
     values: Values = NoValues(file.name)
     if data is not None:
-        values = CheckpointValues(data, known)
+        values = _ByName(CheckpointValues(data, known))
     return Source(
         kind="saved_model",
         name=file.parent.name,
@@ -63,6 +64,18 @@ def open_saved_model_v2(file: Path, message: Any, choice: Choice) -> Source:
         op_list=stored.op_list,
         signatures=(first, *found.values()),
     )
+
+
+class _ByName:
+    """Calls variables as the model does: entries are called after the way to them."""
+
+    def __init__(self, values: Values) -> None:
+        self._values = values
+
+    def read(self, nodes: Iterable[Any]) -> dict[str, Value]:
+        """Return the value of each variable NodeDef, by node name."""
+        found = self._values.read(nodes)
+        return {name: replace(value, key=name) for name, value in found.items()}
 
 
 def _data(file: Path) -> tuple[Any, tuple[Path, ...]]:
@@ -80,9 +93,7 @@ def _tracked(data: Any) -> bytes:
     return bytes(stored.item() if hasattr(stored, "item") else stored)
 
 
-def _chosen(
-    file: Path, choice: Choice, found: Iterable[str], calls: Iterable[str]
-) -> str:
+def _chosen(file: Path, choice: Choice, found: Iterable[str], calls: Iterable[str]) -> str:
     """Return the name of the signature, or of the function, that is meant."""
     names, others = list(found), list(calls)
     if choice.signature is not None:
@@ -111,7 +122,7 @@ def _name_ends(graph_def: Any, signature: Signature) -> None:
     for key, tensor in signature.inputs.items():
         end = Endpoint.parse(tensor)
         name, node = node_name(key), taken.get(end.node)
-        if node is None or node.op != "Placeholder" or name in taken:
+        if node is None or node.op not in PLACEHOLDER_OPS or name in taken:
             continue
         taken[name] = graph_def.node.add()
         taken[name].CopyFrom(node)
@@ -170,9 +181,7 @@ def _add_call(
         zip(function.outputs, definition.output_arg, strict=False)
     ):
         name = _free(node_name(argument.name), taken)
-        _become_identity(
-            graph_def.node.add(name=name), Endpoint(call.name, number), kept.type
-        )
+        _become_identity(graph_def.node.add(name=name), Endpoint(call.name, number), kept.type)
         outputs[argument.name] = f"{name}:0"
     return Signature(name=function.name, method="", inputs=inputs, outputs=outputs)
 
