@@ -74,6 +74,8 @@ def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]
         except ModelUnavailableError as error:
             states[name] = error.message.rstrip(".")
             continue
+        if not manifest.classifies:  # no worker loads it
+            continue
         stable = (manifest.name, manifest.version)
         rows = [g for w in workers for g in w["graphs"] if (g["model"], g["version"]) == stable]
         known = {row["state"] for row in rows}

@@ -107,6 +107,25 @@ class ModelUnavailableError(PermafrostError):
     status = 503
 
 
+class NotAClassifierError(PermafrostError):
+    """The version was published to be downloaded; images cannot be classified with it."""
+
+    code = "not_a_classifier"
+    status = 422
+
+
+class TakesNoImagesError(NotAClassifierError):
+    """The version's input is not that of images."""
+
+    code = "takes_no_images"
+
+
+class GivesNoScoresError(NotAClassifierError):
+    """The version's first output is not one row of scores per image."""
+
+    code = "gives_no_scores"
+
+
 class ImageError(PermafrostError):
     """An image cannot be read. `code` says why; the job or item fails with it."""
 

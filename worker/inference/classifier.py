@@ -11,7 +11,12 @@ import numpy.typing as npt
 import redis
 import structlog
 
-from worker.errors import ImageError, ModelNotFoundError, ModelUnavailableError
+from worker.errors import (
+    ImageError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    NotAClassifierError,
+)
 from worker.images.decode import decode
 from worker.images.preprocess import prepare
 from worker.inference.duplicates import classify_once
@@ -25,7 +30,7 @@ from worker.jobs.batches import Batches
 from worker.jobs.claims import Claim, ClaimedItem
 from worker.jobs.records import Item, Kind, Lane, Outcome
 from worker.models.generation import generation
-from worker.models.manifest import Manifest, ModelRef
+from worker.models.manifest import ModelRef
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
 
@@ -111,7 +116,11 @@ class Classifier:
         try:
             ref = ModelRef.parse(claim.version)
             manifest = self._registry.manifest(ref.name, ref.version or 0)
+            manifest.classifying()
             graph = self._graphs.get(manifest)
+        except NotAClassifierError as error:
+            failure = _failure(error.code, error.message)
+            return dict.fromkeys((claimed.item for claimed in claim.items), failure)
         except (ModelUnavailableError, ModelNotFoundError) as error:
             failure = _failure(ModelUnavailableError.code, error.message)
             return dict.fromkeys((claimed.item for claimed in claim.items), failure)
@@ -140,7 +149,7 @@ def classify(
     for claimed in items:
         try:
             image = decode(claimed.upload, most_pixels=most_pixels)
-            inputs.append(prepare(image, graph.manifest.preprocessing, graph.dtype))
+            inputs.append(prepare(image, graph.preprocessing, graph.dtype))
             readable.append(claimed)
         except ImageError as error:
             outcomes[claimed.item] = _failure(error.code, error.message)
@@ -177,18 +186,19 @@ def _run(
 ) -> dict[Item, Outcome]:
     if not items:
         return {}
-    return _results(graph.manifest, graph.run(np.stack(inputs)), items)
+    return _results(graph, graph.run(np.stack(inputs)), items)
 
 
 def _results(
-    manifest: Manifest, outputs: list[npt.NDArray[Any]], items: list[ClaimedItem]
+    graph: LoadedGraph, outputs: list[npt.NDArray[Any]], items: list[ClaimedItem]
 ) -> dict[Item, Outcome]:
+    manifest = graph.manifest
     if outputs[0].shape[:1] != (len(items),):
         raise ValueError(
             f"{manifest.outputs[0].name} has the shape {list(outputs[0].shape)} for {len(items)} "
             "image(s): its first side must be the number of images."
         )
-    scores = to_scores(np.asarray(outputs[0], np.float32).reshape(len(items), -1), manifest.scores)
+    scores = to_scores(np.asarray(outputs[0], np.float32).reshape(len(items), -1), graph.scores)
     outcomes = {}
     for number, claimed in enumerate(items):
         if not np.isfinite(scores[number]).all():

@@ -66,14 +66,14 @@ class Graphs:
         self._let_go({(manifest.name, manifest.version) for manifest in manifests})
         room = self._settings.graph_memory_bytes
         for manifest in manifests:
-            if manifest.bytes > room:
+            if manifest.served.bytes > room:
                 with self._lock:
                     self._entries.setdefault(
                         (manifest.name, manifest.version),
                         _Entry(manifest, threading.Lock(), state="dropped"),
                     )
                 continue
-            room -= manifest.bytes
+            room -= manifest.served.bytes
             try:
                 self.get(manifest)
             except ModelUnavailableError as error:
@@ -91,7 +91,8 @@ class Graphs:
                 state=entry.state,
                 loads=entry.loads,
                 load_seconds=round(entry.graph.load_seconds, 3) if entry.graph else 0.0,
-                bytes=entry.manifest.bytes,
+                bytes=entry.manifest.served.bytes,
+                runtime=entry.manifest.runtime,
                 error=entry.error,
             )
             for entry in entries
@@ -103,7 +104,7 @@ class Graphs:
         try:
             graph = LoadedGraph(
                 manifest,
-                self._registry.graph_path(manifest.name, manifest.version),
+                self._registry.served_path(manifest),
                 self._settings,
             )
         except ModelUnavailableError as error:
@@ -138,12 +139,12 @@ class Graphs:
     def _make_room(self, keep: _Entry) -> None:
         with self._lock:
             loaded = [entry for entry in self._entries.values() if entry.graph is not None]
-            used = sum(entry.manifest.bytes for entry in loaded)
+            used = sum(entry.manifest.served.bytes for entry in loaded)
             for entry in loaded:
                 if used <= self._settings.graph_memory_bytes:
                     break
                 if entry is keep:
                     continue
-                used -= entry.manifest.bytes
+                used -= entry.manifest.served.bytes
                 # The session is freed when the last micro-batch that runs in it lets go of it.
                 entry.graph, entry.state = None, "dropped"

@@ -26,6 +26,7 @@ class GraphReport:
     loads: int  # how often this process loaded it
     load_seconds: float  # of the last load, warm-up included
     bytes: int  # size of the graph file
+    runtime: str  # tensorflow or onnxruntime
     error: str | None
 
 
