@@ -8,6 +8,7 @@ from api import (
     freezes,
     health,
     jobs,
+    limits,
     models,
     pages,
     predictions,
@@ -41,6 +42,7 @@ def compose(settings: Settings) -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
     problems.register(app)
+    limits.register(app, settings)
     for module in (predictions, batches, freezes, jobs, events, models, workers, health, pages):
         app.register_blueprint(module.blueprint)
     return app

@@ -36,7 +36,7 @@ def create() -> Response:
     `Idempotency-Key` makes a repetition return the first job.
     """
     preferred_wait()  # a bad one is refused before anything is accepted
-    kernel().check_room()
+    kernel().check_open(Lane.FREEZING)
     request.max_content_length = _OPTIONS_BYTES
     if request.mimetype == "multipart/form-data":
         request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES

@@ -18,13 +18,22 @@ hypothesis.settings.register_profile("permafrost", deadline=None)
 hypothesis.settings.load_profile("permafrost")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option with which tests write the tables that they prove."""
+    parser.addoption(
+        "--write-docs",
+        action="store_true",
+        help="write the tables in docs/ that tests compare with what they see",
+    )
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the caller's settings out of the tests."""
     for name in list(os.environ):
         if name.startswith("PERMAFROST_") and name != "PERMAFROST_FIXTURES":
             monkeypatch.delenv(name)
-    for name in ("REDIS_URL", "PORT", "WEB_CONCURRENCY", "LOG_LEVEL"):
+    for name in ("REDIS_URL", "PORT", "WEB_CONCURRENCY", "LOG_LEVEL", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
 
 

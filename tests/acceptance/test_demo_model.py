@@ -3,10 +3,12 @@
 import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 from PIL import Image
 
+from tests.support.polling import wait_until
 from tests.support.submitting import predict
 from tests.support.system import System
 
@@ -51,10 +53,15 @@ def test_after_500_predictions_every_process_has_loaded_each_graph_once(system: 
             )
         )
     assert {job["status"] for job in jobs} == {"succeeded"}
-    workers = httpx.get(f"{system.url}/v1/workers").json()["workers"]
-    classifying = [row for row in workers if "interactive" in row["queues"]]
+
+    def counted() -> list[dict[str, Any]] | None:
+        """Return the classifying processes once they have reported what they did."""
+        rows = httpx.get(f"{system.url}/v1/workers").json()["workers"]
+        classifying = [row for row in rows if "interactive" in row["queues"]]
+        return classifying if sum(row["items"] for row in classifying) >= 500 else None
+
+    classifying = wait_until(counted, within_s=30, what="500 predictions are reported")
     assert classifying
     for row in classifying:
         graphs = [g for g in row["graphs"] if g["model"] == "cats-dogs"]
         assert [g["loads"] for g in graphs] == [1], row
-    assert sum(row["items"] for row in classifying) >= 500 - 2 * 16

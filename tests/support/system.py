@@ -14,6 +14,8 @@ from tests.support.polling import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 _MARK = "PERMAFROST_TEST_SYSTEM"
+# What would configure the system or the look of its output.
+_CONFIGURING = {"REDIS_URL", "PORT", "WEB_CONCURRENCY", "LOG_LEVEL", "COLUMNS", "LINES"}
 
 
 def free_port() -> int:
@@ -28,7 +30,7 @@ def clean_environment(**extra: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("PERMAFROST_") and name not in {"REDIS_URL", "PORT", "LOG_LEVEL"}
+        if not name.startswith("PERMAFROST_") and name not in _CONFIGURING
     }
     return {**kept, **extra}
 

@@ -8,11 +8,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.errors import InvalidRequestError
-from worker.models.manifest import Scores, check_alias_name, check_model_name
+from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
 
 Value = bool | int | float | list[Any]
-Runtime = Literal["tensorflow", "onnxruntime"]
 
 
 class FreezeRequest(BaseModel):
