@@ -15,10 +15,13 @@ from freezing.audit import refuse_unknown, refuse_unsafe
 from freezing.candidates import output_candidates
 from freezing.constants import as_array
 from freezing.cut import cut
+from freezing.decoded import gives_bytes, input_behind_text, refuse_text
 from freezing.graphs import Endpoint, Graph
 from freezing.inputs import choose_input, open_placeholders, refuse_unset
 from freezing.names import find_tensor
+from freezing.narrowing import narrow_input
 from freezing.reasons import reason
+from freezing.signatures import Meant, meant_signature
 from freezing.sources.source import Source
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest
@@ -39,6 +42,7 @@ class Plan:
     input: Tensor
     outputs: list[Tensor]
     values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
+    takes_bytes: bool = False  # whether the input was, in the source, an image as it was decoded
     warnings: list[str] = field(default_factory=list)
 
 
@@ -51,14 +55,23 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     whole = Graph(source.graph_def)
     make_shapes_explicit(whole)
     warnings: list[str] = []
-    outputs = _outputs(whole, request.outputs, warnings)
-    named = {text: find_tensor(whole, text, "input") for text in request.inputs}
+    meant = meant_signature(source, request.signature, whole, warnings)
+    outputs = _outputs(whole, request.outputs, meant, warnings)
+    named = {
+        text: find_tensor(whole, meant.tensor(whole, text), "input") for text in request.inputs
+    }
+    named = named or _signature_input(whole, outputs, meant)
+    if not named:
+        behind = input_behind_text(whole, outputs, warnings)
+        named = {str(behind): behind} if behind else {}
+    for end in named.values():
+        refuse_text(whole, outputs, end)
     if len(set(named.values())) > 1:
         raise FreezeError(
             f"A served model takes one image, but {len(request.inputs)} inputs are named: keep "
             "one and give the others a value with `set` (--set)."
         )
-    given = {text: find_tensor(whole, text, "set") for text in request.set}
+    given = {text: find_tensor(whole, meant.tensor(whole, text), "set") for text in request.set}
     part = cut(whole, outputs, [*named.values(), *given.values()])
     graph = part.graph
     for text, end in named.items():
@@ -75,6 +88,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     if name is None:
         name = choose_input(graph, candidates)
         _drop_default(graph, name)
+    narrow_input(graph, name)
     refuse_unset(graph, [other for other in candidates if other != name])
     warnings.extend(strip_unknown_attributes(graph, source.op_list))
     ends = [_moved(part.placeholders, end) for end in outputs]
@@ -91,16 +105,35 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     for new, text in ((name, text) for text in named if f"{name}:0" != _full(text)):
         warnings.append(f"The input '{text}' is called '{new}:0' in the frozen graph.")
     return Plan(
-        graph=graph, input=tensors[0], outputs=tensors[1:], values=values, warnings=warnings
+        graph=graph,
+        input=tensors[0],
+        outputs=tensors[1:],
+        values=values,
+        takes_bytes=any(gives_bytes(whole, end) for end in named.values()),
+        warnings=warnings,
     )
 
 
-def _outputs(graph: Graph, names: Sequence[str], warnings: list[str]) -> list[Endpoint]:
+def _outputs(
+    graph: Graph, names: Sequence[str], meant: Meant, warnings: list[str]
+) -> list[Endpoint]:
     if names:
         found = [
-            find_tensor(graph, text, "output", lambda: output_candidates(graph)) for text in names
+            find_tensor(
+                graph, meant.tensor(graph, text), "output", lambda: output_candidates(graph)
+            )
+            for text in names
         ]
         return list(dict.fromkeys(found))
+    of_signature = meant.likely_output(graph)
+    if of_signature is not None and meant.signature is not None:
+        name, text = of_signature
+        if len(meant.outputs) > 1:
+            warnings.append(
+                f"No output was named; '{name}' ({text}) of the signature "
+                f"'{meant.signature.name}' was chosen among {', '.join(meant.outputs)}."
+            )
+        return [find_tensor(graph, text, "output")]
     likely = output_candidates(graph)
     if len(likely) == 1:
         op = graph.nodes[likely[0]].op
@@ -112,6 +145,18 @@ def _outputs(graph: Graph, names: Sequence[str], warnings: list[str]) -> list[En
         f"No output was named, and several may be meant: {', '.join(likely)}. Name one with "
         "`outputs` (--output)."
     )
+
+
+def _signature_input(
+    graph: Graph, outputs: Sequence[Endpoint], meant: Meant
+) -> dict[str, Endpoint]:
+    """Return the tensor that takes numbers in the signature, where the outputs depend on it."""
+    text = meant.only_input(graph)
+    if text is None:
+        return {}
+    end = find_tensor(graph, text, "input")
+    needed = graph.ancestors([output.node for output in outputs])
+    return {text: end} if end.node in needed else {}
 
 
 def _tensors(graph: Graph, ends: Sequence[Endpoint]) -> list[Tensor]:

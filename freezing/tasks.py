@@ -34,7 +34,12 @@ def _start(**_: object) -> None:
     if Lane.FREEZING.value not in app.amqp.queues.consume_from:
         return
     process = WorkerProcess(
-        get_settings(), [Lane.FREEZING], partial(send_ticket, app), consuming=gate.is_open
+        get_settings(),
+        [Lane.FREEZING],
+        partial(send_ticket, app),
+        consuming=gate.is_open,
+        closing=gate.is_closed,
+        mark=gate.MARK,
     )
     _running["process"] = process
     process.start()
