@@ -25,7 +25,7 @@ from worker.models.registry import Registry
 
 VERSIONS = 30
 CLIENTS = 4
-MOST_GROWTH = 8 * 2**20  # bytes of one process over 20 versions, each of 1 MB
+MOST_GROWTH = 20 * 2**20  # bytes of one process over 20 versions, each of 2 MB
 
 Tell = Callable[[str, object], None]
 
@@ -103,7 +103,7 @@ def judged(job: dict[str, Any]) -> str | None:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     running = Servers(
         tmp_path_factory.mktemp("republish") / "data",
-        PERMAFROST_GRAPH_MEMORY_BYTES=str(4 * 2**20),
+        PERMAFROST_GRAPH_MEMORY_BYTES=str(8 * 2**20),
     )
     try:
         marked_model.publish(Registry(running.models), "marked", 1)

@@ -11,7 +11,7 @@ from worker.models.registry import Registry
 LABELS = ("mark", "rest")
 _SIDE = 8
 _MARK = -1.0  # in the template; no other constant holds it
-_PADDING = 250_000  # numbers of 4 bytes, so that a graph that is never freed shows
+_PADDING = 500_000  # numbers of 4 bytes, so that a graph that is never freed shows
 
 
 def score(version: int) -> float:
