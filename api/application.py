@@ -7,7 +7,9 @@ from api import (
     events,
     freezes,
     health,
+    inspections,
     jobs,
+    limits,
     models,
     pages,
     predictions,
@@ -41,6 +43,10 @@ def compose(settings: Settings) -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
     problems.register(app)
-    for module in (predictions, batches, freezes, jobs, events, models, workers, health, pages):
+    limits.register(app, settings)
+    for module in (
+        *(predictions, batches, freezes, inspections, jobs, events),
+        *(models, workers, health, pages),
+    ):
         app.register_blueprint(module.blueprint)
     return app

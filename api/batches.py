@@ -44,7 +44,7 @@ def create() -> Response:
     query, or as form fields before the first file.
     """
     preferred_wait()  # a bad one is refused before anything is accepted
-    kernel().check_room()
+    kernel().check_open(Lane.BULK)
     if request.mimetype == "multipart/form-data":
         return _from_upload()
     if request.mimetype != "application/json":

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from api.kernel import Kernel, kernel
 from worker.errors import ModelNotFoundError, ModelUnavailableError
+from worker.jobs.backlog import backlogs
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Status
 from worker.models.manifest import ModelRef
@@ -73,6 +74,8 @@ def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]
         except ModelUnavailableError as error:
             states[name] = error.message.rstrip(".")
             continue
+        if not manifest.classifies:  # no worker loads it
+            continue
         stable = (manifest.name, manifest.version)
         rows = [g for w in workers for g in w["graphs"] if (g["model"], g["version"]) == stable]
         known = {row["state"] for row in rows}
@@ -109,6 +112,20 @@ class _Numbers(Collector):
             for status in (Status.QUEUED, Status.RUNNING):
                 waiting.add_metric([kind, status], client.zcard(key("index", kind, status)))
         yield waiting
+        found = backlogs(client)
+        depth = GaugeMetricFamily(
+            "permafrost_queue_depth",
+            "Jobs that wait for a worker by lane; of bulk, batches of which images wait.",
+            labels=["lane"],
+        )
+        age = GaugeMetricFamily(
+            "permafrost_queue_age_seconds", "How long the oldest has waited.", labels=["lane"]
+        )
+        for lane, backlog in found.items():
+            depth.add_metric([lane], backlog.depth)
+            age.add_metric([lane], backlog.age_s)
+        yield depth
+        yield age
         workers = self._core.roster.read()
         processes = GaugeMetricFamily(
             "permafrost_workers", "Worker processes by state.", labels=["state"]

@@ -12,8 +12,10 @@ from flask import current_app
 from worker.broker import celery_app
 from worker.connection import connect
 from worker.errors import OverloadedError
+from worker.jobs.backlog import Limit, backlogs, overloaded
 from worker.jobs.batches import Batches
 from worker.jobs.endings import Endings
+from worker.jobs.rates import Rates
 from worker.jobs.records import Job, Lane
 from worker.jobs.room import room
 from worker.jobs.roster import Roster
@@ -41,6 +43,7 @@ class Kernel:
         self.batches = Batches(self.client, settings)
         self.registry = Registry(settings.models_folder)
         self.roster = Roster(self.client, settings)
+        self.rates = Rates(self.client, settings)
         self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
         self._endings = Endings(lambda: connect(settings, timeout_s=10))
         self._places = threading.BoundedSemaphore(settings.max_waiting or 1)
@@ -83,6 +86,17 @@ class Kernel:
                 "caught up: try again later."
             )
         self._room -= more_bytes
+
+    def check_open(self, lane: Lane) -> None:
+        """Raise `OverloadedError` where nothing new is accepted in a lane.
+
+        For requests with large bodies, which are better refused before they are read; accepting
+        looks once more.
+        """
+        self.check_room()
+        limit, backlog = Limit.of(self.settings, lane), backlogs(self.client)[lane]
+        if limit.reached(backlog):
+            raise overloaded(lane, backlog, limit)
 
     def take_place(self) -> bool:
         """Take one of the places for requests that hold a thread, or return False.

@@ -6,6 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify, request, send_file
 
 from api.kernel import kernel
+from api.saved_models import saved_model
 from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef
@@ -61,6 +62,15 @@ def download(name: str, version: str) -> Response:
     )
 
 
+@blueprint.get("/v1/models/<name>/versions/<version>/savedmodel")
+@blueprint.doc(tags=["models"])
+def download_saved_model(name: str, version: str) -> Response:
+    """Download a version as a zip that TensorFlow Serving loads: the folder `NAME/VERSION`."""
+    manifest = _resolve(name, version)
+    path = kernel().registry.graph_path(manifest.name, manifest.version)
+    return saved_model(manifest, path)
+
+
 @blueprint.put("/v1/models/<name>/aliases/<alias>")
 @blueprint.doc(tags=["models"])
 def set_alias(name: str, alias: str) -> Response:
@@ -97,6 +107,8 @@ def _summary(model: Model) -> dict[str, Any]:
                 "version": m.version,
                 "sha256": m.sha256,
                 "bytes": m.bytes,
+                "runtime": m.runtime,
+                "classifies": m.classifies,
                 "created_at": m.model_dump(mode="json")["created_at"],
                 "labels": len(m.labels) if m.labels is not None else None,
             }

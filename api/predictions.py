@@ -85,7 +85,16 @@ def accept_image(
 
 
 def resolve_model(text: str | None) -> Manifest:
-    """Return the version that a request means; without a name, the only model there is."""
+    """Return the version that a request means; without a name, the only model there is.
+
+    Raises `NotAClassifierError` where images cannot be classified with it.
+    """
+    manifest = _meant(text)
+    manifest.classifying()
+    return manifest
+
+
+def _meant(text: str | None) -> Manifest:
     registry = kernel().registry
     if text:
         return registry.resolve(ModelRef.parse(text))

@@ -60,6 +60,17 @@ def strip_places(graph_def: Any) -> None:
             node.attr.pop("_class", None)
 
 
+def strip_notes(graph: Graph) -> None:
+    """Remove, in place, what only tells a runtime where and how to run: devices and `_names`.
+
+    A finished graph has no calls left, so that nothing in it depends on such a note.
+    """
+    for node in graph:
+        node.device = ""
+        for name in [name for name in node.attr if name.startswith("_")]:
+            del node.attr[name]
+
+
 def _unknown(node: Any) -> list[str]:
     definition = op_def(node.op)
     if definition is None:

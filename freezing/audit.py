@@ -1,18 +1,22 @@
 """Models are programs: which ops may run while freezing, and which may be served.
 
-Two checks. `refuse_unsafe` looks, before anything runs, at the part of the source that the outputs
-need, functions included, and refuses what reads or writes files, runs Python, talks to others or
-is not known to be harmless. `refuse_leftovers` looks at the finished graph and refuses what would
-fail at serving time because its state is gone.
+The ops of `allowed_ops` may, over the graph and every function that it can reach; all others are
+refused by name. `refuse_unsafe` looks, before anything runs, at the part of the source that the
+outputs need. `refuse_leftovers` looks at the finished graph and refuses what would fail at serving
+time because its state is gone, and `audit` does so for the graph as it is written, with the result
+that stands in the manifest.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from freezing.graphs import PLACEHOLDER_OPS, VARIABLE_OPS, Graph, called_functions, op_def
+from freezing import allowed_ops
+from freezing.graphs import Graph, called_functions, op_def
+from freezing.refused_ops import why_unsafe
 from worker.errors import FreezeError
 
 
@@ -28,36 +32,23 @@ class UnsupportedGraphError(FreezeError):
     code = "unsupported_graph"
 
 
-# Ops without state in TensorFlow's register that nevertheless reach outside the process: files
-# (`ImmutableConst` maps one into memory), Python, other processes, accelerators' programs.
-_UNSAFE = re.compile(
-    r"File|PyFunc|Dataset|Reader|Remote|Rpc|Send\Z|Recv\Z|_Send|_Recv|Debug|Vocab|Tpu|TPU|Xla"
-    r"|ImmutableConst|Custom|Save|Restore|RegexReplace_\Z|ShardedFilename|LoadAndRemap|Skipgram"
-    r"|NegTrain|Sleep|HostConst|BatchFunction|Collective|Nccl|Session|Server|Worker"
-)
 # What gives training its data; an input named behind it replaces it.
 _PIPELINE = re.compile(r"Queue|Reader|Iterator|Dataset|Barrier|RecordInput|Unstage|Stage|MapPeek")
 _TABLE = re.compile(r"HashTable|LookupTable|InitializeTable")
-# Ops with state that stay within one run or only draw random numbers.
-_HARMLESS = frozenset(
-    {"Assert", "CheckNumerics", "CheckNumericsV2", "GuaranteeConst", "Print", "Empty"}
-    | {"If", "While", "Case", "StatefulPartitionedCall", "DeepCopy", "DeviceIndex"}
-    | {"StatelessRandomGetAlg", "CudnnRNN", "CudnnRNNV2", "CudnnRNNV3"}
-)
-_HARMLESS_FAMILY = re.compile(
-    r"\ATensorArray|\AStack(V2|Push|Pop|Close|\Z)|\ARandom(?!Dataset|ShuffleQueue|SeedGen)"
-    r"|\A(ParameterizedTruncatedNormal|TruncatedNormal|Multinomial)\Z|\ASampleDistorted"
-    r"|\AStateful(Standard|Truncated|Uniform|RandomBinomial)|CandidateSampler\Z"
-)
-# Variables and what changes them. They may be in the source, where branches of training hold them,
-# and in functions; what of them is left after freezing is refused.
-_VARIABLE_STATE = re.compile(
-    r"\A(Assign|Scatter(Nd)?(Add|Sub|Mul|Div|Min|Max|Update)|Resource(Scatter|Strided|Gather"
-    r"|Apply|SparseApply)|Apply[A-Z]|SparseApply|CountUpTo|ResourceCountUpTo|ReadVariableOp"
-    r"|VariableShape|VarIsInitializedOp|IsVariableInitialized|StridedSliceAssign"
-    r"|DestroyResourceOp|TemporaryVariable|DestroyTemporaryVariable|DisableCopyOnRead)"
-)
+_ALLOWED = allowed_ops.SERVED | allowed_ops.VARIABLES
 _STANDARD_STREAMS = frozenset({b"stderr", b"stdout", b"log(info)", b"log(warning)", b"log(error)"})
+_HANDLES = frozenset({tf.resource.as_datatype_enum, tf.variant.as_datatype_enum})
+
+
+class _Place(NamedTuple):
+    """A node, and the function that it stands in, or "" where it is one of the graph's own."""
+
+    node: Any
+    function: str
+
+    def __str__(self) -> str:
+        inside = f" in the function '{self.function}'" if self.function else ""
+        return f"'{self.node.name}'{inside}"
 
 
 def refuse_unknown(graph: Graph) -> None:
@@ -65,7 +56,7 @@ def refuse_unknown(graph: Graph) -> None:
     unknown = sorted(
         {
             node.op
-            for node in _nodes(graph)
+            for node, _ in _places(graph)
             if op_def(node.op) is None and node.op not in graph.functions
         }
     )
@@ -78,70 +69,110 @@ def refuse_unknown(graph: Graph) -> None:
 
 def refuse_unsafe(graph: Graph) -> None:
     """Raise `UnsafeGraphError` or `UnsupportedGraphError` naming an op that may not run."""
-    for node in _nodes(graph):
-        definition = op_def(node.op)
-        if _PIPELINE.search(node.op):
+    for place in _places(graph):
+        op = place.node.op
+        if _PIPELINE.search(op):
             raise UnsupportedGraphError(
-                f"The outputs read their data from '{node.name}' ({node.op}), which only training "
+                f"The outputs read their data from {place} ({op}), which only training "
                 "has: name the tensor that takes images with `inputs` (--input)."
             )
-        if _TABLE.search(node.op):
+        if _TABLE.search(op):
             raise UnsupportedGraphError(
-                f"The outputs use the lookup table '{node.name}' ({node.op}), whose content cannot "
+                f"The outputs use the lookup table {place} ({op}), whose content cannot "
                 "be frozen yet: choose an output before it."
             )
-        if _is_unsafe(node, definition):
-            raise UnsafeGraphError(
-                f"The outputs need '{node.name}', an op of kind {node.op}: a model that reads or "
-                "writes files, runs other code or talks to other processes is not frozen."
-            )
+        if not _is_allowed(graph, place.node):
+            raise _refusal(graph, place)
 
 
 def may_be_imported(graph: Graph) -> bool:
     """Whether TensorFlow may look at the graph: inferring shapes can run ops without state."""
-    return not any(
-        _is_unsafe(node, op_def(node.op)) and not _PIPELINE.search(node.op)
-        for node in _nodes(graph)
+    return all(
+        _is_allowed(graph, node) or _PIPELINE.search(node.op) or op_def(node.op) is None
+        for node, _ in _places(graph)
     )
 
 
 def refuse_leftovers(graph: Graph) -> None:
     """Raise `UnsupportedGraphError` where a frozen graph still holds state of the source."""
-    for node in _nodes(graph):
-        if node.op in VARIABLE_OPS or _VARIABLE_STATE.search(node.op):
+    for place in _places(graph):
+        node = place.node
+        if node.op in allowed_ops.VARIABLES:
             raise UnsupportedGraphError(
-                f"The outputs need '{node.name}' ({node.op}), which reads or changes a variable "
+                f"The outputs need {place} ({node.op}), which reads or changes a variable "
                 "while the graph runs: such a state cannot be frozen. If only training needs it, "
                 "set the placeholder that switches training, for instance --set is_training=false."
             )
-        definition = op_def(node.op)
-        if _PIPELINE.search(node.op) or _TABLE.search(node.op) or _is_unsafe(node, definition):
+        if not _is_allowed(graph, node):
             raise UnsupportedGraphError(
-                f"The frozen graph would still hold '{node.name}' ({node.op}), which cannot be "
-                "served."
+                f"The frozen graph would still hold {place} ({node.op}), which cannot be served."
             )
 
 
-def _is_unsafe(node: Any, definition: Any) -> bool:
-    op = node.op
-    if op == "PrintV2":
-        return node.attr["output_stream"].s not in _STANDARD_STREAMS
-    if op in VARIABLE_OPS or op in PLACEHOLDER_OPS or _VARIABLE_STATE.search(op):
-        return False
-    if op in _HARMLESS or _HARMLESS_FAMILY.search(op):
-        return False
-    if _UNSAFE.search(op):
-        return True
-    return definition is not None and bool(definition.is_stateful)
+def audit(graph: Graph) -> dict[str, Any]:
+    """Audit a graph as it is to be written and return the result for its manifest.
+
+    Raises `UnsupportedGraphError` as `refuse_leftovers` does, also for functions that nothing in
+    the graph calls.
+    """
+    refuse_leftovers(graph)
+    counts = Counter(node.op for node, _ in _places(graph))
+    idle = graph.functions.keys() - called_functions(graph, graph.functions)
+    if idle:
+        raise UnsupportedGraphError(
+            f"The frozen graph would still hold the function '{min(idle)}', which nothing calls."
+        )
+    return {
+        "verdict": "allowed",
+        "allow_list": allowed_ops.VERSION,
+        "ops": dict(sorted(counts.items())),
+        "functions": len(graph.functions),
+    }
 
 
-def _nodes(graph: Graph) -> Iterator[Any]:
+def _is_allowed(graph: Graph, node: Any) -> bool:
+    if node.op in graph.functions:
+        # Its body is looked at as well. One with the name of an op would stand in for it.
+        return op_def(node.op) is None
+    return node.op in _ALLOWED and _fault(node) is None
+
+
+def _fault(node: Any) -> str | None:
+    """Return what an attribute makes an allowed op do that it must not, if one does."""
+    if node.op == "PrintV2" and node.attr["output_stream"].s not in _STANDARD_STREAMS:
+        return "writes a file (its output_stream)"
+    if node.op == "FixedUnigramCandidateSampler" and node.attr["vocab_file"].s:
+        return "reads a file (its vocab_file)"
+    if node.op == "Empty" and not node.attr["init"].b:
+        return "gives memory as it was left by others (its init is false)"
+    if node.op == "Const" and node.attr["dtype"].type in _HANDLES:
+        return "holds the handle of a resource instead of numbers"
+    return None
+
+
+def _refusal(graph: Graph, place: _Place) -> FreezeError:
+    op = place.node.op
+    if op in graph.functions:
+        return UnsafeGraphError(
+            f"The outputs need {place}, which calls a function with the name of TensorFlow's own "
+            f"op {op}."
+        )
+    why = _fault(place.node) or why_unsafe(op)
+    if why is not None:
+        return UnsafeGraphError(
+            f"The outputs need {place}, an op of kind {op}, which {why}: such a model is not "
+            "frozen. Choose outputs or an input (--output, --input) that do without it."
+        )
+    return UnsupportedGraphError(
+        f"The outputs need {place}, an op of kind {op}, which is not among the ops that image "
+        f"classifiers are made of (allow-list {allowed_ops.VERSION})."
+    )
+
+
+def _places(graph: Graph) -> Iterator[_Place]:
     """Yield the nodes and those of every function that they can reach."""
-    yield from graph
-    for name in called_functions(graph, graph.functions):
-        yield from _body(graph.functions[name])
-
-
-def _body(function: Any) -> Iterable[Any]:
-    nodes: Iterable[Any] = function.node_def
-    return nodes
+    for node in graph:
+        yield _Place(node, "")
+    for name in sorted(called_functions(graph, graph.functions, graph.gradients)):
+        for node in graph.functions[name].node_def:
+            yield _Place(node, name)

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from freezing.attributes import strip_notes
 from freezing.audit import refuse_leftovers
 from freezing.controlflow import fold_branches
 from freezing.dropout import remove_idle_dropout
@@ -69,6 +70,7 @@ def freeze(plan: Plan, values: Values) -> Frozen:
         )
     graph.keep(graph.ancestors(names[1:]))
     refuse_leftovers(graph)
+    strip_notes(graph)
     _warn(graph, warnings)
     return Frozen(graph=graph, layers=layers, warnings=warnings)
 

@@ -1,6 +1,6 @@
 """A GraphDef as named nodes: what feeds what, and which part of it a result needs."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +55,11 @@ class Graph:
         self.functions: dict[str, Any] = {
             function.signature.name: function for function in graph_def.library.function
         }
-        self._gradients = list(graph_def.library.gradient)
+        # Only for being looked at: nothing that is frozen needs the gradient of a function.
+        self.gradients: dict[str, str] = {
+            gradient.function_name: gradient.gradient_func
+            for gradient in graph_def.library.gradient
+        }
         self._versions = graph_def.versions
 
     def __contains__(self, name: object) -> bool:
@@ -116,13 +120,12 @@ class Graph:
         part = tf.compat.v1.GraphDef()
         part.versions.CopyFrom(self._versions)
         part.node.extend(node for node in self if node.name in names)
-        wanted = called_functions(part.node, self.functions)
+        wanted = called_functions(part.node, self.functions, self.gradients)
         part.library.function.extend(
             function for name, function in self.functions.items() if name in wanted
         )
-        part.library.gradient.extend(
-            gradient for gradient in self._gradients if gradient.function_name in wanted
-        )
+        for name in sorted(wanted & self.gradients.keys()):
+            part.library.gradient.add(function_name=name, gradient_func=self.gradients[name])
         return Graph(part)
 
     def keep(self, names: Collection[str]) -> None:
@@ -130,7 +133,7 @@ class Graph:
         self.nodes = {name: node for name, node in self.nodes.items() if name in names}
         wanted = called_functions(self, self.functions)
         self.functions = {name: self.functions[name] for name in self.functions if name in wanted}
-        self._gradients = [grad for grad in self._gradients if grad.function_name in wanted]
+        self.gradients = {}
 
     def write(self, path: Path) -> None:
         """Write it as a GraphDef file.
@@ -141,7 +144,6 @@ class Graph:
         rest = tf.compat.v1.GraphDef()
         rest.versions.CopyFrom(self._versions)
         rest.library.function.extend(self.functions.values())
-        rest.library.gradient.extend(self._gradients)
         with path.open("wb") as file:
             for node in self:
                 content = node.SerializeToString(deterministic=True)
@@ -150,12 +152,11 @@ class Graph:
             file.write(rest.SerializeToString(deterministic=True))
 
     def to_graph_def(self) -> Any:
-        """Return a GraphDef that holds copies of the nodes, with the original's versions."""
+        """Return a GraphDef with copies of the nodes and functions, and the original's versions."""
         result = tf.compat.v1.GraphDef()
         result.versions.CopyFrom(self._versions)
         result.node.extend(self.nodes.values())
         result.library.function.extend(self.functions.values())
-        result.library.gradient.extend(self._gradients)
         return result
 
     def unused_name(self, wanted: str) -> str:
@@ -177,20 +178,44 @@ def _varint(number: int) -> bytes:
     return bytes(parts)
 
 
-def called_functions(nodes: Iterable[Any], functions: dict[str, Any]) -> set[str]:
-    """Return the names in `functions` that the nodes call, directly or through functions."""
+def called_functions(
+    nodes: Iterable[Any], functions: dict[str, Any], gradients: Mapping[str, str] | None = None
+) -> set[str]:
+    """Return the names in `functions` that the nodes call, directly or through functions.
+
+    Any attribute can name a function: as such, in a list, within the attributes of another name,
+    or as plain text. `gradients` are functions to add for functions that are called.
+    """
     found: set[str] = set()
     waiting = list(nodes)
     while waiting:
         node = waiting.pop()
-        names = {node.op}
-        for value in node.attr.values():
-            names.add(value.func.name)
-            names.update(function.name for function in value.list.func)
-        for name in (names & functions.keys()) - found:
-            found.add(name)
-            waiting.extend(functions[name].node_def)
+        names = [node.op, *_names_in(node.attr)]
+        for name in names:
+            if name in functions and name not in found:
+                found.add(name)
+                waiting.extend(functions[name].node_def)
+                names.append((gradients or {}).get(name, ""))
     return found
+
+
+def _names_in(attributes: Any) -> Iterator[str]:
+    """Yield what the attributes of a node may mean as names of functions."""
+    for value in attributes.values():
+        kind = value.WhichOneof("value")
+        called: Iterable[Any] = ()
+        texts: Iterable[bytes] = ()
+        if kind == "func":
+            called = [value.func]
+        elif kind == "s":
+            texts = [value.s]
+        elif kind == "list":
+            called, texts = value.list.func, value.list.s
+        for function in called:
+            yield function.name
+            yield from _names_in(function.attr)
+        for text in texts:
+            yield text.decode("utf-8", "replace")
 
 
 def op_def(op: str) -> Any:

@@ -4,19 +4,22 @@ The child sees the source and a folder to write to; publishing is done here, onc
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
-from worker.jobs.requests import FreezeRequest
+from freezing.sources.reach import within_reach
+from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
+from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.manifest import ManifestDraft
 from worker.models.registry import Registry
 from worker.settings import Settings
 
-__all__ = ["FreezeCancelledError", "freeze"]
+__all__ = ["FreezeCancelledError", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
+_ACCELERATED_FILE = "graph.onnx"
 _REPORTED = (
     "bytes_before",
     "bytes_after",
@@ -25,7 +28,10 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "audit",
     "verification",
+    "runtime",
+    "accelerated",
     "warnings",
 )
 
@@ -52,22 +58,82 @@ def freeze(
     """
     graph = workdir.absolute() / _GRAPH_FILE
     order = {
+        "action": "freeze",
         "request": request.model_dump(mode="json"),
         "source": str(source.absolute()),
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
-        "memory_bytes": settings.freeze_memory_bytes,
-        "parent": os.getpid(),
     }
-    child = Child(order, on_log)
-    try:
-        outcome = child.wait(settings.freeze_time_limit_s, cancelled)
-    finally:
-        child.kill()
+    report = _numbered(steps_of_freeze(request), on_log)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled; nothing was published.")
-    on_log("Publishing ...")
+    report.step(Step.PUBLISH)
     return _publish(request, outcome, graph, registry, job_id)
+
+
+def inspect(
+    request: InspectionRequest,
+    source: Path,
+    *,
+    workdir: Path,
+    settings: Settings,
+    on_log: Callable[[str], None],
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    """Look into `source` and return the job's `result`, a `worker.models.inspection.Inspection`.
+
+    Runs, tells and fails as `freeze` does. Nothing of the source is run.
+    """
+    order = {
+        "action": "inspect",
+        "request": request.model_dump(mode="json"),
+        "source": str(source.absolute()),
+    }
+    report = _numbered(steps_of_inspection(), on_log)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
+    if cancelled():
+        raise FreezeCancelledError("Cancelled.")
+    return outcome
+
+
+def _in_child(
+    order: dict[str, Any],
+    workdir: Path,
+    settings: Settings,
+    report: Report,
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    """Have a child process do what the order says; return its outcome.
+
+    It can read the source and write to `workdir`, and reach nothing else.
+    """
+    workdir = workdir.resolve()
+    limits = {
+        "parent": os.getpid(),
+        "memory_bytes": settings.freeze_memory_bytes,
+        "confinement": settings.freeze_confinement,
+        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)],
+        "write": [str(workdir)],
+    }
+    child = Child({**order, **limits}, workdir, report)
+    try:
+        return child.wait(settings.freeze_time_limit_s, cancelled)
+    finally:
+        child.kill()
+
+
+def _numbered(steps: Sequence[Step], on_log: Callable[[str], None]) -> Report:
+    """Return a report that says of each step which of how many it is."""
+
+    def tell(event: Mapping[str, Any]) -> None:
+        if event["event"] == "log":
+            on_log(event["message"])
+        else:
+            step = Step(event["step"])
+            on_log(f"Step {steps.index(step) + 1} of {len(steps)}: {step.value} ...")
+
+    return Report(tell)
 
 
 def _publish(
@@ -81,10 +147,12 @@ def _publish(
         labels=request.labels,
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
+        runtime=outcome["runtime"],
         source={**outcome["source"], "job": job_id},
         report=report,
     )
-    manifest = registry.publish(draft, graph, request.alias)
+    accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
+    manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
     return {
         "model": manifest.name,
         "version": manifest.version,

@@ -75,6 +75,17 @@ class OverloadedError(PermafrostError):
     retry_after = 5
 
 
+class RateLimitedError(PermafrostError):
+    """One client sends more than its share; the others are served."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class StoreUnavailableError(PermafrostError):
     """Redis does not answer or cannot be written; what was asked for was not confirmed."""
 
@@ -94,6 +105,25 @@ class ModelUnavailableError(PermafrostError):
 
     code = "model_unavailable"
     status = 503
+
+
+class NotAClassifierError(PermafrostError):
+    """The version was published to be downloaded; images cannot be classified with it."""
+
+    code = "not_a_classifier"
+    status = 422
+
+
+class TakesNoImagesError(NotAClassifierError):
+    """The version's input is not that of images."""
+
+    code = "takes_no_images"
+
+
+class GivesNoScoresError(NotAClassifierError):
+    """The version's first output is not one row of scores per image."""
+
+    code = "gives_no_scores"
 
 
 class ImageError(PermafrostError):

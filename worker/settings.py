@@ -3,6 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -83,6 +84,61 @@ class Settings(BaseSettings):
         2048 * MIB, gt=0, description="maxmemory of the embedded Redis, in bytes."
     )
 
+    max_queue_depth: int = Field(
+        10_000,
+        ge=0,
+        description="Predictions that may wait; above it further ones are refused with 503. "
+        "0: no limit, as with the five settings below.",
+    )
+    max_queue_age_s: float = Field(
+        900.0,
+        ge=0,
+        description="Time that the oldest waiting prediction may have waited; above it further "
+        "ones are refused with 503, in seconds.",
+    )
+    max_bulk_queue_depth: int = Field(
+        1000,
+        ge=0,
+        description="Batches of which images may wait; above it further batches are refused "
+        "with 503.",
+    )
+    max_bulk_queue_age_s: float = Field(
+        6 * 3600.0,
+        ge=0,
+        description="Time that the oldest batch of which nothing is done yet may have waited; "
+        "above it further batches are refused with 503, in seconds.",
+    )
+    max_freezing_queue_depth: int = Field(
+        100,
+        ge=0,
+        description="Freezes and inspections that may wait; above it further ones are refused "
+        "with 503.",
+    )
+    max_freezing_queue_age_s: float = Field(
+        6 * 3600.0,
+        ge=0,
+        description="Time that the oldest waiting freeze or inspection may have waited; above it "
+        "further ones are refused with 503, in seconds.",
+    )
+    client_rate: float = Field(
+        0.0,
+        ge=0,
+        description="Submissions per second that one client address may send in the long run; "
+        "above it they are refused with 429. 0: no limit.",
+    )
+    client_burst: int = Field(
+        100,
+        gt=0,
+        description="Submissions that one client address may send at once before "
+        "`PERMAFROST_CLIENT_RATE` holds it back.",
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        description="Proxies in front of the API that add the client's address to "
+        "X-Forwarded-For. 0: that header is not believed.",
+    )
+
     result_ttl_s: int = Field(
         24 * 3600, gt=0, description="Time that a finished job can be read, in seconds."
     )
@@ -158,8 +214,29 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(
         2.0, ge=0.1, description="Time between two reports of a worker process, in seconds."
     )
+    run_time_limit_s: float = Field(
+        60.0,
+        gt=0,
+        description="Time that one micro-batch may take to be decoded and run, in seconds. Past it "
+        "its process is replaced; an image that takes so long alone fails with `timed_out`.",
+    )
     task_time_limit_s: int = Field(
-        120, gt=0, description="Time after which a worker process that hangs is killed, in seconds."
+        150,
+        gt=0,
+        description="Time after which a worker process that cannot even watch itself is killed, in "
+        "seconds; at least 75 more than the time that a micro-batch may take.",
+    )
+    stop_grace_s: float = Field(
+        8.0,
+        ge=0,
+        description="Time that a worker asked to stop has to finish what it runs before that is "
+        "handed back to others, in seconds. Should be less than what its manager waits for.",
+    )
+    worker_memory_bytes: int = Field(
+        4096 * MIB,
+        gt=0,
+        description="Memory above which a worker process is replaced between two micro-batches, in "
+        "bytes; at least a quarter more than it has with its graphs loaded.",
     )
     graph_memory_bytes: int = Field(
         1024 * MIB,
@@ -179,6 +256,11 @@ class Settings(BaseSettings):
     )
     freeze_memory_bytes: int = Field(
         8192 * MIB, gt=0, description="Memory that one freeze may use, in bytes."
+    )
+    freeze_confinement: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Whether a freeze is kept from the network, other processes and files that are "
+        "not its own: `auto` as far as the kernel can, `required` or not at all, `off`.",
     )
     verify_tolerance: float = Field(
         1e-4,

@@ -11,6 +11,7 @@ from api.cli.options import DEFAULT_SERVER, AsJson, Server, again, connect
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
 
+Runtime = Literal["tensorflow", "onnxruntime"]
 Scores = Literal["probabilities", "logits", "sigmoid"]
 
 
@@ -52,6 +53,9 @@ def freeze(
         str | None,
         typer.Option("--alias", help="The alias to move to the new version instead of stable."),
     ] = None,
+    runtime: Annotated[
+        Runtime | None, typer.Option("--runtime", help="What serves it; tensorflow if not given.")
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -66,6 +70,7 @@ def freeze(
             "preprocessing": None if preprocessing is None else read_preprocessing(preprocessing),
             "scores": scores,
             "alias": alias,
+            "runtime": runtime,
         }
         options = {field: value for field, value in fields.items() if value}
         with connect(server, patience_s=PATIENCE_S) as client:

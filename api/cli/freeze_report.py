@@ -26,6 +26,7 @@ def show_freeze(out: Console, result: dict[str, Any]) -> None:
             ("outputs", tensors(result.get("outputs"))),
             ("removed", _removed(result.get("removed"))),
             ("verified", _verified(result.get("verification"))),
+            ("runtime", _runtime(result)),
             ("sha256", result.get("sha256")),
         ],
     )
@@ -103,6 +104,14 @@ def _removed(removed: object) -> str:
     return ", ".join(
         f"{number(count)} {str(what).replace('_', ' ')}" for what, count in removed.items() if count
     )
+
+
+def _runtime(result: dict[str, Any]) -> str:
+    made = result.get("accelerated")
+    if not isinstance(made, dict):
+        return printable(result.get("runtime") or "")
+    form = f"{printable(result.get('runtime'))}: {printable(made.get('format'))}"
+    return f"{form}, {size(made.get('bytes'))}, verified {_verified(made.get('verification'))}"
 
 
 def _verified(verification: object) -> str:

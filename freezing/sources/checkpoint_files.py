@@ -1,44 +1,78 @@
-"""Where a checkpoint's files are: prefix, `.meta`, `.index` and every `.data-*` shard."""
+"""Where a checkpoint's files are: its data, in the V2 or the old V1 format, and its graph.
+
+V2 (TensorFlow 0.12 on): `PREFIX.index` and `PREFIX.data-00000-of-00001`. V1: one file `PREFIX`, or
+`PREFIX-00000-of-00002` and so on, which are told by their content. `PREFIX.meta` holds the graph;
+where it is missing, another file that holds a graph with variables may stand for it.
+"""
 
 import difflib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from freezing.sources.contents import Content, holds_variables, sniff
 from worker.errors import SourceError
 
 STATE_FILE = "checkpoint"  # names the latest checkpoint of its folder
 _PART = re.compile(r"(?P<prefix>.+)\.(?:meta|index|data-(?P<shard>\d{5})-of-(?P<count>\d{5}))\Z")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})\Z")
+_OLD_SHARD = re.compile(r"(?P<prefix>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})\Z")
 _PATH_IN_STATE = re.compile(r'^\s*model_checkpoint_path\s*:\s*(["\'])(.*)\1\s*$', re.MULTILINE)
 _MOST_NAMES = 8
-# The end of a table file: tensorflow/core/lib/io/format.h, kTableMagicNumber, little-endian.
-_TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointData:
+    """The files that hold the variables, all of which are there."""
+
+    prefix: Path
+    index: Path | None  # None in the V1 format
+    data: tuple[Path, ...]
+
+    @property
+    def pattern(self) -> str:
+        """What TensorFlow's readers of the V1 format take."""
+        name = self.data[0].name
+        return str(self.data[0].with_name(_OLD_SHARD.sub(r"\g<prefix>-?????-of-\g<count>", name)))
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Every file."""
+        return (*((self.index,) if self.index else ()), *self.data)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointFiles:
     """The files of one checkpoint, all of which are there."""
 
-    prefix: Path
-    meta: Path
-    index: Path
-    data: tuple[Path, ...]
+    values: CheckpointData
+    graph: Path  # its .meta file, or what stands for it
     warnings: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> Path:
+        """The path that its files begin with."""
+        return self.values.prefix
 
     @property
     def all(self) -> tuple[Path, ...]:
         """Every file."""
-        return (self.meta, self.index, *self.data)
+        return (self.graph, *self.values.all)
 
 
-def recognises(path: Path) -> bool:
-    """Whether `path` is, or holds, some part of a checkpoint."""
+def is_checkpoint(path: Path) -> bool:
+    """Whether `path` is a checkpoint's prefix or one of its files."""
+    if path.is_dir():
+        return False
+    if path.name == STATE_FILE and sniff(path) is Content.STATE:
+        return True
     folder, prefix = _split(path)
-    if prefix is not None:
-        return bool(_parts(folder, prefix)) or _PART.match(path.name) is not None
-    return folder.is_dir() and (bool(_prefixes(folder)) or _only_subfolder(folder) is not None)
+    return bool(prefix) and any(part.suffix != ".meta" for part in _parts(folder, prefix or ""))
+
+
+def holds_checkpoint(folder: Path) -> bool:
+    """Whether variables of a checkpoint lie in the folder."""
+    return bool(_prefixes(folder))
 
 
 def locate(path: Path) -> CheckpointFiles:
@@ -46,13 +80,21 @@ def locate(path: Path) -> CheckpointFiles:
 
     Raises `SourceError` saying which file is missing in which folder, with what is there.
     """
-    folder, prefix = _split(path)
     warnings: list[str] = []
+    values = locate_data(path, warnings)
+    graph = _graph(values.prefix.parent, values.prefix.name, warnings)
+    return CheckpointFiles(values=values, graph=graph, warnings=tuple(warnings))
+
+
+def locate_data(path: Path, warnings: list[str]) -> CheckpointData:
+    """Find the files with the variables of the checkpoint that `path` means, without its graph.
+
+    Raises `SourceError` saying which file is missing in which folder, with what is there.
+    """
+    folder, prefix = _split(path)
     if not folder.is_dir():
         raise SourceError(f"There is no folder '{folder.name}' for the checkpoint '{path.name}'.")
     if prefix is None:
-        if not _prefixes(folder) and not (folder / STATE_FILE).is_file():
-            folder = _only_subfolder(folder) or folder
         prefix = _choose(folder, warnings)
     elif not _parts(folder, prefix):
         raise SourceError(
@@ -60,30 +102,23 @@ def locate(path: Path) -> CheckpointFiles:
             f"{_present(folder, prefix)}"
         )
     index = folder / f"{prefix}.index"
-    if not index.is_file():
-        if _is_old_format(folder / prefix):
-            raise SourceError(
-                f"'{prefix}' has no .index file: it seems to be in the old V1 format, which cannot "
-                "be frozen yet. Restore it and save it again with a Saver of TensorFlow 1.0 or "
-                "later."
-            )
+    if index.is_file():
+        return CheckpointData(prefix=folder / prefix, index=index, data=_data(folder, prefix))
+    old = _old_data(folder, prefix)
+    if not old:
         raise _missing(folder, prefix, index.name)
-    return CheckpointFiles(
-        prefix=folder / prefix,
-        meta=_meta(folder, prefix, warnings),
-        index=index,
-        data=_data(folder, prefix),
-        warnings=tuple(warnings),
-    )
+    return CheckpointData(prefix=folder / prefix, index=None, data=old)
 
 
 def _split(path: Path) -> tuple[Path, str | None]:
     """Return the folder and the prefix that `path` names; None where the folder decides."""
     if path.is_dir():
         return path, None
-    if path.name == STATE_FILE and path.is_file():
+    if path.name == STATE_FILE and path.is_file() and sniff(path) is not Content.TABLE:
         return path.parent, None
     part = _PART.match(path.name)
+    if part is None and (not path.is_file() or sniff(path) is Content.TABLE):
+        part = _OLD_SHARD.match(path.name)
     return path.parent, part["prefix"] if part else path.name.rstrip(".")
 
 
@@ -91,7 +126,7 @@ def _choose(folder: Path, warnings: list[str]) -> str:
     """Return the prefix that the folder's `checkpoint` file names, else the only or latest one."""
     prefixes = _prefixes(folder)
     state = folder / STATE_FILE
-    if state.is_file():
+    if state.is_file() and sniff(state) is not Content.TABLE:
         named = _named_by_state(state)
         if named in prefixes:
             return named
@@ -102,13 +137,14 @@ def _choose(folder: Path, warnings: list[str]) -> str:
                     f"'{prefixes[0]}' was used."
                 )
             return prefixes[0]
-        raise SourceError(
-            f"The file 'checkpoint' in folder '{folder.name}' names '{named}', which is not there."
-            f"{_present(folder, named)}"
-        )
+        if named:
+            raise SourceError(
+                f"The file 'checkpoint' in folder '{folder.name}' names '{named}', which is not "
+                f"there.{_present(folder, named)}"
+            )
     if not prefixes:
         raise SourceError(
-            f"There is no checkpoint in folder '{folder.name}': no .meta, .index or .data file."
+            f"There is no checkpoint in folder '{folder.name}': no .index or .data file."
             f"{_present(folder, '')}"
         )
     if len(prefixes) > 1:
@@ -127,7 +163,8 @@ def _named_by_state(state: Path) -> str:
         found = _PATH_IN_STATE.search(state.read_text(encoding="utf-8", errors="replace"))
     except OSError as error:
         raise SourceError(f"The file 'checkpoint' cannot be read: {error.strerror}.") from error
-    return re.split(r"[/\\]+", found[2])[-1] if found else ""
+    name = re.split(r"[/\\]+", found[2])[-1] if found else ""
+    return _OLD_SHARD.sub(r"\g<prefix>", name)
 
 
 def _age(folder: Path, prefix: str) -> tuple[int, float]:
@@ -138,11 +175,13 @@ def _age(folder: Path, prefix: str) -> tuple[int, float]:
 
 
 def _prefixes(folder: Path) -> list[str]:
-    """Return the prefixes in the folder that have an index; any part's where none has."""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
-    with_index = [name.removesuffix(".index") for name in names if name.endswith(".index")]
-    parts = [match["prefix"] for name in names if (match := _PART.match(name))]
-    return with_index or list(dict.fromkeys(parts))
+    """Return the prefixes in the folder that have an index or old data; any data's where none."""
+    files = [entry for entry in sorted(folder.iterdir()) if entry.is_file()]
+    found = [file.name.removesuffix(".index") for file in files if file.name.endswith(".index")]
+    found += [_old_prefix(file) for file in files if _is_old_data(file)]
+    if not found:
+        found = [_SHARD.sub("", file.name) for file in files if _SHARD.search(file.name)]
+    return list(dict.fromkeys(found))
 
 
 def _parts(folder: Path, prefix: str) -> list[Path]:
@@ -150,43 +189,49 @@ def _parts(folder: Path, prefix: str) -> list[Path]:
         return []
     return [
         entry
-        for entry in sorted(folder.iterdir())
-        if entry.is_file()
-        and (
-            ((match := _PART.match(entry.name)) is not None and match["prefix"] == prefix)
-            or (entry.name == prefix and _is_old_format(entry))
-        )
+        for entry in _beside(folder, prefix)
+        if ((match := _PART.match(entry.name)) is not None and match["prefix"] == prefix)
+        or (_is_old_data(entry) and _old_prefix(entry) == prefix)
     ]
 
 
-def _is_old_format(path: Path) -> bool:
-    """Whether the file is a table, which V1 checkpoints are and other files without suffix not."""
-    if not path.is_file() or path.stat().st_size < len(_TABLE_MAGIC):
-        return False
-    with path.open("rb") as file:
-        file.seek(-len(_TABLE_MAGIC), os.SEEK_END)
-        return file.read() == _TABLE_MAGIC
+def _beside(folder: Path, prefix: str) -> list[Path]:
+    """Return the files whose names begin with the prefix."""
+    if not folder.is_dir():
+        return []
+    entries = sorted(folder.iterdir())
+    return [entry for entry in entries if entry.name.startswith(prefix) and entry.is_file()]
 
 
-def _only_subfolder(folder: Path) -> Path | None:
-    """Return the one folder inside that holds a checkpoint, as archives often have it."""
-    if (folder / STATE_FILE).is_file():
-        return None
-    found = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and _prefixes(sub)]
-    if len(found) > 1:
-        names = ", ".join(sub.name for sub in found[:_MOST_NAMES])
-        raise SourceError(f"Several folders hold checkpoints: {names}. Name one of them.")
-    return found[0] if found else None
+def _is_old_data(path: Path) -> bool:
+    """Whether the file holds a checkpoint's data in the V1 format."""
+    return _PART.match(path.name) is None and sniff(path) is Content.TABLE
 
 
-def _meta(folder: Path, prefix: str, warnings: list[str]) -> Path:
+def _old_prefix(path: Path) -> str:
+    shard = _OLD_SHARD.match(path.name)
+    return shard["prefix"] if shard else path.name
+
+
+def _graph(folder: Path, prefix: str, warnings: list[str]) -> Path:
+    """Return the file with the checkpoint's graph."""
     meta = folder / f"{prefix}.meta"
     if meta.is_file():
         return meta
-    others = [entry for entry in sorted(folder.iterdir()) if entry.suffix == ".meta"]
-    if len(others) == 1:
-        warnings.append(f"'{meta.name}' is missing; the graph of '{others[0].name}' was used.")
-        return others[0]
+    entries = [entry for entry in sorted(folder.iterdir()) if entry.is_file()]
+    for found in (
+        [entry for entry in entries if entry.suffix == ".meta"],
+        [entry for entry in entries if holds_variables(entry)],
+    ):
+        if len(found) == 1:
+            warnings.append(f"'{meta.name}' is missing; the graph of '{found[0].name}' was used.")
+            return found[0]
+        if found:
+            names = ", ".join(entry.name for entry in found[:_MOST_NAMES])
+            raise SourceError(
+                f"'{meta.name}' is missing in folder '{folder.name}', and several files may hold "
+                f"the graph: {names}. Name one with `checkpoint` (--checkpoint)."
+            )
     raise _missing(folder, prefix, meta.name)
 
 
@@ -203,6 +248,23 @@ def _data(folder: Path, prefix: str) -> tuple[Path, ...]:
     names = [f"{prefix}.data-{number:05d}-of-{count:05d}" for number in range(count)]
     for name in names:
         if name not in found[count]:
+            raise _missing(folder, prefix, name)
+    return tuple(folder / name for name in names)
+
+
+def _old_data(folder: Path, prefix: str) -> tuple[Path, ...]:
+    """Return the file or the shards of a checkpoint in the V1 format; none where it is not one."""
+    whole = folder / prefix
+    if whole.is_file() and _is_old_data(whole):
+        return (whole,)
+    found = [part for part in _parts(folder, prefix) if _is_old_data(part)]
+    shards = [match for part in found if (match := _OLD_SHARD.match(part.name))]
+    if not shards:
+        return ()
+    count = max(int(shard["count"]) for shard in shards)
+    names = [f"{prefix}-{number:05d}-of-{count:05d}" for number in range(count)]
+    for name in names:
+        if not (folder / name).is_file():
             raise _missing(folder, prefix, name)
     return tuple(folder / name for name in names)
 

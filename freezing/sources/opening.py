@@ -1,14 +1,31 @@
-"""Recognising what kind of source lies at a path."""
+"""Recognising what kind of source lies at a path, by its content."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
-from freezing.sources import checkpoint
+from freezing.sources.checkpoint import open_checkpoint
+from freezing.sources.checkpoint_files import holds_checkpoint, is_checkpoint
+from freezing.sources.contents import Content, sniff
+from freezing.sources.graph import open_graph
+from freezing.sources.keras_files import open_keras
+from freezing.sources.places import find_model
+from freezing.sources.saved_model import (
+    is_of_tensorflow_2,
+    open_saved_model,
+    read_saved_model,
+    saved_model_file,
+)
+from freezing.sources.saved_model_v2 import open_saved_model_v2
 from freezing.sources.source import ANY, Choice, Source
 from worker.errors import SourceError
 
-# What other kinds are recognised by, to say in one sentence that they cannot be frozen yet.
-_FILES = {"saved_model.pb": "a SavedModel", "saved_model.pbtxt": "a SavedModel"}
-_MAGIC = {b"\x89HDF\r\n\x1a\n": "a Keras HDF5 file", b"PK\x03\x04": "a Keras file or zip archive"}
+
+class Kind(NamedTuple):
+    """A kind of source."""
+
+    recognises: Callable[[Path], bool]  # a folder, a file, or a checkpoint's prefix
+    open: Callable[[Path, Choice], Source]
 
 
 def open_source(path: Path, choice: Choice = ANY) -> Source:
@@ -17,25 +34,51 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
     The kind is told from the content, and nothing of it is run. Raises `SourceError` with what is
     missing, damaged or not known, and the nearest names.
     """
-    if choice.checkpoint and path.is_dir():
-        path /= choice.checkpoint
-    if not checkpoint.recognises(path):
-        other = _other_kind(path)
-        if other is not None:
-            raise SourceError(
-                f"'{path.name}' is {other}, which cannot be frozen yet: give a TensorFlow 1 "
-                "checkpoint (its .meta, .index and .data files)."
-            )
-    return checkpoint.open_checkpoint(path)
+    found, warnings = find_model(path, choice)
+    for kind in KINDS:
+        if kind.recognises(found):
+            source = kind.open(found, choice)
+            source.warnings[:0] = warnings
+            return source
+    if not found.exists():
+        return open_checkpoint(found)  # says what is missing, with the nearest names
+    if sniff(found) is Content.ARCHIVE:
+        raise SourceError(f"'{found.name}' is an archive, which is damaged or holds no model.")
+    raise SourceError(
+        f"'{found.name}' is no model that is known: no checkpoint, SavedModel, Keras file or graph."
+    )
 
 
-def _other_kind(path: Path) -> str | None:
-    if path.is_dir():
-        return next((kind for name, kind in _FILES.items() if (path / name).is_file()), None)
-    if not path.is_file():
-        return None
-    if path.name in _FILES:
-        return _FILES[path.name]
-    with path.open("rb") as file:
-        start = file.read(8)
-    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
+def _open_saved_model(path: Path, choice: Choice) -> Source:
+    file = saved_model_file(path)
+    if file is None:
+        raise SourceError(f"'{path.name}' is no SavedModel.")
+    message = read_saved_model(file)
+    if is_of_tensorflow_2(message):
+        return open_saved_model_v2(file, message, choice)
+    return open_saved_model(file, message, choice)
+
+
+def _is_saved_model(path: Path) -> bool:
+    return saved_model_file(path) is not None
+
+
+def _is_keras_file(path: Path) -> bool:
+    return sniff(path) in (Content.HDF5, Content.KERAS_ZIP)
+
+
+def _is_graph(path: Path) -> bool:
+    return sniff(path) in (Content.GRAPH, Content.META_GRAPH)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return holds_checkpoint(path) if path.is_dir() else is_checkpoint(path)
+
+
+# In this order: a folder or a file is what the first one takes it for.
+KINDS = (
+    Kind(_is_saved_model, _open_saved_model),
+    Kind(_is_keras_file, open_keras),
+    Kind(_is_checkpoint, lambda path, _: open_checkpoint(path)),
+    Kind(_is_graph, lambda path, _: open_graph(path)),
+)

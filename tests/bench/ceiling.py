@@ -23,7 +23,7 @@ from worker.settings import Settings
 def images_per_second(graph: LoadedGraph, files: list[Path], size: int, threads: int) -> float:
     """Classify `files` in micro-batches of `size`; return the rate."""
     turn = count()
-    preprocessing = graph.manifest.preprocessing
+    preprocessing = graph.preprocessing
 
     def work() -> None:
         while chosen := files[(start := next(turn) * size) : start + size]:

@@ -1,92 +1,69 @@
 """Processes are killed at random times while a batch runs; the table is as if nothing happened."""
 
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from tests.support.pictures import jpeg
+from tests.support.answers import Answer, picture
+from tests.support.chance import chance
+from tests.support.checker import Checker
+from tests.support.folders import fill
 from tests.support.polling import wait_until
 from tests.support.servers import Servers
 from tests.support.tiny_model import publish
+from worker.jobs.keys import key
 
 IMAGES = 2000
-BAD = {b"0000007.jpg", b"0001500.jpg"}  # names of images that cannot be read
-KILLS = 6
 
-Table = list[dict[str, Any]]
+Tell = Callable[[str, object], None]
 
 
-@pytest.fixture
-def servers(tmp_path: Path) -> Iterator[Servers]:
-    running = Servers(tmp_path / "data", PERMAFROST_LEASE_S="3", PERMAFROST_SWEEP_INTERVAL_S="0.5")
-    publish(running.models)
-    folder = running.folders / "many"
-    folder.mkdir()
-    for number in range(IMAGES):
-        name = f"{number:07}.jpg"
-        bad = name.encode() in BAD
-        # Large enough to take a few milliseconds each, so that kills meet a batch that runs.
-        content = b"damaged" if bad else jpeg(number % 256, side=500, mark=number)
-        (folder / name).write_bytes(content)
+@dataclass
+class Scene:
+    """A system, its checker, and a folder that it has classified once without any fault."""
+
+    servers: Servers
+    checker: Checker
+    answers: dict[str, Answer]
+    undisturbed_s: float
+
+    def submit(self) -> str:
+        """Have the folder accepted as another batch."""
+        return self.checker.submit_folder(self.servers.folders / "many", self.answers)
+
+    def during(self, job_id: str, happens: list[Callable[[], None]]) -> None:
+        """Let things happen, spread over the batch by how far it is."""
+        for number, happen in enumerate(happens, 1):
+            self.checker.reach(job_id, IMAGES * number // (len(happens) + 1))
+            happen()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    servers = Servers(
+        tmp_path_factory.mktemp("killed") / "data",
+        inject=["witness"],
+        PERMAFROST_LEASE_S="3",
+        PERMAFROST_SWEEP_INTERVAL_S="0.5",
+    )
     try:
-        running.start()
-        yield running
+        publish(servers.models)
+        answers = fill(servers.folders / "many", IMAGES)
+        servers.start()
+        scene = Scene(servers, Checker(servers.url, servers.data), answers, 0.0)
+        started = time.monotonic()
+        scene.checker.finish(scene.submit(), within_s=240)
+        scene.undisturbed_s = time.monotonic() - started
+        scene.checker.judge()
+        assert scene.checker.judge_runs().repeated == 0
+        yield scene
     finally:
-        running.remove()
-
-
-def submit(servers: Servers) -> str:
-    answer = httpx.post(f"{servers.url}/v1/batches", json={"folder": "many"}, timeout=30)
-    assert answer.status_code == 202, answer.text
-    return str(answer.headers["Location"])
-
-
-def read(servers: Servers, location: str) -> dict[str, Any] | None:
-    try:
-        answer = httpx.get(f"{servers.url}{location}", timeout=10)
-    except httpx.TransportError:
-        return None
-    return answer.json() if answer.status_code == 200 else None
-
-
-def table(servers: Servers, location: str) -> tuple[dict[str, Any], Table]:
-    """Return the ended job and its rows."""
-
-    def look() -> dict[str, Any] | None:
-        job = read(servers, location)
-        return job if job and job["status"] not in ("queued", "running") else None
-
-    job = wait_until(look, within_s=240, what="the batch ends", every_s=0.2)
-    assert job is not None
-    lines = httpx.get(f"{servers.url}{job['links']['results']}", timeout=60).text.splitlines()
-    return job, [json.loads(line) for line in lines]
-
-
-def without_scores(row: dict[str, Any]) -> dict[str, Any]:
-    # How many images TensorFlow gets at once decides the last bit of a score.
-    labels = [prediction["label"] for prediction in row["predictions"] or ()]
-    return {**row, "score": None, "predictions": labels}
-
-
-def scores(rows: Table) -> list[float]:
-    return [prediction["score"] for row in rows for prediction in row["predictions"] or ()]
-
-
-def check(job: dict[str, Any], rows: Table, undisturbed: Table) -> None:
-    assert job["status"] == "succeeded", job
-    assert [row["path"] for row in rows] == [f"{number:07}.jpg" for number in range(IMAGES)]
-    assert [without_scores(row) for row in rows] == [without_scores(row) for row in undisturbed]
-    assert scores(rows) == pytest.approx(scores(undisturbed), abs=1e-6)
-    assert job["progress"]["succeeded"] == IMAGES - len(BAD)
-    assert job["progress"]["failed"] == len(BAD)
-    assert sum(job["result"]["labels"].values()) == IMAGES - len(BAD)
+        servers.remove()
 
 
 def kill_worker_child(servers: Servers, chance: random.Random) -> None:
@@ -105,67 +82,59 @@ def kill_api(servers: Servers, chance: random.Random) -> None:
     servers.start_api()
 
 
-def kill_redis(servers: Servers, chance: random.Random) -> None:
-    time.sleep(1.1)  # what was written in the last second may be lost with `everysec`
-    servers.redis.kill()
-    servers.redis.start()
+def at_a_random_moment(
+    scene: Scene, kill: Callable[[Servers, random.Random], None], chance: random.Random
+) -> Callable[[], None]:
+    def happen() -> None:
+        time.sleep(chance.random() / 4)  # anywhere within a micro-batch or between
+        kill(scene.servers, chance)
 
-
-def during(servers: Servers, location: str, happens: list[Callable[[], None]]) -> None:
-    """Let things happen, spread over the batch by how far it is."""
-    for number, happen in enumerate(happens, 1):
-        share = IMAGES * number // (len(happens) + 1)
-
-        def reached(share: int = share) -> bool:
-            job = read(servers, location)
-            done = job["progress"]["succeeded"] + job["progress"]["failed"] if job else 0
-            return done >= share
-
-        wait_until(reached, within_s=120, what=f"{share} images are done", every_s=0.02)
-        happen()
+    return happen
 
 
 @pytest.mark.timeout(600)
-def test_killed_processes_change_nothing_in_the_table(servers: Servers) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")
-    chance = random.Random(seed)
-    _, undisturbed = table(servers, submit(servers))
-
-    kinds = [kill_worker_child, kill_worker, kill_api] * (KILLS // 3)
-    chance.shuffle(kinds)
-    location = submit(servers)
-
-    def happens(kill: Callable[[Servers, random.Random], None]) -> Callable[[], None]:
-        def happen() -> None:
-            time.sleep(chance.random() / 2)  # anywhere within a micro-batch or between
-            kill(servers, chance)
-
-        return happen
-
-    during(servers, location, [happens(kill) for kill in kinds])
-    job, rows = table(servers, location)
-    check(job, rows, undisturbed)
+def test_children_that_are_killed_cost_neither_an_image_nor_much_time(
+    scene: Scene, record_property: Tell
+) -> None:
+    random_ = chance(record_property)
+    before = scene.checker.runs().repeated
+    started = time.monotonic()
+    job_id = scene.submit()
+    scene.during(job_id, [at_a_random_moment(scene, kill_worker_child, random_)] * 3)
+    scene.checker.finish(job_id, within_s=240)
+    took_s = time.monotonic() - started
+    record_property("undisturbed", f"{scene.undisturbed_s:.1f} s")
+    record_property("with 3 kills", f"{took_s:.1f} s")
+    scene.checker.judge()
+    runs = scene.checker.judge_runs()
+    record_property("run twice", runs.repeated - before)
+    assert took_s <= 1.25 * scene.undisturbed_s + 30
 
 
 @pytest.mark.timeout(600)
-def test_a_redis_that_is_killed_and_started_again_changes_nothing(servers: Servers) -> None:
-    _, undisturbed = table(servers, submit(servers))
-    location = submit(servers)
-    during(servers, location, [lambda: kill_redis(servers, random.Random(0))])
-    job, rows = table(servers, location)
-    check(job, rows, undisturbed)
+def test_killed_processes_of_all_kinds_change_nothing_in_the_table(
+    scene: Scene, record_property: Tell
+) -> None:
+    random_ = chance(record_property)
+    kinds = [kill_worker_child, kill_worker, kill_api] * 2
+    random_.shuffle(kinds)
+    job_id = scene.submit()
+    scene.during(job_id, [at_a_random_moment(scene, kill, random_) for kill in kinds])
+    scene.checker.finish(job_id, within_s=240)
+    scene.checker.judge()
+    scene.checker.judge_runs()
 
 
 @pytest.mark.timeout(600)
-def test_an_api_that_is_killed_in_an_upload_leaves_nothing_that_goes_on(servers: Servers) -> None:
+def test_an_api_that_is_killed_in_an_upload_leaves_nothing_that_goes_on(scene: Scene) -> None:
+    servers = scene.servers
     started = threading.Event()
 
     def body() -> Iterator[bytes]:
         for number in range(IMAGES):
             head = f'form-data; name="images"; filename="{number}.jpg"'
             yield f"--x\r\nContent-Disposition: {head}\r\n\r\n".encode()
-            yield jpeg(number % 256, side=200, mark=number) + b"\r\n"
+            yield picture(number) + b"\r\n"
             if number == IMAGES // 2:
                 servers.kill(servers.api)
                 started.set()
@@ -179,16 +148,14 @@ def test_an_api_that_is_killed_in_an_upload_leaves_nothing_that_goes_on(servers:
         )
     assert started.is_set()
     servers.start_api()
-    (job,) = httpx.get(f"{servers.url}/v1/jobs?kind=batch").json()["jobs"]
-    import redis
-
-    from worker.jobs.keys import key
-
-    with redis.Redis.from_url(servers.redis.url) as client:
+    running = httpx.get(f"{servers.url}/v1/jobs?kind=batch").json()["jobs"]
+    (job,) = (job for job in running if job["id"] not in scene.checker.batches)
+    scene.checker.others.add(job["id"])
+    with servers.store() as client:
         client.zadd(key("open"), {job["id"]: 1})  # as if its time were over
 
     def given_up() -> bool:
-        found = read(servers, f"/v1/jobs/{job['id']}")
+        found = scene.checker.job(job["id"])
         return bool(found and found["status"] == "failed")
 
     wait_until(given_up, within_s=30, what="the batch is given up")

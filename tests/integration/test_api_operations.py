@@ -38,6 +38,7 @@ def _graph(version: int, state: str, model: str = "cats-dogs", **fields: Any) ->
         "loads": 1,
         "load_seconds": 0.5,
         "bytes": 10,
+        "runtime": "tensorflow",
         "error": "It is too large." if state == "failed" else None,
     }
     return GraphReport(model=model, version=version, state=state, **{**standard, **fields})
@@ -177,6 +178,7 @@ def test_workers_are_listed_with_what_they_said(web: FlaskClient, work: Work) ->
                 "loads": 1,
                 "load_seconds": 0.5,
                 "bytes": 10,
+                "runtime": "tensorflow",
                 "error": None,
             }
         ],

@@ -1,6 +1,8 @@
 """Graphs in a process and what becomes of claims, with TensorFlow and a real Redis."""
 
 import hashlib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,15 +15,18 @@ import tensorflow as tf
 
 from tests.support.api import photograph
 from tests.support.polling import wait_until
+from tests.support.system import ROOT, clean_environment
 from tests.support.work import CLASSIFYING, Work, prediction
 from worker.errors import ModelUnavailableError
 from worker.inference import graphs as graphs_module
+from worker.inference import leaving as leaving_module
 from worker.inference.classifier import Classifier
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
 from worker.jobs.records import Lane, PinnedModel, Status
+from worker.jobs.roster import Roster
 from worker.models.generation import announce_change
-from worker.models.manifest import Manifest, ManifestDraft, Tensor
+from worker.models.manifest import Manifest, ManifestDraft, Runtime, Tensor
 from worker.models.preprocessing import Preprocessing
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
@@ -29,6 +34,7 @@ from worker.settings import Settings
 
 v1 = tf.compat.v1
 Build = Callable[[Any], list[Any]]
+RUNTIMES: list[Runtime] = ["tensorflow", "onnxruntime"]
 SIDE = 4
 TEAL = photograph(size=(SIDE, SIDE))
 WHITE = photograph(size=(SIDE, SIDE), color="white")
@@ -61,10 +67,15 @@ def _publish(
     name: str = "m",
     batch: int | None = None,
     scores: Any = "probabilities",
+    runtime: Runtime = "tensorflow",
 ) -> Manifest:
     content, outputs = _graph(build, batch)
     path = tmp_path / f"{name}.pb"
     path.write_bytes(content)
+    accelerated = None
+    if runtime == "onnxruntime":
+        accelerated = tmp_path / f"{name}.onnx"
+        accelerated.write_bytes(_converted(content, [y.name for y in outputs]))
     draft = ManifestDraft(
         name=name,
         inputs=[Tensor(name="x:0", shape=[batch, SIDE, SIDE, 3], dtype="float32")],
@@ -72,8 +83,18 @@ def _publish(
         labels=["bright", "dark"],
         preprocessing=Preprocessing(size=(SIDE, SIDE)),
         scores=scores,
+        runtime=runtime,
     )
-    return registry.publish(draft, path)
+    return registry.publish(draft, path, accelerated=accelerated)
+
+
+def _converted(content: bytes, outputs: list[str]) -> bytes:
+    from tf2onnx import convert
+
+    graph_def = v1.GraphDef.FromString(content)
+    model, _ = convert.from_graph_def(graph_def, input_names=["x:0"], output_names=outputs)
+    converted: bytes = model.SerializeToString()
+    return converted
 
 
 @pytest.fixture
@@ -106,13 +127,19 @@ def _accept(work: Work, manifest: Manifest, upload: bytes = TEAL) -> str:
 # -- one graph --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("batch", [None, 1, 3])
 @pytest.mark.parametrize("images", [1, 2, 3, 7])
 def test_a_graph_answers_for_each_image_whatever_its_batch(
-    registry: Registry, settings: Settings, tmp_path: Path, batch: int | None, images: int
+    registry: Registry,
+    settings: Settings,
+    tmp_path: Path,
+    batch: int | None,
+    images: int,
+    runtime: Runtime,
 ) -> None:
-    manifest = _publish(registry, tmp_path, batch=batch)
-    graph = LoadedGraph(manifest, registry.graph_path("m", 1), settings)
+    manifest = _publish(registry, tmp_path, batch=batch, runtime=runtime)
+    graph = LoadedGraph(manifest, registry.served_path(manifest), settings)
     inputs = np.random.default_rng(1).random((images, SIDE, SIDE, 3), np.float32)
     (answers,) = graph.run(inputs)
     assert answers.shape == (images, 2)
@@ -131,12 +158,13 @@ def test_a_graph_of_one_image_may_drop_that_dimension(
     graph.close()
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("damage", ["changed", "cut off", "gone"])
 def test_a_graph_file_that_is_damaged_is_not_loaded(
-    registry: Registry, settings: Settings, tmp_path: Path, damage: str
+    registry: Registry, settings: Settings, tmp_path: Path, damage: str, runtime: Runtime
 ) -> None:
-    manifest = _publish(registry, tmp_path)
-    path = registry.graph_path("m", 1)
+    manifest = _publish(registry, tmp_path, runtime=runtime)
+    path = registry.served_path(manifest)
     content = path.read_bytes()
     path.unlink()
     if damage != "gone":
@@ -218,6 +246,51 @@ def test_a_graph_that_cannot_be_loaded_is_reported(
     assert row.error.startswith("m@1 cannot be loaded")
 
 
+@pytest.mark.parametrize("content", [b"\xff\xff rubbish", b""])
+def test_a_converted_graph_that_cannot_be_loaded_is_reported(
+    registry: Registry, graphs: Graphs, tmp_path: Path, content: bytes
+) -> None:
+    manifest = _publish(registry, tmp_path, runtime="onnxruntime")
+    registry.served_path(manifest).write_bytes(content)
+    assert manifest.accelerated is not None
+    sha256 = hashlib.sha256(content).hexdigest()
+    changed = manifest.accelerated.model_copy(update={"sha256": sha256})
+    with pytest.raises(ModelUnavailableError, match="m@1 cannot be loaded"):
+        graphs.get(manifest.model_copy(update={"accelerated": changed}))
+    (row,) = graphs.report()
+    assert (row.state, row.loads, row.runtime) == ("failed", 0, "onnxruntime")
+
+
+def test_onnx_runtime_is_only_loaded_where_a_version_asks_for_it(
+    registry: Registry, settings: Settings, tmp_path: Path
+) -> None:
+    """It costs memory in every process that has it."""
+    _publish(registry, tmp_path, name="a")
+    _publish(registry, tmp_path, name="b", runtime="onnxruntime")
+    code = """
+import sys
+from pathlib import Path
+from worker.inference.graph import LoadedGraph
+from worker.models.registry import Registry
+from worker.settings import Settings
+registry = Registry(Path(sys.argv[1]))
+for name in ("a", "b"):
+    manifest = registry.manifest(name, 1)
+    LoadedGraph(manifest, registry.served_path(manifest), Settings())
+    print(name, "onnxruntime" in sys.modules, "onnx" in sys.modules)
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code, str(settings.models_folder)],
+        cwd=ROOT,
+        env=clean_environment(TF_CPP_MIN_LOG_LEVEL="2"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert answer.stdout.splitlines() == ["a False False", "b True False"], answer.stderr
+
+
 def test_a_graph_that_failed_is_not_tried_again_at_once(
     registry: Registry, graphs: Graphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +303,7 @@ def test_a_graph_that_failed_is_not_tried_again_at_once(
     path.write_bytes(content)
     with pytest.raises(ModelUnavailableError):
         graphs.get(manifest)
-    monkeypatch.setattr(graphs_module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(graphs_module, "RETRY_S", 0.0)
     assert graphs.get(manifest)
     assert _states(graphs) == {("m", 1): ("ready", 1)}
 
@@ -304,8 +377,9 @@ def test_an_answer_that_is_no_number_is_an_error(
     assert error["code"] == "not_finite"
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_further_outputs_are_shown_as_json_can_hold_them(
-    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path, runtime: Runtime
 ) -> None:
     def build(x: Any) -> list[Any]:
         bright = tf.reduce_mean(x, axis=[1, 2, 3])
@@ -317,7 +391,7 @@ def test_further_outputs_are_shown_as_json_can_hold_them(
             tf.reduce_mean(x),  # of all images together
         ]
 
-    manifest = _publish(registry, tmp_path, build)
+    manifest = _publish(registry, tmp_path, build, runtime=runtime)
     ids = [_accept(work, manifest) for _ in range(2)]
     classifier.work(Lane.INTERACTIVE)
     for job_id in ids:
@@ -340,16 +414,122 @@ def test_an_output_that_mixes_images_is_an_error_and_not_a_guess(
     assert all(error is not None and error["code"] == "model_failed" for error in errors)
 
 
-def test_a_model_that_cannot_be_loaded_fails_its_jobs_and_says_so(
-    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+def test_a_model_that_nobody_can_load_fails_its_jobs_and_says_so(
+    work: Work,
+    classifier: Classifier,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     manifest = _publish(registry, tmp_path)
     registry.graph_path("m", 1).unlink()
     job_id = _accept(work, manifest)
     classifier.work(Lane.INTERACTIVE)
+    assert work.get(job_id).status is Status.RUNNING  # the file may come back
+    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    classifier.work(Lane.INTERACTIVE)
     error = work.get(job_id).error
     assert error is not None
     assert error["code"] == "model_unavailable"
+    assert error["message"] == "The graph of m@1 cannot be read: No such file or directory."
+
+
+def test_a_version_without_a_manifest_is_among_what_cannot_be_loaded(
+    work: Work,
+    classifier: Classifier,
+    graphs: Graphs,
+    registry: Registry,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a host that does not see the folder of the others."""
+    job_id = _accept(work, _publish(registry, tmp_path))
+    folder = settings.models_folder / "m" / "1"
+    folder.rename(tmp_path / "elsewhere")
+    classifier._registry = Registry(settings.models_folder)
+    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(Roster, "read", lambda _: [_row("ready")])
+    classifier.work(Lane.INTERACTIVE)
+    (row,) = graphs.report()
+    assert (row.model, row.version, row.state) == ("m", 1, "failed")
+    assert work.get(job_id).status is Status.RUNNING
+    (tmp_path / "elsewhere").rename(folder)
+    monkeypatch.setattr(leaving_module, "RETRY_S", 0.0)
+    classifier.work(Lane.INTERACTIVE)
+    assert _states(graphs) == {("m", 1): ("ready", 1)}
+    assert work.get(job_id).status is Status.SUCCEEDED
+
+
+def _row(state: str, *graphs: tuple[int, str], queue: str = "interactive") -> dict[str, Any]:
+    """Return a row of the roster for another worker with versions of `m`."""
+    return {
+        "id": "another",
+        "state": state,
+        "queues": [queue],
+        "graphs": [{"model": "m", "version": v, "state": s} for v, s in graphs],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "fails"),
+    [
+        ([], True),
+        ([_row("ready", (1, "ready"))], False),
+        ([_row("ready")], False),  # it has not tried
+        ([_row("ready", (1, "loading"))], False),
+        ([_row("ready", (2, "failed"))], False),
+        ([_row("ready", (1, "failed"))], True),
+        ([_row("ready", (1, "failed")), _row("ready", (1, "dropped"))], False),
+        ([_row("starting")], True),
+        ([_row("stopping", (1, "ready"))], True),
+        ([_row("ready", queue="freezing")], True),
+    ],
+)
+def test_items_wait_while_another_worker_may_be_able_to_load_their_version(
+    work: Work,
+    classifier: Classifier,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[dict[str, Any]],
+    fails: bool,
+) -> None:
+    broken, sound = _publish(registry, tmp_path), _publish(registry, tmp_path, name="n")
+    registry.graph_path("m", 1).unlink()
+    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(Roster, "read", lambda _: rows)
+    left, done = _accept(work, broken), _accept(work, sound)
+    for _ in range(2):
+        classifier.work(Lane.INTERACTIVE)
+    assert work.get(left).status is (Status.FAILED if fails else Status.RUNNING)
+    assert work.get(done).status is Status.SUCCEEDED
+    if not fails:
+        claim = work.claim()  # by a worker that can
+        assert [(item.item.job_id, item.attempt) for item in claim.items] == [(left, 1)]
+
+
+@pytest.mark.parametrize(
+    ("missing", "code"), [("preprocessing", "takes_no_images"), ("scores", "gives_no_scores")]
+)
+def test_a_job_of_a_model_that_does_not_classify_fails_and_says_so(
+    work: Work,
+    classifier: Classifier,
+    registry: Registry,
+    tmp_path: Path,
+    missing: str,
+    code: str,
+) -> None:
+    """The API accepts none; but a version may be older than the worker."""
+    draft = _publish(registry, tmp_path).model_dump(include=set(ManifestDraft.model_fields))
+    draft[missing] = None
+    manifest = registry.publish(ManifestDraft(**draft), tmp_path / "m.pb")
+    job_id = _accept(work, manifest)
+    classifier.preload()
+    classifier.work(Lane.INTERACTIVE)
+    error = work.get(job_id).error
+    assert error is not None
+    assert error["code"] == code
 
 
 def test_work_that_meets_what_nobody_thought_of_is_tried_again_and_then_given_up(

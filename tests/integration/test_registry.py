@@ -1,5 +1,6 @@
 """The registry on a real disk: published whole or not at all, whatever is damaged later."""
 
+import hashlib
 import json
 import os
 import stat
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from worker.errors import (
     ConflictError,
@@ -18,7 +20,7 @@ from worker.errors import (
 from worker.models import registry as registry_module
 from worker.models.manifest import Manifest, ManifestDraft, ModelRef, Tensor
 from worker.models.preprocessing import Preprocessing
-from worker.models.registry import Registry, sha256_of
+from worker.models.registry import Registry
 
 GRAPH = b"a frozen graph" * 1000
 
@@ -62,9 +64,39 @@ def _files(root: Path) -> set[str]:
 # -- publishing -------------------------------------------------------------------------------
 
 
+def test_an_accelerated_version_has_both_files(
+    registry: Registry, graph: Path, root: Path, tmp_path: Path
+) -> None:
+    converted = tmp_path / "converted"
+    converted.write_bytes(b"the same in ONNX")
+    draft = _draft().model_copy(update={"runtime": "onnxruntime"})
+    manifest = registry.publish(draft, graph, accelerated=converted)
+    assert _files(root) == {
+        "cats-dogs/aliases.json",
+        "cats-dogs/1/graph.pb",
+        "cats-dogs/1/graph.onnx",
+        "cats-dogs/1/manifest.json",
+    }
+    assert registry.served_path(manifest).read_bytes() == b"the same in ONNX"
+    assert manifest.served == (hashlib.sha256(b"the same in ONNX").hexdigest(), 16)
+    assert Registry(root).manifest("cats-dogs", 1) == manifest
+
+
+def test_an_accelerated_version_is_not_published_without_its_file(
+    registry: Registry, graph: Path, root: Path
+) -> None:
+    draft = _draft().model_copy(update={"runtime": "onnxruntime"})
+    with pytest.raises(ValidationError):
+        registry.publish(draft, graph)
+    with pytest.raises(FileNotFoundError):
+        registry.publish(draft, graph, accelerated=root / "missing")
+    assert _files(root) == set()
+
+
 def test_a_published_version_is_whole(registry: Registry, graph: Path, root: Path) -> None:
     manifest = registry.publish(_draft(), graph)
-    assert (manifest.version, manifest.bytes, manifest.sha256) == (1, len(GRAPH), sha256_of(graph))
+    assert (manifest.version, manifest.bytes) == (1, len(GRAPH))
+    assert manifest.sha256 == hashlib.sha256(GRAPH).hexdigest()
     assert _files(root) == {
         "cats-dogs/aliases.json",
         "cats-dogs/1/graph.pb",
@@ -139,7 +171,7 @@ def test_a_publication_that_fails_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(registry_module, "_write_durably", full)
+    monkeypatch.setattr(registry_module, "write_durably", full)
     with pytest.raises(OSError, match="No space"):
         registry.publish(_draft(), graph)
     assert _files(root) == set()

@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
+import redis
 
 from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
@@ -17,15 +19,25 @@ from tests.support.system import ROOT, clean_environment, free_port
 
 DURABLE = ("--save", "", "--appendonly", "yes", "--appendfsync", "everysec")
 
+Service = subprocess.Popen[bytes]
+
 
 class Servers:
-    """Redis with its append-only file, one worker service and one API, on one data folder."""
+    """Redis with its append-only file, one or more worker services and one API, on one data folder.
+
+    `services` are the names of the worker services that `start` starts, each of `workers`
+    processes; `apis` is the number of the API's processes. `inject` names modules of
+    `tests.support.injected` that are imported into every service: faults, and what observes them.
+    """
 
     def __init__(
         self,
         data: Path,
         *,
         workers: int = 2,
+        services: Sequence[str] = ("worker",),
+        apis: int = 1,
+        inject: Sequence[str] = (),
         redis_options: Sequence[str] = DURABLE,
         **settings: str,
     ) -> None:
@@ -33,7 +45,10 @@ class Servers:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.redis = RedisServer(redis_options)
+        self._names = tuple(services)
         self._workers = workers
+        self._apis = apis
+        self._inject = tuple(inject)
         self._environment = clean_environment(
             **settings,
             REDIS_URL=self.redis.url,
@@ -41,8 +56,9 @@ class Servers:
             PERMAFROST_FOLDERS=str(self.folders),
         )
         self.folders.mkdir(parents=True, exist_ok=True)
-        self.worker: subprocess.Popen[bytes] | None = None
-        self.api: subprocess.Popen[bytes] | None = None
+        self.services: dict[str, Service] = {}  # worker services by name
+        self._counts: dict[str, int] = {}  # of their processes
+        self.api: Service | None = None
 
     @property
     def folders(self) -> Path:
@@ -54,31 +70,60 @@ class Servers:
         """Where the registry is."""
         return self.data / "models"
 
+    @property
+    def worker(self) -> Service | None:
+        """The first worker service."""
+        return self.services.get(self._names[0])
+
     def start(self) -> None:
-        """Start the worker and the API and wait until both are ready."""
-        self.start_worker()
+        """Start the workers and the API, all at once, and wait until everything is ready."""
+        for name in self._names:
+            self.start_worker(name)
         self.start_api()
-        wait_until(self._ready, within_s=120, what="the system is ready")
+        wait_until(self.ready, within_s=120, what="the system is ready")
 
-    def start_worker(self) -> None:
-        """Start the worker service."""
-        self.worker = self._start(
-            "worker",
-            *("celery", "-A", "worker.app", "worker", "-Q", "interactive,bulk", "-n", "test@%h"),
-            *("--concurrency", str(self._workers), "--disable-prefetch"),
+    def start_worker(
+        self,
+        name: str | None = None,
+        *,
+        processes: int | None = None,
+        inject: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Service:
+        """Start a worker service, by default the first one; return without waiting for it.
+
+        `inject` and `environment` are for this one alone.
+        """
+        name = name or self._names[0]
+        modules = [*self._inject, *inject]
+        self._counts[name] = processes or self._workers
+        self.services[name] = self._start(
+            name,
+            *("celery", "-A", "worker.app", "worker", "-Q", "interactive,bulk", "-n", f"{name}@%h"),
+            *("--concurrency", str(self._counts[name]), "--disable-prefetch"),
             *("--without-mingle", "--without-gossip", "--loglevel", "INFO"),
+            *(("-I", "tests.support.injected") if modules else ()),
+            PERMAFROST_TEST_INJECT=",".join(modules),
+            **(environment or {}),
         )
+        return self.services[name]
 
-    def start_api(self) -> None:
-        """Start the API with one process."""
+    def start_api(self, *, inject: Sequence[str] = (), wait: bool = True) -> Service:
+        """Start the API and wait until it answers; `inject` is for it alone."""
+        modules = [*self._inject, *inject]
         self.api = self._start(
             "api",
             *("gunicorn", "api:create_app()", "--bind", f"127.0.0.1:{self.port}"),
-            *("--worker-class", "gthread", "--threads", "16", "--no-control-socket"),
+            *("--workers", str(self._apis), "--worker-class", "gthread", "--threads", "16"),
+            *("--graceful-timeout", "5", "--no-control-socket"),
+            *(("-c", "python:tests.support.injected") if modules else ()),
+            PERMAFROST_TEST_INJECT=",".join(modules),
         )
-        wait_until(self._healthy, within_s=60, what="the API answers")
+        if wait:
+            wait_until(self._healthy, within_s=60, what="the API answers")
+        return self.api
 
-    def children(self, process: subprocess.Popen[bytes] | None) -> list[psutil.Process]:
+    def children(self, process: Service | None) -> list[psutil.Process]:
         """Return the living children of one of the services."""
         assert process is not None
         with suppress(psutil.Error):
@@ -89,11 +134,20 @@ class Servers:
             ]
         return []
 
+    def processes(self) -> list[psutil.Process]:
+        """Return the living processes of all worker services: main processes and children."""
+        found = []
+        for service in self.services.values():
+            with suppress(psutil.Error):
+                main = psutil.Process(service.pid)
+                if main.status() != "zombie":
+                    found += [main, *self.children(service)]
+        return found
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Stop the workers' processes for a while, so that nothing submitted can be finished."""
-        assert self.worker is not None
-        processes = [psutil.Process(self.worker.pid), *self.children(self.worker)]
+        processes = self.processes()
         for process in processes:
             process.suspend()
         try:
@@ -102,31 +156,60 @@ class Servers:
             for process in processes:
                 process.resume()
 
-    def kill(self, process: subprocess.Popen[bytes] | None) -> None:
+    def kill(self, process: Service | None) -> None:
         """SIGKILL a service with its children."""
         assert process is not None
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
+    def kill_all(self) -> None:
+        """SIGKILL everything that runs, Redis too."""
+        running = [*self.services.values(), *([self.api] if self.api else [])]
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        self.redis.kill()
+        for process in running:
+            process.wait()
+
     def log(self, name: str, lines: int = 40) -> str:
         """Return the end of a service's log."""
         path = self.data / f"{name}.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
 
+    def store(self) -> redis.Redis:
+        """Return a connection to Redis, for what cannot be seen from outside."""
+        return redis.Redis.from_url(self.redis.url)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of `/v1/workers`."""
+        answer = httpx.get(f"{self.url}/v1/workers", timeout=10)
+        assert answer.status_code == 200, answer.text
+        rows: list[dict[str, Any]] = answer.json()["workers"]
+        return rows
+
+    def ready(self) -> bool:
+        """Whether every worker service runs and each of its processes says that it takes work."""
+        ready = {row["pid"] for row in self.rows() if row["state"] == "ready"}
+        for name, service in self.services.items():
+            assert service.poll() is None, self.log(name)
+            pids = {child.pid for child in self.children(service)}
+            if len(pids & ready) < self._counts[name]:
+                return False
+        return True
+
     def remove(self) -> None:
         """Kill everything."""
-        for process in (self.worker, self.api):
-            if process is not None:
-                self.kill(process)
+        self.kill_all()
         self.redis.remove()
 
-    def _start(self, name: str, *command: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str, *command: str, **environment: str) -> Service:
         with (self.data / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,
-                env=self._environment,
+                env={**self._environment, **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -138,9 +221,3 @@ class Servers:
         with suppress(httpx.TransportError):
             return httpx.get(f"{self.url}/healthz").status_code == 200
         return False
-
-    def _ready(self) -> bool:
-        assert self.worker is not None
-        assert self.worker.poll() is None, self.log("worker")
-        rows = httpx.get(f"{self.url}/v1/workers").json()["workers"]
-        return len([row for row in rows if row["state"] == "ready"]) >= self._workers

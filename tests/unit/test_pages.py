@@ -403,6 +403,27 @@ def test_models_are_listed_with_their_versions(client: FlaskClient, tmp_path: Pa
     assert "/v1/models/cats-dogs/versions/2/graph" in links
 
 
+def test_models_say_with_which_runtime_they_are_served_and_if_they_classify_at_all(
+    client: FlaskClient, tmp_path: Path
+) -> None:
+    registry = published(tmp_path, labels=["cat", "dog"])
+    manifest = registry.manifest("cats-dogs", 1)
+    draft = manifest.model_dump(include=set(ManifestDraft.model_fields))
+    graph = registry.graph_path("cats-dogs", 1)
+    text = Document(client.get("/models").text).text
+    assert "ONNX Runtime" not in text
+    assert "can only be downloaded" not in text
+    fast = ManifestDraft(**{**draft, "name": "fast", "runtime": "onnxruntime"})
+    registry.publish(fast, graph, accelerated=graph)
+    registry.publish(ManifestDraft(**{**draft, "name": "prices", "preprocessing": None}), graph)
+    registry.publish(ManifestDraft(**{**draft, "name": "masks", "scores": None}), graph)
+    text = Document(client.get("/models").text).text
+    assert "Served with ONNX Runtime" in text
+    assert "none: it takes no images and can only be downloaded" in text
+    assert "no scores: it can only be downloaded" in text
+    assert {model.name for model in registry.stable()} == {"cats-dogs", "fast"}
+
+
 def test_one_damaged_manifest_does_not_hide_the_other_models(
     client: FlaskClient, tmp_path: Path
 ) -> None:

@@ -1,64 +1,66 @@
-"""One frozen graph, loaded and warmed in this process."""
+"""One version, loaded and warmed in this process, whatever runtime it is served with."""
 
 import hashlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from worker.errors import ModelUnavailableError
-from worker.models.manifest import Manifest
+from worker.inference.tensorflow_session import TensorFlowSession
+from worker.models.manifest import Manifest, Tensor
+from worker.models.preprocessing import Preprocessing
 from worker.settings import Settings
 
-v1 = tf.compat.v1
+Array = npt.NDArray[Any]
 
-# Above this size the optimiser, which copies every weight several times, costs more than it gives:
-# an AlexNet of 250 MB was warm after 2 s of CPU and with 1.9 GB at its peak instead of 16 s and
-# 3.5 GB, and as fast.
-_LARGE_GRAPH_BYTES = 100 * 1024 * 1024
+
+class Session(Protocol):
+    """A graph in a runtime. Safe for threads."""
+
+    FAILURES: ClassVar[tuple[type[Exception], ...]]  # of what cannot be loaded or run
+    dtype: npt.DTypeLike  # of the input
+
+    def __init__(
+        self, content: bytes, source: Tensor, outputs: Sequence[str], settings: Settings
+    ) -> None:
+        """Load what a file holds; `source` is its input and `outputs` are names of tensors."""
+
+    def run(self, batch: Array) -> list[Array]:
+        """Return one array per output for a batch of inputs (images, ...)."""
+
+    def close(self) -> None:
+        """Free it."""
 
 
 class LoadedGraph:
-    """A frozen GraphDef in a session of its own, ready to run. Safe for threads.
+    """A published version in a session of its own, ready to run. Safe for threads.
 
     Raises `ModelUnavailableError` where the file is missing, was changed since it was published
-    (its sha256 is compared with the manifest's) or cannot be loaded.
+    (its sha256 is compared with the manifest's) or cannot be loaded, and what
+    `Manifest.classifying` raises where it does not classify.
     """
 
     def __init__(self, manifest: Manifest, path: Path, settings: Settings) -> None:
         started = time.monotonic()
         self.manifest = manifest
-        self._session: Any = None
-        self.dtype: npt.DTypeLike = tf.as_dtype(manifest.inputs[0].dtype).as_numpy_dtype
+        self.preprocessing, self.scores = manifest.classifying()
         shape = manifest.inputs[0].shape
         self.fixed_batch: int | None = shape[0] if shape else None
         content = _read(manifest, path)
+        runtime = _runtime(manifest)
+        session: Session | None = None
         try:
-            graph_def = v1.GraphDef()
-            graph_def.ParseFromString(content)
-            graph = tf.Graph()
-            with graph.as_default():
-                tf.import_graph_def(graph_def, name="")
-            config = v1.ConfigProto(
-                intra_op_parallelism_threads=settings.intra_op_threads,
-                inter_op_parallelism_threads=settings.inter_op_threads,
-                use_per_session_threads=False,
-            )
-            if manifest.bytes > _LARGE_GRAPH_BYTES:
-                config.graph_options.rewrite_options.disable_meta_optimizer = True
-            self._session = v1.Session(graph=graph, config=config)
-            # Prepared once; Session.run would look the feeds and fetches up each time.
-            self._call = self._session.make_callable(
-                [graph.get_tensor_by_name(output.name) for output in manifest.outputs],
-                [graph.get_tensor_by_name(manifest.inputs[0].name)],
-            )
+            outputs = [output.name for output in manifest.outputs]
+            session = self._session = runtime(content, manifest.inputs[0], outputs, settings)
+            self.dtype = session.dtype
             self._warm(settings.micro_batch)
-        except (tf.errors.OpError, ValueError, KeyError, TypeError) as error:
-            if self._session is not None:
-                self._session.close()
+        except runtime.FAILURES as error:
+            if session is not None:
+                session.close()
             text = str(error.args[0] if error.args else error)
             raise ModelUnavailableError(
                 f"{manifest.name}@{manifest.version} cannot be loaded: "
@@ -66,7 +68,7 @@ class LoadedGraph:
             ) from error
         self.load_seconds = time.monotonic() - started
 
-    def run(self, batch: npt.NDArray[np.generic]) -> list[npt.NDArray[Any]]:
+    def run(self, batch: npt.NDArray[np.generic]) -> list[Array]:
         """Run inputs (images, ...) and return one array (images, ...) per output.
 
         A graph whose batch dimension is fixed is run in pieces of that size, the last one padded
@@ -74,13 +76,12 @@ class LoadedGraph:
         """
         fixed = self.fixed_batch
         if fixed is None:
-            outputs: list[npt.NDArray[Any]] = self._call(batch)
-            return outputs
+            return self._session.run(batch)
         pieces = []
         for start in range(0, len(batch), fixed):
             piece = batch[start : start + fixed]
             padding = [(0, fixed - len(piece))] + [(0, 0)] * (batch.ndim - 1)
-            answers = self._call(np.pad(piece, padding))
+            answers = self._session.run(np.pad(piece, padding))
             pieces.append([_rows(answer, fixed)[: len(piece)] for answer in answers])
         return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
@@ -90,19 +91,33 @@ class LoadedGraph:
 
     def _warm(self, micro_batch: int) -> None:
         """Run once for one image and once for a full batch, so that no request pays for it."""
-        spec = self.manifest.preprocessing
-        height, width = spec.size
-        rows: dict[str, tuple[int, ...]] = {
-            "NHWC": (height, width, spec.channels),
-            "NCHW": (spec.channels, height, width),
-            "HW": (height, width),
-            "flat": (height * width * spec.channels,),
-        }
+        row = _row(self.preprocessing)
         for count in (1, micro_batch):
-            self.run(np.zeros((count, *rows[spec.layout]), self.dtype))
+            self.run(np.zeros((count, *row), self.dtype))
 
 
-def _rows(answer: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+def _runtime(manifest: Manifest) -> type[Session]:
+    if manifest.runtime == "onnxruntime":
+        # After the fork, and only where such a version is served: it costs memory.
+        from worker.inference.onnx_session import OnnxSession  # noqa: PLC0415
+
+        return OnnxSession
+    return TensorFlowSession
+
+
+def _row(spec: Preprocessing) -> Sequence[int]:
+    """Return the shape of one prepared image."""
+    height, width = spec.size
+    rows: dict[str, tuple[int, ...]] = {
+        "NHWC": (height, width, spec.channels),
+        "NCHW": (spec.channels, height, width),
+        "HW": (height, width),
+        "flat": (height * width * spec.channels,),
+    }
+    return rows[spec.layout]
+
+
+def _rows(answer: Array, count: int) -> Array:
     """Return an output as (images, ...), also where a graph of batch 1 drops that dimension."""
     return answer if answer.ndim > 0 and len(answer) == count else answer.reshape(count, -1)
 
@@ -114,7 +129,7 @@ def _read(manifest: Manifest, path: Path) -> bytes:
         raise ModelUnavailableError(
             f"The graph of {manifest.name}@{manifest.version} cannot be read: {error.strerror}."
         ) from error
-    if hashlib.sha256(content).hexdigest() != manifest.sha256:
+    if hashlib.sha256(content).hexdigest() != manifest.served.sha256:
         raise ModelUnavailableError(
             f"The graph file of {manifest.name}@{manifest.version} was changed since it was "
             "published (its sha256 differs): freeze the model again."

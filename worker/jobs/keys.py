@@ -24,6 +24,7 @@
 | `expiry` | sorted set | ended jobs by the time at which they are forgotten |
 | `expired` | sorted set | forgotten jobs by the time at which they were; the newest only |
 | `idempotency:DIGEST` | string | the job that a key was first used for |
+| `rate:CLIENT` | hash | what one client may still submit: `tokens`, and `at` when |
 | `worker:ID` | string | what a worker process last said of itself |
 | `workers` | sorted set | worker processes by when they last said something |
 | `generation` | counter | goes up whenever the registry changes |
@@ -65,6 +66,7 @@ TEMPLATES = {
     "expiry": "expiry",
     "expired": "expired",
     "idempotency": "idempotency:%s",
+    "rate": "rate:%s",
     "worker": "worker:%s",
     "workers": "workers",
     "generation": "generation",

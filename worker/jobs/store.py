@@ -17,6 +17,7 @@ from worker.errors import (
     InvalidRequestError,
     NotFoundError,
 )
+from worker.jobs.backlog import Backlog, Limit, overloaded
 from worker.jobs.keys import check_job_id, is_job_id, key
 from worker.jobs.records import (
     ENDED,
@@ -115,16 +116,18 @@ class JobStore:
     def accept(self, submission: Submission) -> Accepted:
         """Write the job in one atomic step; when this returns, it is safe.
 
-        Raises `IdempotencyMismatchError` where the key belongs to a different request, and redis's
-        errors where the job was not accepted or, if the connection broke, may not have been.
+        Raises `IdempotencyMismatchError` where the key belongs to a different request,
+        `OverloadedError` where too much waits, and redis's errors where the job was not accepted
+        or, if the connection broke, may not have been.
         """
         model = submission.model
+        limit = Limit.of(self._settings, submission.lane)
         files: list[str | int] = []
         for place, stored in enumerate(submission.files):
             files += [stored.name, f"{place}:{stored.size}:{stored.chunks}"]
         new_id = submission.job_id or new_job_id()
         total = 0 if submission.kind is Kind.BATCH else 1
-        job_id, state, ticket, now_ms = self._scripts.run(
+        job_id, state, more, last = self._scripts.run(
             "accept",
             new_id,
             submission.kind.value,
@@ -143,8 +146,12 @@ class JobStore:
             total,
             submission.origin.value,
             give_up_after_ms(self._settings, submission.origin),
+            limit.depth,
+            round(limit.age_s * 1000),
             *files,
         )
+        if state == -2:
+            raise overloaded(submission.lane, Backlog(depth=more, age_s=last / 1000), limit)
         if state == -1:
             raise IdempotencyMismatchError(
                 f"This Idempotency-Key was used before for another request (job {job_id.decode()}):"
@@ -157,7 +164,7 @@ class JobStore:
                 kind=submission.kind,
                 status=Status.QUEUED,
                 model=model,
-                created_ms=now_ms,
+                created_ms=last,
                 started_ms=None,
                 finished_ms=None,
                 expires_ms=None,
@@ -168,7 +175,7 @@ class JobStore:
                 options=dict(submission.options),
                 origin=submission.origin,
             )
-        return Accepted(job_id.decode(), state == 1, ticket == 1, job)
+        return Accepted(job_id.decode(), state == 1, more == 1, job)
 
     def get(self, job_id: str) -> Job:
         """Return the job; raise `NotFoundError`, or `GoneError` once its time has passed."""

@@ -4,12 +4,13 @@ import re
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from worker.errors import InvalidRequestError
+from worker.errors import GivesNoScoresError, InvalidRequestError, TakesNoImagesError
 from worker.models.preprocessing import Preprocessing
 
 Scores = Literal["probabilities", "logits", "sigmoid"]
+Runtime = Literal["tensorflow", "onnxruntime"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
@@ -24,6 +25,29 @@ class Tensor(BaseModel):
     shape: list[int | None] | None = Field(description="null for an unknown side or rank.")
     dtype: str = Field(description="As TensorFlow names it: `float32`.")
 
+    def __str__(self) -> str:
+        if self.shape is None:
+            return f"{self.name} ({self.dtype} of any shape)"
+        sides = ", ".join("?" if side is None else str(side) for side in self.shape)
+        return f"{self.name} ({self.dtype} [{sides}])"
+
+
+class Accelerated(BaseModel):
+    """The file beside the frozen graph that a runtime other than TensorFlow serves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["onnx"] = "onnx"
+    sha256: str = Field(pattern=r"[0-9a-f]{64}")
+    bytes: int = Field(gt=0)
+
+
+class Classifying(NamedTuple):
+    """What a version that classifies images needs beside its graph."""
+
+    preprocessing: Preprocessing
+    scores: Scores
+
 
 class ManifestDraft(BaseModel):
     """A manifest before publication gives it its version."""
@@ -34,12 +58,16 @@ class ManifestDraft(BaseModel):
     inputs: list[Tensor] = Field(min_length=1)
     outputs: list[Tensor] = Field(min_length=1)
     labels: list[str] | None = Field(None, description="One per score of the first output.")
-    preprocessing: Preprocessing
-    scores: Scores = Field(
+    preprocessing: Preprocessing | None = Field(
+        description="null: the input does not take images, so that nothing can be classified."
+    )
+    scores: Scores | None = Field(
         "probabilities",
         description="What the first output holds: `logits` are put through softmax, `sigmoid` "
-        "marks independent logits that are put through the logistic function.",
+        "marks independent logits that are put through the logistic function. null: it is not one "
+        "row of scores, so that nothing can be classified.",
     )
+    runtime: Runtime = Field("tensorflow", description="What workers serve the version with.")
     source: dict[str, Any] = Field(default_factory=dict, description="Where the graph comes from.")
     report: dict[str, Any] = Field(default_factory=dict, description="What freezing did.")
 
@@ -51,7 +79,52 @@ class Manifest(ManifestDraft):
     version: int = Field(gt=0)
     sha256: str = Field(pattern=r"[0-9a-f]{64}", description="Of the graph file.")
     bytes: int = Field(gt=0, description="Size of the graph file.")
+    accelerated: Accelerated | None = Field(
+        None, description="What `runtime` loads instead of the graph; null for TensorFlow."
+    )
     created_at: datetime
+
+    @model_validator(mode="after")
+    def _has_what_its_runtime_loads(self) -> "Manifest":
+        if (self.runtime == "tensorflow") != (self.accelerated is None):
+            raise ValueError("accelerated must be there for the runtime onnxruntime, and only then")
+        return self
+
+    @property
+    def served(self) -> "Served":
+        """The file that workers load."""
+        file = self.accelerated or self
+        return Served(file.sha256, file.bytes)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether images can be classified with it; else it can only be downloaded."""
+        return self.preprocessing is not None and self.scores is not None
+
+    def classifying(self) -> Classifying:
+        """Return how images are prepared and scores are read.
+
+        Raises `TakesNoImagesError` or `GivesNoScoresError` where that cannot be.
+        """
+        if self.preprocessing is None:
+            raise TakesNoImagesError(
+                f"{self.name}@{self.version} takes no images: its input is {self.inputs[0]}. "
+                "Its graph can be downloaded; to classify, name another model."
+            )
+        if self.scores is None:
+            raise GivesNoScoresError(
+                f"{self.name}@{self.version} gives no scores: its first output is "
+                f"{self.outputs[0]}, not one row per image. Its graph can be downloaded; to "
+                "classify, name another model."
+            )
+        return Classifying(self.preprocessing, self.scores)
+
+
+class Served(NamedTuple):
+    """A file that workers load: its hash and its size in bytes."""
+
+    sha256: str
+    bytes: int
 
 
 class ModelRef(NamedTuple):

@@ -2,6 +2,7 @@
 
     NAME/aliases.json       {"stable": 2}
     NAME/2/graph.pb         the frozen GraphDef
+    NAME/2/graph.onnx       the same for ONNX Runtime, where the manifest's `runtime` is that
     NAME/2/manifest.json    its manifest
     NAME/2/retired          present once the version was retired
 
@@ -11,7 +12,6 @@ not at all. Its files never change afterwards.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -26,7 +26,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
+from worker.models.durable import copy_durably, sync_folder, write_durably
 from worker.models.manifest import (
+    Accelerated,
     Manifest,
     ManifestDraft,
     ModelRef,
@@ -37,10 +39,10 @@ from worker.models.manifest import (
 
 STABLE = "stable"
 GRAPH_FILE = "graph.pb"
+ACCELERATED_FILE = "graph.onnx"
 MANIFEST_FILE = "manifest.json"
 _RETIRED_FILE = "retired"
 _ALIASES_FILE = "aliases.json"
-_COPY_BYTES = 1 << 20
 _STAGED_S = 24 * 3600  # after which what lies in `.staging` was left behind by a process that died
 
 
@@ -142,32 +144,49 @@ class Registry:
         return self.manifest(ref.name, version)
 
     def stable(self) -> list[Manifest]:
-        """Return what the alias `stable` of every model means now; unreadable ones are left out."""
+        """Return what the alias `stable` of every model means now, of those that classify.
+
+        Unreadable ones are left out.
+        """
         found = []
         for name in self.names():
             with contextlib.suppress(ModelNotFoundError, ModelUnavailableError):
                 found.append(self.resolve(ModelRef(name, None, None)))
-        return found
+        return [manifest for manifest in found if manifest.classifies]
 
     def graph_path(self, name: str, version: int) -> Path:
         """Return where the version's frozen GraphDef lies."""
         return self._folder(check_model_name(name), version) / GRAPH_FILE
 
+    def served_path(self, manifest: Manifest) -> Path:
+        """Return where the file lies that workers load for the version."""
+        file = GRAPH_FILE if manifest.accelerated is None else ACCELERATED_FILE
+        return self._folder(check_model_name(manifest.name), manifest.version) / file
+
     # -- changing ---------------------------------------------------------------------------
 
-    def publish(self, draft: ManifestDraft, graph: Path, alias: str = STABLE) -> Manifest:
+    def publish(
+        self,
+        draft: ManifestDraft,
+        graph: Path,
+        alias: str = STABLE,
+        *,
+        accelerated: Path | None = None,
+    ) -> Manifest:
         """Publish the graph file as the model's next version and move `alias` to it.
 
-        The file is copied, made durable and becomes visible by one rename; an error before that
-        leaves nothing, and one after it a whole version that the alias does not mean yet. A draft
-        whose `source` names a `job` that has published already gives that version again, so that a
-        job run twice publishes once. Returns the manifest with its version, sha256 and size.
+        `accelerated` is what the draft's `runtime` loads, where that is not TensorFlow. The files
+        are copied, made durable and become visible by one rename; an error before that leaves
+        nothing, and one after it a whole version that the alias does not mean yet. A draft whose
+        `source` names a `job` that has published already gives that version again, so that a job
+        run twice publishes once. Returns the manifest with its version, sha256 and size.
         """
         check_alias_name(alias)
         check_model_name(draft.name)
         staging = self._stage()
         try:
-            sha256, size = _copy_durably(graph, staging / GRAPH_FILE)
+            sha256, size = copy_durably(graph, staging / GRAPH_FILE)
+            served = _accelerated(accelerated, staging)
             with self._locked(draft.name):
                 published = self._published_by(draft)
                 if published is not None:
@@ -182,13 +201,14 @@ class Registry:
                     version=version,
                     sha256=sha256,
                     bytes=size,
+                    accelerated=served,
                     created_at=datetime.now(UTC),
                 )
-                _write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
-                _sync_folder(staging)
+                write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
+                sync_folder(staging)
                 staging.rename(self._folder(draft.name, version))
-                _sync_folder(self._root / draft.name)
-                _sync_folder(self._root)
+                sync_folder(self._root / draft.name)
+                sync_folder(self._root)
                 self._move_alias(draft.name, alias, version)
         except BaseException:
             shutil.rmtree(staging, ignore_errors=True)
@@ -216,7 +236,7 @@ class Registry:
                     f"{name}@{version} is what '{used[0]}' means: move that alias to another "
                     "version first."
                 )
-            _write_durably(self._folder(name, version) / _RETIRED_FILE, b"")
+            write_durably(self._folder(name, version) / _RETIRED_FILE, b"")
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -276,9 +296,9 @@ class Registry:
         aliases[alias] = version
         folder = self._root / name
         staged = folder / f".{_ALIASES_FILE}.{os.getpid()}"
-        _write_durably(staged, json.dumps(aliases, indent=1, sort_keys=True).encode())
+        write_durably(staged, json.dumps(aliases, indent=1, sort_keys=True).encode())
         staged.replace(folder / _ALIASES_FILE)
-        _sync_folder(folder)
+        sync_folder(folder)
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -301,34 +321,8 @@ class Registry:
         )
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _copy_durably(source: Path, target: Path) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    with source.open("rb") as reader, target.open("wb") as writer:
-        while chunk := reader.read(_COPY_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-            writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
-    return digest.hexdigest(), size
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _accelerated(source: Path | None, staging: Path) -> Accelerated | None:
+    if source is None:
+        return None
+    sha256, size = copy_durably(source, staging / ACCELERATED_FILE)
+    return Accelerated(sha256=sha256, bytes=size)

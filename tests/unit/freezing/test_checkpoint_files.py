@@ -67,14 +67,6 @@ def test_an_outdated_state_file_beside_several_checkpoints_is_refused(tmp_path: 
         locate(tmp_path)
 
 
-def test_the_one_folder_inside_that_holds_a_checkpoint_is_found(tmp_path: Path) -> None:
-    lay(tmp_path / "upload" / "run7", *checkpoint("model"))
-    assert locate(tmp_path / "upload").prefix.parent.name == "run7"
-    lay(tmp_path / "upload" / "run8", *checkpoint("model"))
-    with pytest.raises(SourceError, match="run7, run8"):
-        locate(tmp_path / "upload")
-
-
 @pytest.mark.parametrize(
     "missing",
     ["model.meta", "model.index", "model.data-00000-of-00003", "model.data-00002-of-00003"],
@@ -101,7 +93,7 @@ def test_all_data_missing_is_told_as_the_first_file(tmp_path: Path) -> None:
 def test_a_graph_under_another_name_is_used_if_it_is_the_only_one(tmp_path: Path) -> None:
     lay(tmp_path, *checkpoint("model-9")[1:], "model.meta")
     files = locate(tmp_path)
-    assert files.meta.name == "model.meta"
+    assert files.graph.name == "model.meta"
     assert "model.meta" in files.warnings[0]
 
 
@@ -121,11 +113,46 @@ def test_an_empty_folder_and_no_folder_are_told_apart(tmp_path: Path) -> None:
         locate(tmp_path / "nowhere" / "model")
 
 
-def test_the_old_format_is_named(tmp_path: Path) -> None:
-    lay(tmp_path, "model.ckpt.meta")
-    (tmp_path / "model.ckpt").write_bytes(b"tensors" + bytes.fromhex("57fb808b247547db"))
-    with pytest.raises(SourceError, match="old V1 format"):
-        locate(tmp_path / "model.ckpt")
+OLD_DATA = b"tensors" + bytes.fromhex("57fb808b247547db")
+
+
+@pytest.mark.parametrize("name", ["", "model.ckpt", "model.ckpt.meta", "checkpoint"])
+def test_data_of_the_old_format_is_told_by_its_content(tmp_path: Path, name: str) -> None:
+    lay(tmp_path, "model.ckpt.meta", "notes", state='model_checkpoint_path: "model.ckpt"')
+    (tmp_path / "model.ckpt").write_bytes(OLD_DATA)
+    files = locate(tmp_path / name)
+    assert [file.name for file in files.all] == ["model.ckpt.meta", "model.ckpt"]
+    assert files.values.index is None
+
+
+@pytest.mark.parametrize("name", ["", "export", "export-00001-of-00002", "export.meta"])
+def test_shards_of_the_old_format_belong_together(tmp_path: Path, name: str) -> None:
+    lay(tmp_path, "export.meta", state='model_checkpoint_path: "/tmp/export-?????-of-00002"')
+    for number in (0, 1):
+        (tmp_path / f"export-0000{number}-of-00002").write_bytes(OLD_DATA)
+    files = locate(tmp_path / name)
+    assert files.prefix.name == "export"
+    assert len(files.values.data) == 2
+    assert files.values.pattern == str(tmp_path / "export-?????-of-00002")
+    files.values.data[0].unlink()
+    with pytest.raises(SourceError, match="'export-00000-of-00002' is missing"):
+        locate(tmp_path / name)
+
+
+GRAPH_WITH_VARIABLES = b"\x0a\x13\x0a\x05dense\x12\x0aVariableV2"
+FROZEN_GRAPH = b"\x0a\x0e\x0a\x05dense\x12\x05Const"
+
+
+def test_a_graph_with_variables_stands_for_a_missing_meta_file(tmp_path: Path) -> None:
+    lay(tmp_path, *checkpoint("model-9")[1:])
+    (tmp_path / "eval.pb").write_bytes(GRAPH_WITH_VARIABLES)
+    (tmp_path / "frozen.pb").write_bytes(FROZEN_GRAPH)
+    files = locate(tmp_path)
+    assert files.graph.name == "eval.pb"
+    assert "eval.pb" in files.warnings[0]
+    (tmp_path / "train.pb").write_bytes(GRAPH_WITH_VARIABLES)
+    with pytest.raises(SourceError, match=r"eval\.pb, train\.pb\. Name one with `checkpoint`"):
+        locate(tmp_path)
 
 
 def test_a_photograph_is_no_checkpoint(tmp_path: Path) -> None:

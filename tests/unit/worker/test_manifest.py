@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from worker.errors import InvalidRequestError
+from worker.errors import (
+    GivesNoScoresError,
+    InvalidRequestError,
+    NotAClassifierError,
+    TakesNoImagesError,
+)
 from worker.models.manifest import (
     Manifest,
     ModelRef,
@@ -70,8 +75,49 @@ def test_names_are_checked_before_they_become_paths_and_keys() -> None:
 def test_a_manifest_has_defaults_for_what_need_not_be_said() -> None:
     manifest = Manifest.model_validate(MANIFEST)
     assert manifest.scores == "probabilities"
-    assert manifest.preprocessing.layout == "NHWC"
+    assert manifest.classifying().preprocessing.layout == "NHWC"
     assert (manifest.source, manifest.report, manifest.format) == ({}, {}, 1)
+
+
+def test_a_manifest_that_says_no_runtime_is_served_with_tensorflow() -> None:
+    """As all were that were published before there was another one."""
+    manifest = Manifest.model_validate(MANIFEST)
+    assert (manifest.runtime, manifest.accelerated) == ("tensorflow", None)
+    assert manifest.served == (MANIFEST["sha256"], MANIFEST["bytes"])
+
+
+def test_an_accelerated_version_is_served_from_its_own_file() -> None:
+    fields = {"runtime": "onnxruntime", "accelerated": {"sha256": "ef" * 32, "bytes": 7}}
+    manifest = Manifest.model_validate({**MANIFEST, **fields})
+    assert manifest.served == ("ef" * 32, 7)
+    for wrong in ({"runtime": "tensorflow"}, {"accelerated": None}):
+        with pytest.raises(ValidationError, match="only then"):
+            Manifest.model_validate({**MANIFEST, **fields, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("field", "error", "words"),
+    [
+        (
+            "preprocessing",
+            TakesNoImagesError,
+            "cats-dogs@1 takes no images: its input is x:0 (float32",
+        ),
+        (
+            "scores",
+            GivesNoScoresError,
+            "cats-dogs@1 gives no scores: its first output is y:0 (float32",
+        ),
+    ],
+)
+def test_a_version_that_does_not_classify_says_why(
+    field: str, error: type[NotAClassifierError], words: str
+) -> None:
+    manifest = Manifest.model_validate({**MANIFEST, field: None})
+    assert not manifest.classifies
+    with pytest.raises(error) as refused:
+        manifest.classifying()
+    assert refused.value.message.startswith(words)
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,34 @@ local function take_apart(claim)
   return about, items
 end
 
+-- Take a claim back from a worker that is gone: its items have had their attempt.
+local function bury(claim, max_attempts, ttl_ms)
+  local about, items = take_apart(claim)
+  for _, row in ipairs(items) do
+    requeue(row[1], row[2], about['@lane'], about['@target'], max_attempts,
+      'worker ' .. about['@worker'] .. ' died or stopped answering while it had the work.', ttl_ms)
+  end
+end
+
+-- How much waits in a lane, and for how many ms the oldest of it has. Of the bulk lane that is the
+-- batches of which images wait; of the others the jobs of which nothing has been claimed yet. A batch
+-- that is still being sent is not waiting for a worker.
+local KINDS = {interactive = {'prediction'}, bulk = {'batch'}, freezing = {'freeze', 'inspection'}}
+local function backlog(lane)
+  local depth, age = 0, 0
+  for _, kind in ipairs(KINDS[lane]) do
+    depth = depth + redis.call('ZCARD', K.index(kind, 'queued'))
+    for _, id in ipairs(redis.call('ZRANGE', K.index(kind, 'queued'), 0, 99)) do
+      if not redis.call('ZSCORE', K.open(), id) then
+        age = math.max(age, now_ms() - (redis.call('HGET', K.job(id), 'created') or now_ms()))
+        break
+      end
+    end
+  end
+  if lane == 'bulk' then depth = redis.call('ZCARD', K.lane(lane)) end
+  return depth, age
+end
+
 -- Whether a ticket has to be sent for a lane: something waits, no ticket lies in the broker's queue
 -- and none is on its way there or from there.
 local function ticket_needed(lane, ticket_ms)

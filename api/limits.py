@@ -1,0 +1,40 @@
+"""What one client may submit, and who that is."""
+
+import ipaddress
+
+from apiflask import APIFlask
+from flask import request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from api.kernel import kernel
+from worker.settings import Settings
+
+_NETWORK_BITS = 64  # of IPv6: whoever has one address has as many
+
+
+def register(app: APIFlask, settings: Settings) -> None:
+    """Make `app` count what each client submits, and refuse with 429 what is too much."""
+    if settings.trusted_proxies:
+        proxies = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask's manual does it
+            app.wsgi_app, x_for=proxies, x_proto=0, x_host=0, x_port=0, x_prefix=0
+        )
+    app.before_request(_count)
+
+
+def _count() -> None:
+    if request.method == "POST":
+        kernel().rates.spend(client_name(request.remote_addr))
+
+
+def client_name(address: str | None) -> str:
+    """Return the name by which a client is counted: its address, or its network with IPv6."""
+    try:
+        found = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:  # a unix socket has none
+        return "local"
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, _NETWORK_BITS), strict=False))

@@ -1,0 +1,145 @@
+"""A SavedModel of TensorFlow 1: meta graphs with tags and signatures, and a folder `variables`.
+
+Format: tensorflow/core/protobuf/saved_model.proto and meta_graph.proto.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.protobuf import saved_model_pb2
+
+from freezing.graphs import VARIABLE_OPS, Graph
+from freezing.names import nearest
+from freezing.sources.checkpoint_files import CheckpointData, locate_data
+from freezing.sources.checkpoint_values import CheckpointValues
+from freezing.sources.contents import Content, sniff
+from freezing.sources.graph import NoValues
+from freezing.sources.graph_files import from_meta_graph, parse_message
+from freezing.sources.places import SAVED_MODEL_NAMES
+from freezing.sources.restore import restored_entries
+from freezing.sources.source import Choice, Signature, Source, Values
+from worker.errors import SourceError
+
+_SERVE = "serve"
+_USUAL = "serving_default"
+_OLD_USUAL = "default"  # what Session Bundles called it
+_INTERNAL = "__saved_model"  # how the names of signatures that are none begin
+_OLD_INIT = "legacy_init_op"
+_VARIABLES = Path("variables", "variables")
+
+
+class UnknownSignatureError(SourceError):
+    """The signature that was named is not in the source."""
+
+    code = "unknown_signature"
+
+
+def saved_model_file(path: Path) -> Path | None:
+    """Return the SavedModel file that `path`, a folder or a file, means; None where it is none."""
+    if path.is_dir():
+        files = [path / name for name in SAVED_MODEL_NAMES]
+        return next((file for file in files if file.is_file()), None)
+    if path.name in SAVED_MODEL_NAMES and path.is_file():
+        return path
+    return path if sniff(path) is Content.SAVED_MODEL else None
+
+
+def read_saved_model(file: Path) -> Any:
+    """Return the SavedModel protocol buffer; raise `SourceError` where it cannot be read."""
+    message = saved_model_pb2.SavedModel()
+    parse_message(file, message, "a SavedModel")
+    if not message.meta_graphs:
+        raise SourceError(f"'{file.name}' holds no graph: it is empty or not a SavedModel.")
+    return message
+
+
+def is_of_tensorflow_2(message: Any) -> bool:
+    """Whether functions and objects make up the SavedModel, and not graphs alone."""
+    return len(message.meta_graphs) == 1 and bool(message.meta_graphs[0].object_graph_def.nodes)
+
+
+def open_saved_model(file: Path, message: Any, choice: Choice) -> Source:
+    """Open the SavedModel `message`, which was read from `file`.
+
+    Of several meta graphs the one tagged `serve` is taken. Raises `SourceError` where files are
+    missing, and `UnknownSignatureError` where the chosen signature is not there.
+    """
+    warnings: list[str] = []
+    meta = _meta_graph(message.meta_graphs, choice, warnings)
+    stored = from_meta_graph(file, meta)
+    found = signatures(meta)
+    if choice.signature is not None and choice.signature not in [one.name for one in found]:
+        raise _unknown_signature(file, choice.signature, found)
+    values, files = _values(file, stored.graph_def, stored.saver_scope, warnings)
+    return Source(
+        kind="saved_model",
+        name=file.parent.name,
+        graph_def=stored.graph_def,
+        values=values,
+        files=(file, *files),
+        producer=stored.producer,
+        op_list=stored.op_list,
+        signatures=found,
+        warnings=warnings,
+    )
+
+
+def signatures(meta: Any) -> tuple[Signature, ...]:
+    """Return the meta graph's signatures, the usual one first, then by name."""
+    found = []
+    for name, definition in meta.signature_def.items():
+        if name.startswith(_INTERNAL) or name == _OLD_INIT:
+            continue
+        found.append(
+            Signature(
+                name=name,
+                method=definition.method_name,
+                inputs=_tensors(definition.inputs),
+                outputs=_tensors(definition.outputs),
+            )
+        )
+    usual = {_USUAL: 0, _OLD_USUAL: 1}
+    return tuple(sorted(found, key=lambda one: (usual.get(one.name, 2), one.name)))
+
+
+def _tensors(infos: Any) -> dict[str, str]:
+    """Return the dense tensors by the signature's names; sparse ones are no images or scores."""
+    return {
+        key: infos[key].name for key in sorted(infos) if infos[key].WhichOneof("encoding") == "name"
+    }
+
+
+def _meta_graph(metas: Sequence[Any], choice: Choice, warnings: list[str]) -> Any:
+    """Return the meta graph that serves: by tag, then by the signature that was named."""
+    serving = [meta for meta in metas if _SERVE in meta.meta_info_def.tags] or list(metas)
+    if choice.signature is not None:
+        serving = [meta for meta in serving if choice.signature in meta.signature_def] or serving
+    # Beside the plain one there may be one for other hardware: {serve, gpu}, {serve, tpu}.
+    chosen = min(serving, key=lambda meta: len(meta.meta_info_def.tags))
+    if len(metas) > 1:
+        tags = ", ".join(sorted(chosen.meta_info_def.tags)) or "without tags"
+        warnings.append(f"Of {len(metas)} graphs in the SavedModel the one for {tags} was used.")
+    return chosen
+
+
+def _values(
+    file: Path, graph_def: Any, saver_scope: str, warnings: list[str]
+) -> tuple[Values, tuple[Path, ...]]:
+    prefix = file.parent / _VARIABLES
+    if not any(node.op in VARIABLE_OPS for node in graph_def.node):
+        return NoValues(file.name), ()
+    if not prefix.parent.is_dir():
+        raise SourceError(
+            f"'{file.name}' needs its variables: the folder 'variables' is missing beside it."
+        )
+    data: CheckpointData = locate_data(prefix, warnings)
+    entries = restored_entries(Graph(graph_def), saver_scope)
+    return CheckpointValues(data, entries), data.all
+
+
+def _unknown_signature(file: Path, name: str, found: Sequence[Signature]) -> UnknownSignatureError:
+    names = [one.name for one in found]
+    close = nearest(name, names) or names
+    there = f"There are: {', '.join(close)}." if close else "It has none."
+    return UnknownSignatureError(f"'{file.parent.name}' has no signature '{name[:200]}'. {there}")

@@ -1,0 +1,33 @@
+"""Rates: how often one client may submit, over all API processes together."""
+
+import math
+
+import redis
+
+from worker.errors import RateLimitedError
+from worker.jobs.scripts import Scripts
+from worker.settings import Settings
+
+
+class Rates:
+    """A token bucket for each client."""
+
+    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+        self._scripts = Scripts(client)
+        self._rate = settings.client_rate
+        self._burst = settings.client_burst
+
+    def spend(self, client: str) -> None:
+        """Count one submission of `client`, a name that has been checked.
+
+        Raises `RateLimitedError`, which says when to come back, where that is one too many.
+        """
+        if self._rate <= 0:
+            return
+        wait_ms = self._scripts.run("spend", client, self._rate, self._burst)
+        if wait_ms > 0:
+            raise RateLimitedError(
+                f"Too many submissions came from {client}: {self._rate:g} per second are accepted "
+                "in the long run. Wait, then send it again.",
+                retry_after=math.ceil(wait_ms / 1000),
+            )

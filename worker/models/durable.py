@@ -1,0 +1,37 @@
+"""Files that are still there, whole, after the machine has lost its power."""
+
+import hashlib
+import os
+from pathlib import Path
+
+_COPY_BYTES = 1 << 20
+
+
+def copy_durably(source: Path, target: Path) -> tuple[str, int]:
+    """Copy a file and return its SHA-256 in hexadecimal and its size in bytes."""
+    digest, size = hashlib.sha256(), 0
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while chunk := reader.read(_COPY_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest(), size
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file; its folder is not synced yet."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
