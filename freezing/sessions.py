@@ -14,6 +14,7 @@ from freezing.failures import NotRunnableError
 from freezing.plan import Plan
 from freezing.reasons import reason
 from freezing.sources.source import Values
+from freezing.sources.tables import TABLE_OPS, Table, table_types
 from freezing.variables import variables_needed
 from worker.errors import SourceError
 
@@ -68,6 +69,10 @@ class Original(GraphSession):
         )
         for node in variables_needed(plan.graph):
             self._assign(node, _value(values, node))
+        for node in plan.graph:
+            table = plan.tables.get(node.name)
+            if node.op in TABLE_OPS and table is not None and not table.problem:
+                self._fill(node, table)
 
     def _assign(self, node: Any, array: Array) -> None:
         with self._graph.as_default():
@@ -79,6 +84,19 @@ class Original(GraphSession):
             else:
                 assigned = tf.raw_ops.Assign(ref=variable, value=value, validate_shape=False).op
         self._session.run(assigned, {value: array})
+
+    def _fill(self, node: Any, table: Table) -> None:
+        """Initialise a lookup table as its source does, with the op for its kind."""
+        with self._graph.as_default():
+            handle = self._graph.get_tensor_by_name(f"{node.name}:0")
+            name = "LookupTableImport" if "Mutable" in node.op else "InitializeTable"
+            keys, values = (
+                tf.constant(held, dtype)
+                for held, dtype in zip((table.keys, table.values), table_types(node), strict=True)
+            )
+            fill = getattr(tf.raw_ops, name + ("V2" if node.op.endswith("V2") else ""))
+            filled = fill(table_handle=handle, keys=keys, values=values)
+        self._session.run(filled)
 
 
 class Written(GraphSession):

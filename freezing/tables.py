@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from freezing.graphs import Endpoint, Graph, const_node
 from freezing.sources.tables import TABLE_OPS, Table, table_behind
+from freezing.variables import handles_of, set_dtype
 
 FINDS = frozenset({"LookupTableFind", "LookupTableFindV2"})
 SIZES = frozenset({"LookupTableSize", "LookupTableSizeV2"})
@@ -17,15 +18,12 @@ _MOST_SEARCHED = 100_000
 
 def why_not_kept(node: Any, tables: Mapping[str, Table]) -> str | None:
     """Return why a table's node cannot become constants; None where it can, or is no table."""
-    if node.op in FINDS | SIZES:
-        return None
     if node.op not in TABLE_OPS:
-        return "it changes the table or reads it as a whole."
+        kept = node.op in FINDS | SIZES
+        return None if kept else "it changes the table or reads it as a whole."
     table = tables.get(node.name)
-    if table is None:
-        return "nothing in the graph says what it holds."
-    if table.problem:
-        return table.problem
+    if table is None or table.problem:
+        return table.problem if table else "nothing in the graph says what it holds."
     if not len(table.keys):
         return "it is empty."
     if len(table.keys) > _MOST_SEARCHED and _from_zero(table) is None:
@@ -45,6 +43,12 @@ def convert_tables(graph: Graph, tables: Mapping[str, Table]) -> None:
             _become(graph, node.name, const_node(node.name, len(table.keys), _INT64))
         else:
             _Lookup(graph, node, table).write()
+    # A loop that the handle was handed through still does so, with a number in its place.
+    for name, table_name in handles_of(graph, TABLE_OPS).items():
+        if table_name in tables:
+            set_dtype(graph.nodes[name], _INT32)
+    for name in tables.keys() & graph.nodes.keys():
+        graph.nodes[name] = const_node(name, 0, _INT32)
 
 
 _INT64 = tf.int64.as_datatype_enum
@@ -114,9 +118,7 @@ class _Lookup:
         equal = self._add("equal", "Equal", [keys, held], T=self._key_type)
         known = self._add("known", "Any", [equal, last], Tidx=_INT32)
         number = self._add("number", "Cast", [equal], SrcT=_BOOL, DstT=_INT32)
-        row = self._add(
-            "row", "ArgMax", [number, last], T=_INT32, Tidx=_INT32, output_type=_INT64
-        )
+        row = self._add("row", "ArgMax", [number, last], T=_INT32, Tidx=_INT32, output_type=_INT64)
         return row, known
 
     def _cast(self, end: str, dtype: int) -> str:

@@ -14,10 +14,18 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from freezing import allowed_ops
-from freezing.graphs import CONTROL_FLOW_OPS, PLACEHOLDER_OPS, Endpoint, Graph, op_def
+from freezing.functions import inline_functions
+from freezing.graphs import (
+    CONTROL_FLOW_OPS,
+    PLACEHOLDER_OPS,
+    Endpoint,
+    Graph,
+    called_functions,
+    op_def,
+)
 from freezing.reasons import reason
 from freezing.sources.restore import restored_entry
-from worker.errors import SourceError
+from worker.errors import FreezeError, SourceError
 
 Array = npt.NDArray[Any]
 
@@ -26,10 +34,9 @@ TABLE_OPS = frozenset(
     | {"MutableDenseHashTable", "MutableDenseHashTableV2"}
 )
 _INITIALIZERS = frozenset({"InitializeTable", "InitializeTableV2"})
-_FILE_INITIALIZERS = frozenset(
-    {"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"}
-)
+_FILE_INITIALIZERS = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
 _IMPORTS = frozenset({"LookupTableImport", "LookupTableImportV2"})
+_FILLING = _INITIALIZERS | _FILE_INITIALIZERS | _IMPORTS
 _WHOLE_LINE, _LINE_NUMBER = -2, -1  # as key_index and value_index of text file initialisers
 _MOST_BYTES = 256 * 2**20  # of a vocabulary file
 
@@ -64,8 +71,9 @@ def read_tables(
     found: dict[str, Table] = {}
     if not names:
         return found
+    graph = _with_functions_in_line(graph)
     for node in graph:
-        if node.op not in _INITIALIZERS | _FILE_INITIALIZERS | _IMPORTS:
+        if node.op not in _FILLING:
             continue
         ends = graph.data_inputs(node.name)
         name = table_behind(graph, ends[0])
@@ -81,6 +89,23 @@ def read_tables(
     for name in names - found.keys():
         found[name] = _unknown("nothing in the graph says what it holds.")
     return found
+
+
+def _with_functions_in_line(graph: Graph) -> Graph:
+    """Return the graph, or the part that fills tables where functions do that."""
+    filling = {
+        name
+        for name, function in graph.functions.items()
+        if any(node.op in _FILLING for node in function.node_def)
+    }
+    if not filling:
+        return graph
+    callers = [node.name for node in graph if called_functions([node], graph.functions) & filling]
+    part = graph.subgraph(graph.ancestors(callers))
+    try:
+        return inline_functions(part, [f"{name}:0" for name in callers])
+    except FreezeError:
+        return graph  # the tables are found to be unknown then
 
 
 def table_behind(graph: Graph, end: Endpoint) -> str:
@@ -132,8 +157,15 @@ def _from_tensors(
 
 def _constant(graph: Graph, end: Endpoint) -> Array:
     """Return what the tensor holds, which must depend on constants alone."""
-    needed = graph.ancestors([end.node])
-    for name in needed:
+    needed: set[str] = set()
+    waiting = [end.node]
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        needed.add(name)
+        # What only has to run before it does not change a constant.
+        waiting.extend(taken.node for taken in graph.data_inputs(name))
         op = graph.nodes[name].op
         definition = op_def(op)
         if (
@@ -145,7 +177,12 @@ def _constant(graph: Graph, end: Endpoint) -> Array:
             raise SourceError(f"its content comes from '{name}' ({op}), which is no constant.")
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         try:
-            tf.import_graph_def(graph.subgraph(needed).to_graph_def(), name="")
+            part = graph.subgraph(needed).to_graph_def()
+            for node in part.node:
+                data = [text for text in node.input if not text.startswith("^")]
+                del node.input[:]
+                node.input.extend(data)
+            tf.import_graph_def(part, name="")
             value: Array = np.asarray(session.run(str(end)))
         except (ValueError, tf.errors.OpError) as error:
             raise SourceError(f"its content cannot be read ({reason(error)}).") from error
@@ -155,6 +192,7 @@ def _constant(graph: Graph, end: Endpoint) -> Array:
 def _from_file(
     graph: Graph, node: Any, end: Endpoint, assets: Callable[[str, str], Path | None]
 ) -> Table:
+    end = _origin(graph, end)
     source = graph.nodes[end.node]
     path = ""
     if source.op == "Const":
@@ -175,6 +213,22 @@ def _from_file(
         for name, dtype in zip(("key_index", "value_index"), definition, strict=True)
     ]
     return Table(keys=columns[0], values=columns[1])
+
+
+def _origin(graph: Graph, end: Endpoint) -> Endpoint:
+    """Return where a file's name comes from; TensorFlow 2 passes it through a variable."""
+    seen: set[str] = set()
+    while end.node not in seen:
+        seen.add(end.node)
+        op = graph.nodes[end.node].op
+        if op == "Identity":
+            end = graph.data_inputs(end.node)[0]
+        elif op == "ReadVariableOp":
+            variable = graph.data_inputs(end.node)[0]
+            for node in graph:
+                if node.op == "AssignVariableOp" and graph.data_inputs(node.name)[0] == variable:
+                    end = graph.data_inputs(node.name)[1]
+    return end
 
 
 def table_types(node: Any) -> tuple[Any, Any]:

@@ -42,7 +42,13 @@ def export(folder: Path, build: Callable[[], Any], signatures: Signatures) -> Pa
             for name, sides in signatures.items()
         }
         builder = v1.saved_model.Builder(str(folder))
-        builder.add_meta_graph_and_variables(session, ["serve"], definitions, main_op=init)
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            definitions,
+            main_op=init,
+            assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+        )
         builder.save()
     return folder
 
