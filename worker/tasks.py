@@ -5,6 +5,7 @@ are made after: a session made before a fork hangs the child.
 """
 
 import contextlib
+import gc
 import os
 from functools import partial
 from typing import Any
@@ -42,6 +43,11 @@ def _import_tensorflow(**_: object) -> None:
         # TensorFlow writes of every processor feature and absent GPU otherwise.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import worker.inference.classifier  # noqa: F401, PLC0415
+
+        # The libraries' 300,000 objects stay for ever: they need neither be looked at by every
+        # collection nor be copied into every process by it.
+        gc.collect()
+        gc.freeze()
 
 
 @worker_process_init.connect

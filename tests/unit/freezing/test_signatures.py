@@ -124,7 +124,7 @@ def test_a_signature_chooses_and_its_names_are_understood(
 
 def test_what_was_chosen_among_several_outputs_is_told(model: Path, tmp_path: Path) -> None:
     frozen = freeze(model, tmp_path, outputs=[])
-    assert told(frozen, "'probabilities' (tower_0/softmax:0) of the signature 'serving_default'")
+    assert told(frozen, "output 'probabilities' of the signature 'serving_default'")
 
 
 def test_a_name_that_is_neither_a_nodes_nor_a_signatures_is_refused(

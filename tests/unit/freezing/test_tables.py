@@ -221,3 +221,49 @@ def test_a_table_that_cannot_be_kept_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(UnsupportedGraphError, match=words):
         freeze_both(tmp_path, lookup)
+
+
+# -- labels -----------------------------------------------------------------------------------
+
+
+def tiled(indices: Any) -> Any:
+    """As `tf.estimator` gives the classes of a vocabulary: all of them, for each image."""
+    return tf.tile(tf.expand_dims(tf.constant(LABELS), 0), [tf.shape(indices)[0], 1])
+
+
+def gathered(indices: Any) -> Any:
+    return tf.gather(tf.constant(LABELS), indices)
+
+
+def shuffled(indices: Any) -> Any:
+    return from_tensors([2, 0, 3, 1], ["owl", "cat", "fox", "dog"], "?")(indices)
+
+
+@pytest.mark.parametrize("lookup", [index_to_string, tiled, gathered, shuffled])
+def test_the_names_that_a_graph_has_for_its_classes_are_the_labels(
+    tmp_path: Path, lookup: Table
+) -> None:
+    folder = export(tmp_path / "m", scored(lookup), SIGNATURE)
+    frozen = freeze(folder, tmp_path, outputs=[])
+    assert frozen.outcome["outputs"][0]["name"] == "scores:0"
+    assert frozen.outcome["labels"] == LABELS
+    assert any("labels are those of" in warning for warning in frozen.outcome["warnings"])
+    given = freeze(folder, tmp_path, outputs=[], labels=["a", "b", "c", "d"])
+    assert given.outcome["labels"] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [
+        from_tensors([0, 1, 2], ["cat", "dog", "owl"], "?"),  # too few
+        from_tensors([1, 2, 3, 4], LABELS, "?"),  # not from 0
+        from_tensors([0, 1, 2, 3], [5, 6, 7, 8], -1),  # no names
+        lambda indices: tf.strings.join([gathered(indices), tf.gather(LABELS[::-1], indices)]),
+    ],
+)
+def test_names_that_may_not_be_those_of_the_scores_are_left_alone(
+    tmp_path: Path, lookup: Table
+) -> None:
+    folder = export(tmp_path / "m", scored(lookup), SIGNATURE)
+    frozen = freeze(folder, tmp_path, outputs=["scores"])
+    assert frozen.outcome["labels"] is None
