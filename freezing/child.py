@@ -50,6 +50,8 @@ class Child:
         """Start it; `order` is what `freezing.__main__` reads. What it tells goes to `report`."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE)}
         environment.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
+        # What a person set for Keras in the home folder must not change how a file is read.
+        environment.update(KERAS_BACKEND="tensorflow", KERAS_HOME=os.devnull)
         self._order = order
         self._report = report
         self._end: dict[str, Any] = {}  # the last event

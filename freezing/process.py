@@ -100,7 +100,7 @@ def _in_child(
 ) -> dict[str, Any]:
     """Have a child process do what the order says; return its outcome."""
     limits = {"memory_bytes": settings.freeze_memory_bytes, "parent": os.getpid()}
-    child = Child({**order, **limits}, report)
+    child = Child({**order, **limits, "allow_code": settings.allow_keras_code}, report)
     try:
         return child.wait(settings.freeze_time_limit_s, cancelled)
     finally:

@@ -256,6 +256,12 @@ class Settings(BaseSettings):
     freeze_memory_bytes: int = Field(
         8192 * MIB, gt=0, description="Memory that one freeze may use, in bytes."
     )
+    allow_keras_code: bool = Field(
+        False,
+        description="Whether Keras files may bring code of their own: Lambda layers, which hold "
+        "Python byte code, and classes of other packages that are installed. Only for sources "
+        "that are trusted: such code can do whatever the freezing process can.",
+    )
     verify_tolerance: float = Field(
         1e-4,
         gt=0,
