@@ -48,6 +48,7 @@ def look(path: Path, tmp_path: Path, **fields: Any) -> Inspection:
     document = inspect(
         InspectionRequest.parse(fields),
         path,
+        workdir=tmp_path,
         settings=Settings(data=tmp_path),
         on_log=log.append,
         cancelled=lambda: False,
