@@ -12,6 +12,7 @@ from tests.support.system import ROOT, clean_environment
 # As `freezing.__main__` does it: confine, load TensorFlow, and run graphs in forked processes.
 SCRIPT = """
 import json, os, sys
+from pathlib import Path
 from freezing.confinement.confine import confine
 from freezing.limits import die_with, limit
 own, secret, outside = sys.argv[1:4]
