@@ -115,7 +115,7 @@ MODELS = [
     Model(
         name="mobilenet-optimised",
         kind="graph",
-        what="frozen graph, optimised for inference before",
+        what="frozen graph that leaves the size of its images open",
         folder="models/mobilenet-frozen-batch1",
         given="tar",
         path="optimized_graph.pb",
@@ -123,7 +123,10 @@ MODELS = [
         output="final_result:0",
         shape=(3, 128, 128, 3),
         one_by_one=True,
-        options={"checkpoint": "optimized_graph.pb"},
+        options={
+            "checkpoint": "optimized_graph.pb",
+            "preprocessing": {"preset": "minus_one_one", "size": [128, 128]},
+        },
         image=(128, 128),
     ),
     Model(
