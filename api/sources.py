@@ -14,12 +14,15 @@ from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
 from worker.errors import InvalidRequestError, UnsupportedMediaError
+from worker.images.archives import is_tar, is_zip
 from worker.jobs.records import Kind, Lane
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.jobs.store import Accepted, Submission, new_job_id
 from worker.jobs.uploads import MOST_FILES, StoredFile, drop_files, store_files
+from worker.models.labels import parse_labels
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
+_HEAD_BYTES = 512  # in which an archive is told
 _OTHER_PARTS = 10  # of the form, beside the files
 
 _REQUESTS: dict[Kind, type[InspectionRequest]] = {
@@ -40,7 +43,8 @@ def submit_source(kind: Kind) -> Response:
         return _from_upload(kind)
     if request.mimetype != "application/json":
         raise UnsupportedMediaError(
-            "Send JSON with `source`, or multipart/form-data with `files` and `options`."
+            "Send JSON with `source`, or multipart/form-data with `files` or an `archive`, and "
+            "`options`."
         )
     asked = _REQUESTS[kind].parse(parse_json(request.get_data(as_text=True)))
     if asked.source is None:
@@ -53,10 +57,7 @@ def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
     if asked.source is not None:
         raise InvalidRequestError("source: leave it out where files are uploaded.")
-    files = [
-        (file.filename or "", cast("BinaryIO", file.stream))
-        for file in request.files.getlist("files")
-    ]
+    files = _files()
     kernel().check_room(sum(_size(stream) for _, stream in files))
     job_id = new_job_id()
     stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
@@ -68,11 +69,43 @@ def _from_upload(kind: Kind) -> Response:
     return submitted(accepted.job_id, accepted.job)
 
 
+def _files() -> list[tuple[str, BinaryIO]]:
+    """Return names and contents of the model's files, or of the one archive that holds them."""
+    files, archives = request.files.getlist("files"), request.files.getlist("archive")
+    if len(archives) > 1 or (files and archives):
+        raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
+    for archive in archives:
+        head = archive.stream.read(_HEAD_BYTES)
+        archive.stream.seek(0)
+        if not is_zip(head) and not is_tar(head):
+            raise UnsupportedMediaError("The archive is not a zip, tar or tar.gz file.")
+    unnamed = "archive" if archives else ""
+    return [
+        (file.filename or unnamed, cast("BinaryIO", file.stream)) for file in (*files, *archives)
+    ]
+
+
+def _labels(options: Any) -> Any:
+    """Return the options with the labels of the form's file `labels`, if it has one."""
+    file = request.files.get("labels")
+    if file is None or not isinstance(options, dict):
+        return options
+    if options.get("labels") is not None:
+        raise InvalidRequestError("labels: give them in `options` or as a file, not both.")
+    called = file.filename or "labels"
+    try:
+        text = file.stream.read(_OPTIONS_BYTES + 1)[:_OPTIONS_BYTES].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError(f"labels: '{called[:80]}' is not a text file in UTF-8.") from None
+    as_json = called.lower().endswith(".json")
+    return {**options, "labels": parse_labels(text, f"'{called[:80]}'", as_json=as_json)}
+
+
 def _options(kind: Kind) -> Any:
     """Return what the form asks for beside its files; an inspection need not ask for anything."""
     options = request.form.get("options")
     if options is not None:
-        return parse_json(options)
+        return _labels(parse_json(options))
     if kind is Kind.INSPECTION:
         return {}
     raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")

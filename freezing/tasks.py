@@ -12,6 +12,7 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from freezing.process import FreezeCancelledError, freeze, inspect
 from freezing.sources.paths import find_source
+from freezing.sources.unpacking import unpacked
 from worker import gate
 from worker.app import app
 from worker.errors import PermafrostError
@@ -101,6 +102,12 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
             fetch_files(process.client, job_id, source)
         else:
             source = find_source(request.source, settings.source_roots)
+        source = unpacked(
+            source,
+            workdir / "unpacked",
+            most_bytes=settings.max_unpacked_bytes,
+            most_files=settings.max_unpacked_files,
+        )
         on_log, cancelled = partial(process.store.add_log, job_id), partial(_over, process, claim)
         if isinstance(request, FreezeRequest):
             result = freeze(
