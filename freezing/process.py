@@ -112,6 +112,7 @@ def _in_child(
     limits = {
         "parent": os.getpid(),
         "memory_bytes": settings.freeze_memory_bytes,
+        "allow_code": settings.allow_keras_code,
         "confinement": settings.freeze_confinement,
         "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)],
         "write": [str(workdir)],
@@ -144,7 +145,7 @@ def _publish(
         name=request.name,
         inputs=outcome["inputs"],
         outputs=outcome["outputs"],
-        labels=request.labels,
+        labels=outcome["labels"],
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
         runtime=outcome["runtime"],
