@@ -1,6 +1,7 @@
 """From the source to a written graph and the source's own answers, all in one process."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from freezing.graphs import Endpoint, Graph
 from freezing.parameters import Layer, total
 from freezing.plan import Plan, make_plan
 from freezing.roles import count_removed
-from freezing.samples import sample_inputs
+from freezing.samples import COUNT, sample_inputs
 from freezing.scores import check_labels, final_op, resolve_scores
 from freezing.sessions import Original
 from freezing.sources.opening import open_source
@@ -41,13 +42,20 @@ class NotAnImageInputError(FreezeError):
 
 
 def freeze_source(
-    report: Report, fields: dict[str, Any], source: str, graph: str, tolerance: float
+    report: Report,
+    fields: dict[str, Any],
+    source: str,
+    graph: str,
+    tolerance: float,
+    samples: Sequence[str] = (),
+    most_pixels: int = 0,
 ) -> dict[str, Any]:
     """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
-    `fields` are those of the `FreezeRequest`. Returns `outcome`, what a manifest and a result need
-    less the verification, and `expected`, what the graph must answer. Raises `FreezeError` and its
-    subclasses; nothing needs to be undone, since only the graph's folder is written to.
+    `fields` are those of the `FreezeRequest`, `samples` paths of images. Returns `outcome`, what a
+    manifest and a result need less the verification, and `expected`, what the graph must answer.
+    Raises `FreezeError` and its subclasses; nothing needs to be undone, since only the graph's
+    folder is written to.
     """
     request, graph_path = FreezeRequest.parse(fields), Path(graph)
     report.step(Step.READ)
@@ -61,13 +69,19 @@ def freeze_source(
     plan = make_plan(opened, request)
     _check_scores(plan.outputs[0])
     preprocessing = _preprocessing(request, plan)
+    inputs = sample_inputs(
+        preprocessing,
+        tf.as_dtype(plan.input.dtype).as_numpy_dtype,
+        [Path(path) for path in samples],
+        most_pixels=most_pixels,
+    )
     report.step(Step.FREEZE)
     outputs = ", ".join(tensor.name for tensor in plan.outputs)
     report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
     made = _freeze_into(graph_path, plan, opened)
     report.log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
     report.step(Step.RUN_SOURCE)
-    inputs = sample_inputs(preprocessing, tf.as_dtype(plan.input.dtype).as_numpy_dtype)
+    report.log(f"{COUNT} made up samples and {len(samples)} of the job.")
     with Original(plan, opened.values) as session:
         answers = observe(plan, session.run, inputs, tolerance)
     _check_columns(plan.outputs[0], answers.together[0])

@@ -1,6 +1,7 @@
 """Follows a job to its end, and sends the sources that jobs begin with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.cli.outcome import reported
@@ -14,17 +15,24 @@ PATIENCE_S = 60.0  # how long a busy or restarting server may keep a followed jo
 
 
 def submit_source(
-    client: "Client", source: str, options: "Json | None", *, as_json: bool
+    client: "Client",
+    source: str,
+    options: "Json | None",
+    *,
+    samples: Sequence[Path] = (),
+    as_json: bool,
 ) -> "Json":
     """Submit a freeze, or without `options` an inspection, and return its job.
 
-    What lies on this machine is uploaded; any other source is a path on the server.
+    What lies on this machine is uploaded; any other source is a path on the server. `samples` are
+    images to verify with, of this machine.
     """
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import upload_progress  # noqa: PLC0415 - imports rich
     from api.client import LocalFile  # noqa: PLC0415 - imports httpx
 
     found = local_files(source)
+    images = [LocalFile(path=path, name=path.name, is_sample=True) for path in samples]
     if found is None:
         message(
             f"{path_text(source)} is not on this machine; "
@@ -32,9 +40,10 @@ def submit_source(
         )
         if options is None:
             return client.inspect_path(path_text(source))
-        return client.freeze_path({"source": path_text(source), **options})
-    files = [LocalFile(path=path, name=name) for name, path in found]
-    total = sum(path.stat().st_size for _, path in found)
+        options = {"source": path_text(source), **options}
+        return client.freeze_upload(images, options) if images else client.freeze_path(options)
+    files = [LocalFile(path=path, name=name) for name, path in found] + images
+    total = sum(file.path.stat().st_size for file in files if file.path.is_file())
     with upload_progress(as_json=as_json) as progress:
         task = progress.add_task("Sending", total=total)
 

@@ -56,6 +56,12 @@ def freeze(
     runtime: Annotated[
         Runtime | None, typer.Option("--runtime", help="What serves it; tensorflow if not given.")
     ] = None,
+    samples: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sample", metavar="FILE", help="An image to verify with, beside made up ones."
+        ),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +80,7 @@ def freeze(
         }
         options = {field: value for field, value in fields.items() if value}
         with connect(server, patience_s=PATIENCE_S) as client:
-            job = submit_source(client, source, options, as_json=as_json)
+            job = submit_source(client, source, options, samples=samples or (), as_json=as_json)
             job = follow(client, job, as_json=as_json)
     _tell(job, alias=alias, server=server, as_json=as_json)
 
