@@ -67,7 +67,9 @@ def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
     from freezing.forks import apart  # noqa: PLC0415 - as above
     from freezing.inspection import inspect  # noqa: PLC0415
 
-    outcome: dict[str, Any] = apart(report, inspect, order["request"], order["source"])
+    outcome: dict[str, Any] = apart(
+        report, inspect, order["request"], order["source"], order["allow_code"]
+    )
     return outcome
 
 

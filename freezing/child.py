@@ -54,6 +54,8 @@ class Child:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE)}
         environment.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
         environment.update(HOME=str(folder), TMPDIR=str(folder))
+        # What a person set for Keras must not change how a file is read.
+        environment.update(KERAS_BACKEND="tensorflow", KERAS_HOME=str(folder))
         self._order = order
         self._report = report
         self._end: dict[str, Any] = {}  # the last event

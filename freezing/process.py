@@ -116,6 +116,7 @@ def _in_child(
     limits = {
         "parent": os.getpid(),
         "memory_bytes": settings.freeze_memory_bytes,
+        "allow_code": settings.allow_keras_code,
         "confinement": settings.freeze_confinement,
         "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
         + order.get("samples", []),

@@ -262,6 +262,12 @@ class Settings(BaseSettings):
         description="Whether a freeze is kept from the network, other processes and files that are "
         "not its own: `auto` as far as the kernel can, `required` or not at all, `off`.",
     )
+    allow_keras_code: bool = Field(
+        False,
+        description="Whether Keras files may bring code of their own: Lambda layers, which hold "
+        "compiled Python, and classes of other packages that are installed. Only for sources "
+        "that are trusted: such code can do whatever the freezing process can.",
+    )
     verify_tolerance: float = Field(
         1e-4,
         gt=0,
