@@ -10,6 +10,7 @@ import tensorflow as tf
 from freezing.audit import audit
 from freezing.freeze import freeze
 from freezing.graphs import Endpoint, Graph
+from freezing.labels import known_labels
 from freezing.parameters import Layer, total
 from freezing.plan import Plan, make_plan
 from freezing.preparation import Guess, guess_scaling
@@ -88,7 +89,9 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
         answers = observe(plan, session.run, inputs, tolerance)
     _check_columns(plan.outputs[0], answers.together[0])
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
-    check_labels(request.labels, answers.rows.shape[1], plan.outputs[0].name)
+    columns = answers.rows.shape[1]
+    check_labels(request.labels, columns, plan.outputs[0].name)
+    labels = request.labels or known_labels(opened, columns, warnings)
     scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
     warnings += _assumptions(
         request, preprocessing, made.guess, answers.depends_on_batch(tolerance)
@@ -97,6 +100,7 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
         "inputs": [_with_batch(plan.input, answers.batch).model_dump()],
         "outputs": [tensor.model_dump() for tensor in plan.outputs],
         "preprocessing": preprocessing.model_dump(),
+        "labels": labels,
         "scores": scores,
         "source": opened.describe(),
         "bytes_before": opened.bytes,
