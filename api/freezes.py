@@ -21,6 +21,7 @@ def create() -> Response:
     model or one `archive` (zip, tar, tar.gz) of them, and the same fields, less `source`, as one
     form field `options` (JSON). Names of files may hold folders (`variables/variables.index`).
     `labels` may be a list, the text of a file with one per line, or such a file itself.
+    Images sent as `samples` are used to verify, also beside a `source` in `options`.
     `Idempotency-Key` makes a repetition return the first job.
     """
     return submit_source(Kind.FREEZE)

@@ -5,6 +5,7 @@ Freezes and inspections are submitted in the same way and differ in what else th
 
 import json
 import os
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from flask import Response, request
@@ -13,12 +14,12 @@ from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
-from worker.errors import InvalidRequestError, UnsupportedMediaError
+from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from worker.images.archives import is_tar, is_zip
 from worker.jobs.records import Kind, Lane
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
 from worker.jobs.store import Accepted, Submission, new_job_id
-from worker.jobs.uploads import MOST_FILES, StoredFile, drop_files, store_files
+from worker.jobs.uploads import MOST_FILES, SAMPLES_FOLDER, StoredFile, drop_files, store_files
 from worker.models.labels import parse_labels
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
@@ -55,9 +56,15 @@ def submit_source(kind: Kind) -> Response:
 
 def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
-    if asked.source is not None:
+    files = _source_files()
+    if any(name.startswith(f"{SAMPLES_FOLDER}/") for name, _ in files):
+        raise InvalidRequestError(f"No file of a model may lie in a folder '{SAMPLES_FOLDER}'.")
+    samples = _samples(kind)
+    if asked.source is not None and (files or not samples):
         raise InvalidRequestError("source: leave it out where files are uploaded.")
-    files = _files()
+    if asked.source is None and not files:
+        raise InvalidRequestError("No file was sent: send the model's files as `files`.")
+    files += samples
     kernel().check_room(sum(_size(stream) for _, stream in files))
     job_id = new_job_id()
     stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
@@ -69,20 +76,17 @@ def _from_upload(kind: Kind) -> Response:
     return submitted(accepted.job_id, accepted.job)
 
 
-def _files() -> list[tuple[str, BinaryIO]]:
+def _source_files() -> list[tuple[str, BinaryIO]]:
     """Return names and contents of the model's files, or of the one archive that holds them."""
-    files, archives = request.files.getlist("files"), request.files.getlist("archive")
+    files, archives = _files("files"), _files("archive")
     if len(archives) > 1 or (files and archives):
         raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
-    for archive in archives:
-        head = archive.stream.read(_HEAD_BYTES)
-        archive.stream.seek(0)
+    for _, stream in archives:
+        head = stream.read(_HEAD_BYTES)
+        stream.seek(0)
         if not is_zip(head) and not is_tar(head):
             raise UnsupportedMediaError("The archive is not a zip, tar or tar.gz file.")
-    unnamed = "archive" if archives else ""
-    return [
-        (file.filename or unnamed, cast("BinaryIO", file.stream)) for file in (*files, *archives)
-    ]
+    return [*files, *((name or "archive", stream) for name, stream in archives)]
 
 
 def _labels(options: Any) -> Any:
@@ -99,6 +103,28 @@ def _labels(options: Any) -> Any:
         raise InvalidRequestError(f"labels: '{called[:80]}' is not a text file in UTF-8.") from None
     as_json = called.lower().endswith(".json")
     return {**options, "labels": parse_labels(text, f"'{called[:80]}'", as_json=as_json)}
+
+
+def _files(field: str) -> list[tuple[str, BinaryIO]]:
+    return [
+        (file.filename or "", cast("BinaryIO", file.stream))
+        for file in request.files.getlist(field)
+    ]
+
+
+def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
+    """Return the images to verify with, named so that they are told from the source's files."""
+    samples = _files("samples") if kind is Kind.FREEZE else []
+    if len(samples) > MOST_SAMPLES:
+        raise InvalidRequestError(f"At most {MOST_SAMPLES} samples are taken.")
+    most = kernel().settings.max_image_bytes
+    for name, stream in samples:
+        if _size(stream) > most:
+            raise TooLargeError(f"The sample '{name[:80]}' is larger than {most / 2**20:g} MiB.")
+    return [
+        (f"{SAMPLES_FOLDER}/{place:02}/{PurePosixPath(name).name or 'image'}", stream)
+        for place, (name, stream) in enumerate(samples)
+    ]
 
 
 def _options(kind: Kind) -> Any:

@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     max_unpacked_bytes: int = Field(
         4096 * MIB,
         gt=0,
-        description="Most bytes that an archive with a model may unpack to.",
+        description="Most that an archive with a model may unpack to, in bytes.",
     )
     max_unpacked_files: int = Field(
         10_000, gt=0, description="Most files that an archive with a model may hold."
