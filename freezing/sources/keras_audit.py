@@ -214,10 +214,10 @@ def _package(value: dict[str, Any]) -> str | None:
 
 
 def _is_model_part(module: str, kind: str = "") -> bool:
-    if not _OWN_ROOTS.match(module):
-        return False
     if _TENSORFLOW.match(module):
         return True
+    if not _OWN_ROOTS.match(module):
+        return False
     if kind in _BESIDE_MODELS and ".applications." in module:
         return True
     parts = set(module.split("."))

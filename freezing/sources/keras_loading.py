@@ -37,8 +37,8 @@ def load_and_trace(path: Path, name: str, version: str, *, safe: bool) -> Traced
 
     `path` is an HDF5 file that ends in `.h5`, or the folder of an unpacked `.keras` file; `name` is
     what the person called it, and `version` the Keras that wrote it, "" where unknown. Files of
-    Keras 2 are read by Keras 2 and others by Keras 3; where that fails the other is tried. Raises `SourceError` saying why it
-    cannot be loaded.
+    Keras 2 are read by Keras 2 and others by Keras 3; where that fails the other is
+    tried. Raises `SourceError` saying why it cannot be loaded.
     """
     order = [_keras_2, _keras_3] if version[:2] in ("", "1.", "2.") else [_keras_3, _keras_2]
     failures: list[Exception] = []
