@@ -1,65 +1,56 @@
-"""The child process of one freeze: `python -m freezing`, started by `process.freeze`.
+"""The child process of one freeze or inspection: `python -m freezing`, started by `process`.
 
-Reads one JSON request from standard input and writes events as JSON lines to standard output:
-`{"event": "log", "message"}` as steps begin, and at the end either `{"event": "done", "outcome"}`
-or `{"event": "failed", "code", "message"}`. Whatever else is printed goes to standard error.
+Reads one JSON order from standard input and writes events as JSON lines to standard output:
+`{"event": "step", "step"}` as steps begin, `{"event": "log", "message"}` about them, and at the end
+either `{"event": "done", "outcome"}` or `{"event": "failed", "code", "message"}`. Whatever else is
+printed goes to standard error.
+
+It loads TensorFlow and does nothing else with it: all work is done in processes forked from it.
 """
 
-import ctypes
 import json
 import os
-import resource
-import signal
 import sys
-import traceback
-from pathlib import Path
 from typing import IO, Any
 
-from freezing.reasons import reason
-from worker.errors import FreezeError, PermafrostError
-from worker.jobs.requests import FreezeRequest
-
-_NICENESS = 5  # predictions go first
-_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+from freezing.failures import as_event
+from freezing.limits import die_with, limit
+from freezing.steps import Report, Step
 
 
 def main() -> int:
     """Do what standard input asks for; return the exit code."""
     events = _take_stdout()
     order = json.load(sys.stdin)
-    if not _die_with(order["parent"]):
+    os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+    if not die_with(order["parent"]):
         return 1
-    _limit(order["memory_bytes"])
-    os.nice(_NICENESS)
+    limit(order["memory_bytes"])
+    report = Report(lambda event: _send(events, **event))
     try:
-        outcome = _freeze(order, events)
-    except PermafrostError as error:
-        code = error.code if isinstance(error, FreezeError) else FreezeError.code
-        _send(events, event="failed", code=code, message=error.message)
-    except MemoryError:
-        _send(events, event="failed", code="out_of_memory", message="")
+        outcome = _ACTIONS[order["action"]](order, report)
     except Exception as error:  # a person gets a sentence, the log the rest
-        traceback.print_exc()
-        code = "out_of_memory" if _is_out_of_memory(error) else FreezeError.code
-        message = f"The source could not be frozen: {reason(error)}."
-        _send(events, event="failed", code=code, message=message, unexpected=True)
+        event = as_event(error)
+        if event.get("unexpected"):
+            event["message"] = (
+                f"The source could not be {_DONE[order['action']]}: {event['message']}."
+            )
+        _send(events, **event)
     else:
         _send(events, event="done", outcome=outcome)
     return 0
 
 
-def _freeze(order: dict[str, Any], events: IO[str]) -> dict[str, Any]:
-    _send(events, event="log", message="Starting TensorFlow ...")
+def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
+    report.step(Step.START)
     # TensorFlow is loaded under the limits, and not before they stand.
-    from freezing.pipeline import run  # noqa: PLC0415
+    from freezing.stages import run  # noqa: PLC0415
 
-    return run(
-        FreezeRequest.parse(order["request"]),
-        Path(order["source"]),
-        Path(order["graph"]),
-        order["tolerance"],
-        lambda message: _send(events, event="log", message=message),
-    )
+    return run(order, report)
+
+
+_ACTIONS = {"freeze": _freeze}
+_DONE = {"freeze": "frozen"}
 
 
 def _take_stdout() -> IO[str]:
@@ -69,30 +60,12 @@ def _take_stdout() -> IO[str]:
     return events
 
 
-def _die_with(parent: int) -> bool:
-    """Ask Linux to kill this process when its parent dies; False where it has died already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    return os.getppid() == parent
-
-
-def _limit(memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # RLIMIT_AS would count address space, of which TensorFlow maps a gigabyte of libraries;
-    # RLIMIT_DATA counts private writable memory, since Linux 4.7 also what malloc maps.
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-
-
 def _send(events: IO[str], **event: Any) -> None:
     events.write(json.dumps(event) + "\n")
     events.flush()
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    return type(error).__name__ == "ResourceExhaustedError" or "bad_alloc" in str(error)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stderr.flush()
+    os._exit(status)  # without what TensorFlow does at an ordinary end, which takes half a second

@@ -16,11 +16,14 @@ from typing import IO, Any
 
 import structlog
 
-from worker.errors import FreezeError, SourceError, UnknownNodeError, VerificationError
+from freezing.failures import failure
+from freezing.steps import Report
+from worker.errors import FreezeError
 
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5  # time between two looks at the clock and at `cancelled`
+_END_POLL_S = 0.01  # time between two looks at a process that is ending
 _TAIL_LINES = 60  # of standard error, kept for the log
 _CHUNK_BYTES = 1 << 16
 _ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +35,6 @@ _OUT_OF_MEMORY = re.compile(
     r"|memory allocation .*failed|cannot map zero-fill pages|failed to map segment",
     re.IGNORECASE,
 )
-_KINDS = {kind.code: kind for kind in (SourceError, UnknownNodeError, VerificationError)}
 
 
 class FreezeCancelledError(FreezeError):
@@ -44,12 +46,12 @@ class FreezeCancelledError(FreezeError):
 class Child:
     """`python -m freezing` with one order, in a session and process group of its own."""
 
-    def __init__(self, order: dict[str, Any], on_log: Callable[[str], None]) -> None:
-        """Start it; `order` is what `freezing.__main__` reads."""
+    def __init__(self, order: dict[str, Any], report: Report) -> None:
+        """Start it; `order` is what `freezing.__main__` reads. What it tells goes to `report`."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE)}
         environment.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
         self._order = order
-        self._on_log = on_log
+        self._report = report
         self._end: dict[str, Any] = {}  # the last event
         self._errors: deque[str] = deque(maxlen=_TAIL_LINES)
         self._rest = {"events": b"", "errors": b""}
@@ -65,7 +67,7 @@ class Child:
         )
 
     def wait(self, time_limit_s: float, cancelled: Callable[[], bool]) -> dict[str, Any]:
-        """Return the outcome, handing log lines on and asking `cancelled` meanwhile.
+        """Return the outcome, handing on what it tells and asking `cancelled` meanwhile.
 
         Raises `FreezeError`, also for a crash, `out_of_memory` and `timed_out`, and
         `FreezeCancelledError`. The process may still run then: `kill` it.
@@ -87,22 +89,30 @@ class Child:
                     next_look = now + _POLL_S
                     if cancelled():
                         raise FreezeCancelledError("Cancelled; nothing was published.")
-        try:
-            # It has closed its pipes and is ending.
-            status = self._process.wait(max(_POLL_S, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise _timed_out(time_limit_s) from None
-        return self._outcome(status)
+        # It has closed its pipes and is ending.
+        while not self._ended():
+            if time.monotonic() > deadline + _POLL_S:
+                raise _timed_out(time_limit_s)
+            time.sleep(_END_POLL_S)
+        self.kill()
+        return self._outcome(self._process.wait())
 
     def kill(self) -> None:
         """End the process and all that it started; wait until it is gone."""
-        if self._process.poll() is None:
+        if self._process.returncode is None:
+            # Also where it has ended by itself: something that it started may be left, and until
+            # it is waited for nobody else gets the number of its group.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(BrokenPipeError):
                 _pipe(pipe).close()
         self._process.wait()
+
+    def _ended(self) -> bool:
+        """Whether the process has ended; it is not waited for yet."""
+        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, flags) is not None
 
     def _give_order(self) -> None:
         stdin = _pipe(self._process.stdin)
@@ -123,8 +133,8 @@ class Child:
         return bool(chunk)
 
     def _take(self, event: dict[str, Any]) -> None:
-        if event["event"] == "log":
-            self._on_log(event["message"])
+        if event["event"] in {"step", "log"}:
+            self._report.relay(event)
         else:
             self._end = event
 
@@ -133,7 +143,7 @@ class Child:
             outcome: dict[str, Any] = self._end["outcome"]
             return outcome
         code, message = self._end.get("code"), self._end.get("message", "")
-        if code is None or self._end.get("unexpected"):
+        if code in {None, "crashed"} or self._end.get("unexpected"):
             tail = "\n".join([*self._errors, self._rest["errors"].decode(errors="replace")])
             _log.warning("freeze failed", action="freeze_failed", exit_status=status, stderr=tail)
             # Not killed by us: by the kernel then, which was out of memory.
@@ -148,21 +158,15 @@ class Child:
         elif code is None and status < 0:
             code = "crashed"
             name = signal.Signals(-status).name
-            message = f"TensorFlow crashed while the source was frozen (signal {name})."
+            message = f"TensorFlow crashed while {self._report.doing} (signal {name})."
         elif code is None:
             code = FreezeError.code
             message = f"The source could not be frozen: its process ended with status {status}."
-        raise _failure(code, message)
+        raise failure(code, message)
 
 
 def _timed_out(time_limit_s: float) -> FreezeError:
-    return _failure("timed_out", f"Freezing took longer than {time_limit_s:g} s and was stopped.")
-
-
-def _failure(code: str, message: str) -> FreezeError:
-    error = _KINDS.get(code, FreezeError)(message)
-    error.code = code
-    return error
+    return failure("timed_out", f"Freezing took longer than {time_limit_s:g} s and was stopped.")
 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:

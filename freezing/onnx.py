@@ -1,22 +1,19 @@
 """The accelerated form: a frozen graph converted to ONNX and proven against its source."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-import onnx
-import onnxruntime
 import tensorflow as tf
-from tf2onnx import convert
 
-from freezing.plan import Plan
+from freezing.answers import Expected
+from freezing.failures import CrashedError, NotRunnableError
+from freezing.forks import Apart, apart
 from freezing.reasons import reason
-from freezing.verify import Answers, Verification, compare
+from freezing.steps import Report
+from freezing.verify import verify
 from worker.errors import FreezeError, VerificationError
-from worker.inference.onnx_session import OnnxSession
-from worker.settings import get_settings
 
 SUFFIX = ".onnx"
 _OPSET = 18  # the newest that tf2onnx 1.17 writes
@@ -30,35 +27,58 @@ class NotConvertibleError(FreezeError):
 
 
 def accelerate(
-    plan: Plan, graph: Path, answers: Answers, inputs: npt.NDArray[Any], tolerance: float
+    report: Report, graph: Path, expected: Expected, tolerance: float, *, apart: Apart = apart
 ) -> dict[str, Any]:
     """Write the frozen graph as ONNX beside its file and return what a report says of it.
 
-    `answers` are those of the source to `inputs`. Raises `NotConvertibleError`, and
-    `VerificationError` where ONNX Runtime answers otherwise than the source.
+    Raises `NotConvertibleError`, and `VerificationError` where ONNX Runtime answers otherwise than
+    the source.
     """
-    content = _convert(plan, graph)
     path = graph.with_suffix(SUFFIX)
-    path.write_bytes(content)
-    verification = _verify(plan, path, answers, inputs, tolerance)
+    outputs = [tensor.name for tensor in expected.outputs]
+    try:
+        apart(report, convert_file, str(graph), str(path), expected.input.name, outputs)
+        verification = verify(
+            report, path, expected, tolerance, called="the converted graph", apart=apart
+        )
+    except (NotRunnableError, CrashedError) as error:
+        raise NotConvertibleError(f"{error} {_ADVICE}") from error
+    except VerificationError as error:
+        raise VerificationError(f"Converted to ONNX: {error} {_ADVICE}") from error
+    size = path.stat().st_size
+    report.log(
+        f"Converted and verified in ONNX Runtime: {size / 1e6:.1f} MB, the largest difference is "
+        f"{verification.max_abs_difference:.2g}."
+    )
     return {
         "format": "onnx",
         "opset": _OPSET,
-        "onnxruntime": onnxruntime.__version__,
-        "bytes": len(content),
-        "verification": asdict(verification),
+        "onnxruntime": version("onnxruntime"),
+        "bytes": size,
+        "verification": verification.as_json(),
     }
 
 
-def _convert(plan: Plan, graph: Path) -> bytes:
+def convert_file(_: Report, graph: str, path: str, feed: str, outputs: list[str]) -> None:
+    """Convert a frozen graph's file into another; called in a process of its own."""
+    Path(path).write_bytes(_convert(Path(graph), feed, outputs))
+
+
+def _convert(graph: Path, feed: str, outputs: list[str]) -> bytes:
+    # Heavy, and most freezes do without them.
+    import onnx  # noqa: PLC0415
+    from tf2onnx import convert  # noqa: PLC0415
+
+    def is_known(node: Any) -> bool:
+        return node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, "")
+
     graph_def = tf.compat.v1.GraphDef()
     graph_def.ParseFromString(graph.read_bytes())
-    outputs = [tensor.name for tensor in plan.outputs]
     try:
         model, _ = convert.from_graph_def(
-            graph_def, input_names=[plan.input.name], output_names=outputs, opset=_OPSET
+            graph_def, input_names=[feed], output_names=outputs, opset=_OPSET
         )
-        unknown = sorted({node.op_type for node in _nodes(model.graph) if not _is_known(node)})
+        unknown = sorted({node.op_type for node in _nodes(model.graph) if not is_known(node)})
         if not unknown:
             content: bytes = model.SerializeToString()
             return content
@@ -72,21 +92,6 @@ def _convert(plan: Plan, graph: Path) -> bytes:
     raise NotConvertibleError(f"ONNX has nothing that stands for the {ops}. {_ADVICE}")
 
 
-def _verify(
-    plan: Plan, path: Path, answers: Answers, inputs: npt.NDArray[Any], tolerance: float
-) -> Verification:
-    outputs = [tensor.name for tensor in plan.outputs]
-    try:
-        session = OnnxSession(path.read_bytes(), plan.input, outputs, get_settings())
-        return compare(plan, answers, session.run, inputs, tolerance)
-    except VerificationError as error:
-        raise VerificationError(f"Converted to ONNX: {error} {_ADVICE}") from error
-    except OnnxSession.FAILURES as error:
-        raise NotConvertibleError(
-            f"ONNX Runtime cannot run the converted graph: {reason(error)}. {_ADVICE}"
-        ) from error
-
-
 def _nodes(graph: Any) -> Iterator[Any]:
     """Give the nodes of a graph and of the graphs in it: branches and bodies of loops."""
     for node in graph.node:
@@ -94,7 +99,3 @@ def _nodes(graph: Any) -> Iterator[Any]:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 yield from _nodes(inner)
-
-
-def _is_known(node: Any) -> bool:
-    return node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, "")

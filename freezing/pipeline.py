@@ -1,8 +1,7 @@
-"""A freeze from source to verified graph file: the steps, in order. Runs in the child process."""
+"""From the source to a written graph and the source's own answers, all in one process."""
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,15 @@ from freezing.plan import Plan, make_plan
 from freezing.roles import count_removed
 from freezing.samples import sample_inputs
 from freezing.scores import check_labels, final_op, resolve_scores
-from freezing.sessions import Original, Written
+from freezing.sessions import Original
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice, Source
-from freezing.verify import Answers, compare, observe
+from freezing.steps import Report, Step
+from freezing.verify import observe
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing, resolve_preprocessing
-
-Log = Callable[[str], None]
 
 
 class NotScoresError(FreezeError):
@@ -40,66 +38,59 @@ class NotAnImageInputError(FreezeError):
     code = "not_an_image_input"
 
 
-def run(
-    request: FreezeRequest, source_path: Path, graph_path: Path, tolerance: float, log: Log
+def freeze_source(
+    report: Report, fields: dict[str, Any], source: str, graph: str, tolerance: float
 ) -> dict[str, Any]:
-    """Freeze the source into `graph_path` and return what a manifest and a result need of it.
+    """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
-    Steps are told to `log` as they begin. Raises `FreezeError` and its subclasses; nothing needs
-    to be undone, since only `graph_path` is written.
+    `fields` are those of the `FreezeRequest`. Returns `outcome`, what a manifest and a result need
+    less the verification, and `expected`, what the graph must answer. Raises `FreezeError` and its
+    subclasses; nothing needs to be undone, since only the graph's folder is written to.
     """
-    log("Reading the source ...")
-    source = open_source(
-        source_path, Choice(signature=request.signature, checkpoint=request.checkpoint)
+    request, graph_path = FreezeRequest.parse(fields), Path(graph)
+    report.step(Step.READ)
+    opened = open_source(
+        Path(source), Choice(signature=request.signature, checkpoint=request.checkpoint)
     )
-    log(
-        f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes, "
-        f"{_mb(source.bytes)}."
+    report.log(
+        f"Read the {opened.kind} {opened.name}: {len(opened.graph_def.node)} nodes, "
+        f"{_mb(opened.bytes)}."
     )
-    plan = make_plan(source, request)
+    plan = make_plan(opened, request)
     _check_scores(plan.outputs[0])
     preprocessing = _preprocessing(request, plan)
+    report.step(Step.FREEZE)
     outputs = ", ".join(tensor.name for tensor in plan.outputs)
-    log(f"Freezing {len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name} ...")
-    made = _freeze_into(graph_path, plan, source)
-    log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
+    report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
+    made = _freeze_into(graph_path, plan, opened)
+    report.log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
+    report.step(Step.RUN_SOURCE)
     inputs = sample_inputs(preprocessing, tf.as_dtype(plan.input.dtype).as_numpy_dtype)
-    log(f"Verifying on {len(inputs)} samples ...")
-    with Original(plan, source.values) as session:
+    with Original(plan, opened.values) as session:
         answers = observe(plan, session.run, inputs, tolerance)
-    with Written(plan, graph_path) as session:
-        verification = compare(plan, answers, session.run, inputs, tolerance)
-    log(
-        f"Verified: the largest difference is {verification.max_abs_difference:.2g}, the best "
-        f"class is the same for {verification.top1_agreement:.0%} of the samples."
-    )
-    accelerated = None
-    if request.runtime == "onnxruntime":
-        accelerated = _accelerate(plan, graph_path, answers, inputs, tolerance, log)
     _check_columns(plan.outputs[0], answers.together[0])
-    warnings = [*source.warnings, *plan.warnings, *made.warnings]
+    warnings = [*opened.warnings, *plan.warnings, *made.warnings]
     check_labels(request.labels, answers.rows.shape[1], plan.outputs[0].name)
     scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
     warnings += _assumptions(request, preprocessing, answers.depends_on_batch(tolerance))
-    return {
+    outcome = {
         "inputs": [_with_batch(plan.input, answers.batch).model_dump()],
         "outputs": [tensor.model_dump() for tensor in plan.outputs],
         "preprocessing": preprocessing.model_dump(),
         "scores": scores,
-        "source": source.describe(),
-        "bytes_before": source.bytes,
+        "source": opened.describe(),
+        "bytes_before": opened.bytes,
         "bytes_after": graph_path.stat().st_size,
-        "nodes_before": len(source.graph_def.node),
+        "nodes_before": len(opened.graph_def.node),
         "nodes_after": len(made.names),
         "parameters": total(made.layers),
         "layers": made.layers,
-        "removed": count_removed(Graph(source.graph_def), made.names),
+        "removed": count_removed(Graph(opened.graph_def), made.names),
         "audit": made.audit,
-        "verification": asdict(verification),
-        "runtime": request.runtime,
-        "accelerated": accelerated,
         "warnings": list(dict.fromkeys(warnings)),
     }
+    expected = answers.save(plan, inputs, graph_path.parent)
+    return {"outcome": outcome, "expected": expected.as_json()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,21 +115,6 @@ def _freeze_into(path: Path, plan: Plan, source: Source) -> _Made:
         audit=audited,
         warnings=frozen.warnings,
     )
-
-
-def _accelerate(
-    plan: Plan, graph_path: Path, answers: Answers, inputs: Any, tolerance: float, log: Log
-) -> dict[str, Any]:
-    from freezing.onnx import accelerate  # noqa: PLC0415 - most freezes do without it
-
-    log("Converting to ONNX ...")
-    made = accelerate(plan, graph_path, answers, inputs, tolerance)
-    difference = made["verification"]["max_abs_difference"]
-    log(
-        f"Converted and verified in ONNX Runtime: {_mb(made['bytes'])}, the largest difference is "
-        f"{difference:.2g}."
-    )
-    return made
 
 
 def _preprocessing(request: FreezeRequest, plan: Plan) -> Preprocessing:

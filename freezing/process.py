@@ -4,11 +4,12 @@ The child sees the source and a folder to write to; publishing is done here, onc
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
+from freezing.steps import Report, Step, steps_of_freeze
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import ManifestDraft
 from worker.models.registry import Registry
@@ -56,22 +57,43 @@ def freeze(
     """
     graph = workdir.absolute() / _GRAPH_FILE
     order = {
+        "action": "freeze",
         "request": request.model_dump(mode="json"),
         "source": str(source.absolute()),
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
-        "memory_bytes": settings.freeze_memory_bytes,
-        "parent": os.getpid(),
     }
-    child = Child(order, on_log)
-    try:
-        outcome = child.wait(settings.freeze_time_limit_s, cancelled)
-    finally:
-        child.kill()
+    report = _numbered(steps_of_freeze(request), on_log)
+    outcome = _in_child(order, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled; nothing was published.")
-    on_log("Publishing ...")
+    report.step(Step.PUBLISH)
     return _publish(request, outcome, graph, registry, job_id)
+
+
+def _in_child(
+    order: dict[str, Any], settings: Settings, report: Report, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    """Have a child process do what the order says; return its outcome."""
+    limits = {"memory_bytes": settings.freeze_memory_bytes, "parent": os.getpid()}
+    child = Child({**order, **limits}, report)
+    try:
+        return child.wait(settings.freeze_time_limit_s, cancelled)
+    finally:
+        child.kill()
+
+
+def _numbered(steps: Sequence[Step], on_log: Callable[[str], None]) -> Report:
+    """Return a report that says of each step which of how many it is."""
+
+    def tell(event: Mapping[str, Any]) -> None:
+        if event["event"] == "log":
+            on_log(event["message"])
+        else:
+            step = Step(event["step"])
+            on_log(f"Step {steps.index(step) + 1} of {len(steps)}: {step.value} ...")
+
+    return Report(tell)
 
 
 def _publish(

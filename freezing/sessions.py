@@ -1,5 +1,6 @@
 """The two sides of a verification in TensorFlow sessions: the source, and what was written."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -9,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from freezing.failures import NotRunnableError
 from freezing.plan import Plan
 from freezing.reasons import reason
 from freezing.sources.source import Values
 from freezing.variables import variables_needed
-from worker.errors import SourceError, VerificationError
+from worker.errors import SourceError
 
 v1 = tf.compat.v1
 Array = npt.NDArray[Any]
@@ -22,15 +24,17 @@ Array = npt.NDArray[Any]
 class GraphSession(AbstractContextManager["GraphSession"]):
     """A graph that answers batches of inputs; freed at the end of its `with` block."""
 
-    def __init__(self, graph: Any, plan: Plan, feeds: dict[str, Array]) -> None:
-        """Make a session; `feeds` are fed at every run."""
+    def __init__(
+        self, graph: Any, feed: str, outputs: Sequence[str], feeds: dict[str, Array]
+    ) -> None:
+        """Make a session that feeds batches to `feed`; `feeds` are fed at every run."""
         config = v1.ConfigProto()
         # The optimizer copies every constant several times: it costs a large graph (62 million
         # parameters) 14 s and 1.5 GB before its first answer.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         self._session = v1.Session(graph=graph, config=config)
-        self._input = plan.input.name
-        self._outputs = [tensor.name for tensor in plan.outputs]
+        self._input = feed
+        self._outputs = list(outputs)
         self._feeds = feeds
 
     def run(self, batch: Array) -> list[Array]:
@@ -57,7 +61,10 @@ class Original(GraphSession):
         with self._graph.as_default():
             tf.import_graph_def(plan.graph.to_graph_def(), name="")
         super().__init__(
-            self._graph, plan, {f"{name}:0": value for name, value in plan.values.items()}
+            self._graph,
+            plan.input.name,
+            [tensor.name for tensor in plan.outputs],
+            {f"{name}:0": value for name, value in plan.values.items()},
         )
         for node in variables_needed(plan.graph):
             self._assign(node, _value(values, node))
@@ -75,10 +82,10 @@ class Original(GraphSession):
 
 
 class Written(GraphSession):
-    """The frozen graph as it was written, loaded from its file."""
+    """A frozen graph as it was written, loaded from its file."""
 
-    def __init__(self, plan: Plan, path: Path) -> None:
-        """Load the file; raise `VerificationError` where TensorFlow cannot."""
+    def __init__(self, path: Path, feed: str, outputs: Sequence[str]) -> None:
+        """Load the file; raise `NotRunnableError` where TensorFlow cannot."""
         graph_def = v1.GraphDef()
         graph_def.ParseFromString(path.read_bytes())
         graph = tf.Graph()
@@ -86,10 +93,10 @@ class Written(GraphSession):
             with graph.as_default():
                 tf.import_graph_def(graph_def, name="")
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise VerificationError(
+            raise NotRunnableError(
                 f"The frozen graph cannot be loaded: {reason(error)}."
             ) from error
-        super().__init__(graph, plan, {})
+        super().__init__(graph, feed, outputs, {})
 
 
 def _value(values: Values, node: Any) -> Array:

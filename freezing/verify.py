@@ -1,20 +1,39 @@
-"""Proof that a frozen graph answers as its source does."""
+"""Proof that a graph file answers as its source does, each run in a process of its own."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from freezing.answers import (
+    Array,
+    Expected,
+    Run,
+    in_pieces,
+    load_answers,
+    save_answers,
+)
+from freezing.differences import (
+    difference,
+    is_text,
+    relative_difference,
+    same_best,
+    tolerated_difference,
+    wide,
+)
 from freezing.dropout import suggested_values
+from freezing.forks import Apart, apart
 from freezing.plan import Plan
 from freezing.reasons import reason
+from freezing.runs import run_file
+from freezing.steps import Report
 from worker.errors import FreezeError, VerificationError
-
-Array = npt.NDArray[Any]
-Run = Callable[[Array], list[Array]]  # a batch of inputs (images, ...) -> one array per output
 
 RANDOM_OPS = ("Random", "TruncatedNormal", "Multinomial")  # how their names begin
 _FAILURES = (tf.errors.OpError, ValueError)
@@ -37,23 +56,56 @@ class Answers:
     @property
     def rows(self) -> npt.NDArray[np.float64]:
         """The first output as (images, columns)."""
-        return _wide(self.together[0]).reshape(len(self.together[0]), -1)
+        return wide(self.together[0]).reshape(len(self.together[0]), -1)
 
     def depends_on_batch(self, tolerance: float) -> bool:
         """Whether an answer changes with the images beside it, as it does in training mode."""
         return self.alone is not None and any(
-            _apart(a, b) > tolerance for a, b in zip(self.together, self.alone, strict=True)
+            tolerated_difference(a, b) > tolerance
+            for a, b in zip(self.together, self.alone, strict=True)
         )
+
+    def save(self, plan: Plan, inputs: Array, folder: Path) -> Expected:
+        """Write them and the samples into `folder`, for `verify`."""
+        sizes = [self.batch or len(inputs)] + ([1] if self.alone is not None else [])
+        expected = Expected(
+            folder=folder,
+            input=plan.input,
+            outputs=tuple(plan.outputs),
+            samples=len(inputs),
+            sizes=tuple(dict.fromkeys(sizes)),
+        )
+        expected.save_inputs(inputs)
+        if self.alone is not None:
+            save_answers(folder, 1, self.alone)
+        save_answers(folder, sizes[0], self.together)
+        return expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputVerification:
+    """How far one output of a graph is from the source's."""
+
+    name: str
+    max_abs_difference: float
+    max_relative_difference: float  # to the largest answer of this output
+    top1_agreement: float | None  # share of samples whose highest value is the same; None for text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """How far a frozen graph is from its source."""
+    """How far a graph is from its source."""
 
     samples: int
+    tolerance: float
     max_abs_difference: float
-    max_relative_difference: float  # to the largest answer of the same output
-    top1_agreement: float  # share of samples whose highest score is the same, first output
+    max_relative_difference: float
+    top1_agreement: float  # of the first output
+    outputs: list[OutputVerification]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in a result."""
+        return asdict(self)
 
 
 def observe(plan: Plan, source: Run, inputs: Array, tolerance: float) -> Answers:
@@ -65,43 +117,87 @@ def observe(plan: Plan, source: Run, inputs: Array, tolerance: float) -> Answers
     """
     batch, together = _first_answers(plan, source, inputs)
     _check_numbers(plan, together)
-    again = _in_pieces(source, inputs, batch)
+    again = in_pieces(source, inputs, batch)
     for tensor, first, second in zip(plan.outputs, together, again, strict=True):
-        if _apart(first, second) > tolerance:
+        if tolerated_difference(first, second) > tolerance:
             raise NotDeterministicError(
                 f"The source answers differently each time ({tensor.name} by "
-                f"{_difference(first, second):.2g}): {_random_reason(plan)}"
+                f"{difference(first, second):.2g}): {_random_reason(plan)}"
             )
     if batch is not None:
         return Answers(batch=batch, together=together, alone=None)
     try:
-        alone = _in_pieces(source, inputs, 1)
+        alone = in_pieces(source, inputs, 1)
     except _FAILURES:
         # The samples happen to be as many as the size that the graph insists on.
         return Answers(batch=len(inputs), together=together, alone=None)
     return Answers(batch=None, together=together, alone=alone)
 
 
-def compare(
-    plan: Plan, expected: Answers, frozen: Run, inputs: Array, tolerance: float
+def verify(
+    report: Report,
+    graph: Path,
+    expected: Expected,
+    tolerance: float,
+    *,
+    called: str = "the frozen graph",
+    sizes: Sequence[int] = (),
+    apart: Apart = apart,
 ) -> Verification:
-    """Run the frozen graph on the same inputs in the same batches.
+    """Run the graph file (.pb or .onnx) apart, on the source's samples, and compare the answers.
+
+    The samples are run in pieces of the given sizes, else in those of the source, each compared
+    with the source's answers. `called` names the graph in sentences, as in "the frozen graph".
 
     Raises `VerificationError` where an output differs by more than `tolerance`, relative to its
-    largest answer where that is above 1.
+    largest answer where that is above 1, `NotRunnableError` where the file cannot be loaded or
+    run, and `CrashedError` and `MemoryError` where running it ended its process. Nothing is left
+    of what it wrote.
     """
-    pairs = list(zip(expected.together, _in_pieces(frozen, inputs, expected.batch), strict=True))
-    found = pairs[0][1]
-    if expected.alone is not None:
-        pairs += zip(expected.alone, _in_pieces(frozen, inputs, 1), strict=True)
-    for number, (a, b) in enumerate(pairs):
-        _check_equal(plan.outputs[number % len(plan.outputs)].name, a, b, tolerance)
-    best = _wide(found).reshape(len(inputs), -1).argmax(axis=1)
+    sizes = sizes or expected.sizes
+    folder = Path(tempfile.mkdtemp(prefix="answers-", dir=expected.folder))
+    try:
+        apart(
+            report,
+            run_file,
+            str(graph),
+            expected.as_json(),
+            list(sizes),
+            str(folder),
+            called,
+            doing=f"running {called}",
+        )
+        return _compare(expected, folder, sizes, tolerance, called)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compare(
+    expected: Expected, folder: Path, sizes: Sequence[int], tolerance: float, called: str
+) -> Verification:
+    pairs = [
+        list(zip(expected.answers(size), load_answers(folder, size, expected.outputs), strict=True))
+        for size in sizes
+    ]
+    rows = []
+    for tensor, *of_output in zip(expected.outputs, *pairs, strict=True):
+        for a, b in of_output:
+            _check_equal(tensor.name, a, b, tolerance, called)
+        rows.append(
+            OutputVerification(
+                name=tensor.name,
+                max_abs_difference=max(difference(a, b) for a, b in of_output),
+                max_relative_difference=max(relative_difference(a, b) for a, b in of_output),
+                top1_agreement=same_best(*of_output[0]),
+            )
+        )
     return Verification(
-        samples=len(inputs),
-        max_abs_difference=max(_difference(a, b) for a, b in pairs),
-        max_relative_difference=max(_difference(a, b) / (_largest(a) or 1.0) for a, b in pairs),
-        top1_agreement=float(np.mean(best == expected.rows.argmax(axis=1))),
+        samples=expected.samples,
+        tolerance=tolerance,
+        max_abs_difference=max(row.max_abs_difference for row in rows),
+        max_relative_difference=max(row.max_relative_difference for row in rows),
+        top1_agreement=rows[0].top1_agreement or 0.0,
+        outputs=rows,
     )
 
 
@@ -116,7 +212,7 @@ def _first_answers(plan: Plan, run: Run, inputs: Array) -> tuple[int | None, lis
     failure: Exception | None = None
     for size in dict.fromkeys(sizes):
         try:
-            return size, _in_pieces(run, inputs, size)
+            return size, in_pieces(run, inputs, size)
         except tf.errors.ResourceExhaustedError:
             raise
         except _FAILURES as error:
@@ -125,86 +221,30 @@ def _first_answers(plan: Plan, run: Run, inputs: Array) -> tuple[int | None, lis
     raise FreezeError(f"The source cannot be run on sample images: {why}.") from failure
 
 
-def _in_pieces(run: Run, inputs: Array, size: int | None) -> list[Array]:
-    """Return the outputs for all inputs, run in pieces of `size`, the last padded with zeros."""
-    size = size or len(inputs)
-    pieces = []
-    for start in range(0, len(inputs), size):
-        piece = inputs[start : start + size]
-        padding = [(0, size - len(piece))] + [(0, 0)] * (inputs.ndim - 1)
-        first, *others = run(np.pad(piece, padding))
-        answers = [_rows(first, size), *(_rows_if_any(other, size) for other in others)]
-        pieces.append([answer[: len(piece)] for answer in answers])
-    return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-
-
-def _rows(answer: Array, count: int) -> Array:
-    """Return the answer as (images, ...); a graph for one image may drop that dimension."""
-    if answer.ndim > 0 and len(answer) == count:
-        return answer
-    if count == 1:
-        return answer.reshape(1, -1)
-    raise ValueError(
-        f"the first output has the shape {answer.shape}, which is not one row for each of {count} "
-        "images"
-    )
-
-
-def _rows_if_any(answer: Array, count: int) -> Array:
-    """Return the answer as (images, ...), or as one row where it is not about single images."""
-    return answer if answer.ndim > 0 and len(answer) == count else answer[np.newaxis]
-
-
 def _check_numbers(plan: Plan, answers: list[Array]) -> None:
     for tensor, answer in zip(plan.outputs, answers, strict=True):
-        if not _is_text(answer) and np.isnan(_wide(answer)).any():
+        if not is_text(answer) and np.isnan(wide(answer)).any():
             raise VerificationError(
                 f"The source itself answers {tensor.name} with NaN (not a number) for sample "
                 "images: its training may have diverged, or the preprocessing is not its own."
             )
 
 
-def _check_equal(name: str, expected: Array, found: Array, tolerance: float) -> None:
+def _check_equal(name: str, expected: Array, found: Array, tolerance: float, called: str) -> None:
     if expected.shape != found.shape:
         raise VerificationError(
-            f"The frozen graph answers {name} with the shape {found.shape}, the source with "
+            f"{_capital(called)} answers {name} with the shape {found.shape}, the source with "
             f"{expected.shape}. Nothing was published."
         )
-    if not _apart(expected, found) <= tolerance:
+    if not tolerated_difference(expected, found) <= tolerance:
         raise VerificationError(
-            f"The frozen graph's {name} differs from its source's by up to "
-            f"{_difference(expected, found):.3g}; {tolerance:g} is allowed. Nothing was published."
+            f"{_capital(called)}'s {name} differs from its source's by up to "
+            f"{difference(expected, found):.3g}; {tolerance:g} is allowed. Nothing was published."
         )
 
 
-def _is_text(answer: Array) -> bool:
-    return answer.dtype.kind in "OSU"
-
-
-def _wide(answer: Array) -> npt.NDArray[np.float64]:
-    return np.asarray(answer).astype(np.float64)
-
-
-def _difference(a: Array, b: Array) -> float:
-    """Return the largest absolute difference; infinity where a number faces none."""
-    if _is_text(a) or _is_text(b):
-        return 0.0 if np.array_equal(a, b) else np.inf
-    wide_a, wide_b = _wide(a), _wide(b)
-    with np.errstate(invalid="ignore"):
-        apart = np.where(wide_a == wide_b, 0.0, np.abs(wide_a - wide_b))
-    return float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0))
-
-
-def _apart(a: Array, b: Array) -> float:
-    """Return the difference as the tolerance counts it."""
-    return _difference(a, b) / max(1.0, _largest(a))
-
-
-def _largest(a: Array) -> float:
-    if _is_text(a):
-        return 0.0
-    wide = np.abs(_wide(a))
-    return float(wide[np.isfinite(wide)].max(initial=0.0))
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _random_reason(plan: Plan) -> str:

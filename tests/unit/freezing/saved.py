@@ -1,5 +1,6 @@
 """Small checkpoints made on the spot, with what their own session answered before saving."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.pipeline import run
+from freezing.stages import run
+from freezing.steps import Report
 from worker.jobs.requests import FreezeRequest
 
 v1 = tf.compat.v1
@@ -94,10 +96,22 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
     request = FreezeRequest.parse({"name": "model", "outputs": ["y_pred"], **fields})
     log: list[str] = []
     path = workdir / "graph.pb"
-    outcome = run(request, source, path, 1e-4, log.append)
+    order = {
+        "request": request.model_dump(mode="json"),
+        "source": str(source),
+        "graph": str(path),
+        "tolerance": 1e-4,
+    }
+    report = Report(lambda event: log.append(event.get("message") or event["step"]))
+    outcome = run(order, report, apart=here)
     graph_def = v1.GraphDef()
     graph_def.ParseFromString(path.read_bytes())
     return Frozen(outcome=outcome, graph_def=graph_def, log=log)
+
+
+def here(report: Report, function: Callable[..., Any], *arguments: Any, doing: str = "") -> Any:
+    """Do in this process what is otherwise done apart; what crosses still does so as JSON."""
+    return json.loads(json.dumps(function(report, *json.loads(json.dumps(arguments)))))
 
 
 def assert_same_answers(saved: Saved, frozen: Frozen, tolerance: float = 1e-5) -> None:

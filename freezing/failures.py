@@ -1,0 +1,70 @@
+"""How a failure crosses from one process to another: as its code and its sentence."""
+
+import traceback
+from typing import Any
+
+from freezing.reasons import reason
+from worker.errors import (
+    FreezeError,
+    PermafrostError,
+    SourceError,
+    UnknownNodeError,
+    VerificationError,
+)
+
+
+class CrashedError(FreezeError):
+    """The process that did the work was ended by a signal of its own making."""
+
+    code = "crashed"
+
+
+class NotRunnableError(VerificationError):
+    """A graph file that was written cannot be loaded or run."""
+
+    code = "not_runnable"
+
+
+class UnforeseenError(RuntimeError):
+    """Another process met an error that nobody foresaw; the message is its reason."""
+
+
+_KINDS: dict[str, type[FreezeError]] = {
+    kind.code: kind
+    for kind in (
+        SourceError,
+        UnknownNodeError,
+        VerificationError,
+        CrashedError,
+        NotRunnableError,
+    )
+}
+
+
+def failure(code: str, message: str) -> FreezeError:
+    """Return the error that another process told by its code and sentence."""
+    error = _KINDS.get(code, FreezeError)(message)
+    error.code = code
+    return error
+
+
+def as_event(error: BaseException) -> dict[str, Any]:
+    """Return the event that tells of `error`.
+
+    Of what nobody foresaw, the message is no sentence but the reason; the rest goes to standard
+    error.
+    """
+    if isinstance(error, PermafrostError):
+        code = error.code if isinstance(error, FreezeError) else FreezeError.code
+        return {"event": "failed", "code": code, "message": error.message}
+    if isinstance(error, MemoryError):
+        return {"event": "failed", "code": "out_of_memory", "message": ""}
+    if not isinstance(error, UnforeseenError):  # or else it was written where it was met
+        traceback.print_exception(error)
+    code = "out_of_memory" if is_out_of_memory(error) else FreezeError.code
+    return {"event": "failed", "code": code, "message": reason(error), "unexpected": True}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a library says in its own words that memory ran out."""
+    return type(error).__name__ == "ResourceExhaustedError" or "bad_alloc" in str(error)

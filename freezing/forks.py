@@ -1,0 +1,92 @@
+"""Work in a process of its own, forked from one that has loaded TensorFlow and not used it yet.
+
+Loading TensorFlow costs about four seconds, a fork of a process that has loaded it milliseconds.
+But a session or an eager tensor made before a fork hangs what is forked: so the process that calls
+`apart` must never make one itself, and all that runs a graph is run apart. What it holds goes back
+to the system when it ends, and a crash in it is told from a crash in another one.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from freezing.failures import CrashedError, UnforeseenError, as_event, failure
+from freezing.limits import die_with
+from freezing.steps import Report
+
+# As `apart`: what runs a function, with what it may be given, and returns its result.
+Apart = Callable[..., Any]
+
+_MOST_DESCRIPTORS = 1024  # that may have been open
+
+
+def apart(
+    report: Report, function: Callable[..., Any], *arguments: Any, doing: str | None = None
+) -> Any:
+    """Return what `function(report, *arguments)` returns, run in a forked process.
+
+    The result crosses as JSON; arrays are handed over as files. What the function reports is
+    reported here. Raises `FreezeError`s as the function does, by their code, `CrashedError` where
+    it ended by a signal, `MemoryError` where the kernel killed it, and `UnforeseenError`.
+    `doing` says in the error of a crash what was done; else it is the last step reported.
+    """
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        _run(parent, writer, function, arguments)
+    os.close(writer)
+    end: dict[str, Any] = {}
+    with os.fdopen(reader, "rb") as pipe:
+        for line in pipe:
+            event = json.loads(line)
+            if event["event"] in {"step", "log"}:
+                report.relay(event)
+            else:
+                end = event
+    _, status = os.waitpid(pid, 0)
+    if end.get("event") == "done":
+        return end["outcome"]
+    raise _error(end, os.waitstatus_to_exitcode(status), doing or report.doing)
+
+
+def _run(
+    parent: int, writer: int, function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> NoReturn:
+    """Do the work and end the process, without what an interpreter does at its end."""
+    # Above all the pipe to the worker, which believes what comes through it.
+    os.closerange(3, writer)
+    os.closerange(writer + 1, _MOST_DESCRIPTORS)
+    with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+
+        def send(event: Any) -> None:
+            pipe.write(json.dumps(event) + "\n")
+            pipe.flush()
+
+        try:
+            if die_with(parent):
+                send({"event": "done", "outcome": function(Report(send), *arguments)})
+        except BaseException as error:  # it must not get into the code of the process forked from
+            send(as_event(error))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _error(end: dict[str, Any], status: int, doing: str) -> Exception:
+    if end.get("code") == "out_of_memory" or (not end and status == -signal.SIGKILL):
+        return MemoryError()
+    if end.get("unexpected"):
+        return UnforeseenError(end["message"])
+    if end:
+        return failure(end["code"], end["message"])
+    if status < 0:
+        name = signal.Signals(-status).name
+        return CrashedError(f"TensorFlow crashed while {doing} (signal {name}).")
+    return UnforeseenError(f"the process ended with status {status} while {doing}")

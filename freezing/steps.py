@@ -1,0 +1,51 @@
+"""The steps of a freeze or an inspection, as a person who waits is told of them."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from worker.jobs.requests import FreezeRequest
+
+
+class Step(StrEnum):
+    """What is being done; the value completes "It is ..." and "It crashed while ..."."""
+
+    START = "starting TensorFlow"
+    READ = "reading the source"
+    INSPECT = "looking at the graph"
+    FREEZE = "freezing"
+    RUN_SOURCE = "running the source on the samples"
+    OPTIMISE = "optimising"
+    VERIFY = "verifying"
+    CONVERT = "converting to ONNX"
+    PUBLISH = "publishing"
+
+
+def steps_of_freeze(request: FreezeRequest) -> tuple[Step, ...]:
+    """Return the steps that a freeze will take, in order."""
+    steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.VERIFY]
+    if request.runtime == "onnxruntime":
+        steps.append(Step.CONVERT)
+    return (*steps, Step.PUBLISH)
+
+
+class Report:
+    """Tells steps and lines as they come, through whatever carries events from here."""
+
+    def __init__(self, send: Callable[[Mapping[str, Any]], None]) -> None:
+        self._send = send
+        self.doing: str = Step.START  # the last step told
+
+    def step(self, step: Step) -> None:
+        """Say that a step begins."""
+        self.relay({"event": "step", "step": step.value})
+
+    def log(self, message: str) -> None:
+        """Say something about the present step."""
+        self.relay({"event": "log", "message": message})
+
+    def relay(self, event: Mapping[str, Any]) -> None:
+        """Pass on what another process told."""
+        if event["event"] == "step":
+            self.doing = event["step"]
+        self._send(event)
