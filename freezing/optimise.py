@@ -6,15 +6,21 @@ answers do is for verification to say.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
+from freezing.audit import audit
 from freezing.batch_norm import fold_batch_norms
 from freezing.graphs import Endpoint, Graph, placeholder_node
 from freezing.grappler import ERRORS, rewrite
 from freezing.identities import bypass_identities
 from freezing.reasons import reason
+from freezing.reshapes import fix_reshapes
 from freezing.side_effects import drop_side_effects
+from freezing.steps import Report
 
 # Constants above this stay out of TensorFlow's sight, which copies a graph several times, unless
 # something is computed from them alone.
@@ -24,16 +30,52 @@ _LARGE_BYTES = 16 * 1024
 _WITH_WEIGHTS = frozenset(
     {"Conv2D", "DepthwiseConv2dNative", "Conv2DBackpropInput", "Conv3D", "MatMul"}
 )
+# It spoils loops that take constants from outside: an Identity comes out with two inputs.
+_INTO_LOOPS = frozenset({"Enter", "RefEnter"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optimised:
     """What optimising did."""
 
-    folded_constants: int  # nodes that were computed and are constants now
+    folded_constants: int  # nodes that were computed, and now are constants or in one
     batch_norms: int  # normalisations and scalings that went into layers
     nodes_before: int
     nodes_after: int
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there was nothing to do."""
+        return not (self.folded_constants or self.batch_norms) and (
+            self.nodes_before == self.nodes_after
+        )
+
+
+def optimise_file(report: Report, graph: str, target: str, tensors: list[str]) -> dict[str, Any]:
+    """Write to `target` the graph file optimised, if there is anything to do.
+
+    Returns what was done (`optimised`), whether something was written (`is_written`), the `audit`
+    of it and `warnings`.
+    """
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString(Path(graph).read_bytes())
+    frozen = Graph(graph_def)
+    del graph_def
+    warnings: list[str] = []
+    done = optimise(frozen, tensors, warnings)
+    report.log(
+        f"Folded {done.folded_constants} constants and {done.batch_norms} batch normalisations: "
+        f"{done.nodes_before} nodes became {done.nodes_after}."
+    )
+    audited = audit(frozen)
+    if not done.is_idle:
+        frozen.write(Path(target))
+    return {
+        "optimised": asdict(done),
+        "is_written": not done.is_idle,
+        "audit": audited,
+        "warnings": warnings,
+    }
 
 
 def optimise(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> Optimised:
@@ -41,12 +83,14 @@ def optimise(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> Optim
     before = len(graph)
     ends = [Endpoint.parse(name) for name in tensors]
     _tidy(graph, ends)
-    folded = _fold_constants(graph, tensors, warnings)
+    computed = {node.name for node in graph if node.op != "Const"}
+    _fold_constants(graph, tensors, warnings)
     _tidy(graph, ends)
+    computed -= {node.name for node in graph if node.op != "Const"}
     batch_norms = fold_batch_norms(graph, ends)
     _tidy(graph, ends)
     return Optimised(
-        folded_constants=folded,
+        folded_constants=len(computed),
         batch_norms=batch_norms,
         nodes_before=before,
         nodes_after=len(graph),
@@ -60,37 +104,25 @@ def _tidy(graph: Graph, ends: Sequence[Endpoint]) -> None:
     graph.keep(graph.ancestors(names))
 
 
-def _fold_constants(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> int:
-    """Let TensorFlow compute what depends on constants; return how many nodes it has replaced.
+def _fold_constants(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> None:
+    """Let TensorFlow compute, in place, what depends on constants.
 
     It leaves alone what would make the graph larger (tensorflow/core/grappler/optimizers/
     constant_folding.cc, kMaxConstantSize).
     """
     aside = {name: graph.nodes[name] for name in _out_of_sight(graph)}
+    seen = Graph(graph.to_graph_def(without=aside))
     for name, node in aside.items():
-        stand_in = placeholder_node(
-            name, node.attr["dtype"].type, node.attr["value"].tensor.tensor_shape
-        )
-        stand_in.input.extend(node.input)
-        graph.nodes[name] = stand_in
-    constants = {node.name for node in graph if node.op == "Const"}
+        shape = node.attr["value"].tensor.tensor_shape
+        seen.nodes[name] = placeholder_node(name, node.attr["dtype"].type, shape)
+        seen.nodes[name].input.extend(node.input)
     try:
-        found: dict[str, Any] | None = {
-            node.name: node for node in rewrite(graph.to_graph_def(), ["constfold"], tensors).node
-        }
+        folded = Graph(rewrite(seen.to_graph_def(), ["constfold"], tensors))
+        fix_reshapes(folded)
     except ERRORS as error:
-        found = None
         warnings.append(f"Constants could not be folded: {reason(error)}.")
-    if found is None:
-        graph.nodes.update(aside)
-        return 0
-    folded = [
-        name
-        for name in graph.nodes
-        if name in found and found[name].op == "Const" and name not in constants
-    ]
-    graph.nodes = {**found, **{name: node for name, node in aside.items() if name in found}}
-    return len(folded)
+        return
+    graph.nodes = {node.name: aside.get(node.name, node) for node in folded}
 
 
 def _out_of_sight(graph: Graph) -> list[str]:
@@ -104,11 +136,12 @@ def _out_of_sight(graph: Graph) -> list[str]:
         takers = [graph.nodes[name] for name in consumers[node.name]]
         if any(taker.name in constant for taker in takers):
             continue
-        is_weights = any(
-            taker.op in _WITH_WEIGHTS and graph.inputs(taker.name)[1].node == node.name
+        is_hidden = any(
+            taker.op in _INTO_LOOPS
+            or (taker.op in _WITH_WEIGHTS and graph.inputs(taker.name)[1].node == node.name)
             for taker in takers
         )
-        if is_weights or node.attr["value"].tensor.ByteSize() > _LARGE_BYTES:
+        if is_hidden or node.attr["value"].tensor.ByteSize() > _LARGE_BYTES:
             found.append(node.name)
     return found
 

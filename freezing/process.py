@@ -27,6 +27,7 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "optimised",
     "audit",
     "verification",
     "runtime",
