@@ -6,6 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify, request, send_file
 
 from api.kernel import kernel
+from api.saved_models import saved_model
 from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef
@@ -59,6 +60,15 @@ def download(name: str, version: str) -> Response:
         download_name=f"{manifest.name}-{manifest.version}.pb",
         etag=manifest.sha256,
     )
+
+
+@blueprint.get("/v1/models/<name>/versions/<version>/savedmodel")
+@blueprint.doc(tags=["models"])
+def download_saved_model(name: str, version: str) -> Response:
+    """Download a version as a zip that TensorFlow Serving loads: the folder `NAME/VERSION`."""
+    manifest = _resolve(name, version)
+    path = kernel().registry.graph_path(manifest.name, manifest.version)
+    return saved_model(manifest, path)
 
 
 @blueprint.put("/v1/models/<name>/aliases/<alias>")

@@ -14,7 +14,7 @@ _ALONE = (_FAULTS,)
 
 
 def run_tests(root: Path, arguments: Sequence[str]) -> int:
-    """Run pytest in `root` and return its exit code, the first one that is not 0 of several runs."""
+    """Run pytest in `root` and return its exit code, of several runs the first that is not 0."""
     runs = [arguments] if arguments else [_TOGETHER, _ALONE]
     codes = []
     for selection in runs:

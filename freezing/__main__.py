@@ -49,8 +49,17 @@ def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
     return run(order, report)
 
 
-_ACTIONS = {"freeze": _freeze}
-_DONE = {"freeze": "frozen"}
+def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
+    report.step(Step.START)
+    from freezing.forks import apart  # noqa: PLC0415 - as above
+    from freezing.inspection import inspect  # noqa: PLC0415
+
+    outcome: dict[str, Any] = apart(report, inspect, order["request"], order["source"])
+    return outcome
+
+
+_ACTIONS = {"freeze": _freeze, "inspect": _inspect}
+_DONE = {"freeze": "frozen", "inspect": "inspected"}
 
 
 def _take_stdout() -> IO[str]:

@@ -1,4 +1,4 @@
-"""A child process that freezes: started, followed, limited and ended. Imports no TensorFlow."""
+"""A child process that freezes or inspects: started, followed, ended. Imports no TensorFlow."""
 
 import contextlib
 import json

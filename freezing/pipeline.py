@@ -25,6 +25,8 @@ from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing, resolve_preprocessing
 
+_VALUES = frozenset({"preset", "scale", "mean", "std"})  # what says which numbers pixels become
+
 
 class NotScoresError(FreezeError):
     """The first output does not hold one row of scores per image."""
@@ -124,8 +126,11 @@ def _preprocessing(request: FreezeRequest, plan: Plan) -> Preprocessing:
             f"The input {plan.input.name} takes {dtype.name}, not pixels: name the tensor of the "
             "decoded image with `inputs` (--input)."
         )
+    asked = request.preprocessing
+    if plan.takes_bytes and not asked.model_dump(exclude_none=True).keys() & _VALUES:
+        asked = asked.model_copy(update={"preset": "raw"})
     try:
-        return resolve_preprocessing(request.preprocessing, plan.input.shape, plan.input.dtype)
+        return resolve_preprocessing(asked, plan.input.shape, plan.input.dtype)
     except InvalidRequestError as error:
         raise NotAnImageInputError(
             f"{error} Only models that take images can be served."
@@ -155,7 +160,7 @@ def _assumptions(
     """Return what was taken for granted and should be looked at."""
     found = []
     given = request.preprocessing.model_dump(exclude_none=True)
-    if not given.keys() & {"preset", "scale", "mean", "std"}:
+    if not given.keys() & _VALUES:
         low, high = (
             (value * preprocessing.scale - preprocessing.mean[0]) / preprocessing.std[0]
             for value in (0, 255)

@@ -13,22 +13,21 @@ import tensorflow as tf
 from freezing.attributes import make_shapes_explicit, strip_unknown_attributes
 from freezing.audit import refuse_unknown, refuse_unsafe
 from freezing.candidates import output_candidates
+from freezing.choice import Chooser, NoOutputsError, clear_output
 from freezing.constants import as_array
 from freezing.cut import cut
-from freezing.graphs import Endpoint, Graph
-from freezing.inputs import choose_input, open_placeholders, refuse_unset
+from freezing.decoded import gives_bytes, refuse_text
+from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph
+from freezing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.names import find_tensor
+from freezing.narrowing import narrow_input
 from freezing.reasons import reason
 from freezing.sources.source import Source
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
 
-
-class NoOutputsError(FreezeError):
-    """No output was named, and none is clearly meant."""
-
-    code = "no_outputs"
+__all__ = ["NoOutputsError", "Plan", "make_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +38,7 @@ class Plan:
     input: Tensor
     outputs: list[Tensor]
     values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
+    takes_bytes: bool = False  # whether the input was, in the source, an image as it was decoded
     warnings: list[str] = field(default_factory=list)
 
 
@@ -51,14 +51,26 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     whole = Graph(source.graph_def)
     make_shapes_explicit(whole)
     warnings: list[str] = []
-    outputs = _outputs(whole, request.outputs, warnings)
-    named = {text: find_tensor(whole, text, "input") for text in request.inputs}
+    chooser = Chooser(source, whole, request.signature, warnings)
+    meant = chooser.meant
+    outputs = _outputs(chooser, request.outputs, warnings)
+    named = {
+        text: find_tensor(whole, meant.tensor(whole, text), "input") for text in request.inputs
+    }
+    for end in named.values():
+        refuse_text(whole, outputs, end)
     if len(set(named.values())) > 1:
         raise FreezeError(
             f"A served model takes one image, but {len(request.inputs)} inputs are named: keep "
             "one and give the others a value with `set` (--set)."
         )
-    given = {text: find_tensor(whole, text, "set") for text in request.set}
+    given = {text: find_tensor(whole, meant.tensor(whole, text), "set") for text in request.set}
+    inputs = Inputs(ranked=[]) if named else chooser.inputs(outputs, list(given.values()))
+    taken = inputs.clear
+    if taken is not None and not _is_placeholder(whole, taken.end):
+        named = {str(taken.end): taken.end}
+        why = "; ".join(taken.reasons)
+        warnings.append(f"No input was named; '{taken.end}' was chosen: {why}.")
     part = cut(whole, outputs, [*named.values(), *given.values()])
     graph = part.graph
     for text, end in named.items():
@@ -69,12 +81,13 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         del given[text]
     refuse_unknown(graph)
     set_names = [part.placeholders[end] for end in given.values()]
-    name = next((part.placeholders[end] for end in named.values()), None)
+    name = next((part.placeholders[end] for end in named.values()), "")
     candidates = open_placeholders(graph, set_names)
     refuse_unsafe(graph)
-    if name is None:
-        name = choose_input(graph, candidates)
+    if not name:
+        name = chooser.clear_input(inputs, outputs).end.node
         _drop_default(graph, name)
+    narrow_input(graph, name)
     refuse_unset(graph, [other for other in candidates if other != name])
     warnings.extend(strip_unknown_attributes(graph, source.op_list))
     ends = [_moved(part.placeholders, end) for end in outputs]
@@ -91,27 +104,33 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     for new, text in ((name, text) for text in named if f"{name}:0" != _full(text)):
         warnings.append(f"The input '{text}' is called '{new}:0' in the frozen graph.")
     return Plan(
-        graph=graph, input=tensors[0], outputs=tensors[1:], values=values, warnings=warnings
+        graph=graph,
+        input=tensors[0],
+        outputs=tensors[1:],
+        values=values,
+        takes_bytes=any(gives_bytes(whole, end) for end in named.values()),
+        warnings=warnings,
     )
 
 
-def _outputs(graph: Graph, names: Sequence[str], warnings: list[str]) -> list[Endpoint]:
+def _outputs(chooser: Chooser, names: Sequence[str], warnings: list[str]) -> list[Endpoint]:
+    graph = chooser.graph
     if names:
         found = [
-            find_tensor(graph, text, "output", lambda: output_candidates(graph)) for text in names
+            find_tensor(
+                graph, chooser.meant.tensor(graph, text), "output", lambda: output_candidates(graph)
+            )
+            for text in names
         ]
         return list(dict.fromkeys(found))
-    likely = output_candidates(graph)
-    if len(likely) == 1:
-        op = graph.nodes[likely[0]].op
-        warnings.append(f"No output was named; '{likely[0]}' ({op}) was chosen.")
-        return [Endpoint(likely[0], 0)]
-    if not likely:
-        raise NoOutputsError("No output was named, and nothing in the graph looks like one.")
-    raise NoOutputsError(
-        f"No output was named, and several may be meant: {', '.join(likely)}. Name one with "
-        "`outputs` (--output)."
-    )
+    taken = clear_output(chooser.outputs())
+    why = "; ".join(taken.reasons)
+    warnings.append(f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}.")
+    return [taken.end]
+
+
+def _is_placeholder(graph: Graph, end: Endpoint) -> bool:
+    return graph.nodes[end.node].op in PLACEHOLDER_OPS
 
 
 def _tensors(graph: Graph, ends: Sequence[Endpoint]) -> list[Tensor]:

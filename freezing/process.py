@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
-from freezing.steps import Report, Step, steps_of_freeze
-from worker.jobs.requests import FreezeRequest
+from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
+from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.manifest import ManifestDraft
 from worker.models.registry import Registry
 from worker.settings import Settings
 
-__all__ = ["FreezeCancelledError", "freeze"]
+__all__ = ["FreezeCancelledError", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
 _ACCELERATED_FILE = "graph.onnx"
@@ -70,6 +70,30 @@ def freeze(
         raise FreezeCancelledError("Cancelled; nothing was published.")
     report.step(Step.PUBLISH)
     return _publish(request, outcome, graph, registry, job_id)
+
+
+def inspect(
+    request: InspectionRequest,
+    source: Path,
+    *,
+    settings: Settings,
+    on_log: Callable[[str], None],
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    """Look into `source` and return the job's `result`, a `worker.models.inspection.Inspection`.
+
+    Runs, tells and fails as `freeze` does. Nothing of the source is run.
+    """
+    order = {
+        "action": "inspect",
+        "request": request.model_dump(mode="json"),
+        "source": str(source.absolute()),
+    }
+    report = _numbered(steps_of_inspection(), on_log)
+    outcome = _in_child(order, settings, report, cancelled)
+    if cancelled():
+        raise FreezeCancelledError("Cancelled.")
+    return outcome
 
 
 def _in_child(

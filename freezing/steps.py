@@ -32,6 +32,11 @@ def steps_of_freeze(request: FreezeRequest) -> tuple[Step, ...]:
     return (*steps, Step.PUBLISH)
 
 
+def steps_of_inspection() -> tuple[Step, ...]:
+    """Return the steps that an inspection takes, in order."""
+    return (Step.START, Step.READ, Step.INSPECT)
+
+
 class Report:
     """Tells steps and lines as they come, through whatever carries events from here."""
 

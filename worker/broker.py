@@ -30,7 +30,8 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        task_time_limit=settings.task_time_limit_s,
+        # The watch of a process over itself (`worker.process`) comes first.
+        task_time_limit=max(settings.task_time_limit_s, round(settings.run_time_limit_s) + 75),
         # A child that loads graphs needs longer than the default of 4 s, after which Celery kills
         # it.
         worker_proc_alive_timeout=120,

@@ -5,7 +5,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import psutil
@@ -15,9 +16,16 @@ import structlog
 from worker.connection import connect
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.records import Item, Lane, Outcome
-from worker.jobs.roster import GraphReport, Roster, WorkerReport, new_worker_id
+from worker.jobs.roster import (
+    GraphReport,
+    Roster,
+    WorkerReport,
+    is_dead_relative,
+    new_worker_id,
+)
 from worker.jobs.store import JobStore
 from worker.jobs.sweeper import Sweeper
+from worker.memory import MemoryLimit
 from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
@@ -25,13 +33,16 @@ T = TypeVar("T")
 _TICK_S = 0.5
 _INSIST_S = 60.0  # for how long the end of a claim is tried again while the store cannot be reached
 _INSIST_AGAIN_S = 0.2
+_ENDED_BY_ITSELF = 70  # exit code of a process that ended itself (EX_SOFTWARE)
+_STOPPED = "its worker was stopped."
 
 
 class WorkerProcess:
     """One worker process: its name, its connection, its claims and the thread that keeps them.
 
-    `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet;
-    `on_tick`, where set, is called about twice a second.
+    `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet,
+    `closing` whether its worker was asked to stop. `mark` is what processes of one worker have in
+    common. `on_tick`, where set, is called about twice a second.
     """
 
     def __init__(
@@ -42,10 +53,12 @@ class WorkerProcess:
         *,
         graphs: Callable[[], Sequence[GraphReport]] = tuple,
         consuming: Callable[[], bool] = lambda: True,
+        closing: Callable[[], bool] = lambda: False,
+        mark: str = "",
     ) -> None:
         self.settings = settings
         self.lanes = tuple(lanes)
-        self.id = new_worker_id()
+        self.id = new_worker_id(mark)
         self.client = connect(settings)
         self.claims = Claims(self.client, settings, self.id)
         self.store = JobStore(self.client, settings)
@@ -59,33 +72,58 @@ class WorkerProcess:
         self._send_ticket = send_ticket
         self._sweeper = Sweeper(self.client, settings, self.id, self.send_tickets)
         self._started_ms = round(time.time() * 1000)
-        self._memory = psutil.Process()
+        self.memory = MemoryLimit(settings.worker_memory_bytes)
+        self.closing = closing
+        self._mark = mark
+        self._closing_since: float | None = None
+        self._run: tuple[Claim, float] | None = None  # what is run, and since when
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     @property
     def state(self) -> str:
         """What the roster says of this process: starting, ready or stopping."""
+        if self.closing():
+            return "stopping"
         waiting = self._state == "ready" and not self._consuming()
         return "starting" if waiting else self._state
 
     def start(self) -> None:
-        """Start the keeper thread; from now on the process is on the roster."""
+        """Start the keeper thread; from now on the process is on the roster.
+
+        This process may stand in for one that died: what that one held is taken back at once.
+        """
+        self._try(self._take_back)
         self._thread.start()
 
     def ready(self) -> None:
         """Say that the process takes work from now on, or as soon as tickets reach it."""
+        self.memory.settle()
         self._state = "ready"
         self._try(self._report)
 
     def stop(self) -> None:
-        """Leave the roster and stop the keeper; claims still held run out by themselves."""
+        """Hand back what is still held, leave the roster and stop the keeper."""
         self._state = "stopping"
         self._stop.set()
-        if self._thread.is_alive():
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=2)
+        self._try(lambda: self.claims.release_all(_STOPPED))
         self._try(lambda: self._roster.leave(self.id))
         self.client.close()
+
+    @contextmanager
+    def running(self, claim: Claim) -> Iterator[None]:
+        """Run a claim's micro-batch, which may take as long as the settings say and no longer.
+
+        After that nothing can be expected of this thread: the keeper says what happened and ends
+        the process. What ran alone has failed; the items of a micro-batch are each tried alone.
+        """
+        self._run = (claim, time.monotonic())
+        try:
+            yield
+        finally:
+            self._run = None
 
     def finish(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:
         """Write the outcomes of a claim's items, or as much of them as it still holds.
@@ -145,6 +183,7 @@ class WorkerProcess:
         }
         duties = {"renew": self._renew, "report": self._report, "sweep": self._sweeper.sweep}
         while not self._stop.wait(min(_TICK_S, *every.values())):
+            self._try(self._watch)
             now = time.monotonic()
             if self.state != self._reported_state:
                 due["report"] = now
@@ -164,6 +203,50 @@ class WorkerProcess:
         except Exception:  # the keeper must outlive whatever one duty meets
             _log.exception("keeper failed", action="keeper_failed")
 
+    def _watch(self) -> None:
+        """End the process where what it runs takes too long, or longer than it may still live."""
+        now = time.monotonic()
+        run, limit = self._run, self.settings.run_time_limit_s
+        if run is not None and now - run[1] > limit:
+            self._end_run(run[0], limit)
+        if not self.closing():
+            return
+        if self._closing_since is None:
+            self._closing_since = now
+        if self.claims.held and now - self._closing_since > self.settings.stop_grace_s:
+            _log.warning("work handed back", action="handed_back", claims=self.claims.held)
+            self._end_process()
+
+    def _end_run(self, claim: Claim, limit: float) -> None:
+        items = [claimed.item for claimed in claim.items]
+        _log.error(
+            "run timed out",
+            action="run_timed_out",
+            claim=claim.number,
+            items=[item.key for item in items],
+            seconds=limit,
+        )
+        if len(items) == 1:
+            message = (
+                f"The image was still being run after {limit:g} s, the most that one may take."
+            )
+            failed = Outcome(error={"code": "timed_out", "message": message})
+            self._try(lambda: self.claims.complete(claim, {items[0]: failed}))
+        else:
+            reason = f"its micro-batch was still being run after {limit:g} s."
+            self._try(lambda: self.claims.release(claim, reason, counts=True))
+        self._end_process()
+
+    def _end_process(self) -> None:
+        self.stop()
+        os._exit(_ENDED_BY_ITSELF)
+
+    def _take_back(self) -> None:
+        taken = self.claims.take_back(lambda worker: is_dead_relative(worker, self._mark))
+        if taken:
+            _log.warning("claims of the dead taken back", action="taken_back", claims=taken)
+            self.send_tickets(self.lanes)
+
     def _renew(self) -> None:
         for number in self.claims.renew():
             _log.warning("claim lost", action="claim_lost", claim=number)
@@ -179,7 +262,7 @@ class WorkerProcess:
                     state=state,
                     queues=[lane.value for lane in self.lanes],
                     graphs=list(self._graphs()),
-                    memory_bytes=self._memory.memory_info().rss,
+                    memory_bytes=self.memory.used,
                     items=self.items,
                     started_ms=self._started_ms,
                 )

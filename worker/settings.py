@@ -213,8 +213,29 @@ class Settings(BaseSettings):
     heartbeat_s: float = Field(
         2.0, ge=0.1, description="Time between two reports of a worker process, in seconds."
     )
+    run_time_limit_s: float = Field(
+        60.0,
+        gt=0,
+        description="Time that one micro-batch may take to be decoded and run, in seconds. Past it "
+        "its process is replaced; an image that takes so long alone fails with `timed_out`.",
+    )
     task_time_limit_s: int = Field(
-        120, gt=0, description="Time after which a worker process that hangs is killed, in seconds."
+        150,
+        gt=0,
+        description="Time after which a worker process that cannot even watch itself is killed, in "
+        "seconds; at least 75 more than the time that a micro-batch may take.",
+    )
+    stop_grace_s: float = Field(
+        8.0,
+        ge=0,
+        description="Time that a worker asked to stop has to finish what it runs before that is "
+        "handed back to others, in seconds. Should be less than what its manager waits for.",
+    )
+    worker_memory_bytes: int = Field(
+        4096 * MIB,
+        gt=0,
+        description="Memory above which a worker process is replaced between two micro-batches, in "
+        "bytes; at least a quarter more than it has with its graphs loaded.",
     )
     graph_memory_bytes: int = Field(
         1024 * MIB,

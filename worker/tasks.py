@@ -5,6 +5,7 @@ are made after: a session made before a fork hangs the child.
 """
 
 import contextlib
+import gc
 import os
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from celery.signals import (
     worker_process_init,
     worker_process_shutdown,
     worker_ready,
+    worker_shutting_down,
 )
 
 from worker import gate
@@ -23,6 +25,8 @@ from worker.jobs.tickets import TASKS, send_ticket
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
 from worker.settings import get_settings
+
+_RECYCLED = 0x9B  # exit code by which Celery's pool knows a process that made room for another
 
 _running: dict[str, Any] = {}  # this process's WorkerProcess and Classifier, made after the fork
 
@@ -39,6 +43,11 @@ def _import_tensorflow(**_: object) -> None:
         # TensorFlow writes of every processor feature and absent GPU otherwise.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import worker.inference.classifier  # noqa: F401, PLC0415
+
+        # The libraries' 300,000 objects stay for ever: they need neither be looked at by every
+        # collection nor be copied into every process by it.
+        gc.collect()
+        gc.freeze()
 
 
 @worker_process_init.connect
@@ -58,6 +67,8 @@ def _start(**_: object) -> None:
         partial(send_ticket, app),
         graphs=graphs.report,
         consuming=gate.is_open,
+        closing=gate.is_closed,
+        mark=gate.MARK,
     )
     classifier = Classifier(process, graphs, registry)
     process.on_tick = classifier.follow_registry
@@ -72,6 +83,11 @@ def _open_gate(**_: object) -> None:
     gate.open_gate()
 
 
+@worker_shutting_down.connect
+def _close_gate(**_: object) -> None:
+    gate.close_gate()
+
+
 @worker_process_shutdown.connect
 def _stop(**_: object) -> None:
     process = _running.pop("process", None)
@@ -83,4 +99,7 @@ def _stop(**_: object) -> None:
 @app.task(name=TASKS[Lane.INTERACTIVE])
 def classify(lane: str) -> None:
     """Work on what waits in this worker's lanes; `lane` is where the ticket came from."""
-    _running["classifier"].work(Lane(lane))
+    if not _running["classifier"].work(Lane(lane)):
+        # Celery has a limit of its own, but of the most memory that a process ever had, which
+        # loading a graph may well be. This ends the process, and Celery puts another in its place.
+        raise SystemExit(_RECYCLED)

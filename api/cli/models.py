@@ -6,7 +6,8 @@ import typer
 
 from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
 from api.cli.outcome import reported
-from api.cli.text import age, number, printable, size
+from api.cli.text import age, number, path_text, printable, size
+from worker.errors import InvalidRequestError
 
 _MOST_LABELS = 8  # labels of a model that a table names
 
@@ -15,13 +16,32 @@ def models(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Show this model's versions.")
     ] = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option("--alias", metavar="ALIAS=VERSION", help="Move an alias: stable=2."),
+    ] = None,
+    retire: Annotated[
+        list[int] | None,
+        typer.Option("--retire", metavar="VERSION", help="Take a version out of use.", min=1),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """List the models, or the versions of one."""
+    """List the models, or the versions of one; move its aliases and retire its versions.
+
+    A version that an alias means cannot be retired: move the alias first, which can be done in the
+    same command. Jobs that were accepted for a retired version still end.
+    """
     from api.cli.output import write_json  # noqa: PLC0415 - imports rich
 
     with reported(as_json=as_json), connect(server) as client:
+        moves = [_parse_move(text) for text in alias or []]
+        if name is None and (moves or retire):
+            raise InvalidRequestError("--alias and --retire need the NAME of a model.")
+        for moved, version in moves:
+            client.set_alias(str(name), moved, version)
+        for version in retire or []:
+            client.retire(str(name), version)
         document = client.models() if name is None else client.model(name)
     if as_json:
         write_json(document)
@@ -29,6 +49,15 @@ def models(
         _show_models(document["models"])
     else:
         _show_model(document)
+
+
+def _parse_move(text: str) -> tuple[str, int]:
+    alias, _, version = text.partition("=")
+    if not alias or not version.isascii() or not version.isdigit():
+        raise InvalidRequestError(
+            f"--alias takes ALIAS=VERSION, such as stable=2; '{path_text(text)}' is not that."
+        )
+    return alias, int(version)
 
 
 def _show_models(found: list[dict[str, Any]]) -> None:

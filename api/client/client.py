@@ -8,7 +8,7 @@ import httpx
 from api.client.address import path_part
 from api.client.batches import BatchRequests
 from api.client.exchange import Json, Params, whole_seconds
-from api.client.uploads import Body, LocalFile, multipart, opened, sendable
+from api.client.uploads import Body, LocalFile, json_bytes, multipart, opened, sendable
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -135,6 +135,21 @@ class Client(BatchRequests):
         """Return the manifest of one version."""
         answer = self._request("GET", f"/v1/models/{path_part(name)}/versions/{version}")
         return self._document(answer, "version")
+
+    def set_alias(self, name: str, alias: str, version: int) -> Json:
+        """Make an alias of a model mean a version and return the model."""
+        answer = self._request(
+            "PUT",
+            f"/v1/models/{path_part(name)}/aliases/{path_part(alias)}",
+            headers={"Content-Type": "application/json"},
+            content=json_bytes({"version": version}),
+        )
+        return self._document(answer, "aliases")
+
+    def retire(self, name: str, version: int) -> Json:
+        """Take a version out of use for new jobs and return the model."""
+        answer = self._request("DELETE", f"/v1/models/{path_part(name)}/versions/{version}")
+        return self._document(answer, "aliases")
 
     def workers(self) -> Json:
         """Return one row per worker process: `{"workers": [...]}`."""

@@ -8,6 +8,7 @@ from freezing.sources.checkpoint import open_checkpoint
 from freezing.sources.checkpoint_files import holds_checkpoint, is_checkpoint
 from freezing.sources.contents import Content, sniff
 from freezing.sources.graph import open_graph
+from freezing.sources.keras_files import open_keras
 from freezing.sources.places import find_model
 from freezing.sources.saved_model import (
     is_of_tensorflow_2,
@@ -15,13 +16,9 @@ from freezing.sources.saved_model import (
     read_saved_model,
     saved_model_file,
 )
+from freezing.sources.saved_model_v2 import open_saved_model_v2
 from freezing.sources.source import ANY, Choice, Source
 from worker.errors import SourceError
-
-_NOT_YET = (
-    "'{name}' is {kind}, which cannot be frozen yet: give a TensorFlow 1 checkpoint, a SavedModel "
-    "of TensorFlow 1 or a frozen graph."
-)
 
 
 class Kind(NamedTuple):
@@ -58,16 +55,8 @@ def _open_saved_model(path: Path, choice: Choice) -> Source:
         raise SourceError(f"'{path.name}' is no SavedModel.")
     message = read_saved_model(file)
     if is_of_tensorflow_2(message):
-        # Slot: freezing/sources/saved_model_v2.py
-        raise SourceError(
-            _NOT_YET.format(name=file.parent.name, kind="a SavedModel of TensorFlow 2")
-        )
+        return open_saved_model_v2(file, message, choice)
     return open_saved_model(file, message, choice)
-
-
-def _open_keras_file(path: Path, _: Choice) -> Source:
-    # Slot: freezing/sources/keras_files.py
-    raise SourceError(_NOT_YET.format(name=path.name, kind="a Keras file"))
 
 
 def _is_saved_model(path: Path) -> bool:
@@ -89,7 +78,7 @@ def _is_checkpoint(path: Path) -> bool:
 # In this order: a folder or a file is what the first one takes it for.
 KINDS = (
     Kind(_is_saved_model, _open_saved_model),
-    Kind(_is_keras_file, _open_keras_file),
+    Kind(_is_keras_file, open_keras),
     Kind(_is_checkpoint, lambda path, _: open_checkpoint(path)),
     Kind(_is_graph, lambda path, _: open_graph(path)),
 )

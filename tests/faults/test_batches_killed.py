@@ -39,13 +39,7 @@ class Scene:
     def during(self, job_id: str, happens: list[Callable[[], None]]) -> None:
         """Let things happen, spread over the batch by how far it is."""
         for number, happen in enumerate(happens, 1):
-            share = IMAGES * number // (len(happens) + 1)
-            wait_until(
-                lambda share=share: self.checker.done(job_id) >= share,  # type: ignore[misc] # mypy #12557
-                within_s=120,
-                what=f"{share} images are done",
-                every_s=0.02,
-            )
+            self.checker.reach(job_id, IMAGES * number // (len(happens) + 1))
             happen()
 
 

@@ -45,6 +45,8 @@ class Jobs(Interleaving):
             self.complete: 10,
             self.hand_back: 2,
             self.die: 1,
+            self.take_back: 1,
+            self.stop: 1,
             self.renew: 2,
             self.let_leases_run_out: 2,
             self.sweep: 3,
@@ -74,7 +76,9 @@ class Jobs(Interleaving):
     def claim(self) -> None:
         worker = self.any(self.workers)
         lanes = self.any([CLASSIFYING, CLASSIFYING, (Lane.FREEZING,)])
-        claim = worker.claim(lanes, self.random.randint(1, 5))
+        leave = self.any([(), (), ("cats-dogs@1",), ("birds@7",)])
+        claim = worker.claim(lanes, self.random.randint(1, 5), leave=leave)
+        assert claim is None or claim.version not in leave
         if claim is not None:
             self.taken.append(Taken(worker, claim, {claimed.item for claimed in claim.items}))
 
@@ -117,6 +121,14 @@ class Jobs(Interleaving):
             return
         taken = self.taken.pop(self.random.randrange(len(self.taken)))
         taken.claims.abandon(taken.claim)
+
+    def take_back(self) -> None:
+        """A worker is taken for dead, perhaps wrongly."""
+        lost = self.random.randrange(len(self.workers))
+        self.any(self.workers).take_back(lambda worker: worker == f"worker-{lost}")
+
+    def stop(self) -> None:
+        self.any(self.workers).release_all("stopped.")
 
     def renew(self) -> None:
         self.any(self.workers).renew()
@@ -183,6 +195,8 @@ def _rest(work: Work) -> set[str]:
 def test_no_interleaving_loses_a_job_or_ends_it_twice(
     client: redis.Redis, settings: Settings, seed: int
 ) -> None:
+    # Nothing is refused for what else has waited.
+    settings = settings.model_copy(update={"max_queue_age_s": 0.0, "max_freezing_queue_age_s": 0.0})
     jobs = Jobs(client, settings, seed)
     jobs.run(250)
 

@@ -19,10 +19,12 @@ from tests.support.system import ROOT, clean_environment
 from tests.support.work import CLASSIFYING, Work, prediction
 from worker.errors import ModelUnavailableError
 from worker.inference import graphs as graphs_module
+from worker.inference import leaving as leaving_module
 from worker.inference.classifier import Classifier
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
 from worker.jobs.records import Lane, PinnedModel, Status
+from worker.jobs.roster import Roster
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ManifestDraft, Runtime, Tensor
 from worker.models.preprocessing import Preprocessing
@@ -301,7 +303,7 @@ def test_a_graph_that_failed_is_not_tried_again_at_once(
     path.write_bytes(content)
     with pytest.raises(ModelUnavailableError):
         graphs.get(manifest)
-    monkeypatch.setattr(graphs_module, "_RETRY_S", 0.0)
+    monkeypatch.setattr(graphs_module, "RETRY_S", 0.0)
     assert graphs.get(manifest)
     assert _states(graphs) == {("m", 1): ("ready", 1)}
 
@@ -412,16 +414,99 @@ def test_an_output_that_mixes_images_is_an_error_and_not_a_guess(
     assert all(error is not None and error["code"] == "model_failed" for error in errors)
 
 
-def test_a_model_that_cannot_be_loaded_fails_its_jobs_and_says_so(
-    work: Work, classifier: Classifier, registry: Registry, tmp_path: Path
+def test_a_model_that_nobody_can_load_fails_its_jobs_and_says_so(
+    work: Work,
+    classifier: Classifier,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     manifest = _publish(registry, tmp_path)
     registry.graph_path("m", 1).unlink()
     job_id = _accept(work, manifest)
     classifier.work(Lane.INTERACTIVE)
+    assert work.get(job_id).status is Status.RUNNING  # the file may come back
+    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    classifier.work(Lane.INTERACTIVE)
     error = work.get(job_id).error
     assert error is not None
     assert error["code"] == "model_unavailable"
+    assert error["message"] == "The graph of m@1 cannot be read: No such file or directory."
+
+
+def test_a_version_without_a_manifest_is_among_what_cannot_be_loaded(
+    work: Work,
+    classifier: Classifier,
+    graphs: Graphs,
+    registry: Registry,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a host that does not see the folder of the others."""
+    job_id = _accept(work, _publish(registry, tmp_path))
+    folder = settings.models_folder / "m" / "1"
+    folder.rename(tmp_path / "elsewhere")
+    classifier._registry = Registry(settings.models_folder)
+    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(Roster, "read", lambda _: [_row("ready")])
+    classifier.work(Lane.INTERACTIVE)
+    (row,) = graphs.report()
+    assert (row.model, row.version, row.state) == ("m", 1, "failed")
+    assert work.get(job_id).status is Status.RUNNING
+    (tmp_path / "elsewhere").rename(folder)
+    monkeypatch.setattr(leaving_module, "RETRY_S", 0.0)
+    classifier.work(Lane.INTERACTIVE)
+    assert _states(graphs) == {("m", 1): ("ready", 1)}
+    assert work.get(job_id).status is Status.SUCCEEDED
+
+
+def _row(state: str, *graphs: tuple[int, str], queue: str = "interactive") -> dict[str, Any]:
+    """Return a row of the roster for another worker with versions of `m`."""
+    return {
+        "id": "another",
+        "state": state,
+        "queues": [queue],
+        "graphs": [{"model": "m", "version": v, "state": s} for v, s in graphs],
+    }
+
+
+@pytest.mark.parametrize(
+    ("rows", "fails"),
+    [
+        ([], True),
+        ([_row("ready", (1, "ready"))], False),
+        ([_row("ready")], False),  # it has not tried
+        ([_row("ready", (1, "loading"))], False),
+        ([_row("ready", (2, "failed"))], False),
+        ([_row("ready", (1, "failed"))], True),
+        ([_row("ready", (1, "failed")), _row("ready", (1, "dropped"))], False),
+        ([_row("starting")], True),
+        ([_row("stopping", (1, "ready"))], True),
+        ([_row("ready", queue="freezing")], True),
+    ],
+)
+def test_items_wait_while_another_worker_may_be_able_to_load_their_version(
+    work: Work,
+    classifier: Classifier,
+    registry: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[dict[str, Any]],
+    fails: bool,
+) -> None:
+    broken, sound = _publish(registry, tmp_path), _publish(registry, tmp_path, name="n")
+    registry.graph_path("m", 1).unlink()
+    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(Roster, "read", lambda _: rows)
+    left, done = _accept(work, broken), _accept(work, sound)
+    for _ in range(2):
+        classifier.work(Lane.INTERACTIVE)
+    assert work.get(left).status is (Status.FAILED if fails else Status.RUNNING)
+    assert work.get(done).status is Status.SUCCEEDED
+    if not fails:
+        claim = work.claim()  # by a worker that can
+        assert [(item.item.job_id, item.attempt) for item in claim.items] == [(left, 1)]
 
 
 @pytest.mark.parametrize(

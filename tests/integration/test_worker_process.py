@@ -1,5 +1,9 @@
 """What a worker process does beside its work, on a real Redis and without TensorFlow."""
 
+import os
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,12 +11,13 @@ import pytest
 import redis
 
 from tests.support.polling import wait_until
-from tests.support.work import CLASSIFYING, Work, success
+from tests.support.work import CLASSIFYING, OTHER_MODEL, Work, prediction, success
 from worker import process as process_module
-from worker.jobs.claims import Claim
+from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Lane, Status
-from worker.jobs.roster import GraphReport, Roster
+from worker.jobs.roster import GraphReport, Roster, is_dead_relative, new_worker_id
+from worker.memory import MemoryLimit
 from worker.process import WorkerProcess
 from worker.settings import Settings
 
@@ -222,3 +227,156 @@ def test_a_claim_is_handed_back_with_its_reason(process: WorkerProcess, work: Wo
     assert error is not None
     assert error["message"].endswith("The last one: the worker was tired.")
     assert process.claims.held == ()
+
+
+# -- what takes too long ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def exits(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Note how the process would have ended; `tests/faults` lets it."""
+    codes: list[int] = []
+    over = threading.Event()
+
+    def end(code: int) -> None:
+        codes.append(code)
+        over.wait()  # nothing runs after an exit
+
+    monkeypatch.setattr(os, "_exit", end)
+    yield codes
+    over.set()
+
+
+def test_an_image_that_runs_for_too_long_alone_has_failed(
+    settings: Settings, work: Work, exits: list[int]
+) -> None:
+    hasty = settings.model_copy(update={"run_time_limit_s": 0.2})
+    process = WorkerProcess(hasty, CLASSIFYING, lambda _: None)
+    _start(process)
+    job_id = work.accept()
+    with process.running(_claim(process)):
+        wait_until(lambda: exits, within_s=5, what="the process ends itself")
+    assert exits == [70]
+    assert work.get(job_id).error == {
+        "code": "timed_out",
+        "message": "The image was still being run after 0.2 s, the most that one may take.",
+    }
+    assert _row(work) is None
+
+
+def test_images_of_a_micro_batch_that_runs_for_too_long_are_each_tried_alone(
+    settings: Settings, work: Work, exits: list[int]
+) -> None:
+    hasty = settings.model_copy(update={"run_time_limit_s": 0.2})
+    process = WorkerProcess(hasty, CLASSIFYING, lambda _: None)
+    _start(process)
+    ids = [work.accept() for _ in range(3)]
+    claim = _claim(process)
+    other = work.accept(prediction(model=OTHER_MODEL))
+    held = process.claims.claim(CLASSIFYING, 16)  # as a listing that goes on beside
+    assert held is not None
+    with process.running(claim):
+        wait_until(lambda: exits, within_s=5, what="the process ends itself")
+    alone = [work.claim() for _ in range(4)]
+    taken = {row.item.job_id: row.attempt for claim in alone for row in claim.items}
+    assert taken == {**dict.fromkeys(ids, 2), other: 1}
+    assert work.nothing_waits()
+
+
+def test_what_runs_within_its_time_is_left_alone(
+    settings: Settings, work: Work, exits: list[int]
+) -> None:
+    hasty = settings.model_copy(update={"run_time_limit_s": 0.3})
+    process = WorkerProcess(hasty, CLASSIFYING, lambda _: None)
+    _start(process)
+    work.accept()
+    claim = _claim(process)
+    with process.running(claim):
+        pass
+    began = time.monotonic()
+    wait_until(lambda: time.monotonic() - began > 1.0, within_s=5, what="the keeper had its turns")
+    assert exits == []
+    process.stop()
+
+
+# -- stopping ---------------------------------------------------------------------------------
+
+
+def test_what_a_stopped_process_holds_is_handed_back(process: WorkerProcess, work: Work) -> None:
+    job_id = work.accept()
+    _claim(process)
+    process.stop()
+    assert [(row.item.job_id, row.attempt) for row in work.claim().items] == [(job_id, 1)]
+
+
+def test_a_worker_that_stops_hands_back_what_it_cannot_finish_in_time(
+    settings: Settings, work: Work, exits: list[int]
+) -> None:
+    closed: list[bool] = []
+    patient = settings.model_copy(update={"stop_grace_s": 0.3})
+    process = WorkerProcess(patient, CLASSIFYING, lambda _: None, closing=lambda: bool(closed))
+    _start(process)
+    job_id = work.accept()
+    _claim(process)
+    closed.append(True)
+    assert process.state == "stopping"
+    wait_until(lambda: exits, within_s=5, what="the process ends itself")
+    assert [(row.item.job_id, row.attempt) for row in work.claim().items] == [(job_id, 1)]
+
+
+# -- the dead ---------------------------------------------------------------------------------
+
+
+def test_who_stands_in_for_a_dead_process_takes_back_what_that_held(
+    settings: Settings, work: Work, sent: list[Lane]
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ids = [work.accept() for _ in range(3)]
+    names = [f"h-{gone.pid}-abcd123456", f"h-{gone.pid}-ffff123456", f"h-{os.getpid()}-abcd123456"]
+    for name in names:  # a relative that died, one of another worker, and one that lives
+        assert Claims(work.client, settings, name).claim(CLASSIFYING, 1)
+    process = WorkerProcess(settings, CLASSIFYING, sent.append, mark="abcd")
+    process.start()
+    assert set(sent) == set(CLASSIFYING)
+    assert [(row.item.job_id, row.attempt) for row in work.claim().items] == [(ids[0], 2)]
+    assert work.nothing_waits()
+    process.stop()
+
+
+@pytest.mark.parametrize(
+    ("worker", "mark", "dead"),
+    [
+        ("h-x-{gone}-abcd01", "abcd", True),
+        ("h-{gone}-abcd01", "", False),
+        ("h-{gone}-bcd01", "abcd", False),
+        ("h-{here}-abcd01", "abcd", False),
+        ("worker-1", "abcd", False),
+        ("abcd", "abcd", False),
+        ("", "abcd", False),
+    ],
+)
+def test_only_relatives_are_known_to_be_dead(worker: str, mark: str, dead: bool) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert is_dead_relative(worker.format(gone=gone.pid, here=os.getpid()), mark) is dead
+    assert not is_dead_relative(new_worker_id("abcd"), "abcd")
+
+
+# -- memory -----------------------------------------------------------------------------------
+
+
+def test_a_process_that_has_grown_too_much_knows_it() -> None:
+    used = MemoryLimit(1).used
+    assert used > 1_000_000
+    assert MemoryLimit(1).exceeded
+    assert not MemoryLimit(4 * used).exceeded
+
+
+def test_what_a_process_needs_from_the_start_is_not_too_much() -> None:
+    limit = MemoryLimit(1)
+    limit.settle()
+    assert not limit.exceeded
+    grown = bytearray(limit.used)  # twice as much
+    grown[::4096] = b"x" * len(grown[::4096])
+    assert limit.exceeded

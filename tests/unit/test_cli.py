@@ -99,6 +99,8 @@ class Server:
                 return httpx.Response(200, json={"models": found})
             case "GET", ["models", name] if name in self.models:
                 return httpx.Response(200, json=self._model(name))
+            case "PUT" | "DELETE" as method, ["models", name, _, which] if name in self.models:
+                return self._change(method, name, which, request)
             case "GET", ["models", name]:
                 return problem(404, "model_not_found", f"There is no model '{name}'.")
             case "POST", ["predictions"]:
@@ -119,6 +121,15 @@ class Server:
             case "GET", ["workers"]:
                 return httpx.Response(200, json={"workers": self.workers})
         return problem(404, "not_found", "There is no such job.")
+
+    def _change(self, method: str, name: str, which: str, request: httpx.Request) -> httpx.Response:
+        """Move an alias or retire a version."""
+        aliases = self.models[name]["aliases"]
+        if method == "PUT":
+            aliases[which] = json.loads(request.content)["version"]
+        elif int(which) in aliases.values():
+            return problem(409, "conflict", "An alias means it: move that first.")
+        return httpx.Response(200, json=self._model(name))
 
     def _model(self, name: str) -> dict[str, Any]:
         return {"name": name, **self.models[name]}
@@ -673,6 +684,42 @@ def test_cancelling_says_what_became_of_the_job(server: Server) -> None:
     assert (found.exit_code, found.stdout) == (0, "")
     assert "Job j1 is cancelled." in found.stderr
     assert json.loads(run("cancel", "j1", "--json").stdout)["status"] == "cancelled"
+
+
+def test_an_alias_is_moved_and_then_a_version_retired(server: Server) -> None:
+    found = run("models", "pets", "--retire", "2", "--alias", "stable=3", "--alias", "beta=1")
+    assert found.exit_code == 0
+    assert re.search(r"aliases\s+beta 1, canary 3, stable 3", found.stdout)
+    changes = [(r.method, r.url.path) for r in server.requests if r.method != "GET"]
+    assert changes == [
+        ("PUT", "/v1/models/pets/aliases/stable"),
+        ("PUT", "/v1/models/pets/aliases/beta"),
+        ("DELETE", "/v1/models/pets/versions/2"),
+    ]
+
+
+def test_a_version_that_is_still_meant_is_not_retired(server: Server) -> None:
+    found = run("models", "pets", "--retire", "2")
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert "An alias means it" in found.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pets", "--alias", "stable"],
+        ["pets", "--alias", "=2"],
+        ["pets", "--alias", "stable=two"],
+        ["--alias", "stable=2"],
+        ["--retire", "2"],
+        ["pets", "--retire", "0"],
+    ],
+)
+def test_wrong_changes_of_a_model_are_exit_code_2(server: Server, arguments: list[str]) -> None:
+    found = run("models", *arguments)
+    assert found.exit_code == 2
+    assert "--alias" in found.stderr or "--retire" in found.stderr
+    assert not server.requests
 
 
 def test_models_are_listed_with_aliases_versions_and_labels(server: Server) -> None:

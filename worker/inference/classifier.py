@@ -22,6 +22,7 @@ from worker.images.preprocess import prepare
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
+from worker.inference.leaving import Leaving
 from worker.inference.listing import Listings
 from worker.inference.pace import Pace
 from worker.inference.reading import read
@@ -36,6 +37,7 @@ from worker.process import WorkerProcess
 
 _log = structlog.get_logger(__name__)
 _TURN_S = 2.0  # a ticket's turn; then the process returns to Celery, which may want to stop it
+_SHARE_OF_LIMIT = 0.25  # of the time limit that a micro-batch should take at most
 _MOST_EXTRA_VALUES = 1000  # numbers shown per image of each output after the first
 
 
@@ -48,9 +50,10 @@ class Classifier:
         self._registry = registry
         self._generation: bytes | None = b"never read"
         self._preloading = threading.Lock()
-        self._pace = Pace(process.settings.micro_batch)
+        self._paces = {lane: Pace(process.settings.micro_batch) for lane in process.lanes}
         self._batches = Batches(process.client, process.settings)
         self._listings = Listings(process, self._batches)
+        self._leaving = Leaving(process, graphs)
 
     def preload(self) -> None:
         """Load what `stable` means for every model, so that the first request finds it."""
@@ -71,8 +74,11 @@ class Classifier:
 
         threading.Thread(target=load, name="preload", daemon=True).start()
 
-    def work(self, ticket: Lane) -> None:
-        """Work on what waits, interactive first, until nothing does or the turn is over."""
+    def work(self, ticket: Lane) -> bool:
+        """Work on what waits, interactive first, until nothing does or the turn is over.
+
+        Returns whether the process may go on; otherwise it has grown too much and should end now.
+        """
         process = self._process
         deadline = time.monotonic() + _TURN_S
         lane: Lane | None = ticket
@@ -80,21 +86,25 @@ class Classifier:
             try:
                 claim = process.claims.claim(
                     process.lanes,
-                    process.settings.micro_batch,
-                    bulk=self._pace.images(),
+                    self._capacity(Lane.INTERACTIVE),
+                    bulk=self._capacity(Lane.BULK),
                     ticket=lane,
+                    leave=self._leaving.versions(),
                 )
             except redis.RedisError as error:
                 # The ticket is used up, but the sweeper sends another.
                 _log.warning("nothing claimed", action="store_unavailable", error=str(error))
-                return
+                return True
             if claim is None:
-                return
+                return True
             lane = None
             process.send_tickets(claim.tickets_needed)
             self._run(claim)
-            if time.monotonic() > deadline:
-                return  # if more waits, a ticket for it is on its way since the last claim
+            if process.memory.exceeded:
+                _log.warning("worker full", action="worker_full", memory_bytes=process.memory.used)
+                return False
+            if time.monotonic() > deadline or process.closing():
+                return True  # if more waits, a ticket for it is on its way since the last claim
 
     def _run(self, claim: Claim) -> None:
         if claim.items[0].is_listing:
@@ -103,37 +113,58 @@ class Classifier:
         started = time.monotonic()
         try:
             outcomes = self._outcomes(claim)
+        except (ModelUnavailableError, ModelNotFoundError) as error:
+            if not self._leaving.is_hopeless(claim.version):
+                self._process.hand_back(claim, error.message, counts=False)
+                return
+            failure = _failure(ModelUnavailableError.code, error.message)
+            failed = dict.fromkeys((claimed.item for claimed in claim.items), failure)
+            self._process.finish(claim, failed)
+            return
         except Exception as error:  # whatever it was, the items must not be lost
             _log.exception("claim failed", action="claim_failed", claim=claim.number)
             reason = f"the worker met {type(error).__name__}: {_first_line(error)}"
             self._process.hand_back(claim, reason, counts=True)
         else:
             self._process.finish(claim, outcomes)
-        if claim.lane is Lane.BULK:
-            self._pace.measured(len(claim.items), time.monotonic() - started)
+        self._paces[claim.lane].measured(len(claim.items), time.monotonic() - started)
+
+    def _capacity(self, lane: Lane) -> int:
+        pace, limit_s = self._paces.get(lane), self._process.settings.run_time_limit_s
+        if pace is None:
+            return 0
+        if lane is Lane.BULK:  # others wait for it
+            return pace.images()
+        return pace.images(limit_s * _SHARE_OF_LIMIT)
 
     def _outcomes(self, claim: Claim) -> dict[Item, Outcome]:
         try:
-            ref = ModelRef.parse(claim.version)
-            manifest = self._registry.manifest(ref.name, ref.version or 0)
-            manifest.classifying()
-            graph = self._graphs.get(manifest)
+            graph = self._graph(claim.version)
         except NotAClassifierError as error:
             failure = _failure(error.code, error.message)
-            return dict.fromkeys((claimed.item for claimed in claim.items), failure)
-        except (ModelUnavailableError, ModelNotFoundError) as error:
-            failure = _failure(ModelUnavailableError.code, error.message)
             return dict.fromkeys((claimed.item for claimed in claim.items), failure)
         settings = self._process.settings
         run = partial(classify, graph, most_pixels=settings.max_image_pixels)
         outcomes: dict[Item, Outcome] = {}
-        for images, failures in read(claim.items, settings):
-            outcomes |= failures
-            if settings.deduplicate:
-                outcomes |= classify_once(self._batches, images, run)
-            else:
-                outcomes |= run(images)
+        with self._process.running(claim):
+            for images, failures in read(claim.items, settings):
+                outcomes |= failures
+                if settings.deduplicate:
+                    outcomes |= classify_once(self._batches, images, run)
+                else:
+                    outcomes |= run(images)
         return outcomes
+
+    def _graph(self, version: str) -> LoadedGraph:
+        ref = ModelRef.parse(version)
+        number = ref.version or 0
+        try:
+            manifest = self._registry.manifest(ref.name, number)
+        except (ModelUnavailableError, ModelNotFoundError) as error:
+            self._graphs.absent(ref.name, number, error.message)
+            raise
+        manifest.classifying()
+        return self._graphs.get(manifest)
 
 
 def classify(

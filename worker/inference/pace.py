@@ -16,11 +16,11 @@ class Pace:
         self._most = most
         self._seconds_per_image = 0.0
 
-    def images(self) -> int:
+    def images(self, seconds: float = _LONGEST_S) -> int:
         """Return the number of images that fit into the time."""
         if self._seconds_per_image <= 0:
             return self._most
-        return max(1, min(self._most, int(_LONGEST_S / self._seconds_per_image)))
+        return max(1, min(self._most, int(seconds / self._seconds_per_image)))
 
     def measured(self, images: int, seconds: float) -> None:
         """Take note of how long a micro-batch took."""

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -77,17 +77,19 @@ class Claims:
         *,
         bulk: int | None = None,
         ticket: Lane | None = None,
+        leave: Sequence[str] = (),
     ) -> Claim | None:
         """Claim up to `capacity` items of one target, or None where nothing waits.
 
         `bulk` is the capacity for the bulk lane, where that is another.
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
+        `leave` names versions (`NAME@VERSION`) that are left to other workers.
         """
         capacities = dict.fromkeys(Lane, capacity)
         if bulk is not None:
             capacities[Lane.BULK] = bulk
         with self._lock:
-            answer = self._claim(capacities, lanes, ticket)
+            answer = self._claim(capacities, lanes, ticket, leave)
             if answer is None:
                 return None
             number, lane, target, tickets, jobs, rows = answer
@@ -115,7 +117,11 @@ class Claims:
         )
 
     def _claim(
-        self, capacities: Mapping[Lane, int], lanes: Sequence[Lane], ticket: Lane | None
+        self,
+        capacities: Mapping[Lane, int],
+        lanes: Sequence[Lane],
+        ticket: Lane | None,
+        leave: Sequence[str],
     ) -> Any:
         answer: Any = 0
         while answer == 0:  # only ended jobs were met so far
@@ -127,6 +133,7 @@ class Claims:
                     _MOST_UPLOAD_BYTES,
                     TICKET_MS,
                     ticket.value if ticket else "",
+                    " ".join(leave),
                     *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
                 )
             except redis.RedisError:
@@ -173,15 +180,39 @@ class Claims:
 
     def release(self, claim: Claim, reason: str, *, counts: bool) -> None:
         """Hand back what is left of a claim; `counts` says whether it was an attempt."""
+        self._release(claim.number, reason, counts=counts)
+
+    def _release(self, number: int, reason: str, *, counts: bool) -> None:
         self._scripts.run(
             "release",
-            claim.number,
+            number,
             int(counts),
             self._settings.max_attempts,
             reason,
             self._settings.result_ttl_s * 1000,
         )
-        self._held.discard(claim.number)
+        self._held.discard(number)
+
+    def release_all(self, reason: str) -> None:
+        """Hand back everything held, as if it had not been claimed, because this process ends."""
+        for number in self.held:
+            self._release(number, reason, counts=False)
+
+    def take_back(self, is_dead: Callable[[str], bool]) -> int:
+        """Take back what dead workers hold; return the number of their claims.
+
+        `is_dead` is asked about the id of each worker that holds a claim.
+        """
+        numbers = [raw.decode() for raw in self._client.zrange(key("leases"), 0, -1)]
+        with self._client.pipeline(transaction=False) as pipe:
+            for number in numbers:
+                pipe.hget(key("claim", number), "@worker")
+            workers = {raw.decode() for raw in pipe.execute() if raw}
+        dead = [worker for worker in workers if is_dead(worker)]
+        if not dead:
+            return 0
+        ttl_ms = self._settings.result_ttl_s * 1000
+        return int(self._scripts.run("bury", self._settings.max_attempts, ttl_ms, *dead))
 
     def abandon(self, claim: Claim) -> None:
         """Renew the claim no longer: what is left of it is taken back when its lease runs out."""

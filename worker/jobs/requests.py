@@ -1,9 +1,9 @@
-"""What a freeze asks for, as the API accepts it and the freezing worker reads it."""
+"""What a freeze or an inspection asks for, as the API accepts it and a worker reads it."""
 
 import json
 import math
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -14,27 +14,19 @@ from worker.models.preprocessing import PreprocessingSpec
 Value = bool | int | float | list[Any]
 
 
-class FreezeRequest(BaseModel):
-    """A model to freeze: where its source is and what of it to keep."""
+class InspectionRequest(BaseModel):
+    """A source to look into: where it is, and what of it is meant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    called: ClassVar[str] = "inspection request"  # in sentences
+
     source: str | None = Field(
         None,
         max_length=4096,
         description="Path under a sources root: a folder, a checkpoint prefix or a file. "
         "null where the files were uploaded.",
     )
-    inputs: list[str] = Field(default_factory=list, max_length=64)
-    outputs: list[str] = Field(default_factory=list, max_length=64)
-    set: dict[str, Value] = Field(
-        default_factory=dict, max_length=256, description="Constants for placeholders, by name."
-    )
-    labels: list[str] | None = Field(None, min_length=1, max_length=100_000)
-    preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
-    scores: Scores | None = None
-    alias: str = "stable"
     signature: str | None = Field(
         None, max_length=256, description="Which signature of a SavedModel; null: the usual one."
     )
@@ -43,23 +35,6 @@ class FreezeRequest(BaseModel):
         max_length=1024,
         description="Which checkpoint (its prefix) or model file, where the source holds several.",
     )
-    optimise: bool = Field(
-        True, description="Whether constants and batch normalisation are folded."
-    )
-    batch: Literal["keep", "free"] = Field(
-        "keep", description="`free` makes a fixed batch dimension of the input variable."
-    )
-    runtime: Runtime = "tensorflow"
-
-    @field_validator("name")
-    @classmethod
-    def _name(cls, value: str) -> str:
-        return check_model_name(value)
-
-    @field_validator("alias")
-    @classmethod
-    def _alias(cls, value: str) -> str:
-        return check_alias_name(value)
 
     @field_validator("source")
     @classmethod
@@ -79,6 +54,57 @@ class FreezeRequest(BaseModel):
                 raise InvalidRequestError("checkpoint must be a name inside the source.")
         return value
 
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
+        if not isinstance(fields, dict):
+            raise InvalidRequestError(f"The {cls.called} must be a JSON object.")
+        try:
+            json.dumps(fields, ensure_ascii=False).encode()
+            return cls.model_validate(fields)
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+            raise InvalidRequestError(f"The {cls.called} holds text that is no Unicode.") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+        except RecursionError:
+            raise InvalidRequestError(f"The {cls.called} is nested too deeply.") from None
+
+
+class FreezeRequest(InspectionRequest):
+    """A model to freeze: where its source is and what of it to keep."""
+
+    called = "freeze request"
+
+    name: str
+    inputs: list[str] = Field(default_factory=list, max_length=64)
+    outputs: list[str] = Field(default_factory=list, max_length=64)
+    set: dict[str, Value] = Field(
+        default_factory=dict, max_length=256, description="Constants for placeholders, by name."
+    )
+    labels: list[str] | None = Field(None, min_length=1, max_length=100_000)
+    preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
+    scores: Scores | None = None
+    alias: str = "stable"
+    optimise: bool = Field(
+        True, description="Whether constants and batch normalisation are folded."
+    )
+    batch: Literal["keep", "free"] = Field(
+        "keep", description="`free` makes a fixed batch dimension of the input variable."
+    )
+    runtime: Runtime = "tensorflow"
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return check_model_name(value)
+
+    @field_validator("alias")
+    @classmethod
+    def _alias(cls, value: str) -> str:
+        return check_alias_name(value)
+
     @field_validator("preprocessing", mode="before")
     @classmethod
     def _preprocessing(cls, value: Any) -> PreprocessingSpec:
@@ -93,23 +119,6 @@ class FreezeRequest(BaseModel):
                     f"set.{name} must be a finite number, true, false or a list of these."
                 )
         return value
-
-    @classmethod
-    def parse(cls, fields: Any) -> "FreezeRequest":
-        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
-        if not isinstance(fields, dict):
-            raise InvalidRequestError("The freeze request must be a JSON object.")
-        try:
-            json.dumps(fields, ensure_ascii=False).encode()
-            return cls.model_validate(fields)
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
-            raise InvalidRequestError("The freeze request holds text that is no Unicode.") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InvalidRequestError(f"{where}: {first['msg']}.") from None
-        except RecursionError:
-            raise InvalidRequestError("The freeze request is nested too deeply.") from None
 
 
 def _is_constant(value: Any) -> bool:

@@ -2,17 +2,21 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import psutil
 import redis
 
 from worker.jobs.keys import key
 from worker.jobs.records import rfc3339
 from worker.jobs.scripts import Scripts
 from worker.settings import Settings
+
+_WORKER_ID = re.compile(r"-(\d+)-([0-9a-f]+)\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +30,7 @@ class GraphReport:
     loads: int  # how often this process loaded it
     load_seconds: float  # of the last load, warm-up included
     bytes: int  # size of the graph file
-    runtime: str  # tensorflow or onnxruntime
+    runtime: str  # tensorflow or onnxruntime; empty where it is not known
     error: str | None
 
 
@@ -45,9 +49,20 @@ class WorkerReport:
     started_ms: int
 
 
-def new_worker_id() -> str:
-    """Return a name for this process that no other one has: `HOST-PID-RANDOM`."""
-    return f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
+def new_worker_id(mark: str = "") -> str:
+    """Return a name for this process that no other one has: `HOST-PID-MARKRANDOM`.
+
+    Processes of one mark have one parent, so that one can tell whether another lives.
+    """
+    return f"{socket.gethostname()}-{os.getpid()}-{mark}{os.urandom(3).hex()}"
+
+
+def is_dead_relative(worker_id: str, mark: str) -> bool:
+    """Whether a worker of the same mark has ended; without a mark nobody is known."""
+    match = _WORKER_ID.search(worker_id)
+    if not mark or match is None or not match[2].startswith(mark):
+        return False
+    return not psutil.pid_exists(int(match[1]))
 
 
 class Roster:

@@ -307,8 +307,9 @@ def test_a_tensor_in_the_middle_becomes_the_input(tmp_path: Path) -> None:
     frozen = freeze(saved.folder, tmp_path, inputs=["x"])
     assert frozen.outcome["inputs"][0]["name"] == "x:0"
     assert_same_answers(saved, frozen)
-    with pytest.raises(FreezeError, match="takes images"):
-        freeze(saved.folder, tmp_path)
+    unnamed = freeze(saved.folder, tmp_path)
+    assert unnamed.outcome["inputs"][0]["shape"] == [1, 8, 8, 3]  # behind decoding and resizing
+    assert any("'jpeg' takes text" in warning for warning in unnamed.outcome["warnings"])
 
 
 def test_one_output_of_a_node_with_several_becomes_the_input(tmp_path: Path) -> None:
@@ -325,16 +326,17 @@ def test_one_output_of_a_node_with_several_becomes_the_input(tmp_path: Path) -> 
     assert_same_answers(saved, frozen)
 
 
-def test_an_input_pipeline_is_cut_off_where_the_input_is_named(tmp_path: Path) -> None:
+def test_an_input_pipeline_is_cut_off_behind_the_images_that_it_gives(tmp_path: Path) -> None:
     def build() -> None:
         queue = v1.FIFOQueue(4, [tf.float32], [[8, 8, 3]], name="queue")
         x = queue.dequeue_many(2, name="batch")
         tf.nn.softmax(dense(flat(x), 4, "dense"), name="y_pred")
 
     saved = save(tmp_path / "source", build, images="batch:0")
-    with pytest.raises(UnsupportedGraphError, match="--input"):
-        freeze(saved.folder, tmp_path)
     assert_same_answers(saved, freeze(saved.folder, tmp_path, inputs=["batch"]))
+    frozen = freeze(saved.folder, tmp_path)
+    assert frozen.outcome["inputs"][0]["name"] == "batch:0"
+    assert any("'batch:0' was chosen" in warning for warning in frozen.outcome["warnings"])
 
 
 def test_a_batch_size_that_is_fixed_stays_and_is_told(tmp_path: Path) -> None:
@@ -493,7 +495,7 @@ def test_labels_are_counted(tmp_path: Path) -> None:
         (None, tf.float32, "size"),
         ([None, 7], tf.float32, "None of the placeholders"),
         ([None, None, None, 3], tf.float32, "size"),
-        ([None], tf.string, "None of the placeholders"),
+        ([None], tf.string, "takes text"),
     ],
 )
 def test_a_model_that_does_not_take_images_is_refused(

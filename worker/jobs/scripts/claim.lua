@@ -8,14 +8,18 @@
 --
 -- The first write is a DEL or an LPOP, so that a full Redis can still be worked empty.
 --
--- ARGV: worker id, lease_ms, most bytes of uploads, ticket_ms, lane whose ticket arrived or '', then
---       each lane and the number of items that are taken of it at most.
+-- ARGV: worker id, lease_ms, most bytes of uploads, ticket_ms, lane whose ticket arrived or '',
+--       versions that are left to other workers with spaces between, then each lane and the number
+--       of items that are taken of it at most.
 -- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
 -- {claim, lane, target, lanes that need a ticket, {{job, kind, options}, ...}, {{item, attempts,
 -- place of its job in the list before, upload, path of an image of a batch}, ...}}.
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
-local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 6
+local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 7
 if ARGV[5] ~= '' then redis.call('DEL', K.ticket(ARGV[5])) end
+
+local left = {}
+for version in string.gmatch(ARGV[6], '%S+') do left[version] = true end
 
 local skipped, most_skipped = 0, 1000 -- entries of ended jobs, dropped on the way
 local jobs, known = {}, {} -- of what was taken: rows to return, and what else is read of a job
@@ -91,10 +95,16 @@ end
 
 for n = first_lane, #ARGV, 2 do
   local lane = ARGV[n]
+  local place = 0
   while skipped < most_skipped do
-    local target = redis.call('ZRANGE', K.lane(lane), 0, 0)[1]
+    local target = redis.call('ZRANGE', K.lane(lane), place, place)[1]
     if not target then break end
-    local taken = take(lane, target, tonumber(ARGV[n + 1]))
+    local taken = {}
+    if left[string.match(target, '^[^/]+')] then
+      place = place + 1
+    else
+      taken = take(lane, target, tonumber(ARGV[n + 1]))
+    end
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())
       redis.call('HSET', K.claim(claim), '@worker', worker, '@lane', lane, '@target', target)

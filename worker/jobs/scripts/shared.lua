@@ -201,6 +201,15 @@ local function take_apart(claim)
   return about, items
 end
 
+-- Take a claim back from a worker that is gone: its items have had their attempt.
+local function bury(claim, max_attempts, ttl_ms)
+  local about, items = take_apart(claim)
+  for _, row in ipairs(items) do
+    requeue(row[1], row[2], about['@lane'], about['@target'], max_attempts,
+      'worker ' .. about['@worker'] .. ' died or stopped answering while it had the work.', ttl_ms)
+  end
+end
+
 -- How much waits in a lane, and for how many ms the oldest of it has. Of the bulk lane that is the
 -- batches of which images wait; of the others the jobs of which nothing has been claimed yet. A batch
 -- that is still being sent is not waiting for a worker.

@@ -29,13 +29,7 @@ end
 redis.call('SET', K.swept(), now)
 
 local dead = redis.call('ZRANGEBYSCORE', K.leases(), '-inf', now, 'LIMIT', 0, bound)
-for _, claim in ipairs(dead) do
-  local about, items = take_apart(claim)
-  for _, row in ipairs(items) do
-    requeue(row[1], row[2], about['@lane'], about['@target'], max_attempts,
-      'worker ' .. about['@worker'] .. ' died or stopped answering while it had the work.', ttl_ms)
-  end
-end
+for _, claim in ipairs(dead) do bury(claim, max_attempts, ttl_ms) end
 
 -- Look at the heads of the queues, where the oldest are. A batch has no limit on its waiting.
 local late, dropped = 0, 0

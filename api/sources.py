@@ -1,0 +1,110 @@
+"""Submissions that bring a source: a path on the server, or the files themselves.
+
+Freezes and inspections are submitted in the same way and differ in what else they ask for.
+"""
+
+import json
+import os
+from typing import Any, BinaryIO, cast
+
+from flask import Response, request
+
+from api.answers import preferred_wait, submitted
+from api.bodies import parse_json
+from api.idempotency import idempotency
+from api.kernel import kernel
+from worker.errors import InvalidRequestError, UnsupportedMediaError
+from worker.jobs.records import Kind, Lane
+from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.store import Accepted, Submission, new_job_id
+from worker.jobs.uploads import MOST_FILES, StoredFile, drop_files, store_files
+
+_OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
+_OTHER_PARTS = 10  # of the form, beside the files
+
+_REQUESTS: dict[Kind, type[InspectionRequest]] = {
+    Kind.FREEZE: FreezeRequest,
+    Kind.INSPECTION: InspectionRequest,
+}
+
+
+def submit_source(kind: Kind) -> Response:
+    """Accept a job of a kind that works on a source, as Flask's request asks for it."""
+    preferred_wait()  # a bad one is refused before anything is accepted
+    kernel().check_open(Lane.FREEZING)
+    request.max_content_length = _OPTIONS_BYTES
+    if request.mimetype == "multipart/form-data":
+        request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES
+        request.max_form_memory_size = _OPTIONS_BYTES
+        request.max_form_parts = MOST_FILES + _OTHER_PARTS
+        return _from_upload(kind)
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaError(
+            "Send JSON with `source`, or multipart/form-data with `files` and `options`."
+        )
+    asked = _REQUESTS[kind].parse(parse_json(request.get_data(as_text=True)))
+    if asked.source is None:
+        raise InvalidRequestError("source: name the model's path under the server's sources root.")
+    accepted = _accept(kind, asked)
+    return submitted(accepted.job_id, accepted.job)
+
+
+def _from_upload(kind: Kind) -> Response:
+    asked = _REQUESTS[kind].parse(_options(kind))
+    if asked.source is not None:
+        raise InvalidRequestError("source: leave it out where files are uploaded.")
+    files = [
+        (file.filename or "", cast("BinaryIO", file.stream))
+        for file in request.files.getlist("files")
+    ]
+    kernel().check_room(sum(_size(stream) for _, stream in files))
+    job_id = new_job_id()
+    stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
+    try:
+        accepted = _accept(kind, asked, job_id=job_id, files=stored)
+    except BaseException:
+        drop_files(kernel().client, job_id, stored)
+        raise
+    return submitted(accepted.job_id, accepted.job)
+
+
+def _options(kind: Kind) -> Any:
+    """Return what the form asks for beside its files; an inspection need not ask for anything."""
+    options = request.form.get("options")
+    if options is not None:
+        return parse_json(options)
+    if kind is Kind.INSPECTION:
+        return {}
+    raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")
+
+
+def _size(stream: BinaryIO) -> int:
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
+
+
+def _accept(
+    kind: Kind,
+    asked: InspectionRequest,
+    *,
+    job_id: str | None = None,
+    files: tuple[StoredFile, ...] = (),
+) -> Accepted:
+    options = asked.model_dump(mode="json")
+    marks = json.dumps([options, [(file.name, file.size) for file in files]], sort_keys=True)
+    digest, fingerprint = idempotency(kind, marks.encode())
+    accepted = kernel().submit(
+        Submission(
+            kind=kind,
+            lane=Lane.FREEZING,
+            options=options,
+            job_id=job_id,
+            files=files,
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
+        )
+    )
+    if job_id and not accepted.created:  # a repetition: the first job has its own files
+        drop_files(kernel().client, job_id, files)
+    return accepted

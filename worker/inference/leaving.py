@@ -1,0 +1,67 @@
+"""Leaving work to others: versions that this process cannot load, and what becomes of their items.
+
+While another worker may be able to load a version its items wait for that one. Where nobody can,
+they fail, and say why.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import redis
+
+from worker.inference.graphs import RETRY_S, Graphs
+from worker.jobs.roster import Roster
+from worker.process import WorkerProcess
+
+_PATIENCE_S = 10.0  # for workers that are just starting, and for files that come back
+_LOOK_S = 1.0  # between looks at the roster
+
+
+class Leaving:
+    """Decides whether the items of a version that cannot be loaded here are left to others."""
+
+    def __init__(self, process: WorkerProcess, graphs: Graphs) -> None:
+        self._process = process
+        self._graphs = graphs
+        self._roster = Roster(process.client, process.settings)
+        self._rows: list[dict[str, Any]] = []
+        self._looked_at = float("-inf")
+
+    def versions(self) -> list[str]:
+        """Return the versions of which nothing is claimed now; later they are tried again."""
+        now = time.monotonic()
+        return [
+            version
+            for version, failure in self._graphs.failures().items()
+            if now - failure.last < RETRY_S and not self.is_hopeless(version)
+        ]
+
+    def is_hopeless(self, version: str) -> bool:
+        """Whether no ready worker can load the version, and that for long enough."""
+        failure = self._graphs.failures().get(version)
+        if failure is None or time.monotonic() - failure.since < _PATIENCE_S:
+            return False
+        return all(_fails(row, version) for row in self._others())
+
+    def _others(self) -> list[dict[str, Any]]:
+        process, now = self._process, time.monotonic()
+        if now - self._looked_at > _LOOK_S:
+            self._looked_at = now
+            try:
+                self._rows = self._roster.read()
+            except redis.RedisError:  # what was known before is as good as anything
+                return self._rows
+        lanes = {lane.value for lane in process.lanes}
+        return [
+            row
+            for row in self._rows
+            if row["state"] == "ready" and row["id"] != process.id and lanes & set(row["queues"])
+        ]
+
+
+def _fails(row: Mapping[str, Any], version: str) -> bool:
+    return any(
+        graph["state"] == "failed" and f"{graph['model']}@{graph['version']}" == version
+        for graph in row["graphs"]
+    )
