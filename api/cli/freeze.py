@@ -11,6 +11,7 @@ from api.cli.options import DEFAULT_SERVER, AsJson, Server, again, connect
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
 
+Batch = Literal["keep", "free"]
 Runtime = Literal["tensorflow", "onnxruntime"]
 Scores = Literal["probabilities", "logits", "sigmoid"]
 
@@ -56,6 +57,20 @@ def freeze(
     runtime: Annotated[
         Runtime | None, typer.Option("--runtime", help="What serves it; tensorflow if not given.")
     ] = None,
+    optimise: Annotated[
+        bool,
+        typer.Option(
+            "--optimise/--no-optimise", help="Fold constants and batch normalisation, or do not."
+        ),
+    ] = True,
+    batch: Annotated[
+        Batch | None,
+        typer.Option(
+            "--batch",
+            help="free: make a model of fixed batch size take any number of images at once. "
+            "keep: serve it by padding, as without this option.",
+        ),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -71,8 +86,11 @@ def freeze(
             "scores": scores,
             "alias": alias,
             "runtime": runtime,
+            "batch": batch,
         }
         options = {field: value for field, value in fields.items() if value}
+        if not optimise:
+            options["optimise"] = False
         with connect(server, patience_s=PATIENCE_S) as client:
             job = submit_source(client, source, options, as_json=as_json)
             job = follow(client, job, as_json=as_json)
