@@ -16,8 +16,16 @@ from freezing import contents
 from freezing.attributes import make_shapes_explicit
 from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
-from freezing.findings import about_the_plan, about_the_source, finding, in_order
+from freezing.findings import (
+    about_dropout,
+    about_the_plan,
+    about_the_source,
+    finding,
+    in_order,
+    without_dropout,
+)
 from freezing.flow import Flow
+from freezing.functions import inline_functions
 from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
 from freezing.inputs import Input, Inputs
 from freezing.plan import Plan, make_plan
@@ -38,6 +46,7 @@ from worker.models.inspection import (
     Finding,
     GuessedPreprocessing,
     Inspection,
+    Level,
     PlaceholderValue,
     Predicted,
     SignatureFact,
@@ -49,16 +58,16 @@ _MOST_CANDIDATES = 12
 _MOST_FILES = 100
 
 
-def inspect(report: Report, fields: dict[str, Any], path: str) -> dict[str, Any]:
+def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool) -> dict[str, Any]:
     """Look into the source at `path` as an `InspectionRequest` of these fields asks for it.
 
+    `allow_code` says whether a Keras file may bring code of its own.
     Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
     """
     request = InspectionRequest.parse(fields)
     report.step(Step.READ)
-    source = open_source(
-        Path(path), Part(signature=request.signature, checkpoint=request.checkpoint)
-    )
+    part = Part(signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code)
+    source = open_source(Path(path), part)
     report.log(f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes.")
     report.step(Step.INSPECT)
     return look_into(source, request).model_dump(mode="json")
@@ -244,13 +253,13 @@ class _Adviser:
 
     def advise(self) -> _Advised:
         body = self._body()
-        plan = self._plan(body)
-        remaining = None
-        if plan is not None:
-            try:
-                remaining = what_remains(plan)
-            except FreezeError as error:
-                self._error(error.code, error.message)
+        self._refuse_what_is_not_clear()
+        plan, remaining = self._plan(body)
+        constants = without_dropout(remaining) if remaining is not None else {}
+        if constants and all(name in self._graph for name in constants):
+            self._findings += about_dropout(constants)
+            body["set"] = {**body.get("set", {}), **constants}
+            plan, remaining = self._plan(body)
         preprocessing = self._preprocessing(plan, body)
         ready = plan is not None and not any(one.level == "error" for one in self._findings)
         return _Advised(
@@ -282,7 +291,7 @@ class _Adviser:
                 body["set"] = values
         return body
 
-    def _plan(self, body: dict[str, Any]) -> Plan | None:
+    def _refuse_what_is_not_clear(self) -> None:
         ends = [one.end for one in self._outputs.ranked[:1]]
         for refusing, best in (
             (lambda: clear_output(self._outputs), self._outputs.best),
@@ -291,18 +300,19 @@ class _Adviser:
             try:
                 refusing()
             except FreezeError as error:
-                several = len(best) > 1
-                self._findings.append(
-                    finding(error.code, "warning" if several else "error", error.message)
-                )
-        if "outputs" not in body:
-            return None
+                level: Level = "warning" if len(best) > 1 else "error"
+                self._findings.append(finding(error.code, level, error.message))
+
+    def _plan(self, body: dict[str, Any]) -> tuple[Plan | None, Graph | None]:
+        """Return the plan of a freeze and what it would leave, as far as they can be made."""
+        plan = None
         try:
-            plan = make_plan(self._source, FreezeRequest.parse(body))
+            if "outputs" in body:
+                plan = make_plan(self._source, FreezeRequest.parse(body))
+                return plan, what_remains(plan)
         except FreezeError as error:
             self._error(error.code, error.message)
-            return None
-        return plan
+        return plan, None
 
     def _preprocessing(self, plan: Plan | None, body: dict[str, Any]) -> GuessedPreprocessing:
         if plan is None:
@@ -310,6 +320,11 @@ class _Adviser:
                 fields={}, assumed=[], problem="There is no input to prepare images for."
             )
         guess = guess_scaling(self._graph, Endpoint.parse(body["inputs"][0]))
+        if not guess.reasons:
+            # What a SavedModel does lies in functions.
+            part = plan.graph.subgraph(plan.graph.nodes)
+            keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
+            guess = guess_scaling(inline_functions(part, keep), Endpoint.parse(plan.input.name))
         try:
             found = resolve_preprocessing(guess.spec, plan.input.shape, plan.input.dtype)
         except InvalidRequestError as error:

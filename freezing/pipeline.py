@@ -10,10 +10,12 @@ import tensorflow as tf
 from freezing.audit import audit
 from freezing.freeze import freeze
 from freezing.graphs import Endpoint, Graph
+from freezing.labels import known_labels
 from freezing.parameters import Layer, total
 from freezing.plan import Plan, make_plan
+from freezing.preparation import Guess, guess_scaling
 from freezing.roles import count_removed
-from freezing.samples import sample_inputs
+from freezing.samples import COUNT, sample_inputs
 from freezing.scores import check_labels, final_op, resolve_scores
 from freezing.sessions import Original
 from freezing.sources.opening import open_source
@@ -23,7 +25,11 @@ from freezing.verify import observe
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
-from worker.models.preprocessing import Preprocessing, resolve_preprocessing
+from worker.models.preprocessing import (
+    Preprocessing,
+    PreprocessingSpec,
+    resolve_preprocessing,
+)
 
 _VALUES = frozenset({"preset", "scale", "mean", "std"})  # what says which numbers pixels become
 
@@ -40,45 +46,61 @@ class NotAnImageInputError(FreezeError):
     code = "not_an_image_input"
 
 
-def freeze_source(
-    report: Report, fields: dict[str, Any], source: str, graph: str, tolerance: float
-) -> dict[str, Any]:
+def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
-    `fields` are those of the `FreezeRequest`. Returns `outcome`, what a manifest and a result need
+    The order is that of `process.freeze`. Returns `outcome`, what a manifest and a result need
     less the verification, and `expected`, what the graph must answer. Raises `FreezeError` and its
     subclasses; nothing needs to be undone, since only the graph's folder is written to.
     """
-    request, graph_path = FreezeRequest.parse(fields), Path(graph)
+    request, graph_path = FreezeRequest.parse(order["request"]), Path(order["graph"])
+    tolerance = order["tolerance"]
     report.step(Step.READ)
-    opened = open_source(
-        Path(source), Choice(signature=request.signature, checkpoint=request.checkpoint)
+    choice = Choice(
+        signature=request.signature,
+        checkpoint=request.checkpoint,
+        allow_code=order["allow_code"],
     )
+    opened = open_source(Path(order["source"]), choice)
     report.log(
         f"Read the {opened.kind} {opened.name}: {len(opened.graph_def.node)} nodes, "
         f"{_mb(opened.bytes)}."
     )
     plan = make_plan(opened, request)
     _check_scores(plan.outputs[0])
-    preprocessing = _preprocessing(request, plan)
+    _preprocessing(request.preprocessing, plan)  # refuses what takes no images
     report.step(Step.FREEZE)
     outputs = ", ".join(tensor.name for tensor in plan.outputs)
     report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
     made = _freeze_into(graph_path, plan, opened)
     report.log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
+    spec = _with_guess(request.preprocessing, made.guess)
+    preprocessing = _preprocessing(spec, plan)
     report.step(Step.RUN_SOURCE)
-    inputs = sample_inputs(preprocessing, tf.as_dtype(plan.input.dtype).as_numpy_dtype)
+    samples = [Path(path) for path in order["samples"]]
+    inputs = sample_inputs(
+        preprocessing,
+        tf.as_dtype(plan.input.dtype).as_numpy_dtype,
+        samples,
+        most_pixels=order["most_pixels"],
+    )
+    report.log(f"{COUNT} made up samples and {len(samples)} of the job.")
     with Original(plan, opened.values) as session:
         answers = observe(plan, session.run, inputs, tolerance)
     _check_columns(plan.outputs[0], answers.together[0])
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
-    check_labels(request.labels, answers.rows.shape[1], plan.outputs[0].name)
+    columns = answers.rows.shape[1]
+    check_labels(request.labels, columns, plan.outputs[0].name)
+    labels = request.labels or known_labels(opened, columns, warnings)
     scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
-    warnings += _assumptions(request, preprocessing, answers.depends_on_batch(tolerance))
+    warnings += _assumptions(
+        request, preprocessing, made.guess, answers.depends_on_batch(tolerance)
+    )
     outcome = {
         "inputs": [_with_batch(plan.input, answers.batch).model_dump()],
         "outputs": [tensor.model_dump() for tensor in plan.outputs],
         "preprocessing": preprocessing.model_dump(),
+        "labels": labels,
         "scores": scores,
         "source": opened.describe(),
         "bytes_before": opened.bytes,
@@ -103,6 +125,7 @@ class _Made:
     final_op: str  # what computes the first output
     layers: list[Layer]
     audit: dict[str, Any]
+    guess: Guess  # of how its input is scaled
     warnings: list[str]
 
 
@@ -115,18 +138,28 @@ def _freeze_into(path: Path, plan: Plan, source: Source) -> _Made:
         final_op=final_op(frozen.graph, Endpoint.parse(plan.outputs[0].name)),
         layers=frozen.layers,
         audit=audited,
+        guess=guess_scaling(frozen.graph, Endpoint.parse(plan.input.name)),
         warnings=frozen.warnings,
     )
 
 
-def _preprocessing(request: FreezeRequest, plan: Plan) -> Preprocessing:
+def _with_guess(asked: PreprocessingSpec, guess: Guess) -> PreprocessingSpec:
+    """Return what was asked for, with the scaling that the graph shows where none was."""
+    given = asked.model_dump(exclude_none=True)
+    if given.keys() & _VALUES:
+        return asked
+    return asked.model_copy(
+        update={key: getattr(guess.spec, key) for key in _VALUES if getattr(guess.spec, key)}
+    )
+
+
+def _preprocessing(asked: PreprocessingSpec, plan: Plan) -> Preprocessing:
     dtype = tf.as_dtype(plan.input.dtype)
     if not (dtype.is_floating or dtype.is_integer):
         raise NotAnImageInputError(
             f"The input {plan.input.name} takes {dtype.name}, not pixels: name the tensor of the "
             "decoded image with `inputs` (--input)."
         )
-    asked = request.preprocessing
     if plan.takes_bytes and not asked.model_dump(exclude_none=True).keys() & _VALUES:
         asked = asked.model_copy(update={"preset": "raw"})
     try:
@@ -155,7 +188,7 @@ def _check_columns(first: Tensor, answer: Any) -> None:
 
 
 def _assumptions(
-    request: FreezeRequest, preprocessing: Preprocessing, depends_on_batch: bool
+    request: FreezeRequest, preprocessing: Preprocessing, guess: Guess, depends_on_batch: bool
 ) -> list[str]:
     """Return what was taken for granted and should be looked at."""
     found = []
@@ -166,9 +199,10 @@ def _assumptions(
             for value in (0, 255)
         )
         height, width = preprocessing.size
+        why = f": {'; '.join(guess.reasons)}" if guess.reasons else ""
         found.append(
             f"How images are prepared was not given. It was assumed: {preprocessing.color.upper()},"
-            f" {preprocessing.resize} to {height}x{width}, values from {low:g} to {high:g}."
+            f" {preprocessing.resize} to {height}x{width}, values from {low:g} to {high:g}{why}."
         )
     if depends_on_batch:
         found.append(

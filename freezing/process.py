@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
+from freezing.sources.reach import within_reach
 from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.manifest import ManifestDraft
@@ -40,6 +41,7 @@ def freeze(
     request: FreezeRequest,
     source: Path,
     *,
+    samples: Sequence[Path] = (),
     workdir: Path,
     registry: Registry,
     job_id: str,
@@ -49,6 +51,7 @@ def freeze(
 ) -> dict[str, Any]:
     """Freeze `source` and publish it; return the job's `result`.
 
+    `samples` are images that it is verified with beside those made up.
     Steps are told to `on_log` as they begin; `cancelled` is asked about every half second. Both
     are called in this thread, with which the child dies (Linux counts threads as parents).
     `workdir` must be there; a `graph.pb` is left in it.
@@ -63,9 +66,11 @@ def freeze(
         "source": str(source.absolute()),
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
+        "samples": [str(path.absolute()) for path in samples],
+        "most_pixels": settings.max_image_pixels,
     }
     report = _numbered(steps_of_freeze(request), on_log)
-    outcome = _in_child(order, settings, report, cancelled)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled; nothing was published.")
     report.step(Step.PUBLISH)
@@ -76,6 +81,7 @@ def inspect(
     request: InspectionRequest,
     source: Path,
     *,
+    workdir: Path,
     settings: Settings,
     on_log: Callable[[str], None],
     cancelled: Callable[[], bool],
@@ -90,18 +96,34 @@ def inspect(
         "source": str(source.absolute()),
     }
     report = _numbered(steps_of_inspection(), on_log)
-    outcome = _in_child(order, settings, report, cancelled)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled.")
     return outcome
 
 
 def _in_child(
-    order: dict[str, Any], settings: Settings, report: Report, cancelled: Callable[[], bool]
+    order: dict[str, Any],
+    workdir: Path,
+    settings: Settings,
+    report: Report,
+    cancelled: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Have a child process do what the order says; return its outcome."""
-    limits = {"memory_bytes": settings.freeze_memory_bytes, "parent": os.getpid()}
-    child = Child({**order, **limits}, report)
+    """Have a child process do what the order says; return its outcome.
+
+    It can read the source and write to `workdir`, and reach nothing else.
+    """
+    workdir = workdir.resolve()
+    limits = {
+        "parent": os.getpid(),
+        "memory_bytes": settings.freeze_memory_bytes,
+        "allow_code": settings.allow_keras_code,
+        "confinement": settings.freeze_confinement,
+        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
+        + order.get("samples", []),
+        "write": [str(workdir)],
+    }
+    child = Child({**order, **limits}, workdir, report)
     try:
         return child.wait(settings.freeze_time_limit_s, cancelled)
     finally:
@@ -129,7 +151,7 @@ def _publish(
         name=request.name,
         inputs=outcome["inputs"],
         outputs=outcome["outputs"],
-        labels=request.labels,
+        labels=outcome["labels"],
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
         runtime=outcome["runtime"],

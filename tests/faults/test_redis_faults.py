@@ -94,6 +94,31 @@ def test_a_redis_that_is_killed_loses_at_most_its_last_second(
     assert max(back_s) <= CONSUMING_S
 
 
+@pytest.mark.timeout(300)
+def test_a_power_cut_costs_the_last_second_and_nothing_else(
+    scene: Scene, record_property: Tell
+) -> None:
+    servers, checker = scene.servers, scene.checker
+    checker.settle(within_s=120)
+    repeated = checker.runs().repeated
+    scene.submit()
+    before = scene.submit()  # so that there is more work than for the time until the cut
+    checker.reach(before, 1)
+    with checker.clients(2):
+        written = servers.redis.written
+        time.sleep(0.9)
+        servers.redis.lose_power(written)
+        cut_at = time.monotonic()
+        servers.redis.start()
+        back_s = scene.seconds_until_work_goes_on()
+    lost = checker.judge(lost_after=(cut_at,))
+    record_property("lost", lost)
+    record_property("run twice", checker.judge_runs().repeated - repeated)
+    record_property("work went on after", f"{back_s} s")
+    assert lost > 0, "nothing was lost, so this has shown nothing"
+    assert back_s <= CONSUMING_S
+
+
 READS = ["/v1/jobs", "/v1/jobs/JOB", "/v1/jobs/JOB?wait=20", "/v1/workers", "/readyz"]
 
 
@@ -127,7 +152,7 @@ def test_a_redis_that_stands_still_is_said_and_hurts_nothing(
             stopped = time.monotonic()
             asked = [pool.submit(read, path) for path in READS]
             another = pool.submit(scene.submit)
-            assert httpx.get(f"{servers.url}/healthz", timeout=2).status_code == 200
+            assert httpx.get(f"{servers.url}/healthz", timeout=5).status_code == 200
             wait_until(
                 lambda: time.monotonic() > stopped + STOPPED_S or any(a.done() for a in asked),
                 within_s=STOPPED_S + 1,
@@ -176,4 +201,26 @@ def test_the_broker_can_lose_all_of_its_keys(scene: Scene, record_property: Tell
     record_property("deleted", sorted(deleted))
     record_property("work went on after", f"{back_s} s")
     record_property("run twice", checker.judge_runs().repeated)
+    assert back_s <= CONSUMING_S
+
+
+@pytest.mark.timeout(300)
+def test_a_system_that_starts_before_its_redis_waits_for_it(
+    scene: Scene, record_property: Tell
+) -> None:
+    servers, checker = scene.servers, scene.checker
+    checker.judge()
+    servers.kill_all()
+    servers.start_worker()
+    servers.start_api()
+    assert httpx.get(f"{servers.url}/readyz", timeout=10).status_code == 503
+    wait_until(
+        lambda: "Trying again" in servers.log("worker", lines=20),
+        within_s=90,
+        what="the worker looks for Redis",
+    )
+    servers.redis.start()
+    back_s = scene.seconds_until_work_goes_on()
+    record_property("work began after", f"{back_s} s")
+    checker.judge()
     assert back_s <= CONSUMING_S
