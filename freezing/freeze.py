@@ -21,6 +21,7 @@ from freezing.parameters import Layer, parameter_rows
 from freezing.plan import Plan
 from freezing.side_effects import drop_side_effects
 from freezing.sources.source import Values
+from freezing.state import changed_variables, refuse_state
 from freezing.tables import convert_tables
 from freezing.variables import convert_variables, variables_needed
 from freezing.verify import RANDOM_OPS
@@ -44,7 +45,8 @@ def freeze(plan: Plan, values: Values) -> Frozen:
 
     Values that were set become constants, branches never taken go, variables become constants,
     and what only had to run, but gives nothing, goes too. Raises `SourceError` where a variable
-    cannot be read and `UnsupportedGraphError` naming state that would be left.
+    cannot be read, `UnsupportedGraphError` naming state that would be left, and
+    `StatefulGraphError` where the answers depend on what changes with every run.
     """
     warnings: list[str] = []
     names = [Endpoint.parse(tensor.name).node for tensor in (plan.input, *plan.outputs)]
@@ -55,6 +57,7 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     _bake_defaults(graph, warnings)
     graph.keep(graph.ancestors(names))
     fold_branches(graph, names[1:])
+    changed = changed_variables(graph)
     drop_side_effects(graph)
     graph.keep(graph.ancestors(names))
     convert_tables(graph, plan.tables)
@@ -73,6 +76,7 @@ def freeze(plan: Plan, values: Values) -> Frozen:
         )
     graph.keep(graph.ancestors(names[1:]))
     refuse_leftovers(graph)
+    refuse_state(changed, graph)
     strip_notes(graph)
     _warn(graph, warnings)
     return Frozen(graph=graph, layers=layers, warnings=warnings)
