@@ -18,17 +18,17 @@ from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
 from freezing.findings import about_the_plan, about_the_source, finding, in_order
 from freezing.flow import Flow
-from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
+from freezing.graphs import PLACEHOLDER_OPS, Graph, base_type
 from freezing.inputs import Input, Inputs
 from freezing.plan import Plan, make_plan
 from freezing.prediction import size_of, what_remains
-from freezing.preparation import guess_scaling
+from freezing.serving import choose_preprocessing
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
 from freezing.steps import Report, Step
 from freezing.suggestions import as_option, suggestions
-from worker.errors import FreezeError, InvalidRequestError
+from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import (
     Advice,
@@ -43,7 +43,7 @@ from worker.models.inspection import (
     SignatureFact,
 )
 from worker.models.manifest import is_model_name
-from worker.models.preprocessing import resolve_preprocessing
+from worker.models.preprocessing import PreprocessingSpec
 
 _MOST_CANDIDATES = 12
 _MOST_FILES = 100
@@ -251,7 +251,7 @@ class _Adviser:
                 remaining = what_remains(plan)
             except FreezeError as error:
                 self._error(error.code, error.message)
-        preprocessing = self._preprocessing(plan, body)
+        preprocessing = self._preprocessing(plan)
         ready = plan is not None and not any(one.level == "error" for one in self._findings)
         return _Advised(
             shown=Advice(ready=ready, body=body, command=self._command(body)),
@@ -304,17 +304,20 @@ class _Adviser:
             return None
         return plan
 
-    def _preprocessing(self, plan: Plan | None, body: dict[str, Any]) -> GuessedPreprocessing:
+    def _preprocessing(self, plan: Plan | None) -> GuessedPreprocessing:
         if plan is None:
             return GuessedPreprocessing(
                 fields={}, assumed=[], problem="There is no input to prepare images for."
             )
-        guess = guess_scaling(self._graph, Endpoint.parse(body["inputs"][0]))
+        guess, said = plan.scaling, list[str]()
         try:
-            found = resolve_preprocessing(guess.spec, plan.input.shape, plan.input.dtype)
-        except InvalidRequestError as error:
-            self._error("not_an_image_input", error.message)
+            found = choose_preprocessing(PreprocessingSpec(), plan, said)
+        except FreezeError as error:
+            self._error(error.code, error.message)
             return GuessedPreprocessing(fields={}, assumed=guess.reasons, problem=error.message)
+        if found is None:
+            self._findings.append(finding("takes_no_images", "warning", said[-1]))
+            return GuessedPreprocessing(fields={}, assumed=[], problem=said[-1])
         assumed = guess.reasons or [
             "how pixels are scaled does not show in the graph: values from 0 to 1 are assumed"
         ]
