@@ -18,10 +18,12 @@ from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
 from freezing.findings import about_the_plan, about_the_source, finding, in_order
 from freezing.flow import Flow
-from freezing.graphs import PLACEHOLDER_OPS, Graph, base_type
+from freezing.functions import inline_functions
+from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
 from freezing.inputs import Input, Inputs
 from freezing.plan import Plan, make_plan
 from freezing.prediction import size_of, what_remains
+from freezing.preparation import guess_scaling
 from freezing.serving import choose_preprocessing
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
@@ -49,16 +51,16 @@ _MOST_CANDIDATES = 12
 _MOST_FILES = 100
 
 
-def inspect(report: Report, fields: dict[str, Any], path: str) -> dict[str, Any]:
+def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool) -> dict[str, Any]:
     """Look into the source at `path` as an `InspectionRequest` of these fields asks for it.
 
+    `allow_code` says whether a Keras file may bring code of its own.
     Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
     """
     request = InspectionRequest.parse(fields)
     report.step(Step.READ)
-    source = open_source(
-        Path(path), Part(signature=request.signature, checkpoint=request.checkpoint)
-    )
+    part = Part(signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code)
+    source = open_source(Path(path), part)
     report.log(f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes.")
     report.step(Step.INSPECT)
     return look_into(source, request).model_dump(mode="json")
@@ -251,7 +253,7 @@ class _Adviser:
                 remaining = what_remains(plan)
             except FreezeError as error:
                 self._error(error.code, error.message)
-        preprocessing = self._preprocessing(plan)
+        preprocessing = self._preprocessing(plan, body)
         ready = plan is not None and not any(one.level == "error" for one in self._findings)
         return _Advised(
             shown=Advice(ready=ready, body=body, command=self._command(body)),
@@ -304,14 +306,20 @@ class _Adviser:
             return None
         return plan
 
-    def _preprocessing(self, plan: Plan | None) -> GuessedPreprocessing:
+    def _preprocessing(self, plan: Plan | None, body: dict[str, Any]) -> GuessedPreprocessing:
         if plan is None:
             return GuessedPreprocessing(
                 fields={}, assumed=[], problem="There is no input to prepare images for."
             )
-        guess, said = plan.scaling, list[str]()
+        guess = guess_scaling(self._graph, Endpoint.parse(body["inputs"][0]))
+        if not guess.reasons:
+            # What a SavedModel does lies in functions.
+            part = plan.graph.subgraph(plan.graph.nodes)
+            keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
+            guess = guess_scaling(inline_functions(part, keep), Endpoint.parse(plan.input.name))
+        said: list[str] = []
         try:
-            found = choose_preprocessing(PreprocessingSpec(), plan, said)
+            found = choose_preprocessing(PreprocessingSpec(), plan, guess, said)
         except FreezeError as error:
             self._error(error.code, error.message)
             return GuessedPreprocessing(fields={}, assumed=guess.reasons, problem=error.message)

@@ -13,6 +13,7 @@ from freezing.graphs import Endpoint, Graph
 from freezing.number_samples import sample_numbers
 from freezing.parameters import Layer, total
 from freezing.plan import Plan, make_plan
+from freezing.preparation import Guess, guess_scaling
 from freezing.roles import count_removed
 from freezing.samples import sample_inputs
 from freezing.scores import check_labels, final_op, resolve_scores
@@ -33,33 +34,40 @@ _DEPENDS_ON_BATCH = (
 
 
 def freeze_source(
-    report: Report, fields: dict[str, Any], source: str, graph: str, tolerance: float
+    report: Report,
+    fields: dict[str, Any],
+    source: str,
+    graph: str,
+    tolerance: float,
+    allow_code: bool,
 ) -> dict[str, Any]:
     """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
-    `fields` are those of the `FreezeRequest`. Returns `outcome`, what a manifest and a result need
+    `fields` are those of the `FreezeRequest`; `allow_code` says whether a Keras file may bring code
+    of its own. Returns `outcome`, what a manifest and a result need
     less the verification, and `expected`, what the graph must answer. Raises `FreezeError` and its
     subclasses; nothing needs to be undone, since only the graph's folder is written to.
     """
     request, graph_path = FreezeRequest.parse(fields), Path(graph)
     report.step(Step.READ)
-    opened = open_source(
-        Path(source), Choice(signature=request.signature, checkpoint=request.checkpoint)
+    choice = Choice(
+        signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code
     )
+    opened = open_source(Path(source), choice)
     report.log(
         f"Read the {opened.kind} {opened.name}: {len(opened.graph_def.node)} nodes, "
         f"{_mb(opened.bytes)}."
     )
     plan = make_plan(opened, request)
-    assumed: list[str] = []
-    preprocessing = choose_preprocessing(request.preprocessing, plan, assumed)
-    if preprocessing is not None:
-        refuse_classes(request, plan)
+    if choose_preprocessing(request.preprocessing, plan, Guess(), []) is not None:
+        refuse_classes(request, plan)  # and the other refuses where it cannot be images
     report.step(Step.FREEZE)
     outputs = ", ".join(tensor.name for tensor in plan.outputs)
     report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
     made = _freeze_into(graph_path, plan, opened)
     report.log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
+    assumed: list[str] = []
+    preprocessing = choose_preprocessing(request.preprocessing, plan, made.guess, assumed)
     report.step(Step.RUN_SOURCE)
     with Original(plan, opened.values) as session:
         inputs, answers = _observe(plan, preprocessing, session, tolerance)
@@ -100,6 +108,7 @@ class _Made:
     final_op: str  # what computes the first output
     layers: list[Layer]
     audit: dict[str, Any]
+    guess: Guess  # of how its input is scaled
     warnings: list[str]
 
 
@@ -130,6 +139,7 @@ def _freeze_into(path: Path, plan: Plan, source: Source) -> _Made:
         final_op=final_op(frozen.graph, Endpoint.parse(plan.outputs[0].name)),
         layers=frozen.layers,
         audit=audited,
+        guess=guess_scaling(frozen.graph, Endpoint.parse(plan.input.name)),
         warnings=frozen.warnings,
     )
 

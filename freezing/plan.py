@@ -21,7 +21,6 @@ from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph
 from freezing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.names import find_tensor
 from freezing.narrowing import narrow_input
-from freezing.preparation import Guess, guess_scaling
 from freezing.reasons import reason
 from freezing.sources.source import Source
 from worker.errors import FreezeError
@@ -39,8 +38,8 @@ class Plan:
     input: Tensor
     outputs: list[Tensor]
     values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
-    scaling: Guess = field(default_factory=Guess)  # of pixels, as far as the source shows it
-    takes_bytes: bool = False  # whether the input was, in the source, an image as it was decoded
+    # Whether the input was, in the source, an image as it was decoded; None where none was.
+    takes_bytes: bool | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -110,8 +109,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         input=tensors[0],
         outputs=tensors[1:],
         values=values,
-        scaling=guess_scaling(whole, next(iter(named.values()), Endpoint(name, 0))),
-        takes_bytes=any(gives_bytes(whole, end) for end in named.values()),
+        takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
         warnings=warnings,
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
+from freezing.sources.reach import within_reach
 from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
@@ -65,7 +66,7 @@ def freeze(
         "tolerance": settings.verify_tolerance,
     }
     report = _numbered(steps_of_freeze(request), on_log)
-    outcome = _in_child(order, settings, report, cancelled)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled; nothing was published.")
     report.step(Step.PUBLISH)
@@ -76,6 +77,7 @@ def inspect(
     request: InspectionRequest,
     source: Path,
     *,
+    workdir: Path,
     settings: Settings,
     on_log: Callable[[str], None],
     cancelled: Callable[[], bool],
@@ -90,18 +92,33 @@ def inspect(
         "source": str(source.absolute()),
     }
     report = _numbered(steps_of_inspection(), on_log)
-    outcome = _in_child(order, settings, report, cancelled)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled.")
     return outcome
 
 
 def _in_child(
-    order: dict[str, Any], settings: Settings, report: Report, cancelled: Callable[[], bool]
+    order: dict[str, Any],
+    workdir: Path,
+    settings: Settings,
+    report: Report,
+    cancelled: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Have a child process do what the order says; return its outcome."""
-    limits = {"memory_bytes": settings.freeze_memory_bytes, "parent": os.getpid()}
-    child = Child({**order, **limits}, report)
+    """Have a child process do what the order says; return its outcome.
+
+    It can read the source and write to `workdir`, and reach nothing else.
+    """
+    workdir = workdir.resolve()
+    limits = {
+        "parent": os.getpid(),
+        "memory_bytes": settings.freeze_memory_bytes,
+        "allow_code": settings.allow_keras_code,
+        "confinement": settings.freeze_confinement,
+        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)],
+        "write": [str(workdir)],
+    }
+    child = Child({**order, **limits}, workdir, report)
     try:
         return child.wait(settings.freeze_time_limit_s, cancelled)
     finally:

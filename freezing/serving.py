@@ -7,11 +7,13 @@ preprocessing; or the output was named, and neither labels nor scores were spoke
 """
 
 import math
+from collections.abc import Set
 from typing import Any
 
 import tensorflow as tf
 
 from freezing.plan import Plan
+from freezing.preparation import Guess
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
@@ -40,12 +42,13 @@ class NotAnImageInputError(FreezeError):
 
 
 def choose_preprocessing(
-    asked: PreprocessingSpec, plan: Plan, warnings: list[str]
+    asked: PreprocessingSpec, plan: Plan, guess: Guess, warnings: list[str]
 ) -> Preprocessing | None:
     """Return how images are prepared for the plan's input; None where it takes none.
 
-    What was taken for granted is added to `warnings`. Raises `NotAnImageInputError` where images
-    are meant but it cannot be said how, and where the input takes text.
+    `guess` is taken for what was not asked for. What was taken for granted is added to `warnings`.
+    Raises `NotAnImageInputError` where images are meant but it cannot be said how, and where the
+    input takes text.
     """
     tensor = plan.input
     dtype = tf.as_dtype(tensor.dtype)
@@ -58,7 +61,7 @@ def choose_preprocessing(
     if not (dtype.is_floating or dtype.is_integer):
         warnings.append(_not_read_as_images(tensor))
         return None
-    guessed = asked if given.keys() & _VALUES else _with_guess(asked, plan)
+    guessed = asked if given.keys() & _VALUES else _with_guess(asked, plan, guess)
     try:
         found = resolve_preprocessing(guessed, tensor.shape, tensor.dtype)
     except InvalidRequestError as error:
@@ -68,7 +71,7 @@ def choose_preprocessing(
             ) from error
         warnings.append(_not_read_as_images(tensor))
         return None
-    warnings.extend(_assumptions(given.keys(), found, plan))
+    warnings.extend(_assumptions(given.keys(), found, guess))
     return found
 
 
@@ -121,11 +124,12 @@ def _is_only_wanted(request: FreezeRequest) -> bool:
     return bool(request.outputs) and request.labels is None and request.scores is None
 
 
-def _with_guess(asked: PreprocessingSpec, plan: Plan) -> PreprocessingSpec:
-    fields = plan.scaling.spec.model_dump(exclude_none=True)
-    if not fields and plan.takes_bytes:
-        fields = {"preset": "raw"}
-    return asked.model_copy(update=fields)
+def _with_guess(asked: PreprocessingSpec, plan: Plan, guess: Guess) -> PreprocessingSpec:
+    """Return what was asked for, with the scaling that the graph shows."""
+    if plan.takes_bytes is not None:  # what was in front of the input shows it better
+        return asked.model_copy(update={"preset": "raw"}) if plan.takes_bytes else asked
+    found = guess.spec.model_dump(include=set(_VALUES), exclude_none=True)
+    return asked.model_copy(update=found)
 
 
 def _may_take_images(plan: Plan) -> bool:
@@ -137,13 +141,13 @@ def _may_take_images(plan: Plan) -> bool:
     return is_open and any(node.op in _SEEING for node in plan.graph)
 
 
-def _assumptions(given: Any, found: Preprocessing, plan: Plan) -> list[str]:
+def _assumptions(given: Set[str], found: Preprocessing, guess: Guess) -> list[str]:
     """Return what was taken for granted and should be looked at."""
     said = []
     height, width = found.size
     if not given & _VALUES:
         low, high = ((value * found.scale - found.mean[0]) / found.std[0] for value in (0, 255))
-        reasons = "".join(f"; {reason}" for reason in plan.scaling.reasons)
+        reasons = "".join(f"; {reason}" for reason in guess.reasons)
         color = found.color.upper()
         if found.color == "rgb" and "color" not in given:
             color += " (BGR would look the same)"

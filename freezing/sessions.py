@@ -66,19 +66,21 @@ class Original(GraphSession):
             [tensor.name for tensor in plan.outputs],
             {f"{name}:0": value for name, value in plan.values.items()},
         )
-        for node in variables_needed(plan.graph):
-            self._assign(node, _value(values, node))
+        # Before the first run: each node that is added between two runs is looked at anew.
+        assigned = [(node, *self._assignment(node)) for node in variables_needed(plan.graph)]
+        for node, value, assign in assigned:
+            self._session.run(assign, {value: _value(values, node)})
 
-    def _assign(self, node: Any, array: Array) -> None:
+    def _assignment(self, node: Any) -> tuple[Any, Any]:
+        """Return a placeholder for the variable's value, and the op that assigns it."""
         with self._graph.as_default():
             # By a placeholder: as a constant the value would count to the graph's 2 GiB.
-            value = v1.placeholder(tf.as_dtype(node.attr["dtype"].type).base_dtype, array.shape)
+            value = v1.placeholder(tf.as_dtype(node.attr["dtype"].type).base_dtype)
             variable = self._graph.get_tensor_by_name(f"{node.name}:0")
             if node.op == "VarHandleOp":
-                assigned = tf.raw_ops.AssignVariableOp(resource=variable, value=value)
-            else:
-                assigned = tf.raw_ops.Assign(ref=variable, value=value, validate_shape=False).op
-        self._session.run(assigned, {value: array})
+                return value, tf.raw_ops.AssignVariableOp(resource=variable, value=value)
+            assign = tf.raw_ops.Assign(ref=variable, value=value, validate_shape=False)
+            return value, assign.op
 
 
 class Written(GraphSession):

@@ -22,7 +22,13 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
     """
     graph, tolerance = Path(order["graph"]), order["tolerance"]
     made = apart(
-        report, freeze_source, order["request"], order["source"], order["graph"], tolerance
+        report,
+        freeze_source,
+        order["request"],
+        order["source"],
+        order["graph"],
+        tolerance,
+        order["allow_code"],
     )
     outcome, expected = made["outcome"], Expected.parse(made["expected"])
     report.step(Step.VERIFY)

@@ -114,7 +114,14 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
                 cancelled=cancelled,
             )
         else:
-            result = inspect(request, source, settings=settings, on_log=on_log, cancelled=cancelled)
+            result = inspect(
+                request,
+                source,
+                workdir=workdir,
+                settings=settings,
+                on_log=on_log,
+                cancelled=cancelled,
+            )
         return Outcome(result=result)
     except FreezeCancelledError:
         _log.info("freeze cancelled", action="freeze_cancelled", job=job_id)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 from PIL import Image
 
 from freezing.process import FreezeCancelledError, freeze
+from freezing.sources.reach import within_reach
 from tests.support.polling import wait_until
 from worker.errors import FreezeError, SourceError, UnknownNodeError
 from worker.jobs.requests import FreezeRequest
@@ -274,17 +277,19 @@ def test_a_crash_is_a_sentence_that_says_which_side_crashed(
     assert nothing_published(freezer)
 
 
-def test_the_child_sees_no_secret_and_holds_no_descriptor_of_its_parent(
+def test_the_child_sees_no_secret_holds_nothing_of_its_parent_and_is_confined(
     freezer: Freezer, tutorial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://:hidden-word@nowhere")
     monkeypatch.setenv("PERMAFROST_API_KEY", "hidden-word")
-    seen: dict[str, list[Any]] = {"environment": [], "files": []}
+    seen: dict[str, list[Any]] = {"environment": [], "files": [], "filters": []}
 
     def look(message: str) -> None:
         if message.endswith("freezing ..."):
             for process in children():
                 seen["environment"].append(process.environ())
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                seen["filters"].append(re.search(r"^Seccomp:\t(.)$", status, re.MULTILINE))
                 links = Path(f"/proc/{process.pid}/fd")
                 seen["files"].append({link.name: str(link.readlink()) for link in links.iterdir()})
 
@@ -292,10 +297,35 @@ def test_the_child_sees_no_secret_and_holds_no_descriptor_of_its_parent(
         os.set_inheritable(held.fileno(), True)
         freezer(tutorial / "checkpoint", outputs=["y_pred"], on_log=look)
     assert len(seen["files"]) == 2
+    told = next(line for line in freezer.log if "onfined" in line)
+    if "a filter of system calls" in told.partition("Missing")[0]:
+        assert [found[1] for found in seen["filters"]] == ["2", "2"]
     assert "hidden-word" not in str(seen["environment"])
     for files in seen["files"]:
         own = (str(tutorial), str(tmp_path / "work"), "pipe:", "/dev/null")
         assert all(name.startswith(own) for name in files.values()), files
+
+
+def test_a_source_that_is_links_into_the_root_is_read(
+    freezer: Freezer, tutorial: Path, tmp_path: Path
+) -> None:
+    """As caches of downloads lay them out; links that lead elsewhere stay out of reach."""
+    root = tmp_path / "sources"
+    blobs, source = root / "blobs", root / "snapshots" / "1"
+    for folder in (blobs, source):
+        folder.mkdir(parents=True)
+    for number, file in enumerate((tutorial / "checkpoint").glob("dogs-cats-model.*")):
+        shutil.copy(file, blobs / str(number))
+        (source / file.name).symlink_to(Path("..", "..", "blobs", str(number)))
+    (source / "elsewhere").symlink_to("/etc")
+    assert set(within_reach(source, [root])) >= {source, blobs / "0", blobs / "1"}
+    assert not any(path.is_relative_to("/etc") for path in within_reach(source, [root]))
+    freezer(source, outputs=["y_pred"], settings={"sources": str(root)})
+
+
+def test_an_operator_may_do_without_confinement(freezer: Freezer, tutorial: Path) -> None:
+    freezer(tutorial / "checkpoint", outputs=["y_pred"], settings={"freeze_confinement": "off"})
+    assert not any("onfined" in line for line in freezer.log)
 
 
 PARENT = """
@@ -319,7 +349,7 @@ def test_the_child_dies_with_its_parent(tutorial: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(tutorial / "checkpoint"), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        assert "starting" in parent.stdout.readline()
+        assert any("starting" in line for line in parent.stdout)
         (child,) = psutil.Process(parent.pid).children()
         parent.kill()
     wait_until(lambda: not child.is_running(), within_s=10, what="the child is gone")

@@ -108,6 +108,7 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
         "source": str(source),
         "graph": str(path),
         "tolerance": 1e-4,
+        "allow_code": False,
     }
     report = Report(lambda event: log.append(event.get("message") or event["step"]))
     outcome = run(order, report, apart=here)

@@ -100,6 +100,18 @@ def test_a_second_input_takes_the_value_that_is_set(tmp_path: Path) -> None:
     np.testing.assert_allclose(frozen.answers(images)[0], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("build", ["with_preprocessing", "plain"])
+def test_pixels_are_left_alone_where_the_model_scales_them_itself(
+    tmp_path: Path, build: str
+) -> None:
+    saved = save(BUILDERS[build](KERAS_3), tmp_path / "model")
+    outcome = freeze(saved.path, tmp_path, outputs=[]).outcome
+    raw = build == "with_preprocessing"
+    assert outcome["preprocessing"]["scale"] == (1.0 if raw else 1 / 255)
+    said = [warning for warning in outcome["warnings"] if "scales pixels itself" in warning]
+    assert bool(said) == raw
+
+
 # -- recognising and reading --------------------------------------------------------------------
 
 
