@@ -21,9 +21,12 @@ _CROSS_ENTROPY = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCross
 _PASSING = frozenset({"Identity", "Reshape", "Cast", "StopGradient", "Squeeze"})
 _HANDING_ON = frozenset({"Identity", "Reshape", "Squeeze"})
 _LAST_OPS = frozenset(
-    {"BiasAdd", "Add", "AddV2", "MatMul", "BatchMatMulV2", "Mean", "Squeeze", "Reshape", "Identity"}
-    | {"LogSoftmax", "Relu", "Tanh", "Mul", "Conv2D", "RealDiv", "Div", "L2Normalize"}
-    | {"StatefulPartitionedCall", "PartitionedCall", "Merge", "ConcatV2", "Sub", "Relu6"}
+    {"BiasAdd", "Add", "AddV2", "MatMul", "BatchMatMul", "BatchMatMulV2", "Mean", "Sum", "Max"}
+    | {"Squeeze", "Reshape", "Identity", "ExpandDims", "Transpose", "LogSoftmax", "Exp", "Log"}
+    | {"Relu", "Relu6", "Elu", "Selu", "LeakyRelu", "Tanh", "Softplus", "Sub", "Mul", "RealDiv"}
+    | {"Div", "Sqrt", "Conv2D", "AvgPool", "MaxPool", "FusedBatchNorm", "FusedBatchNormV3"}
+    | {"ConcatV2", "Pack", "StridedSlice", "Slice", "GatherV2", "Merge", "Exit", "Einsum"}
+    | {"StatefulPartitionedCall", "PartitionedCall", "NonMaxSuppressionV3"}
 )
 _LAYER_OPS = frozenset({"BiasAdd", "Add", "AddV2", "MatMul", "BatchMatMulV2"})
 _DECISIONS = frozenset({"ArgMax", "ArgMin", "TopK", "TopKV2", "InTopK", "InTopKV2"})
@@ -368,13 +371,16 @@ def _settle_early_ones(finder: _Finder, group: list[Output]) -> None:
 
 
 def _settle_shapes(group: list[Output]) -> None:
-    """Prefer the only one that is a row of scores, where all shapes are known."""
+    """Prefer the only one that is a row of scores to single numbers and to maps of features.
+
+    Rows of something, such as the boxes of a detector, are answers too.
+    """
     rows = [one for one in group if _is_row(one.shape)]
-    if len(rows) == 1 and all(one.shape is not None for one in group):
-        for one in group:
-            if one is not rows[0]:
-                one.demoted = True
-                one.reasons.append("not one row of numbers per image")
+    others = [one for one in group if one is not (rows[0] if rows else None)]
+    if len(rows) == 1 and all(one.shape is not None and len(one.shape) in (1, 4) for one in others):
+        for one in others:
+            one.demoted = True
+            one.reasons.append("not one row of numbers per image")
 
 
 def _settle_names(group: list[Output], preferred: Endpoint | None) -> None:

@@ -12,6 +12,7 @@ from freezing.freeze import MOST_BYTES
 from freezing.graphs import PLACEHOLDER_OPS, Graph, base_type, op_def
 from freezing.plan import Plan
 from freezing.sources.source import Source
+from freezing.suggestions import as_option
 from freezing.verify import RANDOM_OPS
 from worker.models.inspection import Finding, Level
 
@@ -83,6 +84,30 @@ def about_the_plan(plan: Plan, remaining: Graph, predicted_bytes: int) -> list[F
     ]
 
 
+def without_dropout(remaining: Graph) -> dict[str, float]:
+    """Return the constants to set so that dropouts without a placeholder let everything through."""
+    found: dict[str, float] = {}
+    for node in remaining:
+        if node.op == "RandomUniform":
+            found |= suggested_values(remaining, node.name)
+    return found
+
+
+def about_dropout(constants: dict[str, float]) -> list[Finding]:
+    """Return that dropout is on, with what switches it off."""
+    if not constants:
+        return []
+    options = " ".join(as_option(name, value) for name, value in constants.items())
+    return [
+        finding(
+            "dropout",
+            "warning",
+            f"Dropout is on and has no placeholder to switch it off: set {options}.",
+            constants,
+        )
+    ]
+
+
 def _several_checkpoints(source: Source) -> list[Finding]:
     others: set[str] = set()
     for folder in {file.parent for file in source.files}:
@@ -103,19 +128,7 @@ def _several_checkpoints(source: Source) -> list[Finding]:
 def _about_chance(remaining: Graph) -> list[Finding]:
     found = []
     random = [node.name for node in remaining if node.op.startswith(RANDOM_OPS)]
-    dropouts = {name: suggested_values(remaining, name) for name in random}
-    fixed = {name: values for name, values in dropouts.items() if values}
-    if fixed:
-        constants = {key: value for values in fixed.values() for key, value in values.items()}
-        options = " ".join(f"--set {key}={value}" for key, value in constants.items())
-        found.append(
-            finding(
-                "dropout",
-                "warning",
-                f"Dropout is on and has no placeholder to switch it off: set {options}.",
-                fixed,
-            )
-        )
+    fixed = [name for name in random if suggested_values(remaining, name)]
     others = [name for name in random if name not in fixed]
     if others:
         found.append(

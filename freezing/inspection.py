@@ -16,7 +16,14 @@ from freezing import contents
 from freezing.attributes import make_shapes_explicit
 from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
-from freezing.findings import about_the_plan, about_the_source, finding, in_order
+from freezing.findings import (
+    about_dropout,
+    about_the_plan,
+    about_the_source,
+    finding,
+    in_order,
+    without_dropout,
+)
 from freezing.flow import Flow
 from freezing.functions import inline_functions
 from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
@@ -40,6 +47,7 @@ from worker.models.inspection import (
     Finding,
     GuessedPreprocessing,
     Inspection,
+    Level,
     PlaceholderValue,
     Predicted,
     SignatureFact,
@@ -246,13 +254,13 @@ class _Adviser:
 
     def advise(self) -> _Advised:
         body = self._body()
-        plan = self._plan(body)
-        remaining = None
-        if plan is not None:
-            try:
-                remaining = what_remains(plan)
-            except FreezeError as error:
-                self._error(error.code, error.message)
+        self._refuse_what_is_not_clear()
+        plan, remaining = self._plan(body)
+        constants = without_dropout(remaining) if remaining is not None else {}
+        if constants and all(name in self._graph for name in constants):
+            self._findings += about_dropout(constants)
+            body["set"] = {**body.get("set", {}), **constants}
+            plan, remaining = self._plan(body)
         preprocessing = self._preprocessing(plan, body)
         ready = plan is not None and not any(one.level == "error" for one in self._findings)
         return _Advised(
@@ -284,7 +292,7 @@ class _Adviser:
                 body["set"] = values
         return body
 
-    def _plan(self, body: dict[str, Any]) -> Plan | None:
+    def _refuse_what_is_not_clear(self) -> None:
         ends = [one.end for one in self._outputs.ranked[:1]]
         for refusing, best in (
             (lambda: clear_output(self._outputs), self._outputs.best),
@@ -293,18 +301,19 @@ class _Adviser:
             try:
                 refusing()
             except FreezeError as error:
-                several = len(best) > 1
-                self._findings.append(
-                    finding(error.code, "warning" if several else "error", error.message)
-                )
-        if "outputs" not in body:
-            return None
+                level: Level = "warning" if len(best) > 1 else "error"
+                self._findings.append(finding(error.code, level, error.message))
+
+    def _plan(self, body: dict[str, Any]) -> tuple[Plan | None, Graph | None]:
+        """Return the plan of a freeze and what it would leave, as far as they can be made."""
+        plan = None
         try:
-            plan = make_plan(self._source, FreezeRequest.parse(body))
+            if "outputs" in body:
+                plan = make_plan(self._source, FreezeRequest.parse(body))
+                return plan, what_remains(plan)
         except FreezeError as error:
             self._error(error.code, error.message)
-            return None
-        return plan
+        return plan, None
 
     def _preprocessing(self, plan: Plan | None, body: dict[str, Any]) -> GuessedPreprocessing:
         if plan is None:

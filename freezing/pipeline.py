@@ -10,6 +10,7 @@ from freezing.answers import Array, fitted
 from freezing.audit import audit
 from freezing.freeze import freeze
 from freezing.graphs import Endpoint, Graph
+from freezing.labels import known_labels
 from freezing.number_samples import sample_numbers
 from freezing.parameters import Layer, total
 from freezing.plan import Plan, make_plan
@@ -74,6 +75,7 @@ def freeze_source(
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
     scores = request.scores
     check_labels(request.labels, answers.columns, plan.outputs[0].name)
+    labels = request.labels or known_labels(opened, answers.columns, warnings)
     if preprocessing is not None:
         if gives_scores(request, plan, answers.together[0], warnings):
             scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
@@ -84,6 +86,7 @@ def freeze_source(
         "inputs": [_with_batch(plan.input, answers.batch).model_dump()],
         "outputs": [tensor.model_dump() for tensor in plan.outputs],
         "preprocessing": None if preprocessing is None else preprocessing.model_dump(),
+        "labels": labels,
         "scores": scores,
         "source": opened.describe(),
         "bytes_before": opened.bytes,

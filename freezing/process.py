@@ -146,7 +146,7 @@ def _publish(
         name=request.name,
         inputs=outcome["inputs"],
         outputs=outcome["outputs"],
-        labels=request.labels,
+        labels=outcome["labels"],
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
         runtime=outcome["runtime"],

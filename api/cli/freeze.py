@@ -7,7 +7,15 @@ import typer
 
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, again, connect
+from api.cli.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    Checkpoint,
+    Server,
+    Signature,
+    again,
+    connect,
+)
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
 
@@ -56,6 +64,8 @@ def freeze(
     runtime: Annotated[
         Runtime | None, typer.Option("--runtime", help="What serves it; tensorflow if not given.")
     ] = None,
+    signature: Signature = None,
+    checkpoint: Checkpoint = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -71,10 +81,12 @@ def freeze(
             "scores": scores,
             "alias": alias,
             "runtime": runtime,
+            "signature": signature,
+            "checkpoint": checkpoint,
         }
         options = {field: value for field, value in fields.items() if value}
         with connect(server, patience_s=PATIENCE_S) as client:
-            job = submit_source(client, source, options, as_json=as_json)
+            job = submit_source(client, "freeze", source, options, as_json=as_json)
             job = follow(client, job, as_json=as_json)
     _tell(job, alias=alias, server=server, as_json=as_json)
 

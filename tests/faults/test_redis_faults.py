@@ -127,7 +127,7 @@ def test_a_redis_that_stands_still_is_said_and_hurts_nothing(
             stopped = time.monotonic()
             asked = [pool.submit(read, path) for path in READS]
             another = pool.submit(scene.submit)
-            assert httpx.get(f"{servers.url}/healthz", timeout=2).status_code == 200
+            assert httpx.get(f"{servers.url}/healthz", timeout=5).status_code == 200
             wait_until(
                 lambda: time.monotonic() > stopped + STOPPED_S or any(a.done() for a in asked),
                 within_s=STOPPED_S + 1,
@@ -176,4 +176,26 @@ def test_the_broker_can_lose_all_of_its_keys(scene: Scene, record_property: Tell
     record_property("deleted", sorted(deleted))
     record_property("work went on after", f"{back_s} s")
     record_property("run twice", checker.judge_runs().repeated)
+    assert back_s <= CONSUMING_S
+
+
+@pytest.mark.timeout(300)
+def test_a_system_that_starts_before_its_redis_waits_for_it(
+    scene: Scene, record_property: Tell
+) -> None:
+    servers, checker = scene.servers, scene.checker
+    checker.judge()
+    servers.kill_all()
+    servers.start_worker()
+    servers.start_api()
+    assert httpx.get(f"{servers.url}/readyz", timeout=10).status_code == 503
+    wait_until(
+        lambda: "Trying again" in servers.log("worker", lines=20),
+        within_s=90,
+        what="the worker looks for Redis",
+    )
+    servers.redis.start()
+    back_s = scene.seconds_until_work_goes_on()
+    record_property("work began after", f"{back_s} s")
+    checker.judge()
     assert back_s <= CONSUMING_S

@@ -112,7 +112,7 @@ def test_a_rolling_restart_runs_hardly_anything_twice(scene: Scene, record_prope
             assert service is not None
             started = time.monotonic()
             service.terminate()
-            assert service.wait(timeout=30) == 0, servers.log(name)
+            assert service.wait(timeout=60) == 0, servers.log(name)
             stops_s[name] = round(time.monotonic() - started, 1)
             if name == "api":
                 servers.start_api()

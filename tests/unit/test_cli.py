@@ -622,19 +622,138 @@ def test_what_the_server_calls_invalid_is_wrong_usage_too(
     assert json.loads(found.stdout)["error"]["code"] == "invalid_request"
 
 
-def test_inspect_shows_whatever_the_result_holds(server: Server, checkpoint: Path) -> None:
-    result = {
-        "kind": "checkpoint",
-        "candidates": [{"name": "y_pred:0", "shape": [None, 2], "frozen": True}],
-        "freeze": {"outputs": ["y_pred"], "set": {"keep_prob": 1.0}},
-    }
+INSPECTED: dict[str, Any] = {
+    "kind": "checkpoint",
+    "name": "m",
+    "producer": "1.10.0",
+    "bytes": 25_600_000,
+    "files": [{"name": "m.meta", "bytes": 1}, {"name": "m.index", "bytes": 2}],
+    "nodes": 401,
+    "signatures": [{"name": "serve", "inputs": {"images": "x:0"}, "outputs": {"p": "y_pred:0"}}],
+    "labels": None,
+    "inputs": [
+        {
+            "name": "x:0",
+            "op": "Placeholder",
+            "dtype": "float32",
+            "shape": [None, 96, 96, 3],
+            "reasons": ["height, width and channels"],
+            "chosen": True,
+        }
+    ],
+    "outputs": [
+        {
+            "name": "y_pred:0",
+            "op": "Softmax",
+            "dtype": "float32",
+            "shape": [None, 2],
+            "reasons": ["a softmax", "named \x1b[1mso"],
+            "chosen": True,
+        }
+    ],
+    "values": [
+        {
+            "name": "keep_prob",
+            "dtype": "float32",
+            "shape": None,
+            "value": 1.0,
+            "default": None,
+            "reason": "dropout lets everything through with it",
+        }
+    ],
+    "parameters": {
+        "total": 2_946,
+        "bytes": 11_784,
+        "kept": 2_946,
+        "kept_bytes": 11_784,
+        "layers": [{"name": "conv1", "variables": ["kernel 3x3x3x32"], "parameters": 2_946}],
+        "layers_left_out": 0,
+    },
+    "dropped": [
+        {"kind": "optimizer_slots", "nodes": 22, "bytes": 17_000_000},
+        {"kind": "queues", "nodes": 0, "bytes": 0},
+    ],
+    "predicted": {"nodes": 41, "parameters": 2_946, "bytes": 8_500_000},
+    "findings": [{"code": "dropout", "level": "warning", "message": "Dropout is on.", "nodes": []}],
+    "preprocessing": {
+        "fields": {
+            "size": [96, 96],
+            "resize": "stretch",
+            "color": "rgb",
+            "scale": 1 / 255,
+            "mean": [0.0],
+            "std": [1.0],
+            "layout": "NHWC",
+        }
+    },
+    "freeze": {
+        "ready": True,
+        "body": {"name": "m", "outputs": ["y_pred"], "inputs": ["x"], "set": {"keep_prob": 1.0}},
+        "command": "./permafrost freeze SOURCE --name m",
+    },
+}
+
+
+def inspecting(server: Server, result: dict[str, Any]) -> None:
     server.submitted = job("i1", "queued", kind="inspection")
     server.jobs["i1"] = [job("i1", kind="inspection", result=result)]
+
+
+def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
+    server: Server, checkpoint: Path
+) -> None:
+    inspecting(server, INSPECTED)
     found = run("inspect", "model")
     assert found.exit_code == 0
-    assert "- name y_pred:0, shape [-, 2], frozen yes" in found.stdout
-    assert "  outputs: [y_pred]" in found.stdout
-    assert json.loads(run("inspect", "model", "--json").stdout)["result"] == result
+    for words in (
+        "TensorFlow 1 checkpoint",
+        "25.6 MB in 2 files",
+        "y_pred:0",
+        "float32 [?, 96, 96, 3]",
+        "images = x:0",
+        "--set keep_prob=1.0",
+        "optimizer slots",
+        "about 8.5 MB and 41 nodes",
+        "rgb, stretch to 96x96, NHWC, (value * 0.003922 - 0) / 1",
+        "Warning: Dropout is on.",
+    ):
+        assert words in found.stdout, words
+    assert "queues" not in found.stdout
+    assert "\x1b" not in found.stdout
+    last = found.stdout.strip().splitlines()[-1]
+    words = "freeze model --name m --output y_pred --input x --set keep_prob=1.0"
+    assert last == f"Freeze it: ./permafrost {words}"
+    assert json.loads(run("inspect", "model", "--json").stdout)["result"] == INSPECTED
+    assert server.requests[0].url.path == "/v1/inspections"
+
+
+def test_an_inspection_whose_advice_is_not_ready_says_so(server: Server, checkpoint: Path) -> None:
+    advice = {**INSPECTED["freeze"], "ready": False}
+    inspecting(server, {**INSPECTED, "freeze": advice})
+    assert "Freeze it, once that is settled: " in run("inspect", "model").stdout
+
+
+def test_a_report_of_another_version_is_shown_as_far_as_it_goes(
+    server: Server, checkpoint: Path
+) -> None:
+    inspecting(server, {"kind": "something", "more": [{"a": 1}]})
+    found = run("inspect", "model")
+    assert found.exit_code == 0
+    assert "something" in found.stdout
+
+
+def test_a_choice_of_signature_and_checkpoint_is_sent(server: Server, checkpoint: Path) -> None:
+    inspecting(server, INSPECTED)
+    found = run("inspect", "far/away", "--signature", "serve", "--checkpoint", "m-7")
+    assert found.exit_code == 0
+    asked = {"source": "far/away", "signature": "serve", "checkpoint": "m-7"}
+    assert json.loads(server.requests[0].content) == asked
+    assert found.stdout.strip().endswith("--signature serve --checkpoint m-7")
+    # Of a folder that is here, only the checkpoint that is meant is sent.
+    run("inspect", "model", "--checkpoint", "m")
+    sent = server.requests[-2].content + server.requests[-1].content
+    assert b'filename="m.meta"' in sent
+    assert b'"checkpoint": ' not in sent
 
 
 # -- jobs, models, workers ----------------------------------------------------------------------

@@ -218,7 +218,7 @@ def test_a_path_on_the_server_is_sent_as_json() -> None:
     server = Server(answer(202, job("queued")))
     client = server.client()
     client.freeze_path({"source": "a/b", "name": "m"})
-    client.inspect_path("a/b")
+    client.inspect_path({"source": "a/b"})
     assert [json.loads(body) for body in server.bodies] == [
         {"source": "a/b", "name": "m"},
         {"source": "a/b"},
