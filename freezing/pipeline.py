@@ -1,5 +1,6 @@
 """From the source to a written graph and the source's own answers, all in one process."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from freezing.parameters import Layer, total
 from freezing.plan import Plan, make_plan
 from freezing.preparation import Guess, guess_scaling
 from freezing.roles import count_removed
-from freezing.samples import sample_inputs
+from freezing.samples import COUNT, sample_inputs
 from freezing.scores import check_labels, final_op, resolve_scores
 from freezing.serving import choose_preprocessing, gives_scores, refuse_classes
 from freezing.sessions import GraphSession, Original
@@ -34,27 +35,22 @@ _DEPENDS_ON_BATCH = (
 )
 
 
-def freeze_source(
-    report: Report,
-    fields: dict[str, Any],
-    source: str,
-    graph: str,
-    tolerance: float,
-    allow_code: bool,
-) -> dict[str, Any]:
+def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
-    `fields` are those of the `FreezeRequest`; `allow_code` says whether a Keras file may bring code
-    of its own. Returns `outcome`, what a manifest and a result need
+    The order is that of `process.freeze`. Returns `outcome`, what a manifest and a result need
     less the verification, and `expected`, what the graph must answer. Raises `FreezeError` and its
     subclasses; nothing needs to be undone, since only the graph's folder is written to.
     """
-    request, graph_path = FreezeRequest.parse(fields), Path(graph)
+    request, graph_path = FreezeRequest.parse(order["request"]), Path(order["graph"])
+    tolerance = order["tolerance"]
     report.step(Step.READ)
     choice = Choice(
-        signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code
+        signature=request.signature,
+        checkpoint=request.checkpoint,
+        allow_code=order["allow_code"],
     )
-    opened = open_source(Path(source), choice)
+    opened = open_source(Path(order["source"]), choice)
     report.log(
         f"Read the {opened.kind} {opened.name}: {len(opened.graph_def.node)} nodes, "
         f"{_mb(opened.bytes)}."
@@ -70,8 +66,9 @@ def freeze_source(
     assumed: list[str] = []
     preprocessing = choose_preprocessing(request.preprocessing, plan, made.guess, assumed)
     report.step(Step.RUN_SOURCE)
+    candidates = _samples(report, order, plan, preprocessing)
     with Original(plan, opened.values) as session:
-        inputs, answers = _observe(plan, preprocessing, session, tolerance)
+        inputs, answers = _observe(plan, candidates, session, tolerance)
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
     scores = request.scores
     check_labels(request.labels, answers.columns, plan.outputs[0].name)
@@ -115,17 +112,28 @@ class _Made:
     warnings: list[str]
 
 
+def _samples(
+    report: Report, order: dict[str, Any], plan: Plan, preprocessing: Preprocessing | None
+) -> Iterable[Array]:
+    """Return the samples to ask the source; several where the first may not be to its liking."""
+    images = [Path(path) for path in order["samples"]]
+    if preprocessing is None:
+        left_out = f" The {len(images)} sample image(s) of the job are left out." if images else ""
+        report.log(f"{COUNT} samples of random numbers.{left_out}")
+        return sample_numbers(plan)
+    dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
+    found = sample_inputs(preprocessing, dtype, images, most_pixels=order["most_pixels"])
+    report.log(f"{COUNT} made up samples and {len(images)} of the job.")
+    return [found]
+
+
 def _observe(
-    plan: Plan, preprocessing: Preprocessing | None, session: GraphSession, tolerance: float
+    plan: Plan, candidates: Iterable[Array], session: GraphSession, tolerance: float
 ) -> tuple[Array, Answers]:
-    """Return samples and what the source answers to them."""
+    """Return the first samples on which the source can be run, and what it answers to them."""
     run = fitted(session.run, plan.input)
-    if preprocessing is not None:
-        dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
-        inputs: Array = sample_inputs(preprocessing, dtype)
-        return inputs, observe(plan, run, inputs, tolerance)
     failure: SourceFailsError | None = None
-    for inputs in sample_numbers(plan):
+    for inputs in candidates:
         try:
             return inputs, observe(plan, run, inputs, tolerance)
         except SourceFailsError as error:
