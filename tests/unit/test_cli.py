@@ -556,6 +556,15 @@ def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
     assert said in " ".join(found.stdout.split())
 
 
+def test_a_model_that_cannot_classify_is_not_said_to_be_tried(
+    freezing: Server, checkpoint: Path
+) -> None:
+    freezing.jobs["f1"][-1]["result"] = FROZEN | {"classifies": False}
+    found = run("freeze", "model", "--name", "pets")
+    assert "pets@3 is published" in found.stdout
+    assert "Try it" not in found.stdout
+
+
 def test_a_source_that_is_not_here_is_named_to_the_server(freezing: Server, tmp_path: Path) -> None:
     found = run("freeze", "trained/m", "--name", "pets")
     assert found.exit_code == 0
@@ -835,6 +844,15 @@ def test_an_alias_is_moved_and_then_a_version_retired(server: Server) -> None:
         ("PUT", "/v1/models/pets/aliases/beta"),
         ("DELETE", "/v1/models/pets/versions/2"),
     ]
+
+
+def test_a_model_that_takes_no_images_says_so(server: Server) -> None:
+    only = server.models["pets"]["versions"][0]
+    only |= {"preprocessing": None, "scores": None, "runtime": "onnxruntime"}
+    found = run("models", "pets")
+    assert re.search(r"preprocessing\s+none: no images", found.stdout)
+    assert re.search(r"scores\s+none", found.stdout)
+    assert re.search(r"runtime\s+onnxruntime", found.stdout)
 
 
 def test_a_version_that_is_still_meant_is_not_retired(server: Server) -> None:
