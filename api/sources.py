@@ -5,6 +5,7 @@ Freezes and inspections are submitted in the same way and differ in what else th
 
 import json
 import os
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from flask import Response, request
@@ -13,11 +14,11 @@ from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
-from worker.errors import InvalidRequestError, UnsupportedMediaError
+from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from worker.jobs.records import Kind, Lane
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
 from worker.jobs.store import Accepted, Submission, new_job_id
-from worker.jobs.uploads import MOST_FILES, StoredFile, drop_files, store_files
+from worker.jobs.uploads import MOST_FILES, SAMPLES_FOLDER, StoredFile, drop_files, store_files
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
 _OTHER_PARTS = 10  # of the form, beside the files
@@ -51,12 +52,15 @@ def submit_source(kind: Kind) -> Response:
 
 def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
-    if asked.source is not None:
+    files = _files("files")
+    if any(name.startswith(f"{SAMPLES_FOLDER}/") for name, _ in files):
+        raise InvalidRequestError(f"No file of a model may lie in a folder '{SAMPLES_FOLDER}'.")
+    samples = _samples(kind)
+    if asked.source is not None and (files or not samples):
         raise InvalidRequestError("source: leave it out where files are uploaded.")
-    files = [
-        (file.filename or "", cast("BinaryIO", file.stream))
-        for file in request.files.getlist("files")
-    ]
+    if asked.source is None and not files:
+        raise InvalidRequestError("No file was sent: send the model's files as `files`.")
+    files += samples
     kernel().check_room(sum(_size(stream) for _, stream in files))
     job_id = new_job_id()
     stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
@@ -66,6 +70,28 @@ def _from_upload(kind: Kind) -> Response:
         drop_files(kernel().client, job_id, stored)
         raise
     return submitted(accepted.job_id, accepted.job)
+
+
+def _files(field: str) -> list[tuple[str, BinaryIO]]:
+    return [
+        (file.filename or "", cast("BinaryIO", file.stream))
+        for file in request.files.getlist(field)
+    ]
+
+
+def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
+    """Return the images to verify with, named so that they are told from the source's files."""
+    samples = _files("samples") if kind is Kind.FREEZE else []
+    if len(samples) > MOST_SAMPLES:
+        raise InvalidRequestError(f"At most {MOST_SAMPLES} samples are taken.")
+    most = kernel().settings.max_image_bytes
+    for name, stream in samples:
+        if _size(stream) > most:
+            raise TooLargeError(f"The sample '{name[:80]}' is larger than {most / 2**20:g} MiB.")
+    return [
+        (f"{SAMPLES_FOLDER}/{place:02}/{PurePosixPath(name).name or 'image'}", stream)
+        for place, (name, stream) in enumerate(samples)
+    ]
 
 
 def _options(kind: Kind) -> Any:

@@ -20,6 +20,7 @@ from freezing.parameters import Layer, parameter_rows
 from freezing.plan import Plan
 from freezing.side_effects import drop_side_effects
 from freezing.sources.source import Values
+from freezing.tables import convert_tables
 from freezing.variables import convert_variables, variables_needed
 from freezing.verify import RANDOM_OPS
 from worker.errors import FreezeError
@@ -55,6 +56,7 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     fold_branches(graph, names[1:])
     drop_side_effects(graph)
     graph.keep(graph.ancestors(names))
+    convert_tables(graph, plan.tables)
     variables = variables_needed(graph)
     _check_size(variables)
     held = values.read(variables)

@@ -10,11 +10,12 @@ import tensorflow as tf
 from freezing.audit import audit
 from freezing.freeze import freeze
 from freezing.graphs import Endpoint, Graph
+from freezing.labels import known_labels
 from freezing.parameters import Layer, total
 from freezing.plan import Plan, make_plan
 from freezing.preparation import Guess, guess_scaling
 from freezing.roles import count_removed
-from freezing.samples import sample_inputs
+from freezing.samples import COUNT, sample_inputs
 from freezing.scores import check_labels, final_op, resolve_scores
 from freezing.sessions import Original
 from freezing.sources.opening import open_source
@@ -45,27 +46,22 @@ class NotAnImageInputError(FreezeError):
     code = "not_an_image_input"
 
 
-def freeze_source(
-    report: Report,
-    fields: dict[str, Any],
-    source: str,
-    graph: str,
-    tolerance: float,
-    allow_code: bool,
-) -> dict[str, Any]:
+def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
-    `fields` are those of the `FreezeRequest`; `allow_code` says whether a Keras file may bring code
-    of its own. Returns `outcome`, what a manifest and a result need
+    The order is that of `process.freeze`. Returns `outcome`, what a manifest and a result need
     less the verification, and `expected`, what the graph must answer. Raises `FreezeError` and its
     subclasses; nothing needs to be undone, since only the graph's folder is written to.
     """
-    request, graph_path = FreezeRequest.parse(fields), Path(graph)
+    request, graph_path = FreezeRequest.parse(order["request"]), Path(order["graph"])
+    tolerance = order["tolerance"]
     report.step(Step.READ)
     choice = Choice(
-        signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code
+        signature=request.signature,
+        checkpoint=request.checkpoint,
+        allow_code=order["allow_code"],
     )
-    opened = open_source(Path(source), choice)
+    opened = open_source(Path(order["source"]), choice)
     report.log(
         f"Read the {opened.kind} {opened.name}: {len(opened.graph_def.node)} nodes, "
         f"{_mb(opened.bytes)}."
@@ -81,12 +77,21 @@ def freeze_source(
     spec = _with_guess(request.preprocessing, made.guess)
     preprocessing = _preprocessing(spec, plan)
     report.step(Step.RUN_SOURCE)
-    inputs = sample_inputs(preprocessing, tf.as_dtype(plan.input.dtype).as_numpy_dtype)
+    samples = [Path(path) for path in order["samples"]]
+    inputs = sample_inputs(
+        preprocessing,
+        tf.as_dtype(plan.input.dtype).as_numpy_dtype,
+        samples,
+        most_pixels=order["most_pixels"],
+    )
+    report.log(f"{COUNT} made up samples and {len(samples)} of the job.")
     with Original(plan, opened.values) as session:
         answers = observe(plan, session.run, inputs, tolerance)
     _check_columns(plan.outputs[0], answers.together[0])
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
-    check_labels(request.labels, answers.rows.shape[1], plan.outputs[0].name)
+    columns = answers.rows.shape[1]
+    check_labels(request.labels, columns, plan.outputs[0].name)
+    labels = request.labels or known_labels(opened, columns, warnings)
     scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
     warnings += _assumptions(
         request, preprocessing, made.guess, answers.depends_on_batch(tolerance)
@@ -95,6 +100,7 @@ def freeze_source(
         "inputs": [_with_batch(plan.input, answers.batch).model_dump()],
         "outputs": [tensor.model_dump() for tensor in plan.outputs],
         "preprocessing": preprocessing.model_dump(),
+        "labels": labels,
         "scores": scores,
         "source": opened.describe(),
         "bytes_before": opened.bytes,

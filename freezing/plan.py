@@ -3,7 +3,7 @@
 Everything that can be refused without running anything is refused here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from freezing.names import find_tensor
 from freezing.narrowing import narrow_input
 from freezing.reasons import reason
 from freezing.sources.source import Source
+from freezing.sources.tables import Table
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
@@ -38,6 +39,7 @@ class Plan:
     input: Tensor
     outputs: list[Tensor]
     values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
+    tables: Mapping[str, Table] = field(default_factory=dict)  # by their nodes in `graph`
     takes_bytes: bool = False  # whether the input was, in the source, an image as it was decoded
     warnings: list[str] = field(default_factory=list)
 
@@ -83,7 +85,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     set_names = [part.placeholders[end] for end in given.values()]
     name = next((part.placeholders[end] for end in named.values()), "")
     candidates = open_placeholders(graph, set_names)
-    refuse_unsafe(graph)
+    refuse_unsafe(graph, source.tables)
     if not name:
         name = chooser.clear_input(inputs, outputs).end.node
         _drop_default(graph, name)
@@ -108,6 +110,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         input=tensors[0],
         outputs=tensors[1:],
         values=values,
+        tables=source.tables,
         takes_bytes=any(gives_bytes(whole, end) for end in named.values()),
         warnings=warnings,
     )

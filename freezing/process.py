@@ -40,6 +40,7 @@ def freeze(
     request: FreezeRequest,
     source: Path,
     *,
+    samples: Sequence[Path] = (),
     workdir: Path,
     registry: Registry,
     job_id: str,
@@ -49,6 +50,7 @@ def freeze(
 ) -> dict[str, Any]:
     """Freeze `source` and publish it; return the job's `result`.
 
+    `samples` are images that it is verified with beside those made up.
     Steps are told to `on_log` as they begin; `cancelled` is asked about every half second. Both
     are called in this thread, with which the child dies (Linux counts threads as parents).
     `workdir` must be there; a `graph.pb` is left in it.
@@ -63,6 +65,8 @@ def freeze(
         "source": str(source.absolute()),
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
+        "samples": [str(path.absolute()) for path in samples],
+        "most_pixels": settings.max_image_pixels,
     }
     report = _numbered(steps_of_freeze(request), on_log)
     outcome = _in_child(order, workdir, settings, report, cancelled)
@@ -114,7 +118,8 @@ def _in_child(
         "memory_bytes": settings.freeze_memory_bytes,
         "allow_code": settings.allow_keras_code,
         "confinement": settings.freeze_confinement,
-        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)],
+        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
+        + order.get("samples", []),
         "write": [str(workdir)],
     }
     child = Child({**order, **limits}, workdir, report)
@@ -145,7 +150,7 @@ def _publish(
         name=request.name,
         inputs=outcome["inputs"],
         outputs=outcome["outputs"],
-        labels=request.labels,
+        labels=outcome["labels"],
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
         runtime=outcome["runtime"],

@@ -21,15 +21,7 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
     Raises `FreezeError` and its subclasses, `MemoryError` and `UnforeseenError`.
     """
     graph, tolerance = Path(order["graph"]), order["tolerance"]
-    made = apart(
-        report,
-        freeze_source,
-        order["request"],
-        order["source"],
-        order["graph"],
-        tolerance,
-        order["allow_code"],
-    )
+    made = apart(report, freeze_source, order)
     outcome, expected = made["outcome"], Expected.parse(made["expected"])
     report.step(Step.VERIFY)
     verification = verify(report, graph, expected, tolerance, apart=apart)

@@ -64,6 +64,12 @@ def freeze(
     runtime: Annotated[
         Runtime | None, typer.Option("--runtime", help="What serves it; tensorflow if not given.")
     ] = None,
+    samples: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sample", metavar="FILE", help="An image to verify with, beside made up ones."
+        ),
+    ] = None,
     signature: Signature = None,
     checkpoint: Checkpoint = None,
     server: Server = DEFAULT_SERVER,
@@ -86,7 +92,9 @@ def freeze(
         }
         options = {field: value for field, value in fields.items() if value}
         with connect(server, patience_s=PATIENCE_S) as client:
-            job = submit_source(client, "freeze", source, options, as_json=as_json)
+            job = submit_source(
+                client, "freeze", source, options, samples=samples or (), as_json=as_json
+            )
             job = follow(client, job, as_json=as_json)
     _tell(job, alias=alias, server=server, as_json=as_json)
 

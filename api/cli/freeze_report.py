@@ -124,4 +124,7 @@ def _verified(verification: object) -> str:
         said.append(f"largest difference {difference:.2g}")
     if (agreement := verification.get("top1_agreement")) is not None:
         said.append(f"the best label agrees for {agreement:.1%}")
+    for output in (verification.get("outputs") or [])[1:]:
+        difference = output.get("max_abs_difference") or 0.0
+        said.append(f"{printable(output.get('name'))} by {difference:.2g}")
     return ", ".join(said)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Freezer:
         on_log: Callable[[str], None] = lambda _: None,
         cancelled: Callable[[], bool] = lambda: False,
         settings: dict[str, Any] | None = None,
+        samples: Sequence[Path] = (),
         **fields: Any,
     ) -> dict[str, Any]:
         workdir = self.folder / "work"
@@ -57,6 +58,7 @@ class Freezer:
         return freeze(
             FreezeRequest.parse({"name": "model", **fields}),
             source,
+            samples=samples,
             workdir=workdir,
             registry=self.registry,
             job_id="job-1",
@@ -152,6 +154,23 @@ def test_the_tutorial_checkpoint_answers_as_before(freezer: Freezer, tutorial: P
     found = freezer.run("y_pred:0", np.stack(images))
     expected = [[row["cats"], row["dogs"]] for row in rows]
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_sample_images_are_verified_with_and_those_that_cannot_be_read_are_named(
+    freezer: Freezer, tutorial: Path, fixtures_folder: Path, tmp_path: Path
+) -> None:
+    samples = sorted((tutorial / "images").rglob("*.jpg"))[:3]
+    result = freezer(tutorial / "checkpoint", outputs=["y_pred"], samples=samples)
+    assert result["verification"]["samples"] == 11
+    assert result["verification"]["outputs"][0]["top1_agreement"] == 1.0
+    assert "8 made up samples and 3 of the job." in freezer.log
+    damaged = min((fixtures_folder / "bad-images").glob("*.png"))
+    with pytest.raises(
+        FreezeError, match=re.escape(f"The sample '{damaged.name}' cannot be")
+    ) as no:
+        freezer(tutorial / "checkpoint", name="other", outputs=["y_pred"], samples=[damaged])
+    assert no.value.code == "bad_sample"
+    assert freezer.registry.names() == ["model"]
 
 
 def test_a_checkpoint_of_tensorflow_1_10_answers_as_its_owners_frozen_graph(

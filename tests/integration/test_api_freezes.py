@@ -10,11 +10,14 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
+from freezing.intake import bring
 from tests.support.api import assert_problem, web_client
 from tests.support.work import Work, filled, success
+from worker.errors import SourceError
 from worker.jobs import uploads
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
+from worker.jobs.requests import FreezeRequest
 from worker.jobs.uploads import fetch_files
 from worker.settings import Settings
 
@@ -23,7 +26,7 @@ URL = "/v1/freezes"
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return settings.model_copy(update={"max_model_bytes": 100_000})
+    return settings.model_copy(update={"max_model_bytes": 100_000, "max_image_bytes": 60_000})
 
 
 @pytest.fixture
@@ -46,6 +49,13 @@ def _upload(files: dict[str, bytes], options: Any = None) -> dict[str, Any]:
             "options": options if isinstance(options, str) else json.dumps(options),
         },
     }
+
+
+def _samples(files: dict[str, bytes], options: Any) -> dict[str, Any]:
+    """Return a form that sends samples and nothing else."""
+    upload = _upload(files, options)
+    upload["data"]["samples"] = upload["data"].pop("files")
+    return upload
 
 
 # -- accepting --------------------------------------------------------------------------------
@@ -78,6 +88,49 @@ def test_uploaded_files_are_accepted(
     claim = work.claim(lanes=[Lane.FREEZING])
     work.claims.complete(claim, success(claim))
     assert not any(name.startswith(("chunk:", "files:")) for name in work.key_names())
+
+
+def test_samples_are_kept_apart_from_the_models_files(
+    web: FlaskClient, work: Work, client: redis.Redis, settings: Settings, tmp_path: Path
+) -> None:
+    samples = {"cat.jpg": b"cat", "folder/cat.jpg": b"another"}
+    upload = _upload({"model.meta": b"m"}, {"name": "m"})
+    upload["data"]["samples"] = [(io.BytesIO(data), name) for name, data in samples.items()]
+    job = web.post(URL, **upload).get_json()
+    request = FreezeRequest.parse(dict(work.claim(lanes=[Lane.FREEZING]).items[0].options))
+    brought = bring(request, job["id"], client=client, workdir=tmp_path, settings=settings)
+    assert [path.name for path in brought.source.iterdir()] == ["model.meta"]
+    assert [path.name for path in brought.samples] == ["cat.jpg", "cat.jpg"]
+    assert [path.read_bytes() for path in brought.samples] == [b"cat", b"another"]
+
+
+def test_samples_are_sent_or_named_beside_a_path(
+    web: FlaskClient, work: Work, client: redis.Redis, settings: Settings, tmp_path: Path
+) -> None:
+    root = settings.data / "sources"
+    root.mkdir(parents=True)
+    for name in ("model", "dog.jpg"):
+        (root / name).write_bytes(name.encode())
+    (root / "outside").symlink_to(tmp_path)
+    asked = {"name": "m", "source": "model", "samples": ["dog.jpg"]}
+    upload = _upload({}, asked)
+    upload["data"]["samples"] = [(io.BytesIO(b"cat"), "cat.jpg")]
+    response = web.post(URL, **upload)
+    assert response.status_code == 202
+    claim = work.claim(lanes=[Lane.FREEZING])
+    request = FreezeRequest.parse(dict(claim.items[0].options))
+    workdir = tmp_path / "work"
+    workdir.mkdir()
+    job_id = response.get_json()["id"]
+    brought = bring(request, job_id, client=client, workdir=workdir, settings=settings)
+    assert brought.source == root / "model"
+    assert [path.name for path in brought.samples] == ["cat.jpg", "dog.jpg"]
+    for missing in ("dgo.jpg", "outside/secret", "outside"):
+        wrong = request.model_copy(update={"samples": [missing]})
+        folder = tmp_path / missing.replace("/", "-")
+        folder.mkdir()
+        with pytest.raises(SourceError, match=f"no file '{missing}'"):
+            bring(wrong, job_id, client=client, workdir=folder, settings=settings)
 
 
 def test_a_ticket_is_sent_to_the_freezing_lane(web: FlaskClient, client: redis.Redis) -> None:
@@ -141,6 +194,32 @@ def test_a_ticket_is_sent_to_the_freezing_lane(web: FlaskClient, client: redis.R
             400,
             "invalid_request",
             "leave it out",
+        ),
+        (
+            {"json": {"name": "m", "source": "x", "samples": ["../x"]}},
+            400,
+            "invalid_request",
+            "samples must be paths",
+        ),
+        (
+            {"json": {"name": "m", "source": "x", "samples": ["x"] * 33}},
+            400,
+            "invalid_request",
+            "at most 32",
+        ),
+        (_upload({".samples/1/x": b"x"}), 400, "invalid_request", "may lie in a folder"),
+        (_samples({"x.jpg": b"x"}, {"name": "m"}), 400, "invalid_request", "No file was sent"),
+        (
+            _samples({"x.jpg": bytes(70_000)}, {"name": "m", "source": "x"}),
+            413,
+            "too_large",
+            "x.jpg",
+        ),
+        (
+            _samples({f"{n}.jpg": b"x" for n in range(33)}, {"name": "m", "source": "x"}),
+            400,
+            "invalid_request",
+            "At most 32 samples",
         ),
         (_upload({"../a": b"x"}), 400, "invalid_request", "not a usable file name"),
         (_upload({"a": b"x", "./a": b"y"}), 400, "invalid_request", "Two files"),

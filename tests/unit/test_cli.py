@@ -507,8 +507,11 @@ def test_freeze_sends_what_was_asked_for_and_nothing_else(
         *("--input", "x", "--set", "keep_prob=1.0", "--set", "is_training=false"),
         *("--labels", "labels.txt", "--preprocessing", "prep.json", "--scores", "logits"),
         *("--alias", "canary", "--runtime", "onnxruntime", "--server", "http://other:9"),
+        *("--sample", "prep.json", "--sample", "labels.txt"),
     )
     assert found.exit_code == 0
+    sent = freezing.requests_to("/v1/freezes")[-1].content
+    assert re.findall(rb'name="samples"; filename="(.*?)"', sent) == [b"prep.json", b"labels.txt"]
     assert freezing.sent() == {
         "name": "pets",
         "inputs": ["x"],

@@ -11,6 +11,8 @@ from worker.errors import InvalidRequestError
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
 
+MOST_SAMPLES = 32  # images of a job that a freeze is verified with
+
 Value = bool | int | float | list[Any]
 
 
@@ -41,7 +43,7 @@ class InspectionRequest(BaseModel):
     def _source(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if ".." in PurePosixPath(value).parts or "\0" in value or not value.strip():
+        if _leads_out(value):
             raise InvalidRequestError("source must be a path below a sources root, without '..'.")
         return value
 
@@ -94,6 +96,11 @@ class FreezeRequest(InspectionRequest):
         "keep", description="`free` makes a fixed batch dimension of the input variable."
     )
     runtime: Runtime = "tensorflow"
+    samples: list[str] = Field(
+        default_factory=list,
+        max_length=MOST_SAMPLES,
+        description="Images under a sources root to verify with, beside those made up.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -104,6 +111,13 @@ class FreezeRequest(InspectionRequest):
     @classmethod
     def _alias(cls, value: str) -> str:
         return check_alias_name(value)
+
+    @field_validator("samples")
+    @classmethod
+    def _samples(cls, value: list[str]) -> list[str]:
+        if any(_leads_out(path) for path in value):
+            raise InvalidRequestError("samples must be paths below a sources root, without '..'.")
+        return value
 
     @field_validator("preprocessing", mode="before")
     @classmethod
@@ -119,6 +133,10 @@ class FreezeRequest(InspectionRequest):
                     f"set.{name} must be a finite number, true, false or a list of these."
                 )
         return value
+
+
+def _leads_out(path: str) -> bool:
+    return ".." in PurePosixPath(path).parts or "\0" in path or not path.strip()
 
 
 def _is_constant(value: Any) -> bool:

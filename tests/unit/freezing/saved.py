@@ -102,6 +102,8 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
         "graph": str(path),
         "tolerance": 1e-4,
         "allow_code": False,
+        "samples": [],
+        "most_pixels": 0,
     }
     report = Report(lambda event: log.append(event.get("message") or event["step"]))
     outcome = run(order, report, apart=here)
