@@ -28,6 +28,7 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "optimised",
     "audit",
     "verification",
     "runtime",

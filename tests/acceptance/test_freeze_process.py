@@ -137,7 +137,7 @@ def test_the_tutorial_checkpoint_answers_as_before(freezer: Freezer, tutorial: P
     assert manifest.source["job"] == "job-1"
     assert manifest.scores == "probabilities"
     assert [line.split(":")[0] for line in freezer.log if line.startswith("Step ")] == [
-        f"Step {number} of 6" for number in range(1, 7)
+        f"Step {number} of 7" for number in range(1, 8)
     ]
     verification = result["verification"]
     (output,) = verification["outputs"]

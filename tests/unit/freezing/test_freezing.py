@@ -442,7 +442,7 @@ def test_answers_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 def test_steps_are_told_as_they_begin(tmp_path: Path) -> None:
     saved = save(tmp_path / "source", networks.plain)
     log = freeze(saved.folder, tmp_path).log
-    steps = [Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.VERIFY]
+    steps = [Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.OPTIMISE, Step.VERIFY]
     assert [line for line in log if line in set(Step)] == steps
     assert log[1].startswith("Read the checkpoint")
     assert log[-1].startswith("On 8 samples the largest difference is")
