@@ -5,6 +5,7 @@ Freezes and inspections are submitted in the same way and differ in what else th
 
 import json
 import os
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from flask import Response, request
@@ -13,13 +14,16 @@ from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
-from worker.errors import InvalidRequestError, UnsupportedMediaError
+from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
+from worker.images.archives import is_tar, is_zip
 from worker.jobs.records import Kind, Lane
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
 from worker.jobs.store import Accepted, Submission, new_job_id
-from worker.jobs.uploads import MOST_FILES, StoredFile, drop_files, store_files
+from worker.jobs.uploads import MOST_FILES, SAMPLES_FOLDER, StoredFile, drop_files, store_files
+from worker.models.labels import parse_labels
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
+_HEAD_BYTES = 512  # in which an archive is told
 _OTHER_PARTS = 10  # of the form, beside the files
 
 _REQUESTS: dict[Kind, type[InspectionRequest]] = {
@@ -40,7 +44,8 @@ def submit_source(kind: Kind) -> Response:
         return _from_upload(kind)
     if request.mimetype != "application/json":
         raise UnsupportedMediaError(
-            "Send JSON with `source`, or multipart/form-data with `files` and `options`."
+            "Send JSON with `source`, or multipart/form-data with `files` or an `archive`, and "
+            "`options`."
         )
     asked = _REQUESTS[kind].parse(parse_json(request.get_data(as_text=True)))
     if asked.source is None:
@@ -51,12 +56,15 @@ def submit_source(kind: Kind) -> Response:
 
 def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
-    if asked.source is not None:
+    files = _source_files()
+    if any(name.startswith(f"{SAMPLES_FOLDER}/") for name, _ in files):
+        raise InvalidRequestError(f"No file of a model may lie in a folder '{SAMPLES_FOLDER}'.")
+    samples = _samples(kind)
+    if asked.source is not None and (files or not samples):
         raise InvalidRequestError("source: leave it out where files are uploaded.")
-    files = [
-        (file.filename or "", cast("BinaryIO", file.stream))
-        for file in request.files.getlist("files")
-    ]
+    if asked.source is None and not files:
+        raise InvalidRequestError("No file was sent: send the model's files as `files`.")
+    files += samples
     kernel().check_room(sum(_size(stream) for _, stream in files))
     job_id = new_job_id()
     stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
@@ -68,11 +76,62 @@ def _from_upload(kind: Kind) -> Response:
     return submitted(accepted.job_id, accepted.job)
 
 
+def _source_files() -> list[tuple[str, BinaryIO]]:
+    """Return names and contents of the model's files, or of the one archive that holds them."""
+    files, archives = _files("files"), _files("archive")
+    if len(archives) > 1 or (files and archives):
+        raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
+    for _, stream in archives:
+        head = stream.read(_HEAD_BYTES)
+        stream.seek(0)
+        if not is_zip(head) and not is_tar(head):
+            raise UnsupportedMediaError("The archive is not a zip, tar or tar.gz file.")
+    return [*files, *((name or "archive", stream) for name, stream in archives)]
+
+
+def _labels(options: Any) -> Any:
+    """Return the options with the labels of the form's file `labels`, if it has one."""
+    file = request.files.get("labels")
+    if file is None or not isinstance(options, dict):
+        return options
+    if options.get("labels") is not None:
+        raise InvalidRequestError("labels: give them in `options` or as a file, not both.")
+    called = file.filename or "labels"
+    try:
+        text = file.stream.read(_OPTIONS_BYTES + 1)[:_OPTIONS_BYTES].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError(f"labels: '{called[:80]}' is not a text file in UTF-8.") from None
+    as_json = called.lower().endswith(".json")
+    return {**options, "labels": parse_labels(text, f"'{called[:80]}'", as_json=as_json)}
+
+
+def _files(field: str) -> list[tuple[str, BinaryIO]]:
+    return [
+        (file.filename or "", cast("BinaryIO", file.stream))
+        for file in request.files.getlist(field)
+    ]
+
+
+def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
+    """Return the images to verify with, named so that they are told from the source's files."""
+    samples = _files("samples") if kind is Kind.FREEZE else []
+    if len(samples) > MOST_SAMPLES:
+        raise InvalidRequestError(f"At most {MOST_SAMPLES} samples are taken.")
+    most = kernel().settings.max_image_bytes
+    for name, stream in samples:
+        if _size(stream) > most:
+            raise TooLargeError(f"The sample '{name[:80]}' is larger than {most / 2**20:g} MiB.")
+    return [
+        (f"{SAMPLES_FOLDER}/{place:02}/{PurePosixPath(name).name or 'image'}", stream)
+        for place, (name, stream) in enumerate(samples)
+    ]
+
+
 def _options(kind: Kind) -> Any:
     """Return what the form asks for beside its files; an inspection need not ask for anything."""
     options = request.form.get("options")
     if options is not None:
-        return parse_json(options)
+        return _labels(parse_json(options))
     if kind is Kind.INSPECTION:
         return {}
     raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")

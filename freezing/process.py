@@ -11,8 +11,9 @@ from typing import Any
 from freezing.child import Child, FreezeCancelledError
 from freezing.sources.reach import within_reach
 from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
+from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
-from worker.models.manifest import ManifestDraft
+from worker.models.manifest import ManifestDraft, ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings
 
@@ -28,6 +29,7 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "optimised",
     "audit",
     "verification",
     "runtime",
@@ -40,6 +42,7 @@ def freeze(
     request: FreezeRequest,
     source: Path,
     *,
+    samples: Sequence[Path] = (),
     workdir: Path,
     registry: Registry,
     job_id: str,
@@ -49,6 +52,7 @@ def freeze(
 ) -> dict[str, Any]:
     """Freeze `source` and publish it; return the job's `result`.
 
+    `samples` are images that it is verified with beside those made up.
     Steps are told to `on_log` as they begin; `cancelled` is asked about every half second. Both
     are called in this thread, with which the child dies (Linux counts threads as parents).
     `workdir` must be there; a `graph.pb` is left in it.
@@ -63,6 +67,8 @@ def freeze(
         "source": str(source.absolute()),
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
+        "samples": [str(path.absolute()) for path in samples],
+        "most_pixels": settings.max_image_pixels,
     }
     report = _numbered(steps_of_freeze(request), on_log)
     outcome = _in_child(order, workdir, settings, report, cancelled)
@@ -114,7 +120,8 @@ def _in_child(
         "memory_bytes": settings.freeze_memory_bytes,
         "allow_code": settings.allow_keras_code,
         "confinement": settings.freeze_confinement,
-        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)],
+        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
+        + order.get("samples", []),
         "write": [str(workdir)],
     }
     child = Child({**order, **limits}, workdir, report)
@@ -152,6 +159,7 @@ def _publish(
         source={**outcome["source"], "job": job_id},
         report=report,
     )
+    _refuse_to_replace(draft, registry, request.alias)
     accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
     manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
     return {
@@ -161,4 +169,23 @@ def _publish(
         **report,
         "inputs": outcome["inputs"],
         "outputs": outcome["outputs"],
+        "classifies": manifest.classifies,
     }
+
+
+def _refuse_to_replace(draft: ManifestDraft, registry: Registry, alias: str) -> None:
+    """Raise `FreezeError` where requests that are served now would be refused from then on."""
+    if draft.classifies:
+        return
+    try:
+        present = registry.resolve(ModelRef(draft.name, None, alias))
+    except (ModelNotFoundError, ModelUnavailableError):
+        return
+    if present.classifies:
+        error = FreezeError(
+            f"{draft.name}@{alias} classifies images now, and this version would not: "
+            f"{draft.report['warnings'][-1]} Give it another name or alias (--name, --alias), or "
+            "name other inputs and outputs. Nothing was published."
+        )
+        error.code = "would_not_classify"
+        raise error

@@ -10,8 +10,8 @@ import redis
 import structlog
 from celery.signals import worker_process_init, worker_process_shutdown
 
+from freezing.intake import bring
 from freezing.process import FreezeCancelledError, freeze, inspect
-from freezing.sources.paths import find_source
 from worker import gate
 from worker.app import app
 from worker.errors import PermafrostError
@@ -19,7 +19,6 @@ from worker.jobs.claims import Claim
 from worker.jobs.records import Kind, Lane, Outcome, Status
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.jobs.tickets import TASKS, send_ticket
-from worker.jobs.uploads import fetch_files
 from worker.models.generation import announce_change
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
@@ -95,17 +94,13 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
         return _failure("storage", f"The data folder cannot be written: {error.strerror}.")
     try:
         request = _REQUESTS[claimed.kind].parse(dict(claimed.options))
-        if request.source is None:
-            source = workdir / "upload"
-            source.mkdir()
-            fetch_files(process.client, job_id, source)
-        else:
-            source = find_source(request.source, settings.source_roots)
+        brought = bring(request, job_id, client=process.client, workdir=workdir, settings=settings)
         on_log, cancelled = partial(process.store.add_log, job_id), partial(_over, process, claim)
         if isinstance(request, FreezeRequest):
             result = freeze(
                 request,
-                source,
+                brought.source,
+                samples=brought.samples,
                 workdir=workdir,
                 registry=Registry(settings.models_folder),
                 job_id=job_id,
@@ -116,7 +111,7 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
         else:
             result = inspect(
                 request,
-                source,
+                brought.source,
                 workdir=workdir,
                 settings=settings,
                 on_log=on_log,

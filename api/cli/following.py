@@ -1,6 +1,6 @@
 """Follows a job to its end, and sends the sources that jobs begin with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,11 +20,13 @@ def submit_source(
     source: str,
     options: "Json",
     *,
+    samples: Sequence[Path] = (),
     as_json: bool,
 ) -> "Json":
     """Submit a freeze or an inspection and return its job.
 
-    What lies on this machine is uploaded; any other source is a path on the server.
+    What lies on this machine is uploaded; any other source is a path on the server. `samples` are
+    images to verify with, of this machine.
     """
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import upload_progress  # noqa: PLC0415 - imports rich
@@ -35,6 +37,7 @@ def submit_source(
         source = str(Path(source, chosen))
         options = {key: value for key, value in options.items() if key != "checkpoint"}
     found = local_files(source)
+    images = [LocalFile(path=path, name=path.name, is_sample=True) for path in samples]
     if found is None:
         message(
             f"{path_text(source)} is not on this machine; "
@@ -43,9 +46,9 @@ def submit_source(
         options = {"source": path_text(source), **options}
         if kind == "inspection":
             return client.inspect_path(options)
-        return client.freeze_path(options)
-    files = [LocalFile(path=path, name=name) for name, path in found]
-    total = sum(path.stat().st_size for _, path in found)
+        return client.freeze_upload(images, options) if images else client.freeze_path(options)
+    files = [LocalFile(path=path, name=name) for name, path in found] + images
+    total = sum(file.path.stat().st_size for file in files if file.path.is_file())
     with upload_progress(as_json=as_json) as progress:
         task = progress.add_task("Sending", total=total)
 

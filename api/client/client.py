@@ -46,7 +46,8 @@ class Client(BatchRequests):
     ) -> Json:
         """Submit a freeze of files of this machine, streamed from disk.
 
-        A single zip or tar file is sent as an archive. `on_sent` is called with the number of
+        A single zip or tar file is sent as an archive. Where `options` name a source on the
+        server, all files are samples. `on_sent` is called with the number of
         bytes as they leave, and with a negative number where an upload starts again.
         """
         with multipart(files, options, on_sent) as parts:

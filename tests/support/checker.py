@@ -40,6 +40,7 @@ class Checker:
     def __init__(self, url: str, data: Path | None = None) -> None:
         self.url = url
         self.accepted: dict[str, Accepted] = {}  # predictions by job
+        self.lost: dict[str, Accepted] = {}  # those that Redis's death excuses
         self.batches: dict[str, Mapping[str, Answer]] = {}  # answers by path, by job
         self.others: set[str] = set()  # jobs that a test made and judges by itself
         self.refusals: Counter[str] = Counter()  # tries that failed, by why
@@ -196,7 +197,7 @@ class Checker:
         """Fail unless every accepted job has ended as it must, and nothing else is stored.
 
         `lost_after` are moments (monotonic) of which the second before may be lost, because Redis
-        was killed then. Returns how many jobs were lost so.
+        was killed then. Returns how many jobs were lost so; they are looked for no more.
         """
         self.settle(within_s=within_s)
         with self.client() as client:
@@ -209,6 +210,8 @@ class Checker:
                 if any(end - 1 <= predictions[job_id].at <= end + 1 for end in lost_after)
             }
             assert missing == excused, f"accepted, but not stored: {sorted(missing - excused)}"
+            for job_id in excused:
+                self.lost[job_id] = self.accepted.pop(job_id)
             surplus = stored.keys() - predictions.keys() - self.batches.keys() - self.others
             assert not surplus, f"stored, but never accepted: {sorted(surplus)}"
             wrong = [

@@ -8,8 +8,11 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.errors import InvalidRequestError
+from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
+
+MOST_SAMPLES = 32  # images of a job that a freeze is verified with
 
 Value = bool | int | float | list[Any]
 
@@ -41,7 +44,7 @@ class InspectionRequest(BaseModel):
     def _source(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if ".." in PurePosixPath(value).parts or "\0" in value or not value.strip():
+        if _leads_out(value):
             raise InvalidRequestError("source must be a path below a sources root, without '..'.")
         return value
 
@@ -83,7 +86,13 @@ class FreezeRequest(InspectionRequest):
     set: dict[str, Value] = Field(
         default_factory=dict, max_length=256, description="Constants for placeholders, by name."
     )
-    labels: list[str] | None = Field(None, min_length=1, max_length=100_000)
+    labels: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=100_000,
+        description="One per class, in order; or the text of a file with one per line, also as "
+        "`12 some name`. null: those that the source carries, if it does.",
+    )
     preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
     scores: Scores | None = None
     alias: str = "stable"
@@ -94,6 +103,11 @@ class FreezeRequest(InspectionRequest):
         "keep", description="`free` makes a fixed batch dimension of the input variable."
     )
     runtime: Runtime = "tensorflow"
+    samples: list[str] = Field(
+        default_factory=list,
+        max_length=MOST_SAMPLES,
+        description="Images under a sources root to verify with, beside those made up.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -104,6 +118,18 @@ class FreezeRequest(InspectionRequest):
     @classmethod
     def _alias(cls, value: str) -> str:
         return check_alias_name(value)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        return parse_labels(value, "labels") if isinstance(value, str) else value
+
+    @field_validator("samples")
+    @classmethod
+    def _samples(cls, value: list[str]) -> list[str]:
+        if any(_leads_out(path) for path in value):
+            raise InvalidRequestError("samples must be paths below a sources root, without '..'.")
+        return value
 
     @field_validator("preprocessing", mode="before")
     @classmethod
@@ -119,6 +145,10 @@ class FreezeRequest(InspectionRequest):
                     f"set.{name} must be a finite number, true, false or a list of these."
                 )
         return value
+
+
+def _leads_out(path: str) -> bool:
+    return ".." in PurePosixPath(path).parts or "\0" in path or not path.strip()
 
 
 def _is_constant(value: Any) -> bool:
