@@ -16,6 +16,9 @@ from freezing.reasons import reason
 from worker.errors import FreezeError
 
 _CONTROL_FLOW = frozenset({"If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase"})
+# Attributes for which a call is left standing: what a compiler would take as one piece, such as the
+# grouped convolutions of Keras 3.
+_KEPT_APART = ("_noinline", "_XlaMustCompile", "_XlaCompile")
 
 
 def inline_functions(graph: Graph, keep: list[str]) -> Graph:
@@ -54,8 +57,10 @@ def _prepare(graph_def: Any) -> None:
         for node in nodes:
             if node.op in _CONTROL_FLOW:
                 node.attr["_lower_using_switch_merge"].b = True
-            node.attr.pop("_noinline", None)
+            for name in _KEPT_APART:
+                node.attr.pop(name, None)
     for function in graph_def.library.function:
         # An implementation for another device would replace the one that is there.
         function.attr.pop("api_implements", None)
-        function.attr.pop("_noinline", None)
+        for name in _KEPT_APART:
+            function.attr.pop(name, None)

@@ -28,8 +28,8 @@ def freeze(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder, a checkpoint's prefix or one of its files. What is not on this machine "
-            "is looked for below the server's sources folder.",
+            help="A folder, a checkpoint's prefix or one of its files, a model's file, or an "
+            "archive. What is not on this machine is looked for below the server's sources folder.",
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="The model's name.")],
