@@ -31,12 +31,13 @@ from freezing.inputs import Input, Inputs
 from freezing.plan import Plan, make_plan
 from freezing.prediction import size_of, what_remains
 from freezing.preparation import guess_scaling
+from freezing.serving import choose_preprocessing
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
 from freezing.steps import Report, Step
 from freezing.suggestions import as_option, suggestions
-from worker.errors import FreezeError, InvalidRequestError
+from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import (
     Advice,
@@ -52,7 +53,7 @@ from worker.models.inspection import (
     SignatureFact,
 )
 from worker.models.manifest import is_model_name
-from worker.models.preprocessing import resolve_preprocessing
+from worker.models.preprocessing import PreprocessingSpec
 
 _MOST_CANDIDATES = 12
 _MOST_FILES = 100
@@ -325,11 +326,15 @@ class _Adviser:
             part = plan.graph.subgraph(plan.graph.nodes)
             keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
             guess = guess_scaling(inline_functions(part, keep), Endpoint.parse(plan.input.name))
+        said: list[str] = []
         try:
-            found = resolve_preprocessing(guess.spec, plan.input.shape, plan.input.dtype)
-        except InvalidRequestError as error:
-            self._error("not_an_image_input", error.message)
+            found = choose_preprocessing(PreprocessingSpec(), plan, guess, said)
+        except FreezeError as error:
+            self._error(error.code, error.message)
             return GuessedPreprocessing(fields={}, assumed=guess.reasons, problem=error.message)
+        if found is None:
+            self._findings.append(finding("takes_no_images", "warning", said[-1]))
+            return GuessedPreprocessing(fields={}, assumed=[], problem=said[-1])
         assumed = guess.reasons or [
             "how pixels are scaled does not show in the graph: values from 0 to 1 are assumed"
         ]
