@@ -18,8 +18,10 @@ def create() -> Response:
     """Freeze a trained model and publish it.
 
     JSON with `source`, a path under the server's sources root, or multipart with all `files` of a
-    checkpoint and the same fields, less `source`, as one form field `options` (JSON). Images sent
-    as `samples` are used to verify, also beside a `source` in `options`.
+    model or one `archive` (zip, tar, tar.gz) of them, and the same fields, less `source`, as one
+    form field `options` (JSON). Names of files may hold folders (`variables/variables.index`).
+    `labels` may be a list, the text of a file with one per line, or such a file itself.
+    Images sent as `samples` are used to verify, also beside a `source` in `options`.
     `Idempotency-Key` makes a repetition return the first job.
     """
     return submit_source(Kind.FREEZE)

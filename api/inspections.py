@@ -17,9 +17,9 @@ blueprint = APIBlueprint("inspections", __name__)
 def create() -> Response:
     """Look into a trained model: what it holds, what to freeze of it, what freezing would drop.
 
-    JSON with `source`, a path under the server's sources root, or multipart with its `files`; the
-    fields `signature` and `checkpoint` choose where a source holds several, in a form as one field
-    `options` (JSON). Nothing of the source is run. `Idempotency-Key` makes a repetition return the
-    first job.
+    JSON with `source`, a path under the server's sources root, or multipart with its `files` or
+    an `archive`; the fields `signature` and `checkpoint` choose where a source holds several, in a
+    form as one field `options` (JSON). Nothing of the source is run. `Idempotency-Key` makes a
+    repetition return the first job.
     """
     return submit_source(Kind.INSPECTION)

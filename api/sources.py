@@ -15,12 +15,15 @@ from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
+from worker.images.archives import is_tar, is_zip
 from worker.jobs.records import Kind, Lane
 from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
 from worker.jobs.store import Accepted, Submission, new_job_id
 from worker.jobs.uploads import MOST_FILES, SAMPLES_FOLDER, StoredFile, drop_files, store_files
+from worker.models.labels import parse_labels
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
+_HEAD_BYTES = 512  # in which an archive is told
 _OTHER_PARTS = 10  # of the form, beside the files
 
 _REQUESTS: dict[Kind, type[InspectionRequest]] = {
@@ -41,7 +44,8 @@ def submit_source(kind: Kind) -> Response:
         return _from_upload(kind)
     if request.mimetype != "application/json":
         raise UnsupportedMediaError(
-            "Send JSON with `source`, or multipart/form-data with `files` and `options`."
+            "Send JSON with `source`, or multipart/form-data with `files` or an `archive`, and "
+            "`options`."
         )
     asked = _REQUESTS[kind].parse(parse_json(request.get_data(as_text=True)))
     if asked.source is None:
@@ -52,7 +56,7 @@ def submit_source(kind: Kind) -> Response:
 
 def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
-    files = _files("files")
+    files = _source_files()
     if any(name.startswith(f"{SAMPLES_FOLDER}/") for name, _ in files):
         raise InvalidRequestError(f"No file of a model may lie in a folder '{SAMPLES_FOLDER}'.")
     samples = _samples(kind)
@@ -70,6 +74,35 @@ def _from_upload(kind: Kind) -> Response:
         drop_files(kernel().client, job_id, stored)
         raise
     return submitted(accepted.job_id, accepted.job)
+
+
+def _source_files() -> list[tuple[str, BinaryIO]]:
+    """Return names and contents of the model's files, or of the one archive that holds them."""
+    files, archives = _files("files"), _files("archive")
+    if len(archives) > 1 or (files and archives):
+        raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
+    for _, stream in archives:
+        head = stream.read(_HEAD_BYTES)
+        stream.seek(0)
+        if not is_zip(head) and not is_tar(head):
+            raise UnsupportedMediaError("The archive is not a zip, tar or tar.gz file.")
+    return [*files, *((name or "archive", stream) for name, stream in archives)]
+
+
+def _labels(options: Any) -> Any:
+    """Return the options with the labels of the form's file `labels`, if it has one."""
+    file = request.files.get("labels")
+    if file is None or not isinstance(options, dict):
+        return options
+    if options.get("labels") is not None:
+        raise InvalidRequestError("labels: give them in `options` or as a file, not both.")
+    called = file.filename or "labels"
+    try:
+        text = file.stream.read(_OPTIONS_BYTES + 1)[:_OPTIONS_BYTES].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError(f"labels: '{called[:80]}' is not a text file in UTF-8.") from None
+    as_json = called.lower().endswith(".json")
+    return {**options, "labels": parse_labels(text, f"'{called[:80]}'", as_json=as_json)}
 
 
 def _files(field: str) -> list[tuple[str, BinaryIO]]:
@@ -98,7 +131,7 @@ def _options(kind: Kind) -> Any:
     """Return what the form asks for beside its files; an inspection need not ask for anything."""
     options = request.form.get("options")
     if options is not None:
-        return parse_json(options)
+        return _labels(parse_json(options))
     if kind is Kind.INSPECTION:
         return {}
     raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")

@@ -6,6 +6,7 @@ from pathlib import Path
 import redis
 
 from freezing.sources.paths import find_file, find_source
+from freezing.sources.unpacking import unpacked
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.jobs.uploads import SAMPLES_FOLDER, fetch_files
 from worker.settings import Settings
@@ -29,10 +30,10 @@ def bring(
     workdir: Path,
     settings: Settings,
 ) -> Brought:
-    """Find what the request names under the sources roots, and fetch what was uploaded.
+    """Find what the request names under the sources roots, or fetch what was uploaded; unpack it.
 
-    Raises `SourceError` for names that are not there and `InvalidRequestError` where the upload is
-    gone.
+    Raises `SourceError` for names that are not there and for archives that are damaged, and
+    `InvalidRequestError` where the upload is gone.
     """
     upload = workdir / _UPLOAD_FOLDER
     upload.mkdir()
@@ -45,6 +46,12 @@ def bring(
     source = upload
     if request.source is not None:
         source = find_source(request.source, settings.source_roots)
+    source = unpacked(
+        source,
+        workdir / "unpacked",
+        most_bytes=settings.max_unpacked_bytes,
+        most_files=settings.max_unpacked_files,
+    )
     if isinstance(request, FreezeRequest):
         samples += [find_file(name, settings.source_roots) for name in request.samples]
     return Brought(source=source, samples=tuple(samples))

@@ -23,7 +23,10 @@ class Step(StrEnum):
 
 def steps_of_freeze(request: FreezeRequest) -> tuple[Step, ...]:
     """Return the steps that a freeze will take, in order."""
-    steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.VERIFY]
+    steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE]
+    if request.optimise:
+        steps.append(Step.OPTIMISE)
+    steps.append(Step.VERIFY)
     if request.runtime == "onnxruntime":
         steps.append(Step.CONVERT)
     return (*steps, Step.PUBLISH)

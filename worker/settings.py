@@ -65,6 +65,14 @@ class Settings(BaseSettings):
         description="Largest upload of one model's files together, in bytes. "
         "Larger models are frozen from a path under a sources root.",
     )
+    max_unpacked_bytes: int = Field(
+        4096 * MIB,
+        gt=0,
+        description="Most that an archive with a model may unpack to, in bytes.",
+    )
+    max_unpacked_files: int = Field(
+        10_000, gt=0, description="Most files that an archive with a model may hold."
+    )
     max_wait_s: float = Field(
         60.0, ge=0, description="Longest time that a request may wait for its job, in seconds."
     )

@@ -89,6 +89,17 @@ def open_saved_model(file: Path, message: Any, choice: Choice) -> Source:
     )
 
 
+def variables_prefix(file: Path) -> Path | None:
+    """Return the prefix of the files with the SavedModel's variables, if it has some.
+
+    They belong into a folder `variables`, which an upload by names without folders loses.
+    """
+    flat = file.parent / _VARIABLES.name
+    if (file.parent / _VARIABLES.parent).is_dir():
+        return file.parent / _VARIABLES
+    return flat if flat.with_suffix(".index").is_file() else None
+
+
 def signatures(meta: Any) -> tuple[Signature, ...]:
     """Return the meta graph's signatures, the usual one first, then by name."""
     found = []
@@ -144,10 +155,10 @@ def _meta_graph(metas: Sequence[Any], choice: Choice, warnings: list[str]) -> An
 def _values(
     file: Path, graph_def: Any, saver_scope: str, warnings: list[str]
 ) -> tuple[Values, tuple[Path, ...]]:
-    prefix = file.parent / _VARIABLES
+    prefix = variables_prefix(file)
     if not any(node.op in VARIABLE_OPS for node in graph_def.node):
         return NoValues(file.name), ()
-    if not prefix.parent.is_dir():
+    if prefix is None:
         raise SourceError(
             f"'{file.name}' needs its variables: the folder 'variables' is missing beside it."
         )

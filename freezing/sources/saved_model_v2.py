@@ -20,12 +20,16 @@ from freezing.sources.graph_files import from_meta_graph
 from freezing.sources.object_graph import Function, checkpoint_keys, functions
 from freezing.sources.restore import Entry
 from freezing.sources.restore_functions import entries_by_function
-from freezing.sources.saved_model import UnknownSignatureError, assets_of, signatures
+from freezing.sources.saved_model import (
+    UnknownSignatureError,
+    assets_of,
+    signatures,
+    variables_prefix,
+)
 from freezing.sources.source import Choice, Signature, Source, Value, Values
 from freezing.sources.tables import read_tables
 from worker.errors import SourceError
 
-_VARIABLES = Path("variables", "variables")
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry with the checkpoint's own object graph
 _MOST_NAMES = 8
 
@@ -81,8 +85,8 @@ class _ByName:
 
 
 def _data(file: Path) -> tuple[Any, tuple[Path, ...]]:
-    prefix = file.parent / _VARIABLES
-    if not prefix.parent.is_dir():
+    prefix = variables_prefix(file)
+    if prefix is None:
         return None, ()  # a model without variables may come without the folder
     data = locate_data(prefix, [])
     return data, data.all

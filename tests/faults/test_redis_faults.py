@@ -19,7 +19,7 @@ from tests.support.servers import Servers
 from tests.support.tiny_model import publish
 from worker.jobs.keys import PREFIX
 
-IMAGES = 1500
+IMAGES = 1000
 ANSWER_S = 5.0  # within which the API says that the store does not answer
 STOPPED_S = 30.0
 CONSUMING_S = 10.0  # within which work goes on once Redis is back
@@ -94,7 +94,35 @@ def test_a_redis_that_is_killed_loses_at_most_its_last_second(
     assert max(back_s) <= CONSUMING_S
 
 
-READS = ["/v1/jobs", "/v1/jobs/JOB", "/v1/jobs/JOB?wait=20", "/v1/workers", "/readyz"]
+@pytest.mark.timeout(300)
+def test_a_power_cut_costs_the_last_second_and_nothing_else(
+    scene: Scene, record_property: Tell
+) -> None:
+    servers, checker = scene.servers, scene.checker
+    checker.settle(within_s=120)
+    repeated = checker.runs().repeated
+    scene.submit()
+    before = scene.submit()  # so that there is more work than for the time until the cut
+    checker.reach(before, 1)
+    with checker.clients(2):
+        written = servers.redis.written
+        time.sleep(0.9)
+        servers.redis.lose_power(written)
+        cut_at = time.monotonic()
+        servers.redis.start()
+        back_s = scene.seconds_until_work_goes_on()
+    lost = checker.judge(lost_after=(cut_at,))
+    record_property("lost", lost)
+    record_property("run twice", checker.judge_runs().repeated - repeated)
+    record_property("work went on after", f"{back_s} s")
+    assert lost > 0, "nothing was lost, so this has shown nothing"
+    assert back_s <= CONSUMING_S
+
+
+READS = [
+    *("/v1/jobs", "/v1/jobs/JOB", "/v1/jobs/JOB?wait=20", "/v1/jobs/JOB/events"),
+    *("/v1/batches/JOB/results", "/v1/workers", "/readyz", "/metrics"),
+]
 
 
 @pytest.mark.timeout(300)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,82 @@ def test_a_ticket_is_sent_to_the_freezing_lane(web: FlaskClient, client: redis.R
     assert client.llen(key("tickets", Lane.FREEZING)) == 1
     ticket = json.loads(client.lrange(key("tickets", Lane.FREEZING), 0, 0)[0])
     assert ticket["headers"]["task"] == "permafrost.freeze"
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def form(options: dict[str, Any], **files: tuple[str, bytes]) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        field: (io.BytesIO(content), name) for field, (name, content) in files.items()
+    }
+    data["options"] = json.dumps({"name": "m", **options})
+    return {"content_type": "multipart/form-data", "data": data}
+
+
+def test_an_archive_is_accepted_as_it_is(
+    web: FlaskClient, client: redis.Redis, tmp_path: Path
+) -> None:
+    content = zipped({"export/saved_model.pb": b"x"})
+    response = web.post(URL, **form({}, archive=("model.zip", content)))
+    assert response.status_code == 202
+    paths = fetch_files(client, response.get_json()["id"], tmp_path)
+    assert [path.name for path in paths] == ["model.zip"]
+    assert paths[0].read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("options", "files"),
+    [
+        ({"labels": "1 dog\n0 tabby cat\n"}, {}),
+        ({}, {"labels": ("labels.txt", b"0 tabby cat\n1 dog\n")}),
+        ({}, {"labels": ("labels.json", b'["tabby cat", "dog"]')}),
+        ({"labels": ["tabby cat", "dog"]}, {}),
+    ],
+)
+def test_labels_come_as_a_list_as_text_or_as_a_file(
+    web: FlaskClient, work: Work, options: dict[str, Any], files: dict[str, Any]
+) -> None:
+    response = web.post(URL, **form(options, files=("model.pb", b"x"), **files))
+    assert response.status_code == 202
+    claim = work.claim(lanes=[Lane.FREEZING])
+    assert claim.items[0].options["labels"] == ["tabby cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "detail"),
+    [
+        (form({}, archive=("m.zip", b"no archive")), 415, "not a zip, tar or tar.gz"),
+        (
+            form({}, archive=("m.zip", zipped({})), files=("m.pb", b"x")),
+            400,
+            "Send one `archive`, or",
+        ),
+        (form({"labels": "a\n\nb"}, files=("m.pb", b"x")), 400, "Label 2 of labels is empty"),
+        (
+            form({}, files=("m.pb", b"x"), labels=("l.txt", b"\xff\xfe")),
+            400,
+            "'l.txt' is not a text file in UTF-8",
+        ),
+        (
+            form({"labels": ["a"]}, files=("m.pb", b"x"), labels=("l.txt", b"a")),
+            400,
+            "in `options` or as a file, not both",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_archive_or_labels_is_said(
+    web: FlaskClient, work: Work, request_: dict[str, Any], status: int, detail: str
+) -> None:
+    response = web.post(URL, **request_)
+    assert response.status_code == status
+    assert detail in response.get_json()["detail"]
+    assert work.key_names() == set()
 
 
 # -- refusing ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from tests.support.inspected import INSPECTED
 
 JPEG = b"\xff\xd8\xff\xe0"
 FILES = ("photos/a.jpg", "photos/b.jpg", "photos/sub/c.png")  # of the fixture `photos`
@@ -70,6 +71,9 @@ FROZEN = {
     "removed": {"gradients": 300, "optimizer_slots": 60, "assertions": 0},
     "inputs": [{"name": "x:0", "shape": [None, 96, 96, 3], "dtype": "float32"}],
     "outputs": ["y_pred:0"],
+    "optimised": {"folded_constants": 7, "batch_norms": 3, "nodes_before": 62, "nodes_after": 41},
+    "batch": {"source": 1, "served": None},
+    "audit": {"verdict": "allowed", "allow_list": "2026-11-24", "ops": {"Conv2D": 3, "Relu": 3}},
     "verification": {"samples": 8, "max_abs_difference": 1.2e-7, "top1_agreement": 1.0},
     "warnings": ["The placeholder keep_prob was set to 1.0."],
 }
@@ -487,6 +491,9 @@ def test_a_checkpoint_is_uploaded_followed_and_reported(freezing: Server, checkp
         "25.6 MB -> 8.5 MB",
         "401 -> 41",
         "300 gradients, 60 optimizer slots",
+        "7 constants and 3 batch normalisations folded, 62 -> 41 nodes",
+        "freed: any number of images at once, the source took 1",
+        "2 kinds of ops, all of them allowed (list 2026-11-24)",
         "largest difference 1.2e-07",
         "Warning: The placeholder keep_prob was set to 1.0.",
         "./permafrost classify photo.jpg --model pets\n",
@@ -506,6 +513,7 @@ def test_freeze_sends_what_was_asked_for_and_nothing_else(
         *("--input", "x", "--set", "keep_prob=1.0", "--set", "is_training=false"),
         *("--labels", "labels.txt", "--preprocessing", "prep.json", "--scores", "logits"),
         *("--alias", "canary", "--runtime", "onnxruntime", "--server", "http://other:9"),
+        *("--no-optimise", "--batch", "free"),
         *("--sample", "prep.json", "--sample", "labels.txt"),
     )
     assert found.exit_code == 0
@@ -521,8 +529,18 @@ def test_freeze_sends_what_was_asked_for_and_nothing_else(
         "scores": "logits",
         "alias": "canary",
         "runtime": "onnxruntime",
+        "batch": "free",
+        "optimise": False,
     }
     assert "--model pets@canary --server http://other:9" in found.stdout
+
+
+def test_a_freeze_that_left_things_as_they_were_says_so(freezing: Server, checkpoint: Path) -> None:
+    kept = {"optimised": None, "batch": {"source": 4, "served": 4}}
+    freezing.jobs["f1"][-1]["result"] = FROZEN | kept
+    found = run("freeze", "model", "--name", "pets", "--no-optimise")
+    assert re.search(r"^optimised\s+no\s*$", found.stdout, re.MULTILINE)
+    assert "4 images at once, filled up where there are fewer" in found.stdout
 
 
 def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
@@ -537,6 +555,15 @@ def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
     found = run("freeze", "model", "--name", "pets", "--runtime", "onnxruntime")
     said = "onnxruntime: onnx, 8.6 MB, verified on 8 samples, largest difference 2.5e-07"
     assert said in " ".join(found.stdout.split())
+
+
+def test_a_model_that_cannot_classify_is_not_said_to_be_tried(
+    freezing: Server, checkpoint: Path
+) -> None:
+    freezing.jobs["f1"][-1]["result"] = FROZEN | {"classifies": False}
+    found = run("freeze", "model", "--name", "pets")
+    assert "pets@3 is published" in found.stdout
+    assert "Try it" not in found.stdout
 
 
 def test_a_source_that_is_not_here_is_named_to_the_server(freezing: Server, tmp_path: Path) -> None:
@@ -616,78 +643,6 @@ def test_what_the_server_calls_invalid_is_wrong_usage_too(
     assert json.loads(found.stdout)["error"]["code"] == "invalid_request"
 
 
-INSPECTED: dict[str, Any] = {
-    "kind": "checkpoint",
-    "name": "m",
-    "producer": "1.10.0",
-    "bytes": 25_600_000,
-    "files": [{"name": "m.meta", "bytes": 1}, {"name": "m.index", "bytes": 2}],
-    "nodes": 401,
-    "signatures": [{"name": "serve", "inputs": {"images": "x:0"}, "outputs": {"p": "y_pred:0"}}],
-    "labels": None,
-    "inputs": [
-        {
-            "name": "x:0",
-            "op": "Placeholder",
-            "dtype": "float32",
-            "shape": [None, 96, 96, 3],
-            "reasons": ["height, width and channels"],
-            "chosen": True,
-        }
-    ],
-    "outputs": [
-        {
-            "name": "y_pred:0",
-            "op": "Softmax",
-            "dtype": "float32",
-            "shape": [None, 2],
-            "reasons": ["a softmax", "named \x1b[1mso"],
-            "chosen": True,
-        }
-    ],
-    "values": [
-        {
-            "name": "keep_prob",
-            "dtype": "float32",
-            "shape": None,
-            "value": 1.0,
-            "default": None,
-            "reason": "dropout lets everything through with it",
-        }
-    ],
-    "parameters": {
-        "total": 2_946,
-        "bytes": 11_784,
-        "kept": 2_946,
-        "kept_bytes": 11_784,
-        "layers": [{"name": "conv1", "variables": ["kernel 3x3x3x32"], "parameters": 2_946}],
-        "layers_left_out": 0,
-    },
-    "dropped": [
-        {"kind": "optimizer_slots", "nodes": 22, "bytes": 17_000_000},
-        {"kind": "queues", "nodes": 0, "bytes": 0},
-    ],
-    "predicted": {"nodes": 41, "parameters": 2_946, "bytes": 8_500_000},
-    "findings": [{"code": "dropout", "level": "warning", "message": "Dropout is on.", "nodes": []}],
-    "preprocessing": {
-        "fields": {
-            "size": [96, 96],
-            "resize": "stretch",
-            "color": "rgb",
-            "scale": 1 / 255,
-            "mean": [0.0],
-            "std": [1.0],
-            "layout": "NHWC",
-        }
-    },
-    "freeze": {
-        "ready": True,
-        "body": {"name": "m", "outputs": ["y_pred"], "inputs": ["x"], "set": {"keep_prob": 1.0}},
-        "command": "./permafrost freeze SOURCE --name m",
-    },
-}
-
-
 def inspecting(server: Server, result: dict[str, Any]) -> None:
     server.submitted = job("i1", "queued", kind="inspection")
     server.jobs["i1"] = [job("i1", kind="inspection", result=result)]
@@ -715,7 +670,7 @@ def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
     assert "queues" not in found.stdout
     assert "\x1b" not in found.stdout
     last = found.stdout.strip().splitlines()[-1]
-    words = "freeze model --name m --output y_pred --input x --set keep_prob=1.0"
+    words = "freeze model --name pets --output y_pred --input x --set keep_prob=1.0"
     assert last == f"Freeze it: ./permafrost {words}"
     assert json.loads(run("inspect", "model", "--json").stdout)["result"] == INSPECTED
     assert server.requests[0].url.path == "/v1/inspections"
@@ -818,6 +773,15 @@ def test_an_alias_is_moved_and_then_a_version_retired(server: Server) -> None:
         ("PUT", "/v1/models/pets/aliases/beta"),
         ("DELETE", "/v1/models/pets/versions/2"),
     ]
+
+
+def test_a_model_that_takes_no_images_says_so(server: Server) -> None:
+    only = server.models["pets"]["versions"][0]
+    only |= {"preprocessing": None, "scores": None, "runtime": "onnxruntime"}
+    found = run("models", "pets")
+    assert re.search(r"preprocessing\s+none: no images", found.stdout)
+    assert re.search(r"scores\s+none", found.stdout)
+    assert re.search(r"runtime\s+onnxruntime", found.stdout)
 
 
 def test_a_version_that_is_still_meant_is_not_retired(server: Server) -> None:

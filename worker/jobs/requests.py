@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.errors import InvalidRequestError
+from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
 
@@ -85,7 +86,13 @@ class FreezeRequest(InspectionRequest):
     set: dict[str, Value] = Field(
         default_factory=dict, max_length=256, description="Constants for placeholders, by name."
     )
-    labels: list[str] | None = Field(None, min_length=1, max_length=100_000)
+    labels: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=100_000,
+        description="One per class, in order; or the text of a file with one per line, also as "
+        "`12 some name`. null: those that the source carries, if it does.",
+    )
     preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
     scores: Scores | None = None
     alias: str = "stable"
@@ -111,6 +118,11 @@ class FreezeRequest(InspectionRequest):
     @classmethod
     def _alias(cls, value: str) -> str:
         return check_alias_name(value)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        return parse_labels(value, "labels") if isinstance(value, str) else value
 
     @field_validator("samples")
     @classmethod
