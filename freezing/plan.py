@@ -21,6 +21,7 @@ from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph
 from freezing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.names import find_tensor
 from freezing.narrowing import narrow_input
+from freezing.preparation import Guess, guess_scaling
 from freezing.reasons import reason
 from freezing.sources.source import Source
 from freezing.sources.tables import Table
@@ -42,6 +43,7 @@ class Plan:
     tables: Mapping[str, Table] = field(default_factory=dict)  # by their nodes in `graph`
     # Whether the input was, in the source, an image as it was decoded; None where none was.
     takes_bytes: bool | None = None
+    before: Guess = field(default_factory=Guess)  # what pixels became on their way to the input
     warnings: list[str] = field(default_factory=list)
 
 
@@ -106,12 +108,14 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         )
     for new, text in ((name, text) for text in named if f"{name}:0" != _full(text)):
         warnings.append(f"The input '{text}' is called '{new}:0' in the frozen graph.")
+    inner = [end for end in named.values() if not _is_placeholder(whole, end)]
     return Plan(
         graph=graph,
         input=tensors[0],
         outputs=tensors[1:],
         values=values,
         tables=source.tables,
+        before=next((guess_scaling(whole, end) for end in inner), Guess()),
         takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
         warnings=warnings,
     )
