@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from freezing import contents
 from freezing.attributes import make_shapes_explicit
+from freezing.audit import UnsupportedGraphError
 from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
 from freezing.findings import (
@@ -93,6 +94,8 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     findings = [*about_the_source(source, flow, used), *advice.findings]
     findings += [finding("assumed", "note", text) for text in assumed]
     unknown = contents.unknown_ops(whole, used)
+    if any(one.needed for one in unknown):  # told one by one, with their packages
+        findings = [one for one in findings if one.code != UnsupportedGraphError.code]
     findings += contents.about_unknown_ops(unknown)
     if advice.plan is not None and remaining is not None and predicted is not None:
         findings += about_the_plan(advice.plan, remaining, predicted.bytes)
@@ -115,7 +118,7 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
         labels=None if source.labels is None else len(source.labels),
         inputs=[_input(one, inputs.clear) for one in inputs.ranked[:_MOST_CANDIDATES]],
         outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
-        values=_values(whole, used, inputs),
+        values=_values(whole, likeliest, inputs),
         parameters=contents.parameters(flow, kept_graph),
         dropped=contents.dropped(flow, kept),
         predicted=predicted,
@@ -156,10 +159,11 @@ def _input(one: Input, taken: Input | None) -> Candidate:
     )
 
 
-def _values(graph: Graph, used: set[str], inputs: Inputs) -> list[PlaceholderValue]:
+def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[PlaceholderValue]:
     """Return the placeholders beside the input that the likeliest output needs."""
     likely = suggestions(graph)
     takes_images = {one.end.node for one in inputs.best}
+    used = graph.ancestors([output.end.node], stop=takes_images) if output else set()
     found = []
     for node in graph:
         if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
