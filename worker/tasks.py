@@ -5,10 +5,12 @@ are made after: a session made before a fork hangs the child.
 """
 
 import contextlib
+import gc
 import os
 from functools import partial
 from typing import Any
 
+from billiard.process import current_process
 from celery.signals import (
     worker_init,
     worker_process_init,
@@ -19,6 +21,7 @@ from celery.signals import (
 
 from worker import gate
 from worker.app import app
+from worker.deadlines import Deadline
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
 from worker.models.registry import Registry
@@ -43,6 +46,11 @@ def _import_tensorflow(**_: object) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import worker.inference.classifier  # noqa: F401, PLC0415
 
+        # Celery collects garbage before each fork and takes no tickets meanwhile: over TensorFlow's
+        # many objects that is half a second whenever a process is replaced.
+        gc.collect()
+        gc.freeze()
+
 
 @worker_process_init.connect
 def _start(**_: object) -> None:
@@ -63,6 +71,7 @@ def _start(**_: object) -> None:
         consuming=gate.is_open,
         closing=gate.is_closed,
         mark=gate.MARK,
+        deadline=Deadline(getattr(current_process(), "index", None)),
     )
     classifier = Classifier(process, graphs, registry)
     process.on_tick = classifier.follow_registry

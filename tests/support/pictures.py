@@ -4,6 +4,8 @@ import io
 
 from PIL import Image
 
+CRASH, HANG, SEIZE = b"please-crash", b"please-hang", b"please-seize"
+
 
 def jpeg(light: int, *, side: int = 16, mark: int = 0) -> bytes:
     """Return a grey JPEG, from 0 (black) to 255 (white); another `mark` gives other bytes."""
@@ -11,6 +13,12 @@ def jpeg(light: int, *, side: int = 16, mark: int = 0) -> bytes:
     image = Image.new("RGB", (side, side), (light, light, light))
     image.save(buffer, "JPEG", comment=b"%d" % mark)
     return buffer.getvalue()
+
+
+def with_fault(picture: bytes, fault: bytes) -> bytes:
+    """Return a JPEG that does something to a process into which `injected.faulty` was put."""
+    comment = b"\xff\xfe" + (len(fault) + 2).to_bytes(2, "big") + fault
+    return picture[:2] + comment + picture[2:]
 
 
 def png(light: int, *, side: int = 16) -> bytes:
