@@ -2,17 +2,20 @@
 
 import os
 import signal
+import time
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import celery.worker.consumer
+import redis
 import structlog
 
 from worker.deadlines import overdue
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 2.0
+_REFUSED_S = 1.0
 _LOOK_S = 0.25
 
 
@@ -35,6 +38,12 @@ class Consumer(celery.worker.consumer.Consumer):
             conn.ensure_connection, interval_start=_RETRY_S, interval_max=_RETRY_S
         )
         return super().ensure_connected(conn)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Say so; what Redis refuses, because it is full, it refuses again if asked at once."""
+        super().on_connection_error_after_connected(exc)
+        if isinstance(exc, redis.ResponseError):
+            time.sleep(_REFUSED_S)
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Have the hub call what has to be called, until the connection is lost."""
