@@ -7,6 +7,7 @@ from api import (
     events,
     freezes,
     health,
+    inspections,
     jobs,
     limits,
     models,
@@ -43,6 +44,9 @@ def compose(settings: Settings) -> APIFlask:
     app.extensions["kernel"] = Kernel(settings)
     problems.register(app)
     limits.register(app, settings)
-    for module in (predictions, batches, freezes, jobs, events, models, workers, health, pages):
+    for module in (
+        *(predictions, batches, freezes, inspections, jobs, events),
+        *(models, workers, health, pages),
+    ):
         app.register_blueprint(module.blueprint)
     return app

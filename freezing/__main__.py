@@ -11,8 +11,10 @@ It loads TensorFlow and does nothing else with it: all work is done in processes
 import json
 import os
 import sys
+from pathlib import Path
 from typing import IO, Any
 
+from freezing.confinement.confine import confine
 from freezing.failures import as_event
 from freezing.limits import die_with, limit
 from freezing.steps import Report, Step
@@ -28,6 +30,7 @@ def main() -> int:
     limit(order["memory_bytes"])
     report = Report(lambda event: _send(events, **event))
     try:
+        _confine(order, events)
         outcome = _ACTIONS[order["action"]](order, report)
     except Exception as error:  # a person gets a sentence, the log the rest
         event = as_event(error)
@@ -41,6 +44,16 @@ def main() -> int:
     return 0
 
 
+def _confine(order: dict[str, Any], events: IO[str]) -> None:
+    """Give up what the work does not need, before TensorFlow is loaded, which starts threads."""
+    if order["confinement"] == "off":
+        return
+    found = confine(map(Path, order["read"]), map(Path, order["write"]))
+    if order["confinement"] == "required":
+        found.check()
+    _send(events, event="confined", sentence=str(found), missing=found.missing)
+
+
 def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
     report.step(Step.START)
     # TensorFlow is loaded under the limits, and not before they stand.
@@ -49,8 +62,19 @@ def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
     return run(order, report)
 
 
-_ACTIONS = {"freeze": _freeze}
-_DONE = {"freeze": "frozen"}
+def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
+    report.step(Step.START)
+    from freezing.forks import apart  # noqa: PLC0415 - as above
+    from freezing.inspection import inspect  # noqa: PLC0415
+
+    outcome: dict[str, Any] = apart(
+        report, inspect, order["request"], order["source"], order["allow_code"]
+    )
+    return outcome
+
+
+_ACTIONS = {"freeze": _freeze, "inspect": _inspect}
+_DONE = {"freeze": "frozen", "inspect": "inspected"}
 
 
 def _take_stdout() -> IO[str]:

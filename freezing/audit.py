@@ -9,7 +9,7 @@ that stands in the manifest.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -17,6 +17,8 @@ import tensorflow as tf
 from freezing import allowed_ops
 from freezing.graphs import Graph, called_functions, op_def
 from freezing.refused_ops import why_unsafe
+from freezing.sources.tables import Table
+from freezing.tables import why_not_kept
 from worker.errors import FreezeError
 
 
@@ -67,8 +69,11 @@ def refuse_unknown(graph: Graph) -> None:
         )
 
 
-def refuse_unsafe(graph: Graph) -> None:
-    """Raise `UnsafeGraphError` or `UnsupportedGraphError` naming an op that may not run."""
+def refuse_unsafe(graph: Graph, tables: Mapping[str, Table] | None = None) -> None:
+    """Raise `UnsafeGraphError` or `UnsupportedGraphError` naming an op that may not run.
+
+    `tables` are the lookup tables whose content is known, by their nodes.
+    """
     for place in _places(graph):
         op = place.node.op
         if _PIPELINE.search(op):
@@ -77,9 +82,12 @@ def refuse_unsafe(graph: Graph) -> None:
                 "has: name the tensor that takes images with `inputs` (--input)."
             )
         if _TABLE.search(op):
+            why = why_not_kept(place.node, tables or {})
+            if why is None:
+                continue
             raise UnsupportedGraphError(
-                f"The outputs use the lookup table {place} ({op}), whose content cannot "
-                "be frozen yet: choose an output before it."
+                f"The outputs use the lookup table {place} ({op}), which cannot be frozen: {why} "
+                "Choose an output before it (--output)."
             )
         if not _is_allowed(graph, place.node):
             raise _refusal(graph, place)

@@ -1,4 +1,4 @@
-"""A child process that freezes: started, followed, limited and ended. Imports no TensorFlow."""
+"""A child process that freezes or inspects: started, followed, ended. Imports no TensorFlow."""
 
 import contextlib
 import json
@@ -46,10 +46,16 @@ class FreezeCancelledError(FreezeError):
 class Child:
     """`python -m freezing` with one order, in a session and process group of its own."""
 
-    def __init__(self, order: dict[str, Any], report: Report) -> None:
-        """Start it; `order` is what `freezing.__main__` reads. What it tells goes to `report`."""
+    def __init__(self, order: dict[str, Any], folder: Path, report: Report) -> None:
+        """Start it; `order` is what `freezing.__main__` reads. What it tells goes to `report`.
+
+        What libraries write for themselves goes to `folder`.
+        """
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE)}
         environment.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
+        environment.update(HOME=str(folder), TMPDIR=str(folder))
+        # What a person set for Keras must not change how a file is read.
+        environment.update(KERAS_BACKEND="tensorflow", KERAS_HOME=str(folder))
         self._order = order
         self._report = report
         self._end: dict[str, Any] = {}  # the last event
@@ -135,6 +141,10 @@ class Child:
     def _take(self, event: dict[str, Any]) -> None:
         if event["event"] in {"step", "log"}:
             self._report.relay(event)
+        elif event["event"] == "confined":
+            tell = _log.warning if event["missing"] else _log.info
+            tell(event["sentence"], action="child_confined", missing=event["missing"])
+            self._report.log(event["sentence"])
         else:
             self._end = event
 

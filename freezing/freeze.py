@@ -16,10 +16,13 @@ from freezing.graphs import (
     const_node,
     make_identity,
 )
+from freezing.identities import bypass_identities
 from freezing.parameters import Layer, parameter_rows
 from freezing.plan import Plan
 from freezing.side_effects import drop_side_effects
 from freezing.sources.source import Values
+from freezing.state import changed_variables, refuse_state
+from freezing.tables import convert_tables
 from freezing.variables import convert_variables, variables_needed
 from freezing.verify import RANDOM_OPS
 from worker.errors import FreezeError
@@ -42,7 +45,8 @@ def freeze(plan: Plan, values: Values) -> Frozen:
 
     Values that were set become constants, branches never taken go, variables become constants,
     and what only had to run, but gives nothing, goes too. Raises `SourceError` where a variable
-    cannot be read and `UnsupportedGraphError` naming state that would be left.
+    cannot be read, `UnsupportedGraphError` naming state that would be left, and
+    `StatefulGraphError` where the answers depend on what changes with every run.
     """
     warnings: list[str] = []
     names = [Endpoint.parse(tensor.name).node for tensor in (plan.input, *plan.outputs)]
@@ -53,8 +57,10 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     _bake_defaults(graph, warnings)
     graph.keep(graph.ancestors(names))
     fold_branches(graph, names[1:])
+    changed = changed_variables(graph)
     drop_side_effects(graph)
     graph.keep(graph.ancestors(names))
+    convert_tables(graph, plan.tables)
     variables = variables_needed(graph)
     _check_size(variables)
     held = values.read(variables)
@@ -63,13 +69,14 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     fold_branches(graph, names[1:])  # "is it initialised" has been answered
     drop_side_effects(graph)
     remove_idle_dropout(graph)
-    _bypass(graph, names)
+    bypass_identities(graph, names)
     if names[0] not in graph.ancestors(names[1:]):
         raise FreezeError(
             f"With the values that were set, no output depends on the input {plan.input.name}."
         )
     graph.keep(graph.ancestors(names[1:]))
     refuse_leftovers(graph)
+    refuse_state(changed, graph)
     strip_notes(graph)
     _warn(graph, warnings)
     return Frozen(graph=graph, layers=layers, warnings=warnings)
@@ -103,24 +110,6 @@ def _check_size(variables: list[Any]) -> None:
             f"The frozen graph would have {total / 2**30:.1f} GiB of variables; a .pb file can "
             "hold 2 GiB."
         )
-
-
-def _bypass(graph: Graph, keep: list[str]) -> None:
-    """Let consumers take what an Identity takes; only where no branch or loop is anchored to it."""
-    if graph.has_control_flow:
-        return
-    passed: dict[Endpoint, Endpoint] = {}
-    for node in graph:
-        if node.op in ("Identity", "StopGradient", "PreventGradient") and node.name not in keep:
-            passed[Endpoint(node.name, 0)] = graph.data_inputs(node.name)[0]
-    for node in graph:
-        ends = []
-        for end in graph.inputs(node.name):
-            while end in passed:
-                end = passed[end]  # noqa: PLW2901 - followed to its origin
-            ends.append(end)
-        del node.input[:]
-        node.input.extend(end.as_input() for end in ends)
 
 
 def _warn(graph: Graph, warnings: list[str]) -> None:

@@ -151,11 +151,14 @@ class Graph:
                 file.write(content)
             file.write(rest.SerializeToString(deterministic=True))
 
-    def to_graph_def(self) -> Any:
-        """Return a GraphDef with copies of the nodes and functions, and the original's versions."""
+    def to_graph_def(self, without: Collection[str] = ()) -> Any:
+        """Return a GraphDef with copies of nodes and functions, and the original's versions.
+
+        The nodes named `without` are left out.
+        """
         result = tf.compat.v1.GraphDef()
         result.versions.CopyFrom(self._versions)
-        result.node.extend(self.nodes.values())
+        result.node.extend(node for node in self if node.name not in without)
         result.library.function.extend(self.functions.values())
         return result
 

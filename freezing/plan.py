@@ -3,7 +3,7 @@
 Everything that can be refused without running anything is refused here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,25 +13,22 @@ import tensorflow as tf
 from freezing.attributes import make_shapes_explicit, strip_unknown_attributes
 from freezing.audit import refuse_unknown, refuse_unsafe
 from freezing.candidates import output_candidates
+from freezing.choice import Chooser, NoOutputsError, clear_output
 from freezing.constants import as_array
 from freezing.cut import cut
-from freezing.decoded import gives_bytes, input_behind_text, refuse_text
-from freezing.graphs import Endpoint, Graph
-from freezing.inputs import choose_input, open_placeholders, refuse_unset
+from freezing.decoded import gives_bytes, refuse_text
+from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph
+from freezing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.names import find_tensor
 from freezing.narrowing import narrow_input
 from freezing.reasons import reason
-from freezing.signatures import Meant, meant_signature
 from freezing.sources.source import Source
+from freezing.sources.tables import Table
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
 
-
-class NoOutputsError(FreezeError):
-    """No output was named, and none is clearly meant."""
-
-    code = "no_outputs"
+__all__ = ["NoOutputsError", "Plan", "make_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,9 @@ class Plan:
     input: Tensor
     outputs: list[Tensor]
     values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
-    takes_bytes: bool = False  # whether the input was, in the source, an image as it was decoded
+    tables: Mapping[str, Table] = field(default_factory=dict)  # by their nodes in `graph`
+    # Whether the input was, in the source, an image as it was decoded; None where none was.
+    takes_bytes: bool | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -55,15 +54,12 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     whole = Graph(source.graph_def)
     make_shapes_explicit(whole)
     warnings: list[str] = []
-    meant = meant_signature(source, request.signature, whole, warnings)
-    outputs = _outputs(whole, request.outputs, meant, warnings)
+    chooser = Chooser(source, whole, request.signature, warnings)
+    meant = chooser.meant
+    outputs = _outputs(chooser, request.outputs, warnings)
     named = {
         text: find_tensor(whole, meant.tensor(whole, text), "input") for text in request.inputs
     }
-    named = named or _signature_input(whole, outputs, meant)
-    if not named:
-        behind = input_behind_text(whole, outputs, warnings)
-        named = {str(behind): behind} if behind else {}
     for end in named.values():
         refuse_text(whole, outputs, end)
     if len(set(named.values())) > 1:
@@ -72,6 +68,12 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
             "one and give the others a value with `set` (--set)."
         )
     given = {text: find_tensor(whole, meant.tensor(whole, text), "set") for text in request.set}
+    inputs = Inputs(ranked=[]) if named else chooser.inputs(outputs, list(given.values()))
+    taken = inputs.clear
+    if taken is not None and not _is_placeholder(whole, taken.end):
+        named = {str(taken.end): taken.end}
+        why = "; ".join(taken.reasons)
+        warnings.append(f"No input was named; '{taken.end}' was chosen: {why}.")
     part = cut(whole, outputs, [*named.values(), *given.values()])
     graph = part.graph
     for text, end in named.items():
@@ -82,11 +84,11 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         del given[text]
     refuse_unknown(graph)
     set_names = [part.placeholders[end] for end in given.values()]
-    name = next((part.placeholders[end] for end in named.values()), None)
+    name = next((part.placeholders[end] for end in named.values()), "")
     candidates = open_placeholders(graph, set_names)
-    refuse_unsafe(graph)
-    if name is None:
-        name = choose_input(graph, candidates)
+    refuse_unsafe(graph, source.tables)
+    if not name:
+        name = chooser.clear_input(inputs, outputs).end.node
         _drop_default(graph, name)
     narrow_input(graph, name)
     refuse_unset(graph, [other for other in candidates if other != name])
@@ -109,54 +111,30 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         input=tensors[0],
         outputs=tensors[1:],
         values=values,
-        takes_bytes=any(gives_bytes(whole, end) for end in named.values()),
+        tables=source.tables,
+        takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
         warnings=warnings,
     )
 
 
-def _outputs(
-    graph: Graph, names: Sequence[str], meant: Meant, warnings: list[str]
-) -> list[Endpoint]:
+def _outputs(chooser: Chooser, names: Sequence[str], warnings: list[str]) -> list[Endpoint]:
+    graph = chooser.graph
     if names:
         found = [
             find_tensor(
-                graph, meant.tensor(graph, text), "output", lambda: output_candidates(graph)
+                graph, chooser.meant.tensor(graph, text), "output", lambda: output_candidates(graph)
             )
             for text in names
         ]
         return list(dict.fromkeys(found))
-    of_signature = meant.likely_output(graph)
-    if of_signature is not None and meant.signature is not None:
-        name, text = of_signature
-        if len(meant.outputs) > 1:
-            warnings.append(
-                f"No output was named; '{name}' ({text}) of the signature "
-                f"'{meant.signature.name}' was chosen among {', '.join(meant.outputs)}."
-            )
-        return [find_tensor(graph, text, "output")]
-    likely = output_candidates(graph)
-    if len(likely) == 1:
-        op = graph.nodes[likely[0]].op
-        warnings.append(f"No output was named; '{likely[0]}' ({op}) was chosen.")
-        return [Endpoint(likely[0], 0)]
-    if not likely:
-        raise NoOutputsError("No output was named, and nothing in the graph looks like one.")
-    raise NoOutputsError(
-        f"No output was named, and several may be meant: {', '.join(likely)}. Name one with "
-        "`outputs` (--output)."
-    )
+    taken = clear_output(chooser.outputs())
+    why = "; ".join(taken.reasons)
+    warnings.append(f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}.")
+    return [taken.end]
 
 
-def _signature_input(
-    graph: Graph, outputs: Sequence[Endpoint], meant: Meant
-) -> dict[str, Endpoint]:
-    """Return the tensor that takes numbers in the signature, where the outputs depend on it."""
-    text = meant.only_input(graph)
-    if text is None:
-        return {}
-    end = find_tensor(graph, text, "input")
-    needed = graph.ancestors([output.node for output in outputs])
-    return {text: end} if end.node in needed else {}
+def _is_placeholder(graph: Graph, end: Endpoint) -> bool:
+    return graph.nodes[end.node].op in PLACEHOLDER_OPS
 
 
 def _tensors(graph: Graph, ends: Sequence[Endpoint]) -> list[Tensor]:

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
-from freezing.steps import Report, Step, steps_of_freeze
-from worker.jobs.requests import FreezeRequest
-from worker.models.manifest import ManifestDraft
+from freezing.sources.reach import within_reach
+from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
+from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
+from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.models.manifest import ManifestDraft, ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings
 
-__all__ = ["FreezeCancelledError", "freeze"]
+__all__ = ["FreezeCancelledError", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
 _ACCELERATED_FILE = "graph.onnx"
@@ -27,6 +29,7 @@ _REPORTED = (
     "parameters",
     "layers",
     "removed",
+    "optimised",
     "audit",
     "verification",
     "runtime",
@@ -39,6 +42,7 @@ def freeze(
     request: FreezeRequest,
     source: Path,
     *,
+    samples: Sequence[Path] = (),
     workdir: Path,
     registry: Registry,
     job_id: str,
@@ -48,6 +52,7 @@ def freeze(
 ) -> dict[str, Any]:
     """Freeze `source` and publish it; return the job's `result`.
 
+    `samples` are images that it is verified with beside those made up.
     Steps are told to `on_log` as they begin; `cancelled` is asked about every half second. Both
     are called in this thread, with which the child dies (Linux counts threads as parents).
     `workdir` must be there; a `graph.pb` is left in it.
@@ -62,21 +67,64 @@ def freeze(
         "source": str(source.absolute()),
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
+        "samples": [str(path.absolute()) for path in samples],
+        "most_pixels": settings.max_image_pixels,
     }
     report = _numbered(steps_of_freeze(request), on_log)
-    outcome = _in_child(order, settings, report, cancelled)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled; nothing was published.")
     report.step(Step.PUBLISH)
     return _publish(request, outcome, graph, registry, job_id)
 
 
-def _in_child(
-    order: dict[str, Any], settings: Settings, report: Report, cancelled: Callable[[], bool]
+def inspect(
+    request: InspectionRequest,
+    source: Path,
+    *,
+    workdir: Path,
+    settings: Settings,
+    on_log: Callable[[str], None],
+    cancelled: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Have a child process do what the order says; return its outcome."""
-    limits = {"memory_bytes": settings.freeze_memory_bytes, "parent": os.getpid()}
-    child = Child({**order, **limits}, report)
+    """Look into `source` and return the job's `result`, a `worker.models.inspection.Inspection`.
+
+    Runs, tells and fails as `freeze` does. Nothing of the source is run.
+    """
+    order = {
+        "action": "inspect",
+        "request": request.model_dump(mode="json"),
+        "source": str(source.absolute()),
+    }
+    report = _numbered(steps_of_inspection(), on_log)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
+    if cancelled():
+        raise FreezeCancelledError("Cancelled.")
+    return outcome
+
+
+def _in_child(
+    order: dict[str, Any],
+    workdir: Path,
+    settings: Settings,
+    report: Report,
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    """Have a child process do what the order says; return its outcome.
+
+    It can read the source and write to `workdir`, and reach nothing else.
+    """
+    workdir = workdir.resolve()
+    limits = {
+        "parent": os.getpid(),
+        "memory_bytes": settings.freeze_memory_bytes,
+        "allow_code": settings.allow_keras_code,
+        "confinement": settings.freeze_confinement,
+        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
+        + order.get("samples", []),
+        "write": [str(workdir)],
+    }
+    child = Child({**order, **limits}, workdir, report)
     try:
         return child.wait(settings.freeze_time_limit_s, cancelled)
     finally:
@@ -104,13 +152,14 @@ def _publish(
         name=request.name,
         inputs=outcome["inputs"],
         outputs=outcome["outputs"],
-        labels=request.labels,
+        labels=outcome["labels"],
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
         runtime=outcome["runtime"],
         source={**outcome["source"], "job": job_id},
         report=report,
     )
+    _refuse_to_replace(draft, registry, request.alias)
     accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
     manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
     return {
@@ -120,4 +169,23 @@ def _publish(
         **report,
         "inputs": outcome["inputs"],
         "outputs": outcome["outputs"],
+        "classifies": manifest.classifies,
     }
+
+
+def _refuse_to_replace(draft: ManifestDraft, registry: Registry, alias: str) -> None:
+    """Raise `FreezeError` where requests that are served now would be refused from then on."""
+    if draft.classifies:
+        return
+    try:
+        present = registry.resolve(ModelRef(draft.name, None, alias))
+    except (ModelNotFoundError, ModelUnavailableError):
+        return
+    if present.classifies:
+        error = FreezeError(
+            f"{draft.name}@{alias} classifies images now, and this version would not: "
+            f"{draft.report['warnings'][-1]} Give it another name or alias (--name, --alias), or "
+            "name other inputs and outputs. Nothing was published."
+        )
+        error.code = "would_not_classify"
+        raise error

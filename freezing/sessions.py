@@ -14,6 +14,7 @@ from freezing.failures import NotRunnableError
 from freezing.plan import Plan
 from freezing.reasons import reason
 from freezing.sources.source import Values
+from freezing.sources.tables import TABLE_OPS, Table, table_types
 from freezing.variables import variables_needed
 from worker.errors import SourceError
 
@@ -66,19 +67,40 @@ class Original(GraphSession):
             [tensor.name for tensor in plan.outputs],
             {f"{name}:0": value for name, value in plan.values.items()},
         )
-        for node in variables_needed(plan.graph):
-            self._assign(node, _value(values, node))
+        # Before the first run: each node that is added between two runs is looked at anew.
+        assigned = [(node, *self._assignment(node)) for node in variables_needed(plan.graph)]
+        filled = [
+            self._filling(node, plan.tables[node.name])
+            for node in plan.graph
+            if node.op in TABLE_OPS and node.name in plan.tables
+        ]
+        for node, value, assign in assigned:
+            self._session.run(assign, {value: _value(values, node)})
+        for fill in filled:
+            self._session.run(fill)
 
-    def _assign(self, node: Any, array: Array) -> None:
+    def _assignment(self, node: Any) -> tuple[Any, Any]:
+        """Return a placeholder for the variable's value, and the op that assigns it."""
         with self._graph.as_default():
             # By a placeholder: as a constant the value would count to the graph's 2 GiB.
-            value = v1.placeholder(tf.as_dtype(node.attr["dtype"].type).base_dtype, array.shape)
+            value = v1.placeholder(tf.as_dtype(node.attr["dtype"].type).base_dtype)
             variable = self._graph.get_tensor_by_name(f"{node.name}:0")
             if node.op == "VarHandleOp":
-                assigned = tf.raw_ops.AssignVariableOp(resource=variable, value=value)
-            else:
-                assigned = tf.raw_ops.Assign(ref=variable, value=value, validate_shape=False).op
-        self._session.run(assigned, {value: array})
+                return value, tf.raw_ops.AssignVariableOp(resource=variable, value=value)
+            assign = tf.raw_ops.Assign(ref=variable, value=value, validate_shape=False)
+            return value, assign.op
+
+    def _filling(self, node: Any, table: Table) -> Any:
+        """Return the op that initialises a lookup table, of which the content is known."""
+        with self._graph.as_default():
+            handle = self._graph.get_tensor_by_name(f"{node.name}:0")
+            name = "LookupTableImport" if "Mutable" in node.op else "InitializeTable"
+            keys, values = (
+                tf.constant(held, dtype)
+                for held, dtype in zip((table.keys, table.values), table_types(node), strict=True)
+            )
+            fill = getattr(tf.raw_ops, name + ("V2" if node.op.endswith("V2") else ""))
+            return fill(table_handle=handle, keys=keys, values=values)
 
 
 class Written(GraphSession):

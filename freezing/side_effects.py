@@ -23,7 +23,7 @@ def drop_side_effects(graph: Graph) -> None:
             del node.input[:]
             node.input.extend(end.as_input() for end in ends)
         return
-    inside = _inside_control_flow(graph)
+    inside = inside_control_flow(graph)
     replaced: dict[str, list[str]] = {}
     pivots: dict[str, Any] = {}
     for node in graph:
@@ -40,7 +40,7 @@ def drop_side_effects(graph: Graph) -> None:
         node.input.extend([end.as_input() for end in ends] + ["^" + other for other in after])
 
 
-def _inside_control_flow(graph: Graph) -> set[str]:
+def inside_control_flow(graph: Graph) -> set[str]:
     """Return the nodes that may not run, or run several times: all behind a Switch or Enter."""
     consumers = graph.consumers()
     found: set[str] = set()

@@ -8,11 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from freezing.answers import Expected
+from freezing.failures import UnforeseenError
 from freezing.forks import Apart, apart
 from freezing.onnx import accelerate
+from freezing.optimise import optimise_file
 from freezing.pipeline import freeze_source
 from freezing.steps import Report, Step
-from freezing.verify import verify
+from freezing.verify import Verification, verify
+from worker.errors import FreezeError
+
+# What may be wrong with an optimised graph, of which the graph that it was made from knows nothing.
+_NOT_ACCEPTED = (FreezeError, MemoryError, UnforeseenError)
 
 
 def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[str, Any]:
@@ -21,12 +27,15 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
     Raises `FreezeError` and its subclasses, `MemoryError` and `UnforeseenError`.
     """
     graph, tolerance = Path(order["graph"]), order["tolerance"]
-    made = apart(
-        report, freeze_source, order["request"], order["source"], order["graph"], tolerance
-    )
+    made = apart(report, freeze_source, order)
     outcome, expected = made["outcome"], Expected.parse(made["expected"])
-    report.step(Step.VERIFY)
-    verification = verify(report, graph, expected, tolerance, apart=apart)
+    verification = None
+    if order["request"]["optimise"]:
+        report.step(Step.OPTIMISE)
+        verification = _optimise(report, graph, outcome, expected, tolerance, apart)
+    if verification is None:
+        report.step(Step.VERIFY)
+        verification = verify(report, graph, expected, tolerance, apart=apart)
     report.log(
         f"On {verification.samples} samples the largest difference is "
         f"{verification.max_abs_difference:.2g}; the best class is the same for "
@@ -38,7 +47,49 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
         accelerated = accelerate(report, graph, expected, tolerance, apart=apart)
     return {
         **outcome,
+        "optimised": outcome.get("optimised"),
         "verification": verification.as_json(),
         "runtime": order["request"]["runtime"],
         "accelerated": accelerated,
     }
+
+
+def _optimise(
+    report: Report,
+    graph: Path,
+    outcome: dict[str, Any],
+    expected: Expected,
+    tolerance: float,
+    apart: Apart,
+) -> Verification | None:
+    """Put the optimised graph in the place of the graph file, if verification accepts it.
+
+    Adds to the outcome what was done. Returns None where the graph file is as it was: nothing was
+    to be done, or what came out was not accepted, which is a warning.
+    """
+    tensors = [tensor.name for tensor in (expected.input, *expected.outputs)]
+    target = graph.with_suffix(".optimised.pb")
+    outcome["optimised"] = None
+    try:
+        done = apart(report, optimise_file, str(graph), str(target), tensors)
+        verification = None
+        if done["is_written"]:
+            report.step(Step.VERIFY)
+            verification = verify(
+                report, target, expected, tolerance, called="the optimised graph", apart=apart
+            )
+            target.replace(graph)
+    except _NOT_ACCEPTED as error:
+        why = str(error).partition(". ")[0].rstrip(".") or "memory ran out"
+        report.log(f"Without optimising then: {why}.")
+        outcome["warnings"].append(f"The graph was not optimised: {why}.")
+        return None
+    finally:
+        target.unlink(missing_ok=True)
+    outcome["optimised"] = done["optimised"]
+    outcome["warnings"] += done["warnings"]
+    if verification is not None:
+        outcome["audit"] = done["audit"]
+        outcome["bytes_after"] = graph.stat().st_size
+        outcome["nodes_after"] = done["optimised"]["nodes_after"]
+    return verification

@@ -23,10 +23,18 @@ class Step(StrEnum):
 
 def steps_of_freeze(request: FreezeRequest) -> tuple[Step, ...]:
     """Return the steps that a freeze will take, in order."""
-    steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.VERIFY]
+    steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE]
+    if request.optimise:
+        steps.append(Step.OPTIMISE)
+    steps.append(Step.VERIFY)
     if request.runtime == "onnxruntime":
         steps.append(Step.CONVERT)
     return (*steps, Step.PUBLISH)
+
+
+def steps_of_inspection() -> tuple[Step, ...]:
+    """Return the steps that an inspection takes, in order."""
+    return (Step.START, Step.READ, Step.INSPECT)
 
 
 class Report:

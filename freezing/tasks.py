@@ -1,4 +1,4 @@
-"""The task of a freezing worker: claims one source, freezes it in a process of its own."""
+"""The task of a freezing worker: claims one source, freezes or inspects it in its own process."""
 
 import contextlib
 import shutil
@@ -10,16 +10,15 @@ import redis
 import structlog
 from celery.signals import worker_process_init, worker_process_shutdown
 
-from freezing.process import FreezeCancelledError, freeze
-from freezing.sources.paths import find_source
+from freezing.intake import bring
+from freezing.process import FreezeCancelledError, freeze, inspect
 from worker import gate
 from worker.app import app
 from worker.errors import PermafrostError
 from worker.jobs.claims import Claim
-from worker.jobs.records import Lane, Outcome, Status
-from worker.jobs.requests import FreezeRequest
+from worker.jobs.records import Kind, Lane, Outcome, Status
+from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.jobs.tickets import TASKS, send_ticket
-from worker.jobs.uploads import fetch_files
 from worker.models.generation import announce_change
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
@@ -56,6 +55,10 @@ def _stop(**_: object) -> None:
 
 
 _SETTINGS = get_settings()
+_REQUESTS: dict[Kind, type[InspectionRequest]] = {
+    Kind.FREEZE: FreezeRequest,
+    Kind.INSPECTION: InspectionRequest,
+}
 
 
 @app.task(
@@ -64,50 +67,56 @@ _SETTINGS = get_settings()
     time_limit=_SETTINGS.freeze_time_limit_s + 60,
 )
 def freeze_next(lane: str) -> None:
-    """Freeze the source that waits longest; where more wait, another ticket is sent first."""
+    """Freeze or inspect what waits longest; where more waits, another ticket is sent first."""
     process = _running["process"]
     claim = process.claims.claim([Lane(lane)], 1, ticket=Lane(lane))
     if claim is None:
         return
     process.send_tickets(claim.tickets_needed)
-    outcome = _freeze(process, claim)
+    outcome = _work(process, claim)
     if outcome is None:
         process.claims.abandon(claim)
         return
     process.finish(claim, {claim.items[0].item: outcome})
-    if outcome.error is None:
+    if outcome.error is None and claim.items[0].kind is Kind.FREEZE:
         announce_change(process.client)
 
 
-def _freeze(process: WorkerProcess, claim: Claim) -> Outcome | None:
+def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
     """Return what became of the job, or None where it was cancelled or is no longer ours."""
     claimed = claim.items[0]
     job_id, settings = claimed.item.job_id, process.settings
     work_root = settings.data / "freezing"
-    registry = Registry(settings.models_folder)
     try:
         work_root.mkdir(parents=True, exist_ok=True)
         workdir = Path(tempfile.mkdtemp(prefix=f"{job_id}-", dir=work_root))
     except OSError as error:
         return _failure("storage", f"The data folder cannot be written: {error.strerror}.")
     try:
-        request = FreezeRequest.parse(dict(claimed.options))
-        if request.source is None:
-            source = workdir / "upload"
-            source.mkdir()
-            fetch_files(process.client, job_id, source)
+        request = _REQUESTS[claimed.kind].parse(dict(claimed.options))
+        brought = bring(request, job_id, client=process.client, workdir=workdir, settings=settings)
+        on_log, cancelled = partial(process.store.add_log, job_id), partial(_over, process, claim)
+        if isinstance(request, FreezeRequest):
+            result = freeze(
+                request,
+                brought.source,
+                samples=brought.samples,
+                workdir=workdir,
+                registry=Registry(settings.models_folder),
+                job_id=job_id,
+                settings=settings,
+                on_log=on_log,
+                cancelled=cancelled,
+            )
         else:
-            source = find_source(request.source, settings.source_roots)
-        result = freeze(
-            request,
-            source,
-            workdir=workdir,
-            registry=registry,
-            job_id=job_id,
-            settings=settings,
-            on_log=partial(process.store.add_log, job_id),
-            cancelled=partial(_over, process, claim),
-        )
+            result = inspect(
+                request,
+                brought.source,
+                workdir=workdir,
+                settings=settings,
+                on_log=on_log,
+                cancelled=cancelled,
+            )
         return Outcome(result=result)
     except FreezeCancelledError:
         _log.info("freeze cancelled", action="freeze_cancelled", job=job_id)

@@ -28,9 +28,9 @@ def convert_variables(graph: Graph, values: dict[str, Value]) -> None:
     Reads become Identity nodes of the same name; gathers, shapes and "is it initialised" are
     rewritten to what they answer. An op that changes a variable is left as it is, to be refused.
     """
-    handles = _handles(graph)
+    handles = handles_of(graph, frozenset({"VarHandleOp"}))
     for name, variable in handles.items():
-        _set_dtype(graph.nodes[name], graph.nodes[variable].attr["dtype"].type)
+        set_dtype(graph.nodes[name], graph.nodes[variable].attr["dtype"].type)
     for node in list(graph):
         if node.op in VARIABLE_OPS or not node.input:
             continue
@@ -52,12 +52,12 @@ def variables_needed(graph: Graph) -> list[Any]:
     return [node for node in graph if node.op in VARIABLE_OPS]
 
 
-def _handles(graph: Graph) -> dict[str, str]:
-    """Return the nodes that hand on a resource variable's handle, with the variable's node."""
+def handles_of(graph: Graph, ops: frozenset[str]) -> dict[str, str]:
+    """Return the nodes that hand on the handle of a resource of `ops`, with the resource's node."""
     found: dict[str, str] = {}
     consumers = graph.consumers()
     for node in graph:
-        if node.op != "VarHandleOp":
+        if node.op not in ops:
             continue
         waiting = list(consumers[node.name])
         while waiting:
@@ -71,7 +71,8 @@ def _handles(graph: Graph) -> dict[str, str]:
     return found
 
 
-def _set_dtype(node: Any, dtype: int) -> None:
+def set_dtype(node: Any, dtype: int) -> None:
+    """Let a node that hands a handle on hand on something of the type `dtype` instead."""
     dtype = base_type(dtype)
     for name in [name for name in node.attr if name.startswith("_")]:
         del node.attr[name]

@@ -3,6 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -63,6 +64,14 @@ class Settings(BaseSettings):
         gt=0,
         description="Largest upload of one model's files together, in bytes. "
         "Larger models are frozen from a path under a sources root.",
+    )
+    max_unpacked_bytes: int = Field(
+        4096 * MIB,
+        gt=0,
+        description="Most that an archive with a model may unpack to, in bytes.",
+    )
+    max_unpacked_files: int = Field(
+        10_000, gt=0, description="Most files that an archive with a model may hold."
     )
     max_wait_s: float = Field(
         60.0, ge=0, description="Longest time that a request may wait for its job, in seconds."
@@ -255,6 +264,17 @@ class Settings(BaseSettings):
     )
     freeze_memory_bytes: int = Field(
         8192 * MIB, gt=0, description="Memory that one freeze may use, in bytes."
+    )
+    freeze_confinement: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Whether a freeze is kept from the network, other processes and files that are "
+        "not its own: `auto` as far as the kernel can, `required` or not at all, `off`.",
+    )
+    allow_keras_code: bool = Field(
+        False,
+        description="Whether Keras files may bring code of their own: Lambda layers, which hold "
+        "compiled Python, and classes of other packages that are installed. Only for sources "
+        "that are trusted: such code can do whatever the freezing process can.",
     )
     verify_tolerance: float = Field(
         1e-4,

@@ -44,7 +44,7 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value == "":
         return ""
-    if isinstance(value, int) and value % MIB == 0:
+    if isinstance(value, int) and value and value % MIB == 0:
         return f"`{value}` ({value // MIB} MiB)"
     return f"`{value}`"
 

@@ -1,7 +1,8 @@
 """Follows a job to its end, and sends the sources that jobs begin with."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from api.cli.outcome import reported
 from api.cli.sources import local_files
@@ -14,37 +15,48 @@ PATIENCE_S = 60.0  # how long a busy or restarting server may keep a followed jo
 
 
 def submit_source(
-    client: "Client", source: str, options: "Json | None", *, as_json: bool
+    client: "Client",
+    kind: Literal["freeze", "inspection"],
+    source: str,
+    options: "Json",
+    *,
+    samples: Sequence[Path] = (),
+    as_json: bool,
 ) -> "Json":
-    """Submit a freeze, or without `options` an inspection, and return its job.
+    """Submit a freeze or an inspection and return its job.
 
-    What lies on this machine is uploaded; any other source is a path on the server.
+    What lies on this machine is uploaded; any other source is a path on the server. `samples` are
+    images to verify with, of this machine.
     """
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import upload_progress  # noqa: PLC0415 - imports rich
     from api.client import LocalFile  # noqa: PLC0415 - imports httpx
 
+    chosen = options.get("checkpoint")
+    if chosen and Path(source).is_dir():  # only that one need be sent
+        source = str(Path(source, chosen))
+        options = {key: value for key, value in options.items() if key != "checkpoint"}
     found = local_files(source)
+    images = [LocalFile(path=path, name=path.name, is_sample=True) for path in samples]
     if found is None:
         message(
             f"{path_text(source)} is not on this machine; "
             "the server looks for it below its sources folder."
         )
-        if options is None:
-            return client.inspect_path(path_text(source))
-        return client.freeze_path({"source": path_text(source), **options})
-    files = [LocalFile(path=path, name=name) for name, path in found]
-    total = sum(path.stat().st_size for _, path in found)
+        options = {"source": path_text(source), **options}
+        if kind == "inspection":
+            return client.inspect_path(options)
+        return client.freeze_upload(images, options) if images else client.freeze_path(options)
+    files = [LocalFile(path=path, name=name) for name, path in found] + images
+    total = sum(file.path.stat().st_size for file in files if file.path.is_file())
     with upload_progress(as_json=as_json) as progress:
         task = progress.add_task("Sending", total=total)
 
         def sent(count: int) -> None:
             progress.advance(task, count)
 
-        if options is None:
-            job = client.inspect_upload(files, on_sent=sent)
-        else:
-            job = client.freeze_upload(files, options, on_sent=sent)
+        send = client.inspect_upload if kind == "inspection" else client.freeze_upload
+        job = send(files, options, on_sent=sent)
     what = counted(len(files), "file") if len(files) > 1 else files[0].name
     message(f"Sent {what}, {size(total)}.")
     return job

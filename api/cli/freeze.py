@@ -7,10 +7,19 @@ import typer
 
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, again, connect
+from api.cli.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    Checkpoint,
+    Server,
+    Signature,
+    again,
+    connect,
+)
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
 
+Batch = Literal["keep", "free"]
 Runtime = Literal["tensorflow", "onnxruntime"]
 Scores = Literal["probabilities", "logits", "sigmoid"]
 
@@ -20,8 +29,8 @@ def freeze(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder, a checkpoint's prefix or one of its files. What is not on this machine "
-            "is looked for below the server's sources folder.",
+            help="A folder, a checkpoint's prefix or one of its files, a model's file, or an "
+            "archive. What is not on this machine is looked for below the server's sources folder.",
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="The model's name.")],
@@ -56,6 +65,28 @@ def freeze(
     runtime: Annotated[
         Runtime | None, typer.Option("--runtime", help="What serves it; tensorflow if not given.")
     ] = None,
+    optimise: Annotated[
+        bool,
+        typer.Option(
+            "--optimise/--no-optimise", help="Fold constants and batch normalisation, or do not."
+        ),
+    ] = True,
+    batch: Annotated[
+        Batch | None,
+        typer.Option(
+            "--batch",
+            help="free: make a model of fixed batch size take any number of images at once. "
+            "keep: serve it by padding, as without this option.",
+        ),
+    ] = None,
+    samples: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--sample", metavar="FILE", help="An image to verify with, beside made up ones."
+        ),
+    ] = None,
+    signature: Signature = None,
+    checkpoint: Checkpoint = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -71,10 +102,17 @@ def freeze(
             "scores": scores,
             "alias": alias,
             "runtime": runtime,
+            "batch": batch,
+            "signature": signature,
+            "checkpoint": checkpoint,
         }
         options = {field: value for field, value in fields.items() if value}
+        if not optimise:
+            options["optimise"] = False
         with connect(server, patience_s=PATIENCE_S) as client:
-            job = submit_source(client, source, options, as_json=as_json)
+            job = submit_source(
+                client, "freeze", source, options, samples=samples or (), as_json=as_json
+            )
             job = follow(client, job, as_json=as_json)
     _tell(job, alias=alias, server=server, as_json=as_json)
 
@@ -92,6 +130,8 @@ def _tell(job: dict[str, Any], *, alias: str | None, server: str, as_json: bool)
         out = console()
         result = job["result"]
         show_freeze(out, result)
+        if result.get("classifies") is False:
+            return
         model = printable(result["model"])
         if alias not in (None, "stable"):
             model = f"{model}@{alias}"

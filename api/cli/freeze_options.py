@@ -3,15 +3,15 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from api.cli.text import path_text
 from worker.errors import InvalidRequestError
+from worker.models.labels import parse_labels
 
 _WORDS: dict[str, bool] = {"true": True, "false": False}
-_NUMBERED = re.compile(r"(?P<number>\d{1,9})(?:\s*[:,\t]\s*|\s+)(?P<name>\S.*)")
 _PRESET = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
@@ -51,38 +51,9 @@ def _value(node: str, text: str) -> Any:
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read labels, one per line, or a JSON list of them.
-
-    Lines such as `12 tabby cat` are put in the order of their numbers, without them, if all lines
-    have one and the numbers are those from 0, or from 1, without a gap. Otherwise a number is
-    part of its label.
-    """
-    text = _read(path, "--labels")
-    if path.suffix.lower() == ".json":
-        found = _json(text, path)
-        if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-            raise InvalidRequestError(f"{path_text(str(path))} must hold a JSON list of strings.")
-        labels = [str(label) for label in found]
-    else:
-        labels = [line.strip() for line in text.rstrip().splitlines()]
-        labels = _by_number(labels) or labels
-    if not labels:
-        raise InvalidRequestError(f"{path_text(str(path))} holds no labels.")
-    if "" in labels:
-        raise InvalidRequestError(
-            f"Label {labels.index('') + 1} of {path_text(str(path))} is empty: "
-            "labels are counted by lines, so none may be missing."
-        )
-    return labels
-
-
-def _by_number(lines: Sequence[str]) -> list[str] | None:
-    found = [_NUMBERED.fullmatch(line) for line in lines]
-    numbered = {int(line["number"]): line["name"] for line in found if line}
-    first = min(numbered, default=0)
-    if first > 1 or sorted(numbered) != list(range(first, first + len(lines))):
-        return None
-    return [numbered[number] for number in sorted(numbered)]
+    """Read labels, one per line as `parse_labels` takes them, or a JSON list of them."""
+    as_json = path.suffix.lower() == ".json"
+    return parse_labels(_read(path, "--labels"), path_text(str(path)), as_json=as_json)
 
 
 def read_preprocessing(given: str) -> dict[str, Any]:

@@ -25,6 +25,9 @@ def show_freeze(out: Console, result: dict[str, Any]) -> None:
             ("inputs", tensors(result.get("inputs"))),
             ("outputs", tensors(result.get("outputs"))),
             ("removed", _removed(result.get("removed"))),
+            ("optimised", _optimised(result)),
+            ("batch", _batch(result.get("batch"))),
+            ("audited", _audited(result.get("audit"))),
             ("verified", _verified(result.get("verification"))),
             ("runtime", _runtime(result)),
             ("sha256", result.get("sha256")),
@@ -114,6 +117,35 @@ def _runtime(result: dict[str, Any]) -> str:
     return f"{form}, {size(made.get('bytes'))}, verified {_verified(made.get('verification'))}"
 
 
+def _optimised(result: dict[str, Any]) -> str:
+    if "optimised" not in result:
+        return ""
+    done = result["optimised"]
+    if not isinstance(done, dict):
+        return "no"
+    return (
+        f"{number(done.get('folded_constants'))} constants and "
+        f"{number(done.get('batch_norms'))} batch normalisations folded, "
+        f"{number(done.get('nodes_before'))} -> {number(done.get('nodes_after'))} nodes"
+    )
+
+
+def _batch(batch: object) -> str:
+    if not isinstance(batch, dict) or batch.get("source") is None:
+        return ""
+    if batch.get("served") is None:
+        return f"freed: any number of images at once, the source took {number(batch['source'])}"
+    return f"{number(batch['served'])} images at once, filled up where there are fewer"
+
+
+def _audited(audit: object) -> str:
+    if not isinstance(audit, dict):
+        return ""
+    ops = audit.get("ops")
+    kinds = len(ops) if isinstance(ops, dict) else 0
+    return f"{number(kinds)} kinds of ops, all of them allowed (list {audit.get('allow_list')})"
+
+
 def _verified(verification: object) -> str:
     if not isinstance(verification, dict):
         return ""
@@ -124,4 +156,7 @@ def _verified(verification: object) -> str:
         said.append(f"largest difference {difference:.2g}")
     if (agreement := verification.get("top1_agreement")) is not None:
         said.append(f"the best label agrees for {agreement:.1%}")
+    for output in (verification.get("outputs") or [])[1:]:
+        difference = output.get("max_abs_difference") or 0.0
+        said.append(f"{printable(output.get('name'))} by {difference:.2g}")
     return ", ".join(said)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.following import PATIENCE_S, follow, submit_source
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.options import DEFAULT_SERVER, AsJson, Checkpoint, Server, Signature, again, connect
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
 
@@ -14,15 +14,19 @@ def inspect(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="The same forms as `freeze` takes.")
     ],
+    signature: Signature = None,
+    checkpoint: Checkpoint = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is in a trained model, and what to freeze."""
-    from api.cli.job_view import show_result  # noqa: PLC0415 - imports rich
+    """Say what is in a trained model, and what to freeze. Nothing of it is run."""
+    from api.cli.inspection_report import freeze_words, show_inspection  # noqa: PLC0415 - rich
     from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
 
+    given = {"signature": signature, "checkpoint": checkpoint}
+    options = {field: value for field, value in given.items() if value}
     with reported(as_json=as_json), connect(server, patience_s=PATIENCE_S) as client:
-        job: dict[str, Any] = submit_source(client, source, None, as_json=as_json)
+        job: dict[str, Any] = submit_source(client, "inspection", source, options, as_json=as_json)
         job = follow(client, job, as_json=as_json)
     if as_json:
         write_json(job)
@@ -30,4 +34,10 @@ def inspect(
         fail((job.get("error") or {}).get("message") or f"The job was {printable(job['status'])}.")
         raise typer.Exit(ExitCode.FAILED)
     if not as_json:
-        show_result(console(), job)
+        out = console()
+        show_inspection(out, job["result"])
+        advice = job["result"].get("freeze") or {}
+        if advice.get("body"):
+            body = {**advice["body"], **options}
+            title = "Freeze it" if advice.get("ready") else "Freeze it, once that is settled"
+            out.print(f"\n{title}: {again(freeze_words(source, body), server)}", soft_wrap=True)

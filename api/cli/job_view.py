@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from api.cli.freeze_report import show_freeze
+from api.cli.inspection_report import show_inspection
 from api.cli.output import Column, facts, status_text, table
 from api.cli.results_view import show_labels
 from api.cli.text import age, counted, duration, elapsed, number, printable, score
@@ -54,6 +55,8 @@ def show_result(out: Console, job: dict[str, Any]) -> None:
     result = job.get("result")
     if job.get("kind") == "freeze" and isinstance(result, dict):
         show_freeze(out, result)
+    elif job.get("kind") == "inspection" and isinstance(result, dict):
+        show_inspection(out, result)
     elif job.get("kind") == "batch" and isinstance(result, dict):
         if result.get("labels"):
             show_labels(out, result["labels"])

@@ -24,6 +24,19 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON to standard output, messages to standard error.")
 ]
 
+Signature = Annotated[
+    str | None,
+    typer.Option("--signature", metavar="NAME", help="Which signature of a SavedModel."),
+]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="PREFIX",
+        help="Which checkpoint or model file, where the source holds several.",
+    ),
+]
+
 
 def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "Client":
     """Return a client of the server. Its waits for a busy server are told on standard error."""

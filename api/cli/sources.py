@@ -13,7 +13,12 @@ _POINTED_AT = re.compile(r'^model_checkpoint_path:\s*"(?P<path>.*)"', re.MULTILI
 _POINTER = "checkpoint"  # the file in which TensorFlow notes the newest checkpoint of a folder
 _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 _GRAPHS = (".pb", ".pbtxt")
-_SINGLE = (".pb", ".pbtxt", ".h5", ".hdf5", ".keras")  # files that are a model by themselves
+# Files that are a model by themselves.
+_SINGLE = (".pb", ".pbtxt", ".h5", ".hdf5", ".keras", ".zip", ".tar", ".tar.gz", ".tgz")
+_OLD_SHARD = re.compile(r"(?P<prefix>.+)-\d{5}-of-\d{5}\Z", re.DOTALL)  # of the V1 format
+_STEP = re.compile(r"-(\d+)\Z")
+_NO_MODELS = ("variables", "assets", "assets.extra", "__MACOSX")  # parts of one, and leftovers
+_DEEPEST = 3  # folders below the one that was named
 _MOST_NAMED = 5  # choices that a message lists
 
 
@@ -40,7 +45,26 @@ def _of_file(path: Path) -> list[tuple[str, Path]]:
         return _of_prefix(path.with_name(part["prefix"]))
     if path.name == _POINTER or path.name in _SAVED_MODEL:
         return _of_folder(path.parent if path.parent.name else Path.cwd())
-    return [(path.name, path)]
+    shard = _OLD_SHARD.match(path.name)
+    if shard and path.with_name(f"{shard['prefix']}.meta").is_file():
+        return _of_prefix(path.with_name(shard["prefix"]))
+    if path.with_name(f"{path.name}.meta").is_file():
+        return _of_prefix(path)  # data of the old form, which has no suffix
+    return [(path.name, path), *_values_beside(path)]
+
+
+def _values_beside(graph: Path) -> list[tuple[str, Path]]:
+    """Return the variables beside a graph's file, where no other file can be meant by them."""
+    if graph.suffix not in _GRAPHS:
+        return []
+    children = [child for child in _children(graph.parent) if child.is_file()]
+    if any(child.suffix == ".meta" for child in children):
+        return []
+    found = [child for child in children if _prefix_of(child) is not None]
+    pointer = graph.with_name(_POINTER)
+    return [
+        (child.name, child) for child in (*found, *([pointer] if found else [])) if child.is_file()
+    ]
 
 
 def _of_prefix(prefix: Path) -> list[tuple[str, Path]]:
@@ -50,8 +74,13 @@ def _of_prefix(prefix: Path) -> list[tuple[str, Path]]:
     except OSError:
         return []
     parts = [child for child in beside if _prefix_of(child) == prefix.name]
-    if not any(part.suffix == ".index" for part in parts):
-        parts += [child for child in beside if parts and child.name == prefix.name]
+    if parts and not any(part.suffix == ".index" for part in parts):
+        parts += [
+            child
+            for child in beside
+            if child.name == prefix.name
+            or ((shard := _OLD_SHARD.match(child.name)) and shard["prefix"] == prefix.name)
+        ]
     return [(part.name, part) for part in parts]
 
 
@@ -67,13 +96,39 @@ def _of_folder(folder: Path) -> list[tuple[str, Path]]:
     prefix = _chosen_prefix(folder, children)
     if prefix is not None:
         return _checkpoint_in(folder, prefix, children)
-    single = [child for child in children if child.suffix.lower() in _SINGLE]
+    single = [child for child in children if child.name.lower().endswith(_SINGLE)]
     if len(single) == 1:
         return [(single[0].name, single[0])]
+    inner = [] if single else _folders_with_models(folder, _DEEPEST)
+    if len(inner) == 1:
+        return _of_folder(inner[0])
     raise InvalidRequestError(
         f"The folder {path_text(str(folder))} holds "
-        + (f"several models: name one of {_named(single)}." if single else "no model.")
+        + (
+            f"several models: name one of {_named(single or inner)}."
+            if single or inner
+            else "no model."
+        )
     )
+
+
+def _folders_with_models(folder: Path, deepest: int) -> list[Path]:
+    """Return the folders inside that hold a model; of versions in numbered ones the latest."""
+    found = []
+    for child in _children(folder):
+        if not child.is_dir() or child.name.startswith(".") or child.name in _NO_MODELS:
+            continue
+        names = [inside.name for inside in _children(child)]
+        if any(
+            name in _SAVED_MODEL or _PART.match(name) or name.lower().endswith(_SINGLE)
+            for name in names
+        ):
+            found.append(child)
+        elif deepest > 1:
+            found += _folders_with_models(child, deepest - 1)
+    if len(found) > 1 and all(child.name.isdigit() for child in found):
+        return [max(found, key=lambda child: int(child.name))]
+    return found
 
 
 def _chosen_prefix(folder: Path, children: Iterable[Path]) -> str | None:
@@ -82,6 +137,9 @@ def _chosen_prefix(folder: Path, children: Iterable[Path]) -> str | None:
     pointed_at = _pointed_at(folder / _POINTER)
     if pointed_at in prefixes:
         return pointed_at
+    steps = {prefix: int(step[1]) for prefix in prefixes if (step := _STEP.search(prefix))}
+    if len(prefixes) > 1 and len(steps) == len(prefixes) and pointed_at is None:
+        return max(steps, key=lambda prefix: steps[prefix])  # as the server would
     if len(prefixes) > 1:
         choices = sorted(folder / prefix for prefix in prefixes)
         raise InvalidRequestError(

@@ -46,25 +46,27 @@ class Client(BatchRequests):
     ) -> Json:
         """Submit a freeze of files of this machine, streamed from disk.
 
-        A single zip or tar file is sent as an archive. `on_sent` is called with the number of
+        A single zip or tar file is sent as an archive. Where `options` name a source on the
+        server, all files are samples. `on_sent` is called with the number of
         bytes as they leave, and with a negative number where an upload starts again.
         """
         with multipart(files, options, on_sent) as parts:
             return self._submit("/v1/freezes", wait_s, repeatable=False, **parts)
 
-    def inspect_path(self, source: str, *, wait_s: float = 0) -> Json:
-        """Submit an inspection of a path under the server's sources root."""
-        return self._submit_json("/v1/inspections", wait_s, {"source": source})
+    def inspect_path(self, options: Json, *, wait_s: float = 0) -> Json:
+        """Submit an inspection of `options["source"]`, a path under the server's sources root."""
+        return self._submit_json("/v1/inspections", wait_s, options)
 
     def inspect_upload(
         self,
         files: Sequence[LocalFile],
+        options: Json | None = None,
         *,
         wait_s: float = 0,
         on_sent: Callable[[int], None] | None = None,
     ) -> Json:
         """Submit an inspection of files of this machine, sent as `freeze_upload` sends them."""
-        with multipart(files, None, on_sent) as parts:
+        with multipart(files, options or None, on_sent) as parts:
             return self._submit("/v1/inspections", wait_s, **parts)
 
     # -- jobs -------------------------------------------------------------------------------

@@ -17,10 +17,11 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFile:
-    """A file of this machine that is sent as part of a source."""
+    """A file of this machine that is sent as part of a source, or as an image to verify with."""
 
     path: Path
     name: str  # relative to the source, with `/` between its parts
+    is_sample: bool = False
 
 
 class Body:
@@ -74,12 +75,13 @@ def multipart(
 ) -> Iterator[dict[str, Any]]:
     """Open the files and give httpx's arguments for a form that streams them."""
     files = list(files)
-    alone = len(files) == 1 and files[0].name.lower().endswith(ARCHIVE_SUFFIXES)
-    field = "archive" if alone else "files"
+    source = [file for file in files if not file.is_sample]
+    alone = len(source) == 1 and source[0].name.lower().endswith(ARCHIVE_SUFFIXES)
     with contextlib.ExitStack() as stack:
         parts = []
         for file in files:
             body = _Counted(stack.enter_context(opened(file.path)), on_sent or (lambda _: None))
+            field = "samples" if file.is_sample else "archive" if alone else "files"
             parts.append((field, (sendable(file.name), body, "application/octet-stream")))
         form = {} if options is None else {"options": json_bytes(options)}
         yield {"files": parts, "data": form}

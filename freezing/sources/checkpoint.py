@@ -8,6 +8,7 @@ from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.graph_files import StoredGraph, read_graph
 from freezing.sources.restore import restored_entries
 from freezing.sources.source import Source
+from freezing.sources.tables import assets_beside, read_tables
 
 __all__ = ["open_checkpoint", "open_with_graph"]
 
@@ -34,14 +35,16 @@ def open_with_graph(path: Path, graph: StoredGraph) -> Source:
 
 
 def _opened(files: CheckpointFiles, graph: StoredGraph) -> Source:
-    entries = restored_entries(Graph(graph.graph_def), graph.saver_scope)
+    nodes = Graph(graph.graph_def)
+    values = CheckpointValues(files.values, restored_entries(nodes, graph.saver_scope))
     return Source(
         kind="checkpoint",
         name=files.prefix.name,
         graph_def=graph.graph_def,
-        values=CheckpointValues(files.values, entries),
+        values=values,
         files=files.all,
         producer=graph.producer,
         op_list=graph.op_list,
+        tables=read_tables(nodes, assets_beside(files.graph.parent, {}), values.tensor),
         warnings=list(files.warnings),
     )

@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from freezing.graphs import VARIABLE_OPS
+from freezing.graphs import VARIABLE_OPS, Graph
 from freezing.sources.checkpoint import open_with_graph
 from freezing.sources.checkpoint_files import holds_checkpoint
 from freezing.sources.graph_files import read_graph
 from freezing.sources.source import Source, Value
+from freezing.sources.tables import assets_beside, read_tables
 from worker.errors import SourceError
 
 _MOST_NAMES = 3
@@ -31,6 +32,7 @@ def open_graph(path: Path) -> Source:
         files=(path,),
         producer=graph.producer,
         op_list=graph.op_list,
+        tables=read_tables(Graph(graph.graph_def), assets_beside(path.parent, {}), None),
     )
 
 

@@ -13,6 +13,10 @@ from typing import Any
 from worker.errors import SourceError
 
 _OWN_ROOTS = re.compile(r"\A(keras|tf_keras|tensorflow\.(python\.)?keras)(\.|\Z)")
+# TensorFlow's own initializers and activations, which Keras 2 names by where they are.
+_TENSORFLOW = re.compile(
+    r"\Atensorflow\.python\.ops\.(init_ops|init_ops_v2|(gen_)?(nn|math)_ops|nn_impl|nn)\Z"
+)
 _OWN_PACKAGES = frozenset({"keras", "keras.src", "tf_keras"})
 # Where in Keras the parts of models are. Others (`utils`, `saving`, `datasets`) reach for files.
 _MODEL_PARTS = frozenset(
@@ -20,6 +24,7 @@ _MODEL_PARTS = frozenset(
     | {"activations", "losses", "metrics", "optimizers", "dtype_policies", "mixed_precision"}
     | {"quantizers", "random"}
 )
+_BESIDE_MODELS = frozenset({"LayerScale"})  # layers that Keras keeps beside its own networks
 _CLOSED_PARTS = frozenset(
     {"utils", "saving", "datasets", "export", "legacy", "backend", "trainers"}
 )
@@ -209,8 +214,12 @@ def _package(value: dict[str, Any]) -> str | None:
 
 
 def _is_model_part(module: str, kind: str = "") -> bool:
+    if _TENSORFLOW.match(module):
+        return True
     if not _OWN_ROOTS.match(module):
         return False
+    if kind in _BESIDE_MODELS and ".applications." in module:
+        return True
     parts = set(module.split("."))
     if parts <= {"keras", "tf_keras", "tensorflow", "python", "src", "api"}:
         return kind in _ROOT_CLASSES

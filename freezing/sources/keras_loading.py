@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from freezing.reasons import reason
 from freezing.sources.concrete import Traced, graph_of
+from freezing.sources.keras_archives import pack
 from worker.errors import SourceError
 
 _UNKNOWN = re.compile(
@@ -34,10 +35,10 @@ class _Library:
 def load_and_trace(path: Path, name: str, version: str, *, safe: bool) -> Traced:
     """Load a model file and trace what it answers outside training.
 
-    `path` ends in `.keras` or `.h5` as its content is; `name` is what the person called it, and
-    `version` the Keras that wrote it, "" where unknown. Files of Keras 2 are read by Keras 2 and
-    others by Keras 3; where that fails the other is tried. Raises `SourceError` saying why it
-    cannot be loaded.
+    `path` is an HDF5 file that ends in `.h5`, or the folder of an unpacked `.keras` file; `name` is
+    what the person called it, and `version` the Keras that wrote it, "" where unknown. Files of
+    Keras 2 are read by Keras 2 and others by Keras 3; where that fails the other is
+    tried. Raises `SourceError` saying why it cannot be loaded.
     """
     order = [_keras_2, _keras_3] if version[:2] in ("", "1.", "2.") else [_keras_3, _keras_2]
     failures: list[Exception] = []
@@ -54,10 +55,16 @@ def load_and_trace(path: Path, name: str, version: str, *, safe: bool) -> Traced
 
 def _keras_3() -> _Library:
     import keras  # noqa: PLC0415 - one of the two is enough
+    from keras.src.applications.convnext import LayerScale  # noqa: PLC0415
+
+    def load(path: Path, safe: bool) -> Any:
+        return keras.saving.load_model(
+            path, custom_objects={"LayerScale": LayerScale}, compile=False, safe_mode=safe
+        )
 
     return _Library(
         name=f"Keras {keras.__version__}",
-        load=lambda path, safe: keras.saving.load_model(path, compile=False, safe_mode=safe),
+        load=load,
         structure="_inputs_struct",
         pack=keras.tree.pack_sequence_as,
         flatten=lambda value: list(keras.tree.flatten(value)),
@@ -68,12 +75,19 @@ def _keras_3() -> _Library:
 
 def _keras_2() -> _Library:
     import tf_keras  # noqa: PLC0415 - one of the two is enough
+    from tf_keras.src.applications.convnext import LayerScale  # noqa: PLC0415
     from tf_keras.src.saving import serialization_lib  # noqa: PLC0415
 
+    # What Keras keeps beside its networks, and their files name without saying where it is.
+    known = {"LayerScale": LayerScale, "relu6": tf.nn.relu6}
+
     def load(path: Path, safe: bool) -> Any:
+        if path.is_dir():
+            folder, path = path, path.with_suffix(".keras")
+            pack(folder, path)
         # Of HDF5 files it would run byte code in any mode, were the scope not set.
         with serialization_lib.SafeModeScope(safe):
-            return tf_keras.models.load_model(path, compile=False)
+            return tf_keras.models.load_model(path, custom_objects=known, compile=False)
 
     return _Library(
         name=f"tf_keras {tf_keras.__version__}",

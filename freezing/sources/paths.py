@@ -26,6 +26,16 @@ def find_source(name: str, roots: Sequence[Path]) -> Path:
     raise SourceError(f"There is no '{name}' under the sources root ({shown}).{hint}")
 
 
+def find_file(name: str, roots: Sequence[Path]) -> Path:
+    """Return the file that `name` means under the first root that has it; raise `SourceError`."""
+    for root in roots:
+        path = (root / name).resolve()
+        if path.is_relative_to(root.resolve()) and path.is_file():
+            return path
+    shown = ", ".join(str(root) for root in roots)
+    raise SourceError(f"There is no file '{name}' under the sources root ({shown}).")
+
+
 def _names(roots: Sequence[Path]) -> list[str]:
     """Return relative paths two levels deep, at most a thousand, with checkpoints' prefixes."""
     names: set[str] = set()

@@ -35,7 +35,7 @@ def restored_entries(graph: Graph, preferred_scope: str) -> dict[str, list[Entry
         if len(ends) < 2 or not all(end.node in graph for end in ends):
             continue
         variable = graph.nodes[ends[0].node]
-        entry = _restored(graph, ends[1])
+        entry = restored_entry(graph, ends[1])
         if variable.op not in VARIABLE_OPS or entry is None:
             continue
         entries = found.setdefault(variable.name, [])
@@ -67,15 +67,15 @@ def parse_slice(text: str) -> tuple[tuple[int, ...], tuple[slice, ...]]:
     return tuple(int(side) for side in shape), tuple(slices)
 
 
-def _restored(graph: Graph, end: Endpoint) -> Entry | None:
+def restored_entry(graph: Graph, end: Endpoint) -> Entry | None:
     """Return the entry that the tensor is read from, if a restore op gives it."""
-    while graph.nodes[end.node].op in _PASSING:
+    while end.node in graph and graph.nodes[end.node].op in _PASSING:
         inputs = graph.data_inputs(end.node)
         if not inputs or inputs[0].node not in graph:
             return None
         end = inputs[0]
-    node = graph.nodes[end.node]
-    if node.op not in ("RestoreV2", "Restore", "RestoreSlice"):
+    node = graph.nodes.get(end.node)
+    if node is None or node.op not in ("RestoreV2", "Restore", "RestoreSlice"):
         return None
     inputs = graph.data_inputs(end.node)
     names = list(_strings(graph, inputs[1]))

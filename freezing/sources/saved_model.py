@@ -3,11 +3,11 @@
 Format: tensorflow/core/protobuf/saved_model.proto and meta_graph.proto.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from freezing.graphs import VARIABLE_OPS, Graph
 from freezing.names import nearest
@@ -19,12 +19,14 @@ from freezing.sources.graph_files import from_meta_graph, parse_message
 from freezing.sources.places import SAVED_MODEL_NAMES
 from freezing.sources.restore import restored_entries
 from freezing.sources.source import Choice, Signature, Source, Values
+from freezing.sources.tables import assets_beside, read_tables
 from worker.errors import SourceError
 
 _SERVE = "serve"
 _USUAL = "serving_default"
 _OLD_USUAL = "default"  # what Session Bundles called it
 _INTERNAL = "__saved_model"  # how the names of signatures that are none begin
+_ASSETS = "saved_model_assets"
 _OLD_INIT = "legacy_init_op"
 _VARIABLES = Path("variables", "variables")
 
@@ -72,6 +74,7 @@ def open_saved_model(file: Path, message: Any, choice: Choice) -> Source:
     if choice.signature is not None and choice.signature not in [one.name for one in found]:
         raise _unknown_signature(file, choice.signature, found)
     values, files = _values(file, stored.graph_def, stored.saver_scope, warnings)
+    read_entry = values.tensor if isinstance(values, CheckpointValues) else None
     return Source(
         kind="saved_model",
         name=file.parent.name,
@@ -81,8 +84,20 @@ def open_saved_model(file: Path, message: Any, choice: Choice) -> Source:
         producer=stored.producer,
         op_list=stored.op_list,
         signatures=found,
+        tables=read_tables(Graph(stored.graph_def), assets_of(file, meta), read_entry),
         warnings=warnings,
     )
+
+
+def variables_prefix(file: Path) -> Path | None:
+    """Return the prefix of the files with the SavedModel's variables, if it has some.
+
+    They belong into a folder `variables`, which an upload by names without folders loses.
+    """
+    flat = file.parent / _VARIABLES.name
+    if (file.parent / _VARIABLES.parent).is_dir():
+        return file.parent / _VARIABLES
+    return flat if flat.with_suffix(".index").is_file() else None
 
 
 def signatures(meta: Any) -> tuple[Signature, ...]:
@@ -101,6 +116,20 @@ def signatures(meta: Any) -> tuple[Signature, ...]:
         )
     usual = {_USUAL: 0, _OLD_USUAL: 1}
     return tuple(sorted(found, key=lambda one: (usual.get(one.name, 2), one.name)))
+
+
+def assets_of(file: Path, meta: Any) -> Callable[[str, str], Path | None]:
+    """Return a function that finds the SavedModel's assets, for `read_tables`."""
+    named = {}
+    for stored in (
+        meta.collection_def[_ASSETS].any_list.value if _ASSETS in meta.collection_def else ()
+    ):
+        asset = meta_graph_pb2.AssetFileDef()
+        asset.ParseFromString(stored.value)
+        named[asset.tensor_info.name] = asset.filename
+    for asset in meta.asset_file_def:
+        named[asset.tensor_info.name] = asset.filename
+    return assets_beside(file.parent, named)
 
 
 def _tensors(infos: Any) -> dict[str, str]:
@@ -126,10 +155,10 @@ def _meta_graph(metas: Sequence[Any], choice: Choice, warnings: list[str]) -> An
 def _values(
     file: Path, graph_def: Any, saver_scope: str, warnings: list[str]
 ) -> tuple[Values, tuple[Path, ...]]:
-    prefix = file.parent / _VARIABLES
+    prefix = variables_prefix(file)
     if not any(node.op in VARIABLE_OPS for node in graph_def.node):
         return NoValues(file.name), ()
-    if not prefix.parent.is_dir():
+    if prefix is None:
         raise SourceError(
             f"'{file.name}' needs its variables: the folder 'variables' is missing beside it."
         )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from freezing.graphs import PLACEHOLDER_OPS, Endpoint, placeholder_node
+from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, placeholder_node
 from freezing.sources.checkpoint_files import locate_data
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.concrete import node_name
@@ -20,11 +20,16 @@ from freezing.sources.graph_files import from_meta_graph
 from freezing.sources.object_graph import Function, checkpoint_keys, functions
 from freezing.sources.restore import Entry
 from freezing.sources.restore_functions import entries_by_function
-from freezing.sources.saved_model import UnknownSignatureError, signatures
+from freezing.sources.saved_model import (
+    UnknownSignatureError,
+    assets_of,
+    signatures,
+    variables_prefix,
+)
 from freezing.sources.source import Choice, Signature, Source, Value, Values
+from freezing.sources.tables import read_tables
 from worker.errors import SourceError
 
-_VARIABLES = Path("variables", "variables")
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry with the checkpoint's own object graph
 _MOST_NAMES = 8
 
@@ -63,6 +68,7 @@ def open_saved_model_v2(file: Path, message: Any, choice: Choice) -> Source:
         producer=stored.producer,
         op_list=stored.op_list,
         signatures=(first, *found.values()),
+        tables=read_tables(Graph(graph_def), assets_of(file, meta), None),
     )
 
 
@@ -79,8 +85,8 @@ class _ByName:
 
 
 def _data(file: Path) -> tuple[Any, tuple[Path, ...]]:
-    prefix = file.parent / _VARIABLES
-    if not prefix.parent.is_dir():
+    prefix = variables_prefix(file)
+    if prefix is None:
         return None, ()  # a model without variables may come without the folder
     data = locate_data(prefix, [])
     return data, data.all

@@ -1,12 +1,14 @@
 """The one shape that every kind of source has once it is open."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy.typing as npt
+
+from freezing.sources.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,7 @@ class Source:
     producer: str  # the TensorFlow version that wrote it, "" where it does not say
     op_list: Any = None  # OpList of the producer where the source carries one, else None
     signatures: tuple[Signature, ...] = ()  # the usual one first; none where the kind has none
+    tables: Mapping[str, Table] = field(default_factory=dict)  # lookup tables, by their nodes
     labels: list[str] | None = None  # where the source itself carries them
     warnings: list[str] = field(default_factory=list)
 

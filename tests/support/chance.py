@@ -1,4 +1,7 @@
-"""Random faults that can be repeated: the seed is told, and can be given again."""
+"""Random faults that can be repeated: the seed is told, and can be given again.
+
+`PERMAFROST_FAULT_SECONDS` is for how long faults of all kinds happen.
+"""
 
 import os
 import random
@@ -6,6 +9,7 @@ from collections.abc import Callable
 
 # Read here, because fixtures take the caller's settings away before a test runs.
 _GIVEN = os.environ.get("PERMAFROST_FAULT_SEED")
+SECONDS = float(os.environ.get("PERMAFROST_FAULT_SECONDS", "15"))
 
 
 def chance(tell: Callable[[str, object], None]) -> random.Random:

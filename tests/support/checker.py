@@ -40,9 +40,11 @@ class Checker:
     def __init__(self, url: str, data: Path | None = None) -> None:
         self.url = url
         self.accepted: dict[str, Accepted] = {}  # predictions by job
+        self.lost: dict[str, Accepted] = {}  # those that Redis's death excuses
         self.batches: dict[str, Mapping[str, Answer]] = {}  # answers by path, by job
         self.others: set[str] = set()  # jobs that a test made and judges by itself
         self.refusals: Counter[str] = Counter()  # tries that failed, by why
+        self.slowest_refusal_s = 0.0  # of those that were answered
         self._witness = data / "witness.jsonl" if data else None
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -81,7 +83,7 @@ class Checker:
     def _insist(self, send: Callable[[], httpx.Response]) -> httpx.Response:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
-            pause = 0.1
+            pause, began = 0.1, time.monotonic()
             try:
                 answer = send()
             except httpx.TransportError as error:
@@ -92,14 +94,15 @@ class Checker:
                 assert answer.status_code in (429, 503), f"{answer.status_code}: {answer.text}"
                 reason = answer.json()["code"]
                 pause = float(answer.headers["Retry-After"])
+                self.slowest_refusal_s = max(self.slowest_refusal_s, time.monotonic() - began)
             with self._lock:
                 self.refusals[reason] += 1
             assert time.monotonic() < deadline, f"not accepted within {_PATIENCE_S} s: {reason}"
             time.sleep(min(pause, _LONGEST_PAUSE_S))
 
     @contextmanager
-    def clients(self, count: int = 4) -> Iterator[None]:
-        """Let so many clients submit one picture after another meanwhile.
+    def clients(self, count: int = 4, *, pause_s: float = 0.01) -> Iterator[None]:
+        """Let so many clients submit one picture after another meanwhile, with pauses.
 
         At the end each goes on until the picture that it has begun with is accepted.
         """
@@ -109,7 +112,7 @@ class Checker:
         def go_on() -> None:
             try:
                 with self.client() as client:
-                    while not over.is_set():
+                    while not over.wait(pause_s):
                         self.submit(client)
             except BaseException as error:
                 failures.append(error)
@@ -154,6 +157,15 @@ class Checker:
         job = self.job(job_id)
         return job["progress"]["succeeded"] + job["progress"]["failed"] if job else 0
 
+    def reach(self, job_id: str, images: int, *, within_s: float = 120) -> None:
+        """Wait until so many images of a job have ended."""
+        wait_until(
+            lambda: self.done(job_id) >= images,
+            within_s=within_s,
+            what=f"{images} images of {job_id} are done",
+            every_s=0.02,
+        )
+
     def finish(self, job_id: str, *, within_s: float) -> dict[str, Any]:
         """Return a job once it has ended."""
 
@@ -185,7 +197,7 @@ class Checker:
         """Fail unless every accepted job has ended as it must, and nothing else is stored.
 
         `lost_after` are moments (monotonic) of which the second before may be lost, because Redis
-        was killed then. Returns how many jobs were lost so.
+        was killed then. Returns how many jobs were lost so; they are looked for no more.
         """
         self.settle(within_s=within_s)
         with self.client() as client:
@@ -198,6 +210,8 @@ class Checker:
                 if any(end - 1 <= predictions[job_id].at <= end + 1 for end in lost_after)
             }
             assert missing == excused, f"accepted, but not stored: {sorted(missing - excused)}"
+            for job_id in excused:
+                self.lost[job_id] = self.accepted.pop(job_id)
             surplus = stored.keys() - predictions.keys() - self.batches.keys() - self.others
             assert not surplus, f"stored, but never accepted: {sorted(surplus)}"
             wrong = [

@@ -1,5 +1,6 @@
 """A real Redis server on a unix socket, for tests."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -52,6 +53,21 @@ class RedisServer:
         """SIGKILL the server."""
         self.process.kill()
         self.process.wait()
+
+    @property
+    def written(self) -> int:
+        """How many bytes the append-only file has."""
+        return self._file.stat().st_size
+
+    def lose_power(self, written: int) -> None:
+        """SIGKILL the server and lose what it wrote after its file had so many bytes."""
+        self.kill()
+        os.truncate(self._file, written)
+
+    @property
+    def _file(self) -> Path:
+        newest = sorted(self.folder.glob("appendonlydir/*.incr.aof"))  # as Redis 7 has it
+        return newest[-1] if newest else self.folder / "appendonly.aof"
 
     def remove(self) -> None:
         """Stop the server and delete its folder."""

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class Servers:
         *,
         processes: int | None = None,
         inject: Sequence[str] = (),
-        **environment: str,
+        environment: Mapping[str, str] | None = None,
     ) -> Service:
         """Start a worker service, by default the first one; return without waiting for it.
 
@@ -104,7 +104,7 @@ class Servers:
             *("--without-mingle", "--without-gossip", "--loglevel", "INFO"),
             *(("-I", "tests.support.injected") if modules else ()),
             PERMAFROST_TEST_INJECT=",".join(modules),
-            **environment,
+            **(environment or {}),
         )
         return self.services[name]
 

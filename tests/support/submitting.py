@@ -24,6 +24,15 @@ def freeze_upload(url: str, files: Sequence[Path], **options: Any) -> dict[str, 
     return ended(url, answer.headers["Location"])
 
 
+def inspect_upload(url: str, files: Sequence[Path]) -> dict[str, Any]:
+    """Inspect uploaded files and return the ended job."""
+    with ExitStack() as stack:
+        parts = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in files]
+        answer = httpx.post(f"{url}/v1/inspections", files=parts, timeout=60)
+    assert answer.status_code == 202, answer.text
+    return ended(url, answer.headers["Location"])
+
+
 def freeze_path(url: str, source: str, **options: Any) -> dict[str, Any]:
     """Freeze a path under the sources root and return the ended job."""
     answer = httpx.post(f"{url}/v1/freezes", json={"source": source, **options}, timeout=60)

@@ -70,6 +70,9 @@ FROZEN = {
     "removed": {"gradients": 300, "optimizer_slots": 60, "assertions": 0},
     "inputs": [{"name": "x:0", "shape": [None, 96, 96, 3], "dtype": "float32"}],
     "outputs": ["y_pred:0"],
+    "optimised": {"folded_constants": 7, "batch_norms": 3, "nodes_before": 62, "nodes_after": 41},
+    "batch": {"source": 1, "served": None},
+    "audit": {"verdict": "allowed", "allow_list": "2026-11-24", "ops": {"Conv2D": 3, "Relu": 3}},
     "verification": {"samples": 8, "max_abs_difference": 1.2e-7, "top1_agreement": 1.0},
     "warnings": ["The placeholder keep_prob was set to 1.0."],
 }
@@ -487,6 +490,9 @@ def test_a_checkpoint_is_uploaded_followed_and_reported(freezing: Server, checkp
         "25.6 MB -> 8.5 MB",
         "401 -> 41",
         "300 gradients, 60 optimizer slots",
+        "7 constants and 3 batch normalisations folded, 62 -> 41 nodes",
+        "freed: any number of images at once, the source took 1",
+        "2 kinds of ops, all of them allowed (list 2026-11-24)",
         "largest difference 1.2e-07",
         "Warning: The placeholder keep_prob was set to 1.0.",
         "./permafrost classify photo.jpg --model pets\n",
@@ -506,8 +512,12 @@ def test_freeze_sends_what_was_asked_for_and_nothing_else(
         *("--input", "x", "--set", "keep_prob=1.0", "--set", "is_training=false"),
         *("--labels", "labels.txt", "--preprocessing", "prep.json", "--scores", "logits"),
         *("--alias", "canary", "--runtime", "onnxruntime", "--server", "http://other:9"),
+        *("--no-optimise", "--batch", "free"),
+        *("--sample", "prep.json", "--sample", "labels.txt"),
     )
     assert found.exit_code == 0
+    sent = freezing.requests_to("/v1/freezes")[-1].content
+    assert re.findall(rb'name="samples"; filename="(.*?)"', sent) == [b"prep.json", b"labels.txt"]
     assert freezing.sent() == {
         "name": "pets",
         "inputs": ["x"],
@@ -518,8 +528,18 @@ def test_freeze_sends_what_was_asked_for_and_nothing_else(
         "scores": "logits",
         "alias": "canary",
         "runtime": "onnxruntime",
+        "batch": "free",
+        "optimise": False,
     }
     assert "--model pets@canary --server http://other:9" in found.stdout
+
+
+def test_a_freeze_that_left_things_as_they_were_says_so(freezing: Server, checkpoint: Path) -> None:
+    kept = {"optimised": None, "batch": {"source": 4, "served": 4}}
+    freezing.jobs["f1"][-1]["result"] = FROZEN | kept
+    found = run("freeze", "model", "--name", "pets", "--no-optimise")
+    assert re.search(r"^optimised\s+no\s*$", found.stdout, re.MULTILINE)
+    assert "4 images at once, filled up where there are fewer" in found.stdout
 
 
 def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
@@ -534,6 +554,15 @@ def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
     found = run("freeze", "model", "--name", "pets", "--runtime", "onnxruntime")
     said = "onnxruntime: onnx, 8.6 MB, verified on 8 samples, largest difference 2.5e-07"
     assert said in " ".join(found.stdout.split())
+
+
+def test_a_model_that_cannot_classify_is_not_said_to_be_tried(
+    freezing: Server, checkpoint: Path
+) -> None:
+    freezing.jobs["f1"][-1]["result"] = FROZEN | {"classifies": False}
+    found = run("freeze", "model", "--name", "pets")
+    assert "pets@3 is published" in found.stdout
+    assert "Try it" not in found.stdout
 
 
 def test_a_source_that_is_not_here_is_named_to_the_server(freezing: Server, tmp_path: Path) -> None:
@@ -613,19 +642,138 @@ def test_what_the_server_calls_invalid_is_wrong_usage_too(
     assert json.loads(found.stdout)["error"]["code"] == "invalid_request"
 
 
-def test_inspect_shows_whatever_the_result_holds(server: Server, checkpoint: Path) -> None:
-    result = {
-        "kind": "checkpoint",
-        "candidates": [{"name": "y_pred:0", "shape": [None, 2], "frozen": True}],
-        "freeze": {"outputs": ["y_pred"], "set": {"keep_prob": 1.0}},
-    }
+INSPECTED: dict[str, Any] = {
+    "kind": "checkpoint",
+    "name": "m",
+    "producer": "1.10.0",
+    "bytes": 25_600_000,
+    "files": [{"name": "m.meta", "bytes": 1}, {"name": "m.index", "bytes": 2}],
+    "nodes": 401,
+    "signatures": [{"name": "serve", "inputs": {"images": "x:0"}, "outputs": {"p": "y_pred:0"}}],
+    "labels": None,
+    "inputs": [
+        {
+            "name": "x:0",
+            "op": "Placeholder",
+            "dtype": "float32",
+            "shape": [None, 96, 96, 3],
+            "reasons": ["height, width and channels"],
+            "chosen": True,
+        }
+    ],
+    "outputs": [
+        {
+            "name": "y_pred:0",
+            "op": "Softmax",
+            "dtype": "float32",
+            "shape": [None, 2],
+            "reasons": ["a softmax", "named \x1b[1mso"],
+            "chosen": True,
+        }
+    ],
+    "values": [
+        {
+            "name": "keep_prob",
+            "dtype": "float32",
+            "shape": None,
+            "value": 1.0,
+            "default": None,
+            "reason": "dropout lets everything through with it",
+        }
+    ],
+    "parameters": {
+        "total": 2_946,
+        "bytes": 11_784,
+        "kept": 2_946,
+        "kept_bytes": 11_784,
+        "layers": [{"name": "conv1", "variables": ["kernel 3x3x3x32"], "parameters": 2_946}],
+        "layers_left_out": 0,
+    },
+    "dropped": [
+        {"kind": "optimizer_slots", "nodes": 22, "bytes": 17_000_000},
+        {"kind": "queues", "nodes": 0, "bytes": 0},
+    ],
+    "predicted": {"nodes": 41, "parameters": 2_946, "bytes": 8_500_000},
+    "findings": [{"code": "dropout", "level": "warning", "message": "Dropout is on.", "nodes": []}],
+    "preprocessing": {
+        "fields": {
+            "size": [96, 96],
+            "resize": "stretch",
+            "color": "rgb",
+            "scale": 1 / 255,
+            "mean": [0.0],
+            "std": [1.0],
+            "layout": "NHWC",
+        }
+    },
+    "freeze": {
+        "ready": True,
+        "body": {"name": "m", "outputs": ["y_pred"], "inputs": ["x"], "set": {"keep_prob": 1.0}},
+        "command": "./permafrost freeze SOURCE --name m",
+    },
+}
+
+
+def inspecting(server: Server, result: dict[str, Any]) -> None:
     server.submitted = job("i1", "queued", kind="inspection")
     server.jobs["i1"] = [job("i1", kind="inspection", result=result)]
+
+
+def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
+    server: Server, checkpoint: Path
+) -> None:
+    inspecting(server, INSPECTED)
     found = run("inspect", "model")
     assert found.exit_code == 0
-    assert "- name y_pred:0, shape [-, 2], frozen yes" in found.stdout
-    assert "  outputs: [y_pred]" in found.stdout
-    assert json.loads(run("inspect", "model", "--json").stdout)["result"] == result
+    for words in (
+        "TensorFlow 1 checkpoint",
+        "25.6 MB in 2 files",
+        "y_pred:0",
+        "float32 [?, 96, 96, 3]",
+        "images = x:0",
+        "--set keep_prob=1.0",
+        "optimizer slots",
+        "about 8.5 MB and 41 nodes",
+        "rgb, stretch to 96x96, NHWC, (value * 0.003922 - 0) / 1",
+        "Warning: Dropout is on.",
+    ):
+        assert words in found.stdout, words
+    assert "queues" not in found.stdout
+    assert "\x1b" not in found.stdout
+    last = found.stdout.strip().splitlines()[-1]
+    words = "freeze model --name m --output y_pred --input x --set keep_prob=1.0"
+    assert last == f"Freeze it: ./permafrost {words}"
+    assert json.loads(run("inspect", "model", "--json").stdout)["result"] == INSPECTED
+    assert server.requests[0].url.path == "/v1/inspections"
+
+
+def test_an_inspection_whose_advice_is_not_ready_says_so(server: Server, checkpoint: Path) -> None:
+    advice = {**INSPECTED["freeze"], "ready": False}
+    inspecting(server, {**INSPECTED, "freeze": advice})
+    assert "Freeze it, once that is settled: " in run("inspect", "model").stdout
+
+
+def test_a_report_of_another_version_is_shown_as_far_as_it_goes(
+    server: Server, checkpoint: Path
+) -> None:
+    inspecting(server, {"kind": "something", "more": [{"a": 1}]})
+    found = run("inspect", "model")
+    assert found.exit_code == 0
+    assert "something" in found.stdout
+
+
+def test_a_choice_of_signature_and_checkpoint_is_sent(server: Server, checkpoint: Path) -> None:
+    inspecting(server, INSPECTED)
+    found = run("inspect", "far/away", "--signature", "serve", "--checkpoint", "m-7")
+    assert found.exit_code == 0
+    asked = {"source": "far/away", "signature": "serve", "checkpoint": "m-7"}
+    assert json.loads(server.requests[0].content) == asked
+    assert found.stdout.strip().endswith("--signature serve --checkpoint m-7")
+    # Of a folder that is here, only the checkpoint that is meant is sent.
+    run("inspect", "model", "--checkpoint", "m")
+    sent = server.requests[-2].content + server.requests[-1].content
+    assert b'filename="m.meta"' in sent
+    assert b'"checkpoint": ' not in sent
 
 
 # -- jobs, models, workers ----------------------------------------------------------------------
@@ -696,6 +844,15 @@ def test_an_alias_is_moved_and_then_a_version_retired(server: Server) -> None:
         ("PUT", "/v1/models/pets/aliases/beta"),
         ("DELETE", "/v1/models/pets/versions/2"),
     ]
+
+
+def test_a_model_that_takes_no_images_says_so(server: Server) -> None:
+    only = server.models["pets"]["versions"][0]
+    only |= {"preprocessing": None, "scores": None, "runtime": "onnxruntime"}
+    found = run("models", "pets")
+    assert re.search(r"preprocessing\s+none: no images", found.stdout)
+    assert re.search(r"scores\s+none", found.stdout)
+    assert re.search(r"runtime\s+onnxruntime", found.stdout)
 
 
 def test_a_version_that_is_still_meant_is_not_retired(server: Server) -> None:

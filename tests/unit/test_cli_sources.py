@@ -86,6 +86,43 @@ def test_a_file_that_is_a_model_by_itself_is_sent_alone(folder: Path, name: str)
     assert names(f"model/{name}") == [name]
 
 
+def test_shards_of_the_old_form_belong_to_their_meta_file(folder: Path) -> None:
+    put(folder, "m.meta", "m-00000-of-00002", "m-00001-of-00002", "m-2.meta", "notes.txt")
+    parts = ["m-00000-of-00002", "m-00001-of-00002", "m.meta"]
+    assert names("model/m") == names("model/m-00001-of-00002") == parts
+
+
+def test_data_of_the_old_form_means_its_checkpoint(folder: Path) -> None:
+    put(folder, "m.ckpt", "m.ckpt.meta", "notes.txt")
+    assert names("model/m.ckpt") == ["m.ckpt", "m.ckpt.meta"]
+
+
+def test_a_graph_brings_the_variables_beside_it(folder: Path) -> None:
+    put(folder, "g.pbtxt", "m.index", "m.data-00000-of-00001", "checkpoint", "notes.txt")
+    whole = ["checkpoint", "g.pbtxt", "m.data-00000-of-00001", "m.index"]
+    assert names("model/g.pbtxt") == whole
+    put(folder, "m.meta")
+    assert names("model/g.pbtxt") == ["g.pbtxt"]
+
+
+def test_of_checkpoints_with_steps_the_latest_is_sent(folder: Path) -> None:
+    put(folder, *(f"m-{step}.{part}" for step in (90, 1000) for part in ("index", "meta")))
+    assert names("model") == ["m-1000.index", "m-1000.meta"]
+
+
+def test_folders_around_a_model_are_gone_through(folder: Path) -> None:
+    for version in ("9", "10"):
+        put(folder, f"export/{version}/saved_model.pb", f"export/{version}/variables/v.index")
+    put(folder, "logs/events.out")
+    assert names("model") == ["saved_model.pb", "variables/v.index"]
+    found = local_files("model")
+    assert found is not None
+    assert found[0][1].parent.name == "10"
+    put(folder, "other/m.h5")
+    with pytest.raises(InvalidRequestError, match=r"several models: name one of .*10, .*other"):
+        local_files("model")
+
+
 def test_a_folder_with_one_such_file_means_it(folder: Path) -> None:
     put(folder, "m.h5", "other.txt")
     assert names("model") == ["m.h5"]

@@ -151,6 +151,22 @@ def test_a_source_is_uploaded_with_relative_names_and_options(tmp_path: Path) ->
     assert sum(sent) == len(b"index" + b"variables")
 
 
+def test_samples_are_sent_beside_an_archive_and_alone(tmp_path: Path) -> None:
+    for name in ("m.zip", "cat.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+    archive = LocalFile(path=tmp_path / "m.zip", name="m.zip")
+    sample = LocalFile(path=tmp_path / "cat.jpg", name="cat.jpg", is_sample=True)
+    server = Server(answer(202, job("queued")), answer(202, job("queued")))
+    server.client().freeze_upload([archive, sample], {"name": "m"})
+    server.client().freeze_upload([sample], {"name": "m", "source": "a"})
+    assert {name: len(found) for name, found in parts(server, 0).items()} == {
+        "archive": 1,
+        "samples": 1,
+        "options": 1,
+    }
+    assert set(parts(server, 1)) == {"samples", "options"}
+
+
 @pytest.mark.parametrize("name", ["m.zip", "m.tar", "m.tar.gz", "m.TGZ"])
 def test_a_single_archive_is_sent_as_one(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"archive")
@@ -218,7 +234,7 @@ def test_a_path_on_the_server_is_sent_as_json() -> None:
     server = Server(answer(202, job("queued")))
     client = server.client()
     client.freeze_path({"source": "a/b", "name": "m"})
-    client.inspect_path("a/b")
+    client.inspect_path({"source": "a/b"})
     assert [json.loads(body) for body in server.bodies] == [
         {"source": "a/b", "name": "m"},
         {"source": "a/b"},

@@ -17,7 +17,7 @@ from worker.errors import (
 
 # What zipfile, tarfile and the decompressors below them raise on damaged archives, and on those
 # made to damage: tarfile converts numbers, zipfile unpacks structures, both compute with them.
-_DAMAGE = (
+DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,
     zlib.error,
@@ -56,18 +56,24 @@ def members(stream: BinaryIO, *, most_bytes: int, most_members: int) -> Iterator
     head = stream.read(512)
     stream.seek(0)
     try:
-        if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        if is_zip(head):
             yield from _zip(stream, most_bytes, most_members)
-        elif _is_tar(head):
+        elif is_tar(head):
             yield from _tar(stream, most_bytes, most_members)
         else:
             raise UnsupportedMediaError("The archive is not a zip, tar or tar.gz file.")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).rstrip(".") or type(error).__name__
         raise InvalidRequestError(f"The archive is damaged: {reason}.") from None
 
 
-def _is_tar(head: bytes) -> bool:
+def is_zip(head: bytes) -> bool:
+    """Whether a file that begins so is a zip archive."""
+    return head[:4] in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def is_tar(head: bytes) -> bool:
+    """Whether a file that begins so (512 bytes) is a tar archive or compressed as one may be."""
     compressed = head[:2] == b"\x1f\x8b" or head[:3] == b"BZh" or head[:6] == b"\xfd7zXZ\x00"
     return compressed or head[257:262] == b"ustar"
 
@@ -81,25 +87,37 @@ def _zip(stream: BinaryIO, most_bytes: int, most_members: int) -> Iterator[Membe
         if len(archive.infolist()) > most_members:
             raise _refuse(most_members)
         for info in archive.infolist():
-            if info.is_dir() or (info.external_attr >> 16) & _FILE_TYPE == _LINK:
+            if info.is_dir() or is_link(info):
                 continue
             yield _zip_member(archive, info, most_bytes)
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most_bytes: int) -> Member:
     """Read one member. A damaged one costs one row; the others can still be read."""
-    # zipfile reads names that are not marked as UTF-8 in the code page of the first PCs, though
-    # most programs that leave out the mark write bytes as they are.
-    path = info.filename.encode("utf-8" if info.flag_bits & _UTF_8 else "cp437", "replace")
+    path = stored_name(info)
     if info.flag_bits & _ENCRYPTED:
         return _without(path, ImageError.code, "The file is encrypted in its archive.")
     try:
         with archive.open(info) as file:
             return _member(path, file.read(most_bytes + 1), most_bytes)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error).rstrip(".") or type(error).__name__
         message = f"The file is damaged in its archive: {reason[:200]}."
         return _without(path, ImageError.code, message)
+
+
+def is_link(info: zipfile.ZipInfo) -> bool:
+    """Whether a zip's member is a symbolic link."""
+    return (info.external_attr >> 16) & _FILE_TYPE == _LINK
+
+
+def stored_name(info: zipfile.ZipInfo) -> bytes:
+    """Return the bytes of a zip member's name.
+
+    zipfile reads names that are not marked as UTF-8 in the code page of the first PCs, though most
+    programs that leave out the mark write bytes as they are.
+    """
+    return info.filename.encode("utf-8" if info.flag_bits & _UTF_8 else "cp437", "replace")
 
 
 def _tar(stream: BinaryIO, most_bytes: int, most_members: int) -> Iterator[Member]:

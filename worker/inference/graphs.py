@@ -1,5 +1,6 @@
 """The graphs that this process keeps: the most recently used ones within a memory budget."""
 
+import gc
 import threading
 import time
 from collections import OrderedDict
@@ -191,12 +192,16 @@ class Graphs:
 
     def _let_go(self, wanted: set[tuple[str, int]]) -> None:
         idle_since = time.monotonic() - _IDLE_S
+        dropped = 0
         with self._lock:
             for key, entry in list(self._entries.items()):
                 if key not in wanted and entry.state != "loading" and entry.used_at < idle_since:
                     del self._entries[key]
+                    dropped += entry.graph is not None
+        _free(dropped)
 
     def _make_room(self, keep: _Entry) -> None:
+        dropped = 0
         with self._lock:
             loaded = [entry for entry in self._entries.values() if entry.graph is not None]
             used = sum(entry.manifest.served.bytes for entry in loaded)
@@ -208,3 +213,15 @@ class Graphs:
                 used -= entry.manifest.served.bytes
                 # The session is freed when the last micro-batch that runs in it lets go of it.
                 entry.graph, entry.state = None, "dropped"
+                dropped += 1
+        _free(dropped)
+
+
+def _free(dropped: int) -> None:
+    """Free the memory of graphs that were dropped.
+
+    TensorFlow's graphs refer to themselves, and Python would wait for many more objects before it
+    looks for such circles. It looks at little: what there was before the fork is frozen.
+    """
+    if dropped:
+        gc.collect()

@@ -1,40 +1,35 @@
-"""What a freeze asks for, as the API accepts it and the freezing worker reads it."""
+"""What a freeze or an inspection asks for, as the API accepts it and a worker reads it."""
 
 import json
 import math
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.errors import InvalidRequestError
+from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
+
+MOST_SAMPLES = 32  # images of a job that a freeze is verified with
 
 Value = bool | int | float | list[Any]
 
 
-class FreezeRequest(BaseModel):
-    """A model to freeze: where its source is and what of it to keep."""
+class InspectionRequest(BaseModel):
+    """A source to look into: where it is, and what of it is meant."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    called: ClassVar[str] = "inspection request"  # in sentences
+
     source: str | None = Field(
         None,
         max_length=4096,
         description="Path under a sources root: a folder, a checkpoint prefix or a file. "
         "null where the files were uploaded.",
     )
-    inputs: list[str] = Field(default_factory=list, max_length=64)
-    outputs: list[str] = Field(default_factory=list, max_length=64)
-    set: dict[str, Value] = Field(
-        default_factory=dict, max_length=256, description="Constants for placeholders, by name."
-    )
-    labels: list[str] | None = Field(None, min_length=1, max_length=100_000)
-    preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
-    scores: Scores | None = None
-    alias: str = "stable"
     signature: str | None = Field(
         None, max_length=256, description="Which signature of a SavedModel; null: the usual one."
     )
@@ -43,6 +38,64 @@ class FreezeRequest(BaseModel):
         max_length=1024,
         description="Which checkpoint (its prefix) or model file, where the source holds several.",
     )
+
+    @field_validator("source")
+    @classmethod
+    def _source(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if _leads_out(value):
+            raise InvalidRequestError("source must be a path below a sources root, without '..'.")
+        return value
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _checkpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            path = PurePosixPath(value)
+            if ".." in path.parts or path.is_absolute() or "\0" in value or not value.strip():
+                raise InvalidRequestError("checkpoint must be a name inside the source.")
+        return value
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
+        if not isinstance(fields, dict):
+            raise InvalidRequestError(f"The {cls.called} must be a JSON object.")
+        try:
+            json.dumps(fields, ensure_ascii=False).encode()
+            return cls.model_validate(fields)
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+            raise InvalidRequestError(f"The {cls.called} holds text that is no Unicode.") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+        except RecursionError:
+            raise InvalidRequestError(f"The {cls.called} is nested too deeply.") from None
+
+
+class FreezeRequest(InspectionRequest):
+    """A model to freeze: where its source is and what of it to keep."""
+
+    called = "freeze request"
+
+    name: str
+    inputs: list[str] = Field(default_factory=list, max_length=64)
+    outputs: list[str] = Field(default_factory=list, max_length=64)
+    set: dict[str, Value] = Field(
+        default_factory=dict, max_length=256, description="Constants for placeholders, by name."
+    )
+    labels: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=100_000,
+        description="One per class, in order; or the text of a file with one per line, also as "
+        "`12 some name`. null: those that the source carries, if it does.",
+    )
+    preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
+    scores: Scores | None = None
+    alias: str = "stable"
     optimise: bool = Field(
         True, description="Whether constants and batch normalisation are folded."
     )
@@ -50,6 +103,11 @@ class FreezeRequest(BaseModel):
         "keep", description="`free` makes a fixed batch dimension of the input variable."
     )
     runtime: Runtime = "tensorflow"
+    samples: list[str] = Field(
+        default_factory=list,
+        max_length=MOST_SAMPLES,
+        description="Images under a sources root to verify with, beside those made up.",
+    )
 
     @field_validator("name")
     @classmethod
@@ -61,22 +119,16 @@ class FreezeRequest(BaseModel):
     def _alias(cls, value: str) -> str:
         return check_alias_name(value)
 
-    @field_validator("source")
+    @field_validator("labels", mode="before")
     @classmethod
-    def _source(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        if ".." in PurePosixPath(value).parts or "\0" in value or not value.strip():
-            raise InvalidRequestError("source must be a path below a sources root, without '..'.")
-        return value
+    def _labels(cls, value: Any) -> Any:
+        return parse_labels(value, "labels") if isinstance(value, str) else value
 
-    @field_validator("checkpoint")
+    @field_validator("samples")
     @classmethod
-    def _checkpoint(cls, value: str | None) -> str | None:
-        if value is not None:
-            path = PurePosixPath(value)
-            if ".." in path.parts or path.is_absolute() or "\0" in value or not value.strip():
-                raise InvalidRequestError("checkpoint must be a name inside the source.")
+    def _samples(cls, value: list[str]) -> list[str]:
+        if any(_leads_out(path) for path in value):
+            raise InvalidRequestError("samples must be paths below a sources root, without '..'.")
         return value
 
     @field_validator("preprocessing", mode="before")
@@ -94,22 +146,9 @@ class FreezeRequest(BaseModel):
                 )
         return value
 
-    @classmethod
-    def parse(cls, fields: Any) -> "FreezeRequest":
-        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
-        if not isinstance(fields, dict):
-            raise InvalidRequestError("The freeze request must be a JSON object.")
-        try:
-            json.dumps(fields, ensure_ascii=False).encode()
-            return cls.model_validate(fields)
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
-            raise InvalidRequestError("The freeze request holds text that is no Unicode.") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InvalidRequestError(f"{where}: {first['msg']}.") from None
-        except RecursionError:
-            raise InvalidRequestError("The freeze request is nested too deeply.") from None
+
+def _leads_out(path: str) -> bool:
+    return ".." in PurePosixPath(path).parts or "\0" in path or not path.strip()
 
 
 def _is_constant(value: Any) -> bool:

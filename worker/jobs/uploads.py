@@ -22,6 +22,8 @@ CHUNK_BYTES = 4 * 1024 * 1024
 _UNACCEPTED_TTL_S = 3600
 _LONGEST_PART = 255  # bytes between two '/', as file systems allow
 MOST_FILES = 1000
+# Where sample images lie among a source's files, each in a numbered folder of its own.
+SAMPLES_FOLDER = ".samples"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,6 +69,13 @@ def recurrent(k: ModuleType) -> Any:
     return k.Model(inputs, k.layers.Dense(3, activation="softmax", name="scores")(x))
 
 
+def grouped(k: ModuleType) -> Any:
+    """A convolution in groups, which Keras has a compiler take as one piece."""
+    inputs = k.layers.Input([SIDE, SIDE, 3], name="image")
+    x = k.layers.Conv2D(4, 3, groups=2)(k.layers.Conv2D(4, 1)(inputs))
+    return k.Model(inputs, k.layers.Dense(3, name="scores")(k.layers.Flatten()(x)))
+
+
 def two_outputs(k: ModuleType) -> Any:
     inputs = k.layers.Input([SIDE, SIDE, 3], name="image")
     x = k.layers.Flatten()(inputs)
@@ -117,6 +124,7 @@ BUILDERS: dict[str, Callable[[ModuleType], Any]] = {
     "with_preprocessing": with_preprocessing,
     "augmenting": augmenting,
     "recurrent": recurrent,
+    "grouped": grouped,
     "two_outputs": two_outputs,
     "float16": lambda k: mixed(k, "mixed_float16"),
     "bfloat16": lambda k: mixed(k, "mixed_bfloat16"),

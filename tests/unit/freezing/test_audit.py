@@ -42,7 +42,7 @@ UNSAFE = """
 """
 NOT_SERVED = """
     FIFOQueueV2 QueueDequeueV2 IteratorGetNext IteratorV2 OneShotIterator TFRecordDataset
-    TextLineReaderV2 HashTableV2 LookupTableFindV2 InitializeTableFromTextFileV2 Barrier Unstage
+    TextLineReaderV2 HashTableV2 LookupTableInsertV2 InitializeTableFromTextFileV2 Barrier Unstage
 """
 
 

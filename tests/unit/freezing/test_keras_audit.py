@@ -84,6 +84,8 @@ def test_what_is_not_keras_own_is_found(layer: dict[str, Any], said: str) -> Non
         _layer("Functional", module="keras.src.engine.functional"),
         _layer("BatchNormalizationV1", module="tensorflow.python.keras.layers"),
         _layer("DTypePolicy", module="keras"),
+        _layer("LayerScale", module="keras.src.applications.convnext"),
+        _layer("Dense", bias_initializer=_layer("Zeros", module="tensorflow.python.ops.init_ops")),
         _layer("Add", module="keras.src.ops.numpy"),
         _layer("GetItem", module="keras.ops"),
         _layer("TFOpLambda", function="math.truediv"),

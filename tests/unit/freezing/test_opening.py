@@ -274,3 +274,15 @@ def test_a_saved_model_without_its_variables_says_so(tmp_path: Path) -> None:
 def test_other_files_are_not_taken_for_models(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
     assert sniff(tmp_path / "file") is Content.UNKNOWN
+
+
+def test_a_saved_model_whose_folders_were_lost_on_the_way(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "export")
+    flat = tmp_path / "upload"
+    flat.mkdir()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            shutil.copy(path, flat)
+    assert open_source(flat).kind == "saved_model"
+    frozen = freeze(flat, tmp_path)
+    assert frozen.outcome["parameters"] == 192 * 4 + 4

@@ -42,7 +42,13 @@ def export(folder: Path, build: Callable[[], Any], signatures: Signatures) -> Pa
             for name, sides in signatures.items()
         }
         builder = v1.saved_model.Builder(str(folder))
-        builder.add_meta_graph_and_variables(session, ["serve"], definitions, main_op=init)
+        builder.add_meta_graph_and_variables(
+            session,
+            ["serve"],
+            definitions,
+            main_op=init,
+            assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
+        )
         builder.save()
     return folder
 
@@ -118,7 +124,7 @@ def test_a_signature_chooses_and_its_names_are_understood(
 
 def test_what_was_chosen_among_several_outputs_is_told(model: Path, tmp_path: Path) -> None:
     frozen = freeze(model, tmp_path, outputs=[])
-    assert told(frozen, "'probabilities' (tower_0/softmax:0) of the signature 'serving_default'")
+    assert told(frozen, "output 'probabilities' of the signature 'serving_default'")
 
 
 def test_a_name_that_is_neither_a_nodes_nor_a_signatures_is_refused(
@@ -201,20 +207,20 @@ def decode(text: Any, scale: bool) -> Any:
     return tf.squeeze(image, [0])
 
 
-def network(batch: Any) -> None:
-    normal = (batch - 128) / 128
+def network(batch: Any, scaled: bool) -> None:
+    normal = (batch - 0.5) * 2 if scaled else (batch - 128) / 128
     tf.nn.softmax(dense(tf.reshape(normal, [-1, 192]), 4, "dense"), name="y")
 
 
 def one_encoded(scale: bool) -> None:
     text = v1.placeholder(tf.string, [], name="DecodeJpeg/contents")
-    network(tf.expand_dims(decode(text, scale), 0, name="batch"))
+    network(tf.expand_dims(decode(text, scale), 0, name="batch"), scale)
 
 
 def many_encoded(scale: bool) -> None:
     texts = v1.placeholder(tf.string, [None], name="bytes")
     batch = tf.map_fn(lambda text: decode(text, scale), texts, dtype=tf.float32)
-    network(tf.reshape(batch, [-1, SIDE, SIDE, 3], name="batch"))
+    network(tf.reshape(batch, [-1, SIDE, SIDE, 3], name="batch"), scale)
 
 
 def examples_of_encoded(scale: bool) -> None:
@@ -222,7 +228,7 @@ def examples_of_encoded(scale: bool) -> None:
     spec = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
     texts = v1.parse_example(serialized, spec)["image/encoded"]
     batch = tf.map_fn(lambda text: decode(text, scale), texts, dtype=tf.float32)
-    network(tf.reshape(batch, [-1, SIDE, SIDE, 3], name="batch"))
+    network(tf.reshape(batch, [-1, SIDE, SIDE, 3], name="batch"), scale)
 
 
 @pytest.mark.parametrize("scale", [False, True])
@@ -254,7 +260,7 @@ def test_text_that_goes_several_ways_is_refused(tmp_path: Path) -> None:
     def build() -> None:
         text = v1.placeholder(tf.string, [], name="text")
         length = tf.cast(tf.strings.length(text), tf.float32)
-        network(tf.expand_dims(decode(text, scale=False) + length, 0))
+        network(tf.expand_dims(decode(text, scale=False) + length, 0), scaled=False)
         tf.add(
             tf.nn.softmax(tf.ones([1, 4]) * length),
             v1.get_default_graph().get_tensor_by_name("y:0"),

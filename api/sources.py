@@ -1,0 +1,169 @@
+"""Submissions that bring a source: a path on the server, or the files themselves.
+
+Freezes and inspections are submitted in the same way and differ in what else they ask for.
+"""
+
+import json
+import os
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from flask import Response, request
+
+from api.answers import preferred_wait, submitted
+from api.bodies import parse_json
+from api.idempotency import idempotency
+from api.kernel import kernel
+from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
+from worker.images.archives import is_tar, is_zip
+from worker.jobs.records import Kind, Lane
+from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
+from worker.jobs.store import Accepted, Submission, new_job_id
+from worker.jobs.uploads import MOST_FILES, SAMPLES_FOLDER, StoredFile, drop_files, store_files
+from worker.models.labels import parse_labels
+
+_OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
+_HEAD_BYTES = 512  # in which an archive is told
+_OTHER_PARTS = 10  # of the form, beside the files
+
+_REQUESTS: dict[Kind, type[InspectionRequest]] = {
+    Kind.FREEZE: FreezeRequest,
+    Kind.INSPECTION: InspectionRequest,
+}
+
+
+def submit_source(kind: Kind) -> Response:
+    """Accept a job of a kind that works on a source, as Flask's request asks for it."""
+    preferred_wait()  # a bad one is refused before anything is accepted
+    kernel().check_open(Lane.FREEZING)
+    request.max_content_length = _OPTIONS_BYTES
+    if request.mimetype == "multipart/form-data":
+        request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES
+        request.max_form_memory_size = _OPTIONS_BYTES
+        request.max_form_parts = MOST_FILES + _OTHER_PARTS
+        return _from_upload(kind)
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaError(
+            "Send JSON with `source`, or multipart/form-data with `files` or an `archive`, and "
+            "`options`."
+        )
+    asked = _REQUESTS[kind].parse(parse_json(request.get_data(as_text=True)))
+    if asked.source is None:
+        raise InvalidRequestError("source: name the model's path under the server's sources root.")
+    accepted = _accept(kind, asked)
+    return submitted(accepted.job_id, accepted.job)
+
+
+def _from_upload(kind: Kind) -> Response:
+    asked = _REQUESTS[kind].parse(_options(kind))
+    files = _source_files()
+    if any(name.startswith(f"{SAMPLES_FOLDER}/") for name, _ in files):
+        raise InvalidRequestError(f"No file of a model may lie in a folder '{SAMPLES_FOLDER}'.")
+    samples = _samples(kind)
+    if asked.source is not None and (files or not samples):
+        raise InvalidRequestError("source: leave it out where files are uploaded.")
+    if asked.source is None and not files:
+        raise InvalidRequestError("No file was sent: send the model's files as `files`.")
+    files += samples
+    kernel().check_room(sum(_size(stream) for _, stream in files))
+    job_id = new_job_id()
+    stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
+    try:
+        accepted = _accept(kind, asked, job_id=job_id, files=stored)
+    except BaseException:
+        drop_files(kernel().client, job_id, stored)
+        raise
+    return submitted(accepted.job_id, accepted.job)
+
+
+def _source_files() -> list[tuple[str, BinaryIO]]:
+    """Return names and contents of the model's files, or of the one archive that holds them."""
+    files, archives = _files("files"), _files("archive")
+    if len(archives) > 1 or (files and archives):
+        raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
+    for _, stream in archives:
+        head = stream.read(_HEAD_BYTES)
+        stream.seek(0)
+        if not is_zip(head) and not is_tar(head):
+            raise UnsupportedMediaError("The archive is not a zip, tar or tar.gz file.")
+    return [*files, *((name or "archive", stream) for name, stream in archives)]
+
+
+def _labels(options: Any) -> Any:
+    """Return the options with the labels of the form's file `labels`, if it has one."""
+    file = request.files.get("labels")
+    if file is None or not isinstance(options, dict):
+        return options
+    if options.get("labels") is not None:
+        raise InvalidRequestError("labels: give them in `options` or as a file, not both.")
+    called = file.filename or "labels"
+    try:
+        text = file.stream.read(_OPTIONS_BYTES + 1)[:_OPTIONS_BYTES].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidRequestError(f"labels: '{called[:80]}' is not a text file in UTF-8.") from None
+    as_json = called.lower().endswith(".json")
+    return {**options, "labels": parse_labels(text, f"'{called[:80]}'", as_json=as_json)}
+
+
+def _files(field: str) -> list[tuple[str, BinaryIO]]:
+    return [
+        (file.filename or "", cast("BinaryIO", file.stream))
+        for file in request.files.getlist(field)
+    ]
+
+
+def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
+    """Return the images to verify with, named so that they are told from the source's files."""
+    samples = _files("samples") if kind is Kind.FREEZE else []
+    if len(samples) > MOST_SAMPLES:
+        raise InvalidRequestError(f"At most {MOST_SAMPLES} samples are taken.")
+    most = kernel().settings.max_image_bytes
+    for name, stream in samples:
+        if _size(stream) > most:
+            raise TooLargeError(f"The sample '{name[:80]}' is larger than {most / 2**20:g} MiB.")
+    return [
+        (f"{SAMPLES_FOLDER}/{place:02}/{PurePosixPath(name).name or 'image'}", stream)
+        for place, (name, stream) in enumerate(samples)
+    ]
+
+
+def _options(kind: Kind) -> Any:
+    """Return what the form asks for beside its files; an inspection need not ask for anything."""
+    options = request.form.get("options")
+    if options is not None:
+        return _labels(parse_json(options))
+    if kind is Kind.INSPECTION:
+        return {}
+    raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")
+
+
+def _size(stream: BinaryIO) -> int:
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    return size
+
+
+def _accept(
+    kind: Kind,
+    asked: InspectionRequest,
+    *,
+    job_id: str | None = None,
+    files: tuple[StoredFile, ...] = (),
+) -> Accepted:
+    options = asked.model_dump(mode="json")
+    marks = json.dumps([options, [(file.name, file.size) for file in files]], sort_keys=True)
+    digest, fingerprint = idempotency(kind, marks.encode())
+    accepted = kernel().submit(
+        Submission(
+            kind=kind,
+            lane=Lane.FREEZING,
+            options=options,
+            job_id=job_id,
+            files=files,
+            idempotency_digest=digest,
+            fingerprint=fingerprint,
+        )
+    )
+    if job_id and not accepted.created:  # a repetition: the first job has its own files
+        drop_files(kernel().client, job_id, files)
+    return accepted

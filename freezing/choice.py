@@ -1,0 +1,83 @@
+"""What a freeze takes where nothing is named; an inspection says the same in advance."""
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+
+from freezing.candidates import Output, Outputs, rank_outputs
+from freezing.decoded import refuse_text
+from freezing.flow import Flow
+from freezing.graphs import Endpoint, Graph
+from freezing.inputs import Input, Inputs, choose_input, rank_inputs
+from freezing.signatures import meant_signature
+from freezing.sources.source import Source
+from worker.errors import FreezeError
+
+
+class NoOutputsError(FreezeError):
+    """No output was named, and none is clearly meant."""
+
+    code = "no_outputs"
+
+
+class Chooser:
+    """Ranks what a source could be frozen with; made once per source.
+
+    What was taken for granted about signatures is added to `warnings`.
+    """
+
+    def __init__(
+        self, source: Source, graph: Graph, signature: str | None, warnings: list[str]
+    ) -> None:
+        self.graph = graph
+        self.meant = meant_signature(source, signature, graph, warnings)
+        meant = self.meant.signature
+        self._signatures = [] if meant is None else [meant]
+        self._signatures += [one for one in source.signatures if one is not meant]
+
+    @cached_property
+    def flow(self) -> Flow:
+        """What flows where; not worked out where everything is named."""
+        return Flow(self.graph)
+
+    def outputs(self) -> Outputs:
+        """Return what may be the answer."""
+        likely = self.meant.likely_output(self.graph)
+        preferred = None if likely is None else Endpoint.parse(likely[1])
+        return rank_outputs(self.graph, self._signatures, preferred, self.flow)
+
+    def inputs(self, outputs: Sequence[Endpoint], given: Collection[Endpoint] = ()) -> Inputs:
+        """Return what may take the images, for these outputs and with these tensors set."""
+        text = self.meant.only_input(self.graph)
+        named = [] if text is None else [Endpoint.parse(text)]
+        return rank_inputs(self.flow, outputs, given, named)
+
+    def clear_input(self, inputs: Inputs, outputs: Sequence[Endpoint]) -> Input:
+        """Return the input to take; raise `FreezeError` with the candidates where none is clear."""
+        if not inputs.usable:
+            for one in inputs.ranked:
+                refuse_text(self.graph, outputs, one.end)
+        return choose_input(inputs)
+
+
+def clear_output(outputs: Outputs) -> Output:
+    """Return the output to take; raise `NoOutputsError` with the candidates where none is clear."""
+    if outputs.clear is not None:
+        return outputs.clear
+    if not outputs.ranked:
+        raise NoOutputsError("No output was named, and nothing in the graph looks like one.")
+    names = ", ".join(shown(one.end) for one in outputs.best)
+    if len(outputs.best) == 1:
+        why = "; ".join(outputs.best[0].reasons)
+        raise NoOutputsError(
+            f"No output was named, and the likeliest, {names}, is no row of scores ({why}). Name "
+            "one with `outputs` (--output)."
+        )
+    raise NoOutputsError(
+        f"No output was named, and several may be meant: {names}. Name one with "
+        "`outputs` (--output)."
+    )
+
+
+def shown(end: Endpoint) -> str:
+    """Return a tensor's name as people write it: without the number of a first output."""
+    return end.node if end.output == 0 else str(end)

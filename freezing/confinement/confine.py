@@ -1,0 +1,97 @@
+"""Confining this process, and what is forked from it, as far as the kernel lets it."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from freezing.confinement.landlock import restrict_files
+from freezing.confinement.namespaces import leave_network
+from freezing.confinement.seccomp import install_filter
+from freezing.confinement.system import gain_no_privileges, keep_capabilities
+from worker.errors import FreezeError
+
+_ROOT = Path(__file__).resolve().parents[2]
+# What Python, TensorFlow and the C library read besides Python's own folders. Of other processes
+# in /proc, Landlock lets nothing be seen that is not public.
+_SYSTEM = (
+    *("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime"),
+    *("/proc", "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm"),
+    *("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"),
+)
+_DEVICES = ("/dev/null",)
+# CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: a worker run by root takes sources that others own.
+_FILES_OF_OTHERS = 1 << 1 | 1 << 2
+
+
+_LANDLOCK, _FILTER = "Landlock", "a filter of system calls"
+_REQUIRED = (_LANDLOCK, _FILTER)
+
+
+class NotConfinedError(FreezeError):
+    """The kernel or the container does not let a freeze be confined, and the settings demand it."""
+
+    code = "not_confined"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confinement:
+    """What is in force."""
+
+    in_force: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # each with its reason
+
+    def check(self) -> None:
+        """Raise `NotConfinedError` unless the network and the files are out of reach."""
+        if not all(any(name.startswith(must) for name in self.in_force) for must in _REQUIRED):
+            raise NotConfinedError(
+                f"{self} PERMAFROST_FREEZE_CONFINEMENT=required forbids to freeze here: run the "
+                "freezing worker on Linux 5.13 or later, where its container allows Landlock and "
+                "seccomp, or set it to auto."
+            )
+
+    def __str__(self) -> str:
+        """Return it as a sentence."""
+        said = f"Confined by {_listed(self.in_force)}." if self.in_force else "Not confined."
+        return f"{said} Missing: {'; '.join(self.missing)}." if self.missing else said
+
+
+def confine(read: Iterable[Path], write: Iterable[Path]) -> Confinement:
+    """Leave to this process only what working on a model needs.
+
+    That is reading below `read` and where Python lives, writing below `write`, and computing. What
+    the kernel has not is passed over. To be called while there is one thread.
+    """
+    found = Confinement()
+    if sys.platform != "linux":
+        found.missing.append(f"everything (it needs Linux, this is {sys.platform})")
+        return found
+
+    def put(name: str, mechanism: Callable[[], object]) -> None:
+        try:
+            what = mechanism()
+        except OSError as error:
+            found.missing.append(f"{name} ({error.strerror})")
+        else:
+            found.in_force.append(f"{name} {what}" if isinstance(what, int) else name)
+
+    gain_no_privileges()
+    put("a network namespace", leave_network)
+    put("no capabilities", lambda: keep_capabilities(_FILES_OF_OTHERS if os.geteuid() == 0 else 0))
+    paths = [Path(path) for path in _SYSTEM] + _python_folders()
+    writable = [*write, *(Path(device) for device in _DEVICES)]
+    put(_LANDLOCK, lambda: restrict_files([*paths, *read], writable))
+    put(_FILTER, install_filter)
+    return found
+
+
+def _python_folders() -> list[Path]:
+    """Return where this program and its libraries lie; not the folder with all of its data."""
+    folders = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
+    folders += [Path(path) for path in sys.path if path and Path(path).resolve() != _ROOT]
+    return [*folders, _ROOT / "freezing", _ROOT / "worker"]
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,0 +1,47 @@
+"""System calls that Python has no function for."""
+
+import ctypes
+import os
+
+_PR_SET_NO_NEW_PRIVS = 38  # from <linux/prctl.h>
+_CAPABILITY_VERSION_3 = 0x20080522  # from <linux/capability.h>
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(number: int, *arguments: object) -> int:
+    """Make the system call; raise `OSError` where it fails."""
+    return _checked(_libc.syscall(ctypes.c_long(number), *arguments))
+
+
+def prctl(option: int, *arguments: int) -> int:
+    """Change this process; all arguments are unsigned longs. Raises `OSError`."""
+    padded = [*arguments, 0, 0, 0, 0][:4]
+    return _checked(_libc.prctl(option, *(ctypes.c_ulong(argument) for argument in padded)))
+
+
+def gain_no_privileges() -> None:
+    """Let neither this process nor its children become more than they are, whatever they run."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces of the flags; raise `OSError` where it is not permitted."""
+    _checked(_libc.unshare(flags))
+
+
+def keep_capabilities(kept: int) -> None:
+    """Give up what root may do, but for the capabilities in this set of bits."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    # Effective, permitted and inheritable, for the capabilities below 32 and for the rest.
+    sets = (ctypes.c_uint32 * 6)()
+    _checked(_libc.capget(header, sets))
+    left = kept & sets[1]
+    _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(left, left, 0, 0, 0, 0)))
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

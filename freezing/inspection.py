@@ -1,0 +1,371 @@
+"""What is in a source, and what to freeze of it. Nothing of the source is run.
+
+What would be frozen is decided by the code that freezes: the outputs and the input by `choice.py`,
+the rest by planning the freeze that is suggested. What planning refuses stands among the findings,
+so that a source that cannot be frozen can still be looked into.
+"""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from freezing import contents
+from freezing.attributes import make_shapes_explicit
+from freezing.candidates import Output, Outputs
+from freezing.choice import Chooser, clear_output, shown
+from freezing.findings import (
+    about_dropout,
+    about_the_plan,
+    about_the_source,
+    finding,
+    in_order,
+    without_dropout,
+)
+from freezing.flow import Flow
+from freezing.functions import inline_functions
+from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
+from freezing.inputs import Input, Inputs
+from freezing.plan import Plan, make_plan
+from freezing.prediction import size_of, what_remains
+from freezing.preparation import guess_scaling
+from freezing.serving import choose_preprocessing
+from freezing.sources.opening import open_source
+from freezing.sources.source import Choice as Part
+from freezing.sources.source import Source
+from freezing.steps import Report, Step
+from freezing.suggestions import as_option, suggestions
+from worker.errors import FreezeError
+from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.models.inspection import (
+    Advice,
+    Candidate,
+    Choice,
+    FileFact,
+    Finding,
+    GuessedPreprocessing,
+    Inspection,
+    Level,
+    PlaceholderValue,
+    Predicted,
+    SignatureFact,
+)
+from worker.models.manifest import is_model_name
+from worker.models.preprocessing import PreprocessingSpec
+
+_MOST_CANDIDATES = 12
+_MOST_FILES = 100
+
+
+def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool) -> dict[str, Any]:
+    """Look into the source at `path` as an `InspectionRequest` of these fields asks for it.
+
+    `allow_code` says whether a Keras file may bring code of its own.
+    Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
+    """
+    request = InspectionRequest.parse(fields)
+    report.step(Step.READ)
+    part = Part(signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code)
+    source = open_source(Path(path), part)
+    report.log(f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes.")
+    report.step(Step.INSPECT)
+    return look_into(source, request).model_dump(mode="json")
+
+
+def look_into(source: Source, request: InspectionRequest) -> Inspection:
+    """Say what is in an opened source."""
+    whole = Graph(source.graph_def)
+    make_shapes_explicit(whole)
+    assumed: list[str] = []
+    chooser = Chooser(source, whole, request.signature, assumed)
+    flow = chooser.flow
+    outputs = chooser.outputs()
+    likeliest = outputs.ranked[0] if outputs.ranked else None
+    inputs = chooser.inputs([likeliest.end] if likeliest else [])
+    advice = _Adviser(source, request, chooser, outputs, inputs).advise()
+    remaining = advice.remaining
+    used = flow.graph.ancestors([likeliest.end.node]) if likeliest else set()
+    kept = set(remaining.nodes) if remaining is not None else used
+    kept_graph = remaining if remaining is not None else whole.subgraph(used)
+    predicted = _predicted(kept_graph, flow) if likeliest else None
+    findings = [*about_the_source(source, flow, used), *advice.findings]
+    findings += [finding("assumed", "note", text) for text in assumed]
+    unknown = contents.unknown_ops(whole, used)
+    findings += contents.about_unknown_ops(unknown)
+    if advice.plan is not None and remaining is not None and predicted is not None:
+        findings += about_the_plan(advice.plan, remaining, predicted.bytes)
+    return Inspection(
+        kind=source.kind,
+        name=source.name,
+        producer=source.producer,
+        tensorflow=tf.__version__,
+        bytes=source.bytes,
+        files=[
+            FileFact(name=file.name, bytes=file.stat().st_size)
+            for file in source.files[:_MOST_FILES]
+        ],
+        nodes=len(whole),
+        functions=len(whole.functions),
+        signatures=[
+            SignatureFact(name=one.name, method=one.method, inputs=one.inputs, outputs=one.outputs)
+            for one in source.signatures
+        ],
+        labels=None if source.labels is None else len(source.labels),
+        inputs=[_input(one, inputs.clear) for one in inputs.ranked[:_MOST_CANDIDATES]],
+        outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
+        values=_values(whole, used, inputs),
+        parameters=contents.parameters(flow, kept_graph),
+        dropped=contents.dropped(flow, kept),
+        predicted=predicted,
+        unknown_ops=unknown,
+        findings=in_order(findings),
+        preprocessing=advice.preprocessing,
+        choice=_choice(chooser, outputs, inputs),
+        freeze=advice.shown,
+    )
+
+
+def _predicted(graph: Graph, flow: Flow) -> Predicted:
+    held = contents.held_weights(flow, graph)
+    return Predicted(
+        nodes=len(graph), parameters=sum(one.parameters for one in held), bytes=size_of(graph)
+    )
+
+
+def _output(one: Output, taken: Output | None) -> Candidate:
+    return Candidate(
+        name=str(one.end),
+        op=one.op,
+        dtype=one.dtype,
+        shape=one.shape,
+        reasons=one.reasons,
+        chosen=one is taken,
+    )
+
+
+def _input(one: Input, taken: Input | None) -> Candidate:
+    return Candidate(
+        name=str(one.end),
+        op=one.op,
+        dtype=one.dtype,
+        shape=None if one.shape.rank is None else one.shape.as_list(),
+        reasons=one.reasons,
+        chosen=one is taken,
+    )
+
+
+def _values(graph: Graph, used: set[str], inputs: Inputs) -> list[PlaceholderValue]:
+    """Return the placeholders beside the input that the likeliest output needs."""
+    likely = suggestions(graph)
+    takes_images = {one.end.node for one in inputs.best}
+    found = []
+    for node in graph:
+        if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
+            continue
+        shape = tf.TensorShape(node.attr["shape"].shape if "shape" in node.attr else None)
+        value = likely.get(node.name)
+        default = _default(graph, node)
+        found.append(
+            PlaceholderValue(
+                name=node.name,
+                dtype=tf.as_dtype(base_type(node.attr["dtype"].type)).name,
+                shape=None if shape.rank is None else shape.as_list(),
+                value=value,
+                default=default,
+                reason=_why(value, default),
+            )
+        )
+    return found
+
+
+def _why(value: Any, default: Any) -> str:
+    if default is not None:
+        return "it has a default, which is kept unless it is set"
+    if value is None:
+        return "no value is known for it: an output that does not need it may be meant"
+    if isinstance(value, bool):
+        return "it switches training, which is over"
+    return "dropout lets everything through with it" if value else "training is over"
+
+
+def _default(graph: Graph, node: Any) -> Any:
+    if node.op != "PlaceholderWithDefault" or not node.input:
+        return None
+    source = graph.nodes.get(graph.data_inputs(node.name)[0].node)
+    if source is None or source.op != "Const" or source.attr["value"].tensor.tensor_shape.dim:
+        return None
+    value = tf.make_ndarray(source.attr["value"].tensor)[()]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value.item()
+
+
+def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
+    reasons: list[str] = []
+    ends = [one.end for one in outputs.ranked[:1]]
+    for refusing in (lambda: clear_output(outputs), lambda: chooser.clear_input(inputs, ends)):
+        try:
+            refusing()
+        except FreezeError as error:
+            reasons.append(error.message)
+    if not reasons and outputs.clear and inputs.clear:
+        reasons = [*outputs.clear.reasons, *inputs.clear.reasons]
+        return Choice(
+            clear=True,
+            input=str(inputs.clear.end),
+            outputs=[str(outputs.clear.end)],
+            reasons=reasons,
+        )
+    return Choice(
+        clear=False,
+        input=str(inputs.clear.end) if inputs.clear else None,
+        outputs=[str(one.end) for one in outputs.best] if outputs.ranked else [],
+        reasons=reasons,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Advised:
+    shown: Advice
+    preprocessing: GuessedPreprocessing
+    findings: list[Finding]
+    plan: Plan | None
+    remaining: Graph | None  # what the plan would leave
+
+
+class _Adviser:
+    """Makes up the freeze that is suggested, and plans it to see what stands in its way."""
+
+    def __init__(
+        self,
+        source: Source,
+        request: InspectionRequest,
+        chooser: Chooser,
+        outputs: Outputs,
+        inputs: Inputs,
+    ) -> None:
+        self._source = source
+        self._request = request
+        self._chooser = chooser
+        self._graph = chooser.graph
+        self._outputs = outputs
+        self._inputs = inputs
+        self._findings: list[Finding] = []
+
+    def advise(self) -> _Advised:
+        body = self._body()
+        self._refuse_what_is_not_clear()
+        plan, remaining = self._plan(body)
+        constants = without_dropout(remaining) if remaining is not None else {}
+        if constants and all(name in self._graph for name in constants):
+            self._findings += about_dropout(constants)
+            body["set"] = {**body.get("set", {}), **constants}
+            plan, remaining = self._plan(body)
+        preprocessing = self._preprocessing(plan, body)
+        ready = plan is not None and not any(one.level == "error" for one in self._findings)
+        return _Advised(
+            shown=Advice(ready=ready, body=body, command=self._command(body)),
+            preprocessing=preprocessing,
+            findings=self._findings,
+            plan=plan,
+            remaining=remaining,
+        )
+
+    def _body(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"name": _model_name(self._source.name)}
+        for key in ("source", "signature", "checkpoint"):
+            if getattr(self._request, key):
+                body[key] = getattr(self._request, key)
+        outputs = self._outputs.clear or next(iter(self._outputs.ranked), None)
+        if outputs is not None:
+            body["outputs"] = [shown(outputs.end)]
+        taken = self._inputs.clear or next(iter(self._inputs.usable), None)
+        if taken is not None:
+            body["inputs"] = [shown(taken.end)]
+            used = self._graph.ancestors([outputs.end.node] if outputs else [])
+            values = {
+                name: value
+                for name, value in suggestions(self._graph).items()
+                if name in used and name != taken.end.node
+            }
+            if values:
+                body["set"] = values
+        return body
+
+    def _refuse_what_is_not_clear(self) -> None:
+        ends = [one.end for one in self._outputs.ranked[:1]]
+        for refusing, best in (
+            (lambda: clear_output(self._outputs), self._outputs.best),
+            (lambda: self._chooser.clear_input(self._inputs, ends), self._inputs.best),
+        ):
+            try:
+                refusing()
+            except FreezeError as error:
+                level: Level = "warning" if len(best) > 1 else "error"
+                self._findings.append(finding(error.code, level, error.message))
+
+    def _plan(self, body: dict[str, Any]) -> tuple[Plan | None, Graph | None]:
+        """Return the plan of a freeze and what it would leave, as far as they can be made."""
+        plan = None
+        try:
+            if "outputs" in body:
+                plan = make_plan(self._source, FreezeRequest.parse(body))
+                return plan, what_remains(plan)
+        except FreezeError as error:
+            self._error(error.code, error.message)
+        return plan, None
+
+    def _preprocessing(self, plan: Plan | None, body: dict[str, Any]) -> GuessedPreprocessing:
+        if plan is None:
+            return GuessedPreprocessing(
+                fields={}, assumed=[], problem="There is no input to prepare images for."
+            )
+        guess = guess_scaling(self._graph, Endpoint.parse(body["inputs"][0]))
+        if not guess.reasons:
+            # What a SavedModel does lies in functions.
+            part = plan.graph.subgraph(plan.graph.nodes)
+            keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
+            guess = guess_scaling(inline_functions(part, keep), Endpoint.parse(plan.input.name))
+        said: list[str] = []
+        try:
+            found = choose_preprocessing(PreprocessingSpec(), plan, guess, said)
+        except FreezeError as error:
+            self._error(error.code, error.message)
+            return GuessedPreprocessing(fields={}, assumed=guess.reasons, problem=error.message)
+        if found is None:
+            self._findings.append(finding("takes_no_images", "warning", said[-1]))
+            return GuessedPreprocessing(fields={}, assumed=[], problem=said[-1])
+        assumed = guess.reasons or [
+            "how pixels are scaled does not show in the graph: values from 0 to 1 are assumed"
+        ]
+        if found.channels == 3:
+            assumed.append("colours are taken to come as red, green, blue")
+        return GuessedPreprocessing(fields=found.model_dump(mode="json"), assumed=assumed)
+
+    def _error(self, code: str, message: str) -> None:
+        self._findings.append(finding(code, "error", message))
+
+    def _command(self, body: dict[str, Any]) -> str:
+        return freeze_command(self._request.source or "SOURCE", body)
+
+
+def freeze_command(source: str, body: dict[str, Any]) -> str:
+    """Return the freeze as a command for a terminal."""
+    words = ["./permafrost", "freeze", shlex.quote(source), "--name", body["name"]]
+    for option, key in (("--output", "outputs"), ("--input", "inputs")):
+        for name in body.get(key, []):
+            words += [option, shlex.quote(name)]
+    for name, value in body.get("set", {}).items():
+        words.append(as_option(shlex.quote(name), value))
+    for key in ("signature", "checkpoint"):
+        if key in body:
+            words += [f"--{key}", shlex.quote(body[key])]
+    return " ".join(words)
+
+
+def _model_name(name: str) -> str:
+    """Return a model's name made from the source's."""
+    stem = name.removesuffix(".pb").removesuffix(".ckpt")
+    made = "".join(char if char.isalnum() or char in "-_" else "-" for char in stem).strip("-_")
+    made = made.lower()[:64]
+    return made if is_model_name(made) else "my-model"

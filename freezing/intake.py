@@ -1,0 +1,57 @@
+"""What a job brings to the worker: its source and its sample images. Imports no TensorFlow."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from freezing.sources.paths import find_file, find_source
+from freezing.sources.unpacking import unpacked
+from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.uploads import SAMPLES_FOLDER, fetch_files
+from worker.settings import Settings
+
+_UPLOAD_FOLDER = "upload"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Brought:
+    """Where the source and the samples of a job lie on this machine."""
+
+    source: Path
+    samples: tuple[Path, ...]
+
+
+def bring(
+    request: InspectionRequest,
+    job_id: str,
+    *,
+    client: redis.Redis,
+    workdir: Path,
+    settings: Settings,
+) -> Brought:
+    """Find what the request names under the sources roots, or fetch what was uploaded; unpack it.
+
+    Raises `SourceError` for names that are not there and for archives that are damaged, and
+    `InvalidRequestError` where the upload is gone.
+    """
+    upload = workdir / _UPLOAD_FOLDER
+    upload.mkdir()
+    uploaded = fetch_files(client, job_id, upload)
+    folder = upload / SAMPLES_FOLDER
+    sent = sorted(path for path in uploaded if path.is_relative_to(folder))
+    samples = [workdir / "samples" / path.relative_to(folder) for path in sent]
+    if sent:
+        folder.rename(workdir / "samples")
+    source = upload
+    if request.source is not None:
+        source = find_source(request.source, settings.source_roots)
+    source = unpacked(
+        source,
+        workdir / "unpacked",
+        most_bytes=settings.max_unpacked_bytes,
+        most_files=settings.max_unpacked_files,
+    )
+    if isinstance(request, FreezeRequest):
+        samples += [find_file(name, settings.source_roots) for name in request.samples]
+    return Brought(source=source, samples=tuple(samples))

@@ -1,0 +1,31 @@
+"""Which paths a process must be able to read to have a source. Imports no TensorFlow."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+_MOST_ENTRIES = 20_000  # of the source's folder that are looked at
+
+
+def within_reach(source: Path, roots: Sequence[Path]) -> list[Path]:
+    """Return the source's folder, and where links in it lead that stay under one of the roots.
+
+    Of a file or a checkpoint's prefix, it is the folder that it lies in.
+    """
+    known = [root.resolve() for root in roots]
+    found = [(source if source.is_dir() else source.parent).resolve()]
+    seen = 0
+    for folder in found:  # which grows meanwhile
+        for place, folders, files in os.walk(folder):
+            seen += len(folders) + len(files)
+            if seen > _MOST_ENTRIES:
+                return found
+            for name in (*folders, *files):
+                path = Path(place, name)
+                if not path.is_symlink():
+                    continue
+                target = path.resolve()
+                inside = any(target.is_relative_to(root) for root in known)
+                if inside and not any(target.is_relative_to(path) for path in found):
+                    found.append(target)
+    return found

@@ -1,0 +1,102 @@
+"""Tickets that are never sent, and tickets that come twice."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.answers import Answer
+from tests.support.checker import Checker
+from tests.support.folders import fill
+from tests.support.polling import wait_until
+from tests.support.servers import Servers
+from tests.support.tiny_model import publish
+from worker.jobs.keys import key
+from worker.jobs.records import Lane
+
+IMAGES = 500
+RUNS_WITHIN_S = 30.0  # a job without a ticket
+
+Tell = Callable[[str, object], None]
+
+
+@dataclass
+class Scene:
+    """A system of two worker processes, and its checker."""
+
+    servers: Servers
+    checker: Checker
+    answers: dict[str, Answer]
+
+    def submit(self) -> str:
+        """Have the folder accepted as another batch."""
+        return self.checker.submit_folder(self.servers.folders / "many", self.answers)
+
+    def wait_for_no_ticket(self, lane: Lane) -> None:
+        """Wait until the next job of a lane needs a ticket: none is on its way."""
+        with self.servers.store() as store:
+            wait_until(
+                lambda: not store.exists(key("ticket", lane), key("tickets", lane)),
+                within_s=30,
+                what="no ticket is on its way",
+            )
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    servers = Servers(tmp_path_factory.mktemp("tickets") / "data", apis=2, inject=["witness"])
+    try:
+        publish(servers.models)
+        answers = fill(servers.folders / "many", IMAGES)
+        servers.start()
+        yield Scene(servers, Checker(servers.url, servers.data), answers)
+    finally:
+        servers.remove()
+
+
+@pytest.mark.timeout(300)
+def test_a_job_runs_though_its_api_was_killed_before_the_ticket(
+    scene: Scene, record_property: Tell
+) -> None:
+    servers, checker = scene.servers, scene.checker
+    servers.kill(servers.api)
+    servers.start_api(inject=["dying_before_tickets"])
+    order, took_s = servers.data / "die", []
+    for lane, submit in ((Lane.INTERACTIVE, checker.submit), (Lane.BULK, scene.submit)):
+        scene.wait_for_no_ticket(lane)
+        broken = sum(checker.refusals.values())
+        order.touch()
+        started = time.monotonic()
+        job_id = submit()  # the client is cut off and repeats itself
+        assert not order.exists()
+        assert sum(checker.refusals.values()) > broken, "the API was not killed"
+        checker.finish(job_id, within_s=60)
+        took_s.append(round(time.monotonic() - started, 1))
+    checker.judge()
+    assert checker.judge_runs().repeated == 0
+    record_property("ended after s", took_s)
+    assert max(took_s) <= RUNS_WITHIN_S
+
+
+@pytest.mark.timeout(300)
+def test_tickets_that_come_twice_make_nothing_run_twice(
+    scene: Scene, record_property: Tell
+) -> None:
+    servers, checker = scene.servers, scene.checker
+    for service in (servers.worker, servers.api):
+        servers.kill(service)
+    servers.start_api(inject=["twice"])
+    scene.wait_for_no_ticket(Lane.INTERACTIVE)
+    checker.submit()
+    with servers.store() as store:
+        assert store.llen(key("tickets", Lane.INTERACTIVE)) == 2
+    servers.start_worker(inject=["twice"])
+    with checker.clients(4):
+        for _ in range(2):
+            checker.finish(scene.submit(), within_s=120)
+    checker.judge()
+    runs = checker.judge_runs()
+    record_property("images", len(runs.outcomes))
+    record_property("run twice", runs.repeated)
+    assert runs.repeated == 0
