@@ -231,8 +231,8 @@ class Settings(BaseSettings):
     task_time_limit_s: int = Field(
         150,
         gt=0,
-        description="Time after which a worker process that cannot even watch itself is killed, in "
-        "seconds; at least 75 more than the time that a micro-batch may take.",
+        description="Time after which Celery kills a worker process whatever it does, in seconds; "
+        "at least 75 more than the time that a micro-batch may take.",
     )
     stop_grace_s: float = Field(
         8.0,
