@@ -22,6 +22,7 @@ from freezing.sources.keras_archives import (
 )
 from freezing.sources.keras_audit import Finding, parse_config, refuse_code, without_training
 from freezing.sources.keras_loading import load_and_trace
+from freezing.sources.label_files import as_labels
 from freezing.sources.source import Choice, Source
 from worker.errors import SourceError
 
@@ -171,7 +172,7 @@ def _labels_of(root: Any) -> list[str] | None:
         found = hdf5_files.names(root, key)
         if found is None:
             try:
-                found = _texts(json.loads(hdf5_files.text(root, key) or "null"))
+                found = as_labels(json.loads(hdf5_files.text(root, key) or "null"))
             except ValueError:
                 found = None
         if found:
@@ -185,16 +186,4 @@ def _labels_of(root: Any) -> list[str] | None:
 def _labels_in(value: Any) -> list[str] | None:
     if not isinstance(value, dict):
         return None
-    return next((found for key in _LABEL_KEYS if (found := _texts(value.get(key)))), None)
-
-
-def _texts(value: Any) -> list[str] | None:
-    """Return a list of texts, also where it is a dictionary from numbers or to numbers."""
-    if isinstance(value, dict) and value:
-        if all(isinstance(one, int) for one in value.values()):
-            value = sorted(value, key=value.__getitem__)
-        elif all(str(key).isdigit() for key in value):
-            value = [value[key] for key in sorted(value, key=int)]
-    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
-        return value
-    return None
+    return next((found for key in _LABEL_KEYS if (found := as_labels(value.get(key)))), None)
