@@ -21,8 +21,9 @@ from freezing.parameters import Layer, parameter_rows
 from freezing.plan import Plan
 from freezing.side_effects import drop_side_effects
 from freezing.sources.source import Values
+from freezing.state import changes, refuse_state
 from freezing.tables import convert_tables
-from freezing.variables import convert_variables, variables_needed
+from freezing.variables import answer_initialised, convert_variables, variables_needed
 from freezing.verify import RANDOM_OPS
 from worker.errors import FreezeError
 
@@ -53,8 +54,11 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     for name, value in plan.values.items():
         graph.nodes[name] = const_node(name, value)
     _bake_defaults(graph, warnings)
-    graph.keep(graph.ancestors(names))
+    # What a function changes runs with it, whether its results need that or not.
+    graph.keep(graph.ancestors([*names, *changes(graph)]))
+    answer_initialised(graph)
     fold_branches(graph, names[1:])
+    refuse_state(graph, names[1:])
     drop_side_effects(graph)
     graph.keep(graph.ancestors(names))
     convert_tables(graph, plan.tables)
@@ -63,7 +67,6 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     held = values.read(variables)
     layers = parameter_rows(held)
     convert_variables(graph, held)
-    fold_branches(graph, names[1:])  # "is it initialised" has been answered
     drop_side_effects(graph)
     remove_idle_dropout(graph)
     bypass_identities(graph, names)
