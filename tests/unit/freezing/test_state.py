@@ -33,13 +33,12 @@ def in_a_function() -> None:
     """The same within a function, whose results do not need the update."""
     state = v1.get_variable("state", [1, 192], trainable=False, use_resource=True)
 
-    @tf.function
     def step(x: Any) -> Any:
         hidden = tf.tanh(x + state)
         state.assign(tf.reduce_mean(hidden, 0, keepdims=True))
         return hidden
 
-    finish(tf.reshape(step(flat(image_placeholder())), [-1, 192]))
+    finish(tf.reshape(tf.function(step)(flat(image_placeholder())), [-1, 192]))
 
 
 def counting() -> None:
