@@ -95,6 +95,13 @@ def load_array(path: Path) -> Array:
     return array
 
 
+def fitted(run: Run, source: Tensor) -> Run:
+    """Return `run` for batches, also where the input takes one number and no batch."""
+    if source.shape == []:
+        return lambda batch: run(batch.reshape(()))
+    return run
+
+
 def in_pieces(run: Run, inputs: Array, size: int | None) -> list[Array]:
     """Return the outputs for all inputs, run in pieces of `size`, the last padded with zeros."""
     size = size or len(inputs)

@@ -58,6 +58,7 @@ class Output:
     signature: int  # 0: of the signature that is meant; 1: of another; 2: of none
     shape: list[int | None] | None = None
     dtype: str | None = None
+    names: list[str] = field(default_factory=list)  # what signatures call it, in words
     reasons: list[str] = field(default_factory=list)
     demoted: bool = False  # another one with the same rank is clearly to be preferred
 
@@ -107,8 +108,10 @@ def rank_outputs(
             if end.node in graph:
                 one = found.setdefault(end, finder.of_signature(end))
                 one.signature = min(one.signature, number, 1)
-                one.reasons.insert(0, f"output '{key}' of the signature '{signature.name}'")
+                one.names.append(f"output '{key}' of the signature '{signature.name}'")
     candidates = list(found.values())
+    for one in candidates:
+        one.reasons[:0] = one.names
     shapes = Shapes(graph, [one.end.node for one in candidates])
     candidates = [one for one in candidates if _describe(one, shapes)]
     _settle(finder, candidates, preferred)
@@ -301,7 +304,8 @@ def _describe(one: Output, shapes: Shapes) -> bool:
         if not one.shape and one.signature == 2:
             return False
         if _is_row(one.shape) and one.rank is not Rank.DECISION:
-            one.reasons.append(f"one row of {one.shape[1]} numbers per image")
+            many = "number" if one.shape[1] == 1 else "numbers"
+            one.reasons.append(f"one row of {one.shape[1]} {many} per image")
     if _GOOD_NAME.search(one.end.node):
         one.reasons.append("named as answers are")
     return True

@@ -77,14 +77,17 @@ def input_behind_text(
     return decoded
 
 
-def gives_bytes(graph: Graph, end: Endpoint) -> bool:
-    """Whether the tensor is an image as it was decoded: numbers from 0 to 255."""
+def gives_bytes(graph: Graph, end: Endpoint) -> bool | None:
+    """Whether the tensor is an image as it was decoded: numbers from 0 to 255.
+
+    False where what was decoded is scaled on its way there, None where nothing is decoded.
+    """
     before = [graph.nodes[name] for name in graph.ancestors([end.node])]
     called = called_functions(before, graph.functions)
     scopes = [before, *(graph.functions[name].node_def for name in called)]
-    return any(node.op.startswith("Decode") for nodes in scopes for node in nodes) and not any(
-        _scales(nodes) for nodes in scopes
-    )
+    if not any(node.op.startswith("Decode") for nodes in scopes for node in nodes):
+        return None
+    return not any(_scales(nodes) for nodes in scopes)
 
 
 def _scales(nodes: Iterable[Any]) -> bool:

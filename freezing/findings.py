@@ -46,8 +46,8 @@ def about_the_source(source: Source, flow: Flow, used: set[str]) -> list[Finding
             finding(
                 "unused_placeholders",
                 "note",
-                f"The outputs do not need {_counted(len(unused), 'placeholder')}, which freezing "
-                "leaves behind.",
+                f"{_counted(len(unused), 'placeholder')} that the outputs do not need will be left "
+                "behind.",
                 unused,
             )
         )

@@ -21,7 +21,7 @@ from freezing.parameters import Layer, parameter_rows
 from freezing.plan import Plan
 from freezing.side_effects import drop_side_effects
 from freezing.sources.source import Indexed, Values
-from freezing.state import changes, refuse_state
+from freezing.state import changed_variables, changing_nodes, refuse_state
 from freezing.tables import convert_tables
 from freezing.variables import answer_initialised, convert_variables, variables_needed
 from freezing.verify import RANDOM_OPS
@@ -51,8 +51,8 @@ def freeze(plan: Plan, values: Values) -> Frozen:
 
     Values that were set become constants, branches never taken go, variables become constants,
     and what only had to run, but gives nothing, goes too. Raises `SourceError` where a variable
-    cannot be read, `TooLargeToFreezeError` before any is, and `UnsupportedGraphError` naming state
-    that would be left or stopped.
+    cannot be read, `TooLargeToFreezeError` before any is, `UnsupportedGraphError` naming state that
+    would be left, and `StatefulGraphError` where the answers depend on what changes with every run.
     """
     warnings: list[str] = []
     names = [Endpoint.parse(tensor.name).node for tensor in (plan.input, *plan.outputs)]
@@ -62,10 +62,10 @@ def freeze(plan: Plan, values: Values) -> Frozen:
         graph.nodes[name] = const_node(name, value)
     _bake_defaults(graph, warnings)
     # What a function changes runs with it, whether its results need that or not.
-    graph.keep(graph.ancestors([*names, *changes(graph)]))
+    graph.keep(graph.ancestors([*names, *changing_nodes(graph)]))
     answer_initialised(graph)
     fold_branches(graph, names[1:])
-    refuse_state(graph, names[1:])
+    changed = changed_variables(graph)
     drop_side_effects(graph)
     graph.keep(graph.ancestors(names))
     convert_tables(graph, plan.tables)
@@ -83,6 +83,7 @@ def freeze(plan: Plan, values: Values) -> Frozen:
         )
     graph.keep(graph.ancestors(names[1:]))
     refuse_leftovers(graph)
+    refuse_state(changed, graph)
     strip_notes(graph)
     _warn(graph, warnings)
     return Frozen(graph=graph, layers=layers, warnings=warnings)

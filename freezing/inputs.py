@@ -43,6 +43,11 @@ class Input:
     reasons: list[str] = field(default_factory=list)
 
     @property
+    def takes_numbers(self) -> bool:
+        """Whether it is a placeholder that takes numbers, if not those of images."""
+        return self.op in PLACEHOLDER_OPS and self.dtype not in (None, "string")
+
+    @property
     def key(self) -> tuple[int, int]:
         """By which candidates are compared, the best first."""
         return (-9, 0) if self.standing == 0 else (-self.likeness, self.standing)
@@ -66,7 +71,9 @@ class Inputs:
 
     @property
     def clear(self) -> Input | None:
-        """The only one at the top."""
+        """The only one at the top; where none takes images, the only one that takes numbers."""
+        if not self.usable and len(self.ranked) == 1 and self.ranked[0].takes_numbers:
+            return self.ranked[0]
         return self.best[0] if len(self.best) == 1 else None
 
 
@@ -99,7 +106,8 @@ def rank_inputs(
 def choose_input(inputs: Inputs) -> Input:
     """Return the tensor that takes the images.
 
-    Raises `UnsetPlaceholdersError` where it is not clear which, and `FreezeError` where none does.
+    Where none does, the only one that takes numbers. Raises `UnsetPlaceholdersError` where it is
+    not clear which, and `FreezeError` where there is none.
     """
     if inputs.clear is not None:
         return inputs.clear

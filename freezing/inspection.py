@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from freezing import contents
 from freezing.attributes import make_shapes_explicit
+from freezing.audit import UnsupportedGraphError
 from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
 from freezing.findings import (
@@ -31,12 +32,13 @@ from freezing.inputs import Input, Inputs
 from freezing.plan import Plan, make_plan
 from freezing.prediction import size_of, what_remains
 from freezing.preparation import guess_scaling
+from freezing.serving import choose_preprocessing
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
 from freezing.steps import Report, Step
 from freezing.suggestions import as_option, suggestions
-from worker.errors import FreezeError, InvalidRequestError
+from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import (
     Advice,
@@ -52,7 +54,7 @@ from worker.models.inspection import (
     SignatureFact,
 )
 from worker.models.manifest import is_model_name
-from worker.models.preprocessing import resolve_preprocessing
+from worker.models.preprocessing import PreprocessingSpec
 
 _MOST_CANDIDATES = 12
 _MOST_FILES = 100
@@ -92,6 +94,8 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     findings = [*about_the_source(source, flow, used), *advice.findings]
     findings += [finding("assumed", "note", text) for text in assumed]
     unknown = contents.unknown_ops(whole, used)
+    if any(one.needed for one in unknown):  # told one by one, with their packages
+        findings = [one for one in findings if one.code != UnsupportedGraphError.code]
     findings += contents.about_unknown_ops(unknown)
     if advice.plan is not None and remaining is not None and predicted is not None:
         findings += about_the_plan(advice.plan, remaining, predicted.bytes)
@@ -114,7 +118,7 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
         labels=None if source.labels is None else len(source.labels),
         inputs=[_input(one, inputs.clear) for one in inputs.ranked[:_MOST_CANDIDATES]],
         outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
-        values=_values(whole, used, inputs),
+        values=_values(whole, likeliest, inputs),
         parameters=contents.parameters(flow, kept_graph),
         dropped=contents.dropped(flow, kept),
         predicted=predicted,
@@ -155,10 +159,11 @@ def _input(one: Input, taken: Input | None) -> Candidate:
     )
 
 
-def _values(graph: Graph, used: set[str], inputs: Inputs) -> list[PlaceholderValue]:
+def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[PlaceholderValue]:
     """Return the placeholders beside the input that the likeliest output needs."""
     likely = suggestions(graph)
     takes_images = {one.end.node for one in inputs.best}
+    used = graph.ancestors([output.end.node], stop=takes_images) if output else set()
     found = []
     for node in graph:
         if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
@@ -325,11 +330,15 @@ class _Adviser:
             part = plan.graph.subgraph(plan.graph.nodes)
             keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
             guess = guess_scaling(inline_functions(part, keep), Endpoint.parse(plan.input.name))
+        said: list[str] = []
         try:
-            found = resolve_preprocessing(guess.spec, plan.input.shape, plan.input.dtype)
-        except InvalidRequestError as error:
-            self._error("not_an_image_input", error.message)
+            found = choose_preprocessing(PreprocessingSpec(), plan, guess, said)
+        except FreezeError as error:
+            self._error(error.code, error.message)
             return GuessedPreprocessing(fields={}, assumed=guess.reasons, problem=error.message)
+        if found is None:
+            self._findings.append(finding("takes_no_images", "warning", said[-1]))
+            return GuessedPreprocessing(fields={}, assumed=[], problem=said[-1])
         assumed = guess.reasons or [
             "how pixels are scaled does not show in the graph: values from 0 to 1 are assumed"
         ]

@@ -40,7 +40,8 @@ class Plan:
     outputs: list[Tensor]
     values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
     tables: Mapping[str, Table] = field(default_factory=dict)  # by their nodes in `graph`
-    takes_bytes: bool = False  # whether the input was, in the source, an image as it was decoded
+    # Whether the input was, in the source, an image as it was decoded; None where none was.
+    takes_bytes: bool | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -111,7 +112,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         outputs=tensors[1:],
         values=values,
         tables=source.tables,
-        takes_bytes=any(gives_bytes(whole, end) for end in named.values()),
+        takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
         warnings=warnings,
     )
 

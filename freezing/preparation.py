@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from freezing.flow import DECODERS
-from freezing.graphs import Endpoint, Graph
+from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph
 from worker.models.preprocessing import PreprocessingSpec
 
 _PASSING = frozenset(
@@ -46,7 +46,7 @@ class Scaling(NamedTuple):
 class Guess:
     """Fields of a preprocessing that the graph shows, and what in it shows them."""
 
-    spec: PreprocessingSpec
+    spec: PreprocessingSpec = field(default_factory=PreprocessingSpec)
     reasons: list[str] = field(default_factory=list)
 
 
@@ -64,12 +64,14 @@ def guess_scaling(whole: Graph, end: Endpoint) -> Guess:
     if before is not None:
         reason = "the input takes what the decoder gives: values from 0 to 255"
         return Guess(spec=PreprocessingSpec(preset="raw"), reasons=[reason])
+    if whole.nodes[end.node].op not in PLACEHOLDER_OPS:
+        return Guess()  # something in front of it prepares pixels in a way that does not show
     behind = _behind(whole, end)
     if behind.steps and _scales_bytes(behind):
         names = " and ".join(behind.steps)
         reason = f"the graph scales pixels itself ({names}): it takes values from 0 to 255"
         return Guess(spec=PreprocessingSpec(preset="raw"), reasons=[reason])
-    return Guess(spec=PreprocessingSpec())
+    return Guess()
 
 
 def _as_spec(scaling: Scaling) -> PreprocessingSpec:

@@ -11,8 +11,9 @@ from typing import Any
 from freezing.child import Child, FreezeCancelledError
 from freezing.sources.reach import within_reach
 from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
+from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
-from worker.models.manifest import ManifestDraft
+from worker.models.manifest import ManifestDraft, ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings
 
@@ -158,6 +159,7 @@ def _publish(
         source={**outcome["source"], "job": job_id},
         report=report,
     )
+    _refuse_to_replace(draft, registry, request.alias)
     accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
     manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
     return {
@@ -167,4 +169,23 @@ def _publish(
         **report,
         "inputs": outcome["inputs"],
         "outputs": outcome["outputs"],
+        "classifies": manifest.classifies,
     }
+
+
+def _refuse_to_replace(draft: ManifestDraft, registry: Registry, alias: str) -> None:
+    """Raise `FreezeError` where requests that are served now would be refused from then on."""
+    if draft.classifies:
+        return
+    try:
+        present = registry.resolve(ModelRef(draft.name, None, alias))
+    except (ModelNotFoundError, ModelUnavailableError):
+        return
+    if present.classifies:
+        error = FreezeError(
+            f"{draft.name}@{alias} classifies images now, and this version would not: "
+            f"{draft.report['warnings'][-1]} Give it another name or alias (--name, --alias), or "
+            "name other inputs and outputs. Nothing was published."
+        )
+        error.code = "would_not_classify"
+        raise error

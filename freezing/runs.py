@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from freezing.answers import Array, Expected, in_pieces, save_answers
+from freezing.answers import Array, Expected, fitted, in_pieces, save_answers
 from freezing.failures import NotRunnableError, is_out_of_memory
 from freezing.reasons import reason
 from freezing.steps import Report
@@ -29,9 +29,9 @@ def run_file(
     with ExitStack() as stack:
         try:
             loaded = stack.enter_context(_open(Path(graph), wanted))
-            inputs = _samples(wanted)
+            inputs, run = _samples(wanted), fitted(loaded.run, wanted.input)
             for size in sizes:
-                save_answers(Path(folder), size, in_pieces(loaded.run, inputs, size))
+                save_answers(Path(folder), size, in_pieces(run, inputs, size))
         except (NotRunnableError, MemoryError, OSError):
             raise
         except Exception as error:  # whatever the runtimes raise

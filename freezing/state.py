@@ -1,88 +1,86 @@
-"""State that a model keeps from one run to the next, which freezing would stop by accident.
+"""Variables that a graph changes while it answers: frozen, they would stay as they are for ever."""
 
-A variable that the graph changes while it answers, and that the answers depend on, is such a state:
-that of a recurrent layer with `stateful=True`, a counter, an average that is used as it moves.
-Frozen, it would stay what it was when the model was saved. What only training changes is gone with
-its branches by the time this is asked, and what is changed and never read matters to no answer.
-"""
+import re
 
-from typing import Any
+from freezing.graphs import CONTROL_FLOW_OPS, VARIABLE_OPS, Graph
+from worker.errors import FreezeError
 
-from freezing import allowed_ops
-from freezing.audit import UnsupportedGraphError
-from freezing.graphs import CONTROL_FLOW_OPS, VARIABLE_OPS, Endpoint, Graph
-
-_READING = VARIABLE_OPS | {
-    "DestroyResourceOp",
-    "DisableCopyOnRead",
-    "IsVariableInitialized",
-    "ReadVariableOp",
-    "ResourceGather",
-    "ResourceGatherNd",
-    "TemporaryVariable",
-    "DestroyTemporaryVariable",
-    "VarIsInitializedOp",
-    "VariableShape",
-    "_ReadVariablesOp",
-    "_VarHandlesOp",
-}
-_CHANGING = allowed_ops.VARIABLES - _READING
-_HANDING_ON = CONTROL_FLOW_OPS | {"Identity", "RefIdentity"}
+_CHANGING = re.compile(
+    r"\A(Assign|Scatter(Nd)?(Add|Sub|Mul|Div|Min|Max|Update)|Resource(Scatter|StridedSliceAssign"
+    r"|Apply|SparseApply|CountUpTo)|Apply[A-Z]|SparseApply|CountUpTo|StridedSliceAssign"
+    r"|RngSkip|RngReadAndSkip|Stateful(Standard|Truncated|Uniform|RandomBinomial))"
+)
+_HANDING_ON = frozenset({"Identity", "RefIdentity"}) | CONTROL_FLOW_OPS
+_RANDOM = re.compile(r"Random|Stateful(Standard|Truncated|Uniform)|Multinomial")
 
 
-def changes(graph: Graph) -> list[str]:
+class StatefulGraphError(FreezeError):
+    """The answers depend on something that changes from one run to the next."""
+
+    code = "stateful_graph"
+
+
+def changing_nodes(graph: Graph) -> list[str]:
     """Return the nodes that change a variable."""
-    return [node.name for node in graph if node.op in _CHANGING]
+    return [node.name for node in graph if _CHANGING.match(node.op) and node.input]
 
 
-def refuse_state(graph: Graph, outputs: list[str]) -> None:
-    """Raise `UnsupportedGraphError` where the outputs depend on a variable that the graph changes.
-
-    Branches that are never taken must be gone.
-    """
-    changing = changes(graph)
-    if not changing:
-        return
-    read = _read(graph, outputs)
-    for name in changing:
-        variable = _variable(graph, name)
-        if variable in read:
-            raise UnsupportedGraphError(
-                f"The outputs depend on the variable '{variable}', which '{name}' "
-                f"({graph.nodes[name].op}) changes each time the graph runs: such a state, as of a "
-                "stateful recurrent layer, a counter or a moving average, cannot be frozen. If "
-                "only training changes it, set the placeholder that switches training, for "
-                "instance --set is_training=false."
-            )
-
-
-def _read(graph: Graph, outputs: list[str]) -> set[str]:
-    """Return the nodes that the outputs take something of; orders to run do not count."""
-    found: set[str] = set()
-    waiting = list(outputs)
-    while waiting:
-        name = waiting.pop()
-        if name in found or name not in graph:
-            continue
-        found.add(name)
-        waiting.extend(end.node for end in _used(graph, graph.nodes[name]))
+def changed_variables(graph: Graph) -> dict[str, str]:
+    """Return the variables that the graph changes when it runs, with a node that does so."""
+    found: dict[str, str] = {}
+    for changing in changing_nodes(graph):
+        name = graph.inputs(changing)[0].node
+        while name in graph and graph.nodes[name].op in _HANDING_ON and graph.nodes[name].input:
+            name = graph.inputs(name)[0].node
+        if name in graph and graph.nodes[name].op in VARIABLE_OPS:
+            found.setdefault(name, changing)
     return found
 
 
-def _used(graph: Graph, node: Any) -> list[Endpoint]:
-    ends = graph.data_inputs(node.name)
-    # In training mode the moving averages go in, and what is normalised does not depend on them.
-    in_training = node.op.startswith("FusedBatchNorm") and (
-        "is_training" not in node.attr or node.attr["is_training"].b
+def refuse_state(changed: dict[str, str], frozen: Graph) -> None:
+    """Raise `StatefulGraphError` where the frozen graph still needs one of the variables."""
+    variable = next((name for name in changed if _matters(frozen, name)), None)
+    if variable is None:
+        return
+    random = _random_behind(frozen, variable)
+    if random is not None:
+        raise StatefulGraphError(
+            f"The graph draws random numbers ('{random}') that go on from '{variable}' with every "
+            "run: layers that vary images in training, such as RandomFlip, were left on when it "
+            "was exported. Freeze the model's .keras file instead, or export it with an endpoint "
+            "that calls model(x, training=False)."
+        )
+    raise StatefulGraphError(
+        f"The answers depend on '{variable}', which '{changed[variable]}' changes with every run: "
+        "such a state cannot be frozen. If only training changes it, set the placeholder that "
+        "switches training, for instance --set is_training=false; of a recurrent network, save "
+        "one that is not stateful."
     )
-    return ends[:3] if in_training else ends
 
 
-def _variable(graph: Graph, name: str) -> str:
-    """Return the variable that a node changes: its first input, wherever that comes from."""
-    node = graph.nodes[graph.data_inputs(name)[0].node]
-    seen = {name}
-    while node.op in _HANDING_ON and node.name not in seen:
-        seen.add(node.name)
-        node = graph.nodes[graph.data_inputs(node.name)[0].node]
-    return str(node.name)
+def _matters(graph: Graph, name: str) -> bool:
+    """Whether something depends on the variable's value.
+
+    A batch normalisation in training mode takes its moving averages and does not use them.
+    """
+    for node in graph:
+        ends = graph.data_inputs(node.name)
+        if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b:
+            ends = ends[:3]
+        if any(end.node == name for end in ends):
+            return True
+    return False
+
+
+def _random_behind(graph: Graph, name: str) -> str | None:
+    """Return a node that draws random numbers and depends on `name`, if there is one."""
+    consumers = graph.consumers()
+    waiting, seen = [name], {name}
+    while waiting:
+        for taker in consumers[waiting.pop()]:
+            if taker not in seen:
+                if _RANDOM.search(graph.nodes[taker].op):
+                    return taker
+                seen.add(taker)
+                waiting.append(taker)
+    return None

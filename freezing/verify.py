@@ -1,5 +1,6 @@
 """Proof that a graph file answers as its source does, each run in a process of its own."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -45,6 +46,10 @@ class NotDeterministicError(VerificationError):
     code = "not_deterministic"
 
 
+class SourceFailsError(FreezeError):
+    """The source itself cannot be run on samples."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """What a source answers to the samples; each list holds one array (images, ...) per output."""
@@ -57,6 +62,11 @@ class Answers:
     def rows(self) -> npt.NDArray[np.float64]:
         """The first output as (images, columns)."""
         return wide(self.together[0]).reshape(len(self.together[0]), -1)
+
+    @property
+    def columns(self) -> int:
+        """How many numbers the first output has per image."""
+        return math.prod(self.together[0].shape[1:])
 
     def depends_on_batch(self, tolerance: float) -> bool:
         """Whether an answer changes with the images beside it, as it does in training mode."""
@@ -218,7 +228,7 @@ def _first_answers(plan: Plan, run: Run, inputs: Array) -> tuple[int | None, lis
         except _FAILURES as error:
             failure = failure or error
     why = reason(failure) if failure else "no batch size works"
-    raise FreezeError(f"The source cannot be run on sample images: {why}.") from failure
+    raise SourceFailsError(f"The source cannot be run on samples: {why}.") from failure
 
 
 def _check_numbers(plan: Plan, answers: list[Array]) -> None:

@@ -130,6 +130,8 @@ def _tell(job: dict[str, Any], *, alias: str | None, server: str, as_json: bool)
         out = console()
         result = job["result"]
         show_freeze(out, result)
+        if result.get("classifies") is False:
+            return
         model = printable(result["model"])
         if alias not in (None, "stable"):
             model = f"{model}@{alias}"

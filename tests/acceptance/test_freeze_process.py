@@ -45,6 +45,7 @@ class Freezer:
         on_log: Callable[[str], None] = lambda _: None,
         cancelled: Callable[[], bool] = lambda: False,
         settings: dict[str, Any] | None = None,
+        job: str = "job-1",
         samples: Sequence[Path] = (),
         **fields: Any,
     ) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Freezer:
             samples=samples,
             workdir=workdir,
             registry=self.registry,
-            job_id="job-1",
+            job_id=job,
             settings=Settings(data=self.folder, **(settings or {})),
             on_log=log,
             cancelled=cancelled,
@@ -190,14 +191,31 @@ def test_a_checkpoint_of_tensorflow_1_10_answers_as_its_owners_frozen_graph(
     np.testing.assert_allclose(freezer.run(output, images), expected, atol=1e-4)
 
 
-def test_a_model_that_takes_no_images_is_refused_with_a_sentence(
+def test_a_model_that_takes_no_images_is_published_but_does_not_classify(
     freezer: Freezer, fixtures_folder: Path
 ) -> None:
     source = fixtures_folder / "models" / "regression-three-formats" / "checkpoint"
-    with pytest.raises(FreezeError, match="take images") as refused:
-        freezer(source, outputs=["pred"])
-    assert refused.value.code == "not_an_image_input"
-    assert nothing_published(freezer)
+    result = freezer(source, outputs=["pred"], runtime="onnxruntime")
+    assert result["classifies"] is False
+    assert "predictions are refused" in result["warnings"][-1]
+    assert result["verification"]["max_abs_difference"] <= 1e-6
+    assert result["accelerated"]["verification"]["max_abs_difference"] <= 1e-6
+    manifest = freezer.registry.resolve(ModelRef.parse("model"))
+    assert (manifest.preprocessing, manifest.scores, manifest.classifies) == (None, None, False)
+    slope = freezer.run("pred:0", np.array([0, 1, 2], np.float32))
+    assert slope[2] - slope[1] == pytest.approx(slope[1] - slope[0])
+
+
+def test_what_classifies_now_is_not_replaced_by_what_does_not(
+    freezer: Freezer, tutorial: Path, fixtures_folder: Path
+) -> None:
+    """Otherwise a mistake in a freeze would end the service of a model."""
+    freezer(tutorial / "checkpoint", outputs=["y_pred"])
+    source = fixtures_folder / "models" / "regression-three-formats" / "checkpoint"
+    with pytest.raises(FreezeError, match="model@stable classifies images now") as refused:
+        freezer(source, outputs=["pred"], job="job-2")
+    assert refused.value.code == "would_not_classify"
+    assert freezer(source, outputs=["pred"], alias="numbers", job="job-2")["version"] == 2
 
 
 def test_a_wrong_name_and_a_missing_file_are_told_by_kind(

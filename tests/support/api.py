@@ -41,8 +41,10 @@ def photograph(kind: str = "PNG", size: tuple[int, int] = (8, 8), color: str = "
     return buffer.getvalue()
 
 
-def publish(settings: Settings, name: str = "cats-dogs", graph: bytes = GRAPH) -> Manifest:
-    """Publish a model of which nothing but its manifest is real."""
+def publish(
+    settings: Settings, name: str = "cats-dogs", graph: bytes = GRAPH, **fields: Any
+) -> Manifest:
+    """Publish a model of which nothing but its manifest is real; `fields` change that."""
     path = settings.data / "graph.pb"
     path.parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(graph)
@@ -53,7 +55,7 @@ def publish(settings: Settings, name: str = "cats-dogs", graph: bytes = GRAPH) -
         labels=["cat", "dog"],
         preprocessing=Preprocessing(size=(8, 8)),
         report={"nodes_after": 3},
-    )
+    ).model_copy(update=fields)
     return Registry(settings.models_folder).publish(draft, path)
 
 

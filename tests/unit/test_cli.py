@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from tests.support.inspected import INSPECTED
 
 JPEG = b"\xff\xd8\xff\xe0"
 FILES = ("photos/a.jpg", "photos/b.jpg", "photos/sub/c.png")  # of the fixture `photos`
@@ -556,6 +557,15 @@ def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
     assert said in " ".join(found.stdout.split())
 
 
+def test_a_model_that_cannot_classify_is_not_said_to_be_tried(
+    freezing: Server, checkpoint: Path
+) -> None:
+    freezing.jobs["f1"][-1]["result"] = FROZEN | {"classifies": False}
+    found = run("freeze", "model", "--name", "pets")
+    assert "pets@3 is published" in found.stdout
+    assert "Try it" not in found.stdout
+
+
 def test_a_source_that_is_not_here_is_named_to_the_server(freezing: Server, tmp_path: Path) -> None:
     found = run("freeze", "trained/m", "--name", "pets")
     assert found.exit_code == 0
@@ -633,78 +643,6 @@ def test_what_the_server_calls_invalid_is_wrong_usage_too(
     assert json.loads(found.stdout)["error"]["code"] == "invalid_request"
 
 
-INSPECTED: dict[str, Any] = {
-    "kind": "checkpoint",
-    "name": "m",
-    "producer": "1.10.0",
-    "bytes": 25_600_000,
-    "files": [{"name": "m.meta", "bytes": 1}, {"name": "m.index", "bytes": 2}],
-    "nodes": 401,
-    "signatures": [{"name": "serve", "inputs": {"images": "x:0"}, "outputs": {"p": "y_pred:0"}}],
-    "labels": None,
-    "inputs": [
-        {
-            "name": "x:0",
-            "op": "Placeholder",
-            "dtype": "float32",
-            "shape": [None, 96, 96, 3],
-            "reasons": ["height, width and channels"],
-            "chosen": True,
-        }
-    ],
-    "outputs": [
-        {
-            "name": "y_pred:0",
-            "op": "Softmax",
-            "dtype": "float32",
-            "shape": [None, 2],
-            "reasons": ["a softmax", "named \x1b[1mso"],
-            "chosen": True,
-        }
-    ],
-    "values": [
-        {
-            "name": "keep_prob",
-            "dtype": "float32",
-            "shape": None,
-            "value": 1.0,
-            "default": None,
-            "reason": "dropout lets everything through with it",
-        }
-    ],
-    "parameters": {
-        "total": 2_946,
-        "bytes": 11_784,
-        "kept": 2_946,
-        "kept_bytes": 11_784,
-        "layers": [{"name": "conv1", "variables": ["kernel 3x3x3x32"], "parameters": 2_946}],
-        "layers_left_out": 0,
-    },
-    "dropped": [
-        {"kind": "optimizer_slots", "nodes": 22, "bytes": 17_000_000},
-        {"kind": "queues", "nodes": 0, "bytes": 0},
-    ],
-    "predicted": {"nodes": 41, "parameters": 2_946, "bytes": 8_500_000},
-    "findings": [{"code": "dropout", "level": "warning", "message": "Dropout is on.", "nodes": []}],
-    "preprocessing": {
-        "fields": {
-            "size": [96, 96],
-            "resize": "stretch",
-            "color": "rgb",
-            "scale": 1 / 255,
-            "mean": [0.0],
-            "std": [1.0],
-            "layout": "NHWC",
-        }
-    },
-    "freeze": {
-        "ready": True,
-        "body": {"name": "m", "outputs": ["y_pred"], "inputs": ["x"], "set": {"keep_prob": 1.0}},
-        "command": "./permafrost freeze SOURCE --name m",
-    },
-}
-
-
 def inspecting(server: Server, result: dict[str, Any]) -> None:
     server.submitted = job("i1", "queued", kind="inspection")
     server.jobs["i1"] = [job("i1", kind="inspection", result=result)]
@@ -732,7 +670,7 @@ def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
     assert "queues" not in found.stdout
     assert "\x1b" not in found.stdout
     last = found.stdout.strip().splitlines()[-1]
-    words = "freeze model --name m --output y_pred --input x --set keep_prob=1.0"
+    words = "freeze model --name pets --output y_pred --input x --set keep_prob=1.0"
     assert last == f"Freeze it: ./permafrost {words}"
     assert json.loads(run("inspect", "model", "--json").stdout)["result"] == INSPECTED
     assert server.requests[0].url.path == "/v1/inspections"
@@ -835,6 +773,15 @@ def test_an_alias_is_moved_and_then_a_version_retired(server: Server) -> None:
         ("PUT", "/v1/models/pets/aliases/beta"),
         ("DELETE", "/v1/models/pets/versions/2"),
     ]
+
+
+def test_a_model_that_takes_no_images_says_so(server: Server) -> None:
+    only = server.models["pets"]["versions"][0]
+    only |= {"preprocessing": None, "scores": None, "runtime": "onnxruntime"}
+    found = run("models", "pets")
+    assert re.search(r"preprocessing\s+none: no images", found.stdout)
+    assert re.search(r"scores\s+none", found.stdout)
+    assert re.search(r"runtime\s+onnxruntime", found.stdout)
 
 
 def test_a_version_that_is_still_meant_is_not_retired(server: Server) -> None:

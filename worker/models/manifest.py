@@ -71,6 +71,11 @@ class ManifestDraft(BaseModel):
     source: dict[str, Any] = Field(default_factory=dict, description="Where the graph comes from.")
     report: dict[str, Any] = Field(default_factory=dict, description="What freezing did.")
 
+    @property
+    def classifies(self) -> bool:
+        """Whether images can be classified with it; else it can only be downloaded."""
+        return self.preprocessing is not None and self.scores is not None
+
 
 class Manifest(ManifestDraft):
     """The description of one published version."""
@@ -95,11 +100,6 @@ class Manifest(ManifestDraft):
         """The file that workers load."""
         file = self.accelerated or self
         return Served(file.sha256, file.bytes)
-
-    @property
-    def classifies(self) -> bool:
-        """Whether images can be classified with it; else it can only be downloaded."""
-        return self.preprocessing is not None and self.scores is not None
 
     def classifying(self) -> Classifying:
         """Return how images are prepared and scores are read.

@@ -213,4 +213,6 @@ def _needed(size: tuple[int, int] | None, what: str) -> tuple[int, int]:
 
 
 def _show(shape: Shape) -> str:
-    return "?" if shape is None else str(["?" if side is None else side for side in shape])
+    if shape is None:
+        return "?"
+    return f"[{', '.join('?' if side is None else str(side) for side in shape)}]"

@@ -63,10 +63,12 @@ def save(
     resource_variables: bool = False,
     control_flow_v2: bool = False,
     saver: Callable[[], Any] | None = None,
+    fed_shape: tuple[int, ...] | None = None,
 ) -> Saved:
     """Build a network in a graph of its own, give its variables random values, save it.
 
-    The expected answers are those of this very session, for random images, with `feeds` fed.
+    The expected answers are those of this very session, for random images (of `fed_shape`, where
+    the placeholder does not say theirs), with `feeds` fed.
     """
     random = np.random.default_rng(1)
     v1.enable_resource_variables() if resource_variables else v1.disable_resource_variables()
@@ -83,8 +85,13 @@ def save(
                     value = random.uniform(0.05, 0.4, variable.shape.as_list())
                     _assign(session, variable, value)
             placeholder = graph.get_tensor_by_name(images)
-            shape = [side or 3 for side in placeholder.shape.as_list()]
-            fed = random.uniform(0, 1, shape).astype(placeholder.dtype.as_numpy_dtype)
+            shape = fed_shape
+            if shape is None:
+                shape = tuple(side or 3 for side in placeholder.shape.as_list())
+            # Integers are 0 or 1, which every table has room for.
+            largest = 2 if placeholder.dtype.is_integer and fed_shape is not None else 1
+            values = np.asarray(random.uniform(0, largest, shape))
+            fed = values.astype(placeholder.dtype.as_numpy_dtype)
             answers = session.run(list(outputs), {images: fed, **(feeds or {})})
             made = saver() if saver else v1.train.Saver()
             made.save(session, str(folder / "model.ckpt"), global_step=7)

@@ -466,19 +466,44 @@ def test_further_outputs_may_be_anything(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[3], saved.expected["mean:0"], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("output", "words"), [("best", "holds int64"), ("maps", r"\[4, 4, 2\]")])
-def test_a_first_output_without_scores_is_refused(tmp_path: Path, output: str, words: str) -> None:
-    def build() -> None:
-        networks.plain()
-        graph = v1.get_default_graph()
-        tf.argmax(graph.get_tensor_by_name("y_pred:0"), 1, name="best")
-        x = graph.get_tensor_by_name("x:0")
-        tf.reshape(x[:, ::2, ::2, :2], [-1, 4, 4, 2], name="maps")
+def with_other_answers() -> None:
+    networks.plain()
+    graph = v1.get_default_graph()
+    tf.argmax(graph.get_tensor_by_name("y_pred:0"), 1, name="best")
+    x = graph.get_tensor_by_name("x:0")
+    maps = tf.reshape(x[:, ::2, ::2, :2], [-1, 4, 4, 2], name="maps")
+    tf.argmax(maps, 3, name="segments")
 
-    saved = save(tmp_path / "source", build)
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"outputs": ["best"]}, "holds int64"),
+        ({"outputs": ["maps"], "labels": ["a", "b"]}, r"\[4, 4, 2\]|32 scores"),
+        ({"outputs": ["maps"], "scores": "logits"}, r"\[4, 4, 2\]"),
+        ({"outputs": ["segments"], "labels": ["a", "b"]}, "holds int64"),
+    ],
+)
+def test_a_first_output_without_scores_is_refused_where_scores_are_meant(
+    tmp_path: Path, fields: dict[str, Any], words: str
+) -> None:
+    saved = save(tmp_path / "source", with_other_answers)
     with pytest.raises(FreezeError, match=words) as refused:
-        freeze(saved.folder, tmp_path, outputs=[output])
-    assert refused.value.code == "not_scores"
+        freeze(saved.folder, tmp_path, **fields)
+    assert refused.value.code in ("not_scores", "label_count")
+
+
+@pytest.mark.parametrize("output", ["maps", "segments"])
+def test_an_output_that_is_no_row_of_scores_is_frozen_to_be_downloaded(
+    tmp_path: Path, output: str
+) -> None:
+    """As of detectors and of what colours an image's parts."""
+    saved = save(tmp_path / "source", with_other_answers, outputs=(f"{output}:0",))
+    frozen = freeze(saved.folder, tmp_path, outputs=[output])
+    assert frozen.outcome["scores"] is None
+    assert frozen.outcome["preprocessing"]["size"] == [networks.SIDE, networks.SIDE]
+    assert any("predictions are refused" in warning for warning in frozen.outcome["warnings"])
+    assert_same_answers(saved, frozen)
 
 
 def test_labels_are_counted(tmp_path: Path) -> None:
@@ -492,8 +517,6 @@ def test_labels_are_counted(tmp_path: Path) -> None:
     ("shape", "dtype", "words"),
     [
         ([], tf.float32, "no placeholder that could take images"),
-        (None, tf.float32, "size"),
-        ([None, 7], tf.float32, "None of the placeholders"),
         ([None, None, None, 3], tf.float32, "size"),
         ([None], tf.string, "takes text"),
     ],

@@ -13,6 +13,7 @@ import tf_keras
 
 from freezing.sources.opening import open_source
 from freezing.sources.source import Source
+from freezing.state import StatefulGraphError
 from tests.unit.freezing import keras_models
 from tests.unit.freezing.keras_models import BUILDERS, save
 from tests.unit.freezing.saved import freeze, v1
@@ -110,6 +111,22 @@ def test_pixels_are_left_alone_where_the_model_scales_them_itself(
     assert outcome["preprocessing"]["scale"] == (1.0 if raw else 1 / 255)
     said = [warning for warning in outcome["warnings"] if "scales pixels itself" in warning]
     assert bool(said) == raw
+
+
+def test_an_export_that_goes_on_varying_images_is_refused(tmp_path: Path) -> None:
+    # Keras 3 exports what `model(x)` does, in which these layers are on.
+    saved = save(keras_models.augmenting(KERAS_3), tmp_path / "model")
+    with pytest.raises(StatefulGraphError, match=r"random numbers .* RandomFlip.* \.keras file"):
+        freeze(saved.path, tmp_path, outputs=[])
+
+
+def test_a_network_that_remembers_images_is_refused(tmp_path: Path) -> None:
+    rows = keras.layers.Input(batch_shape=[2, 8, 8], name="rows")
+    x = keras.layers.LSTM(4, stateful=True)(rows)
+    model = keras.Model(rows, keras.layers.Dense(3, name="y")(x))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(StatefulGraphError, match=r"depend on 'lstm.*which.*changes with every run"):
+        freeze(tmp_path / "model.keras", tmp_path, outputs=["y"])
 
 
 # -- recognising and reading --------------------------------------------------------------------
