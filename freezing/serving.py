@@ -126,7 +126,9 @@ def _is_only_wanted(request: FreezeRequest) -> bool:
 
 def _with_guess(asked: PreprocessingSpec, plan: Plan, guess: Guess) -> PreprocessingSpec:
     """Return what was asked for, with the scaling that the graph shows."""
-    if plan.takes_bytes is not None:  # what was in front of the input shows it better
+    if plan.before.reasons:
+        guess = plan.before
+    elif plan.takes_bytes is not None:  # what was in front of the input shows it better
         return asked.model_copy(update={"preset": "raw"}) if plan.takes_bytes else asked
     found = guess.spec.model_dump(include=set(_VALUES), exclude_none=True)
     return asked.model_copy(update=found)

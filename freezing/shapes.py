@@ -22,7 +22,7 @@ class Shapes:
     def __init__(self, graph: Graph, names: Iterable[str]) -> None:
         self._graph = graph
         self._imported: Any = None
-        part = _importable(graph, graph.ancestors(names))
+        part = importable_part(graph, graph.ancestors(names))
         try:
             with tf.Graph().as_default() as imported:
                 tf.import_graph_def(part, name="")
@@ -59,7 +59,8 @@ class Shapes:
             return None
 
 
-def _importable(graph: Graph, names: set[str]) -> Any:
+def importable_part(graph: Graph, names: set[str]) -> Any:
+    """Return a GraphDef of the nodes `names` that TensorFlow may infer shapes for, without data."""
     part = tf.compat.v1.GraphDef()
     part.versions.producer = graph.producer
     part.library.function.extend(graph.functions.values())

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from freezing.inspection import look_into
 from freezing.plan import NoOutputsError, make_plan
+from freezing.preparation import Guess
+from freezing.serving import choose_preprocessing
 from freezing.sources.source import Signature, Source
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import SIDE, dense, flat, image_placeholder, v1
@@ -16,6 +18,7 @@ from tests.unit.freezing.test_choosing import source_of
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import Inspection
+from worker.models.preprocessing import PreprocessingSpec
 
 Build = Callable[[], None]
 GRADIENT_DESCENT = v1.train.GradientDescentOptimizer(0.1)
@@ -382,6 +385,53 @@ def test_how_pixels_are_scaled_is_told_from_the_graph(
     assert guess.fields["scale"] == pytest.approx(scale)
     assert guess.fields["size"] == [SIDE, SIDE]
     assert words in guess.assumed[0]
+
+
+def test_what_scales_pixels_in_front_of_a_named_input_is_taken_over() -> None:
+    source = source_of(inception_2015)
+    plan = make_plan(source, FreezeRequest.parse({"name": "m", "inputs": ["Mul"]}))
+    found = choose_preprocessing(PreprocessingSpec(), plan, Guess(), [])
+    assert found is not None
+    assert (found.scale, found.mean, found.std) == (1 / 128, [1.0], [1.0])
+
+
+def open_size(side: int, pool: bool) -> Build:
+    """A network for images of one size, whose placeholder does not say so."""
+
+    def build() -> None:
+        x = v1.placeholder(tf.float32, [None, None, None, 3], name="x")
+        hidden = tf.nn.max_pool2d(x, 4, 4, "SAME")
+        hidden = tf.nn.max_pool2d(hidden, 4, 4, "SAME")
+        if pool:
+            hidden = tf.nn.avg_pool2d(hidden, side // 16, 2, "VALID")
+            hidden = tf.squeeze(hidden, [1, 2])
+            width = 3
+        else:
+            width = side * side * 3 // 256
+            hidden = tf.reshape(hidden, [-1, width])
+        weights = v1.get_variable("weights", [width, 4])
+        tf.nn.softmax(tf.matmul(hidden, weights), name="y_pred")
+
+    return build
+
+
+@pytest.mark.parametrize("side", [64, 160, 224])
+@pytest.mark.parametrize("pool", [True, False])
+def test_the_size_of_images_is_told_by_the_layers_that_insist_on_it(side: int, pool: bool) -> None:
+    found = look(open_size(side, pool))
+    assert found.preprocessing.fields["size"] == [side, side]
+    assert found.freeze.ready
+
+
+def test_a_network_for_any_size_is_given_none() -> None:
+    def build() -> None:
+        x = v1.placeholder(tf.float32, [None, None, None, 3], name="x")
+        tf.nn.softmax(dense(tf.reduce_mean(x, [1, 2]), 4, "dense"), name="y_pred")
+
+    found = look(build)
+    assert found.preprocessing.problem is not None
+    assert "size" in found.preprocessing.problem
+    assert not found.freeze.ready
 
 
 # -- findings ---------------------------------------------------------------------------------
