@@ -1,6 +1,7 @@
 """Recognising what kind of source lies at a path, by its content."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ from freezing.sources.checkpoint_files import holds_checkpoint, is_checkpoint
 from freezing.sources.contents import Content, sniff
 from freezing.sources.graph import open_graph
 from freezing.sources.keras_files import open_keras
+from freezing.sources.label_files import labels_beside
 from freezing.sources.places import find_model
 from freezing.sources.saved_model import (
     is_of_tensorflow_2,
@@ -39,7 +41,7 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
         if kind.recognises(found):
             source = kind.open(found, choice)
             source.warnings[:0] = warnings
-            return source
+            return _with_labels(source)
     if not found.exists():
         return open_checkpoint(found)  # says what is missing, with the nearest names
     if sniff(found) is Content.ARCHIVE:
@@ -47,6 +49,16 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
     raise SourceError(
         f"'{found.name}' is no model that is known: no checkpoint, SavedModel, Keras file or graph."
     )
+
+
+def _with_labels(source: Source) -> Source:
+    """Return the source with the labels that lie beside it, where it carries none itself."""
+    beside = labels_beside(source.files[0].parent) if source.labels is None else None
+    if beside is None:
+        return source
+    labels, name = beside
+    source.warnings.append(f"Labels were found beside the model, in '{name}'.")
+    return replace(source, labels=labels)
 
 
 def _open_saved_model(path: Path, choice: Choice) -> Source:

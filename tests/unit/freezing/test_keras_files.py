@@ -162,6 +162,25 @@ def test_a_file_of_weights_alone_is_refused_with_what_to_save(
         open_source(tmp_path / "model.weights.h5")
 
 
+@pytest.mark.parametrize("k", [KERAS_3, KERAS_2], ids=["keras 3", "keras 2"])
+@pytest.mark.parametrize("name", ["model.h5", "model.weights.h5"])
+def test_weights_with_their_layers_beside_them_are_a_model(
+    tmp_path: Path, k: ModuleType, name: str
+) -> None:
+    model = keras_models.two_outputs(k)
+    if k is KERAS_3 and name == "model.h5":
+        name = "other.weights.h5"
+    model.save_weights(tmp_path / name)
+    (tmp_path / "model.json").write_text(model.to_json())
+    (tmp_path / "notes.json").write_text('{"epochs": 3}')
+    images = np.random.default_rng(1).uniform(size=[2, 8, 8, 3]).astype(np.float32)
+    frozen = freeze(tmp_path, tmp_path / "..", outputs=["kind"])
+    expected = model(images, training=False)[0]
+    np.testing.assert_allclose(frozen.answers(images)[0], expected, atol=1e-5)
+    names = [file["name"] for file in frozen.outcome["source"]["files"]]
+    assert names == ["model.json", name]
+
+
 def test_other_hdf5_files_are_no_models(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "table.h5", "w") as file:
         file["numbers"] = [1, 2, 3]
