@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from freezing.sources.checkpoint import open_checkpoint
 from freezing.sources.checkpoint_files import holds_checkpoint, is_checkpoint
-from freezing.sources.contents import Content, sniff
+from freezing.sources.contents import FOREIGN, Content, sniff
 from freezing.sources.graph import open_graph
 from freezing.sources.keras_files import open_keras
 from freezing.sources.label_files import labels_beside
@@ -46,6 +46,12 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
         return open_checkpoint(found)  # says what is missing, with the nearest names
     if sniff(found) is Content.ARCHIVE:
         raise SourceError(f"'{found.name}' is an archive, which is damaged or holds no model.")
+    content = sniff(found)
+    if content in FOREIGN:
+        raise SourceError(
+            f"'{found.name}' is {content.value}: give what it was converted from, a checkpoint, a "
+            "SavedModel, a Keras file or a graph."
+        )
     raise SourceError(
         f"'{found.name}' is no model that is known: no checkpoint, SavedModel, Keras file or graph."
     )
