@@ -41,7 +41,7 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
         if kind.recognises(found):
             source = kind.open(found, choice)
             source.warnings[:0] = warnings
-            return _with_labels(source)
+            return _with_labels(source, path)
     if not found.exists():
         return open_checkpoint(found)  # says what is missing, with the nearest names
     if sniff(found) is Content.ARCHIVE:
@@ -57,9 +57,15 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
     )
 
 
-def _with_labels(source: Source) -> Source:
-    """Return the source with the labels that lie beside it, where it carries none itself."""
-    beside = labels_beside(source.files[0].parent) if source.labels is None else None
+def _with_labels(source: Source, path: Path) -> Source:
+    """Return the source with the labels that lie beside it, where it carries none itself.
+
+    `path` is what was given, a folder around the model perhaps.
+    """
+    if source.labels is not None:
+        return source
+    folders = dict.fromkeys([source.files[0].parent, *([path] if path.is_dir() else [])])
+    beside = next((one for folder in folders if (one := labels_beside(folder))), None)
     if beside is None:
         return source
     labels, name = beside
