@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from freezing import contents
-from freezing.attributes import make_shapes_explicit
+from freezing.attributes import make_explicit
 from freezing.audit import UnsupportedGraphError
 from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
@@ -78,7 +78,7 @@ def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool)
 def look_into(source: Source, request: InspectionRequest) -> Inspection:
     """Say what is in an opened source."""
     whole = Graph(source.graph_def)
-    make_shapes_explicit(whole)
+    make_explicit(whole)
     assumed: list[str] = []
     chooser = Chooser(source, whole, request.signature, assumed)
     flow = chooser.flow

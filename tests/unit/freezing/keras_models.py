@@ -65,7 +65,7 @@ def recurrent(k: ModuleType) -> Any:
     """Rows of a picture as a sequence."""
     inputs = k.layers.Input([SIDE, SIDE], name="rows")
     x = k.layers.LSTM(5, return_sequences=True)(inputs)
-    x = k.layers.Bidirectional(k.layers.GRU(4))(x)
+    x = k.layers.GRU(4)(x)
     return k.Model(inputs, k.layers.Dense(3, activation="softmax", name="scores")(x))
 
 
