@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.attributes import make_shapes_explicit, strip_unknown_attributes
+from freezing.attributes import make_explicit, strip_unknown_attributes
 from freezing.audit import refuse_unknown, refuse_unsafe
 from freezing.candidates import output_candidates
 from freezing.choice import Chooser, NoOutputsError, clear_output
@@ -55,7 +55,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     `NoOutputsError`, `UnsafeGraphError`, `UnsupportedGraphError` and, for the rest, `FreezeError`.
     """
     whole = Graph(source.graph_def)
-    make_shapes_explicit(whole)
+    make_explicit(whole)
     warnings: list[str] = []
     chooser = Chooser(source, whole, request.signature, warnings)
     meant = chooser.meant

@@ -174,6 +174,12 @@ def _cannot_load(name: str, version: str, failures: list[Exception]) -> SourceEr
                 "the model's own. Export the model where it was trained, with "
                 "model.export(FOLDER), and freeze the SavedModel, which needs no code."
             )
+    if version.startswith("1."):
+        return SourceError(
+            f"'{name}' was written by Keras {version}, whose layers later ones do not know "
+            f"({reason(failures[0])}). Load it with a Keras from 2.0 to 2.2, which still does, and "
+            "save it again with model.save('model.h5')."
+        )
     return SourceError(
         f"'{name}' (written by {writer}) cannot be loaded: {reason(failures[0])}. If it loads "
         "where it was trained, export it there with model.export(FOLDER), and freeze the "

@@ -51,7 +51,10 @@ def as_labels(value: Any) -> list[str] | None:
 def _files(folder: Path) -> Sequence[Path]:
     if not folder.is_dir():
         return ()
-    entries = sorted(folder.iterdir())[:_MOST_FILES]
+    try:
+        entries = sorted(folder.iterdir())[:_MOST_FILES]
+    except OSError:  # not ours to read
+        return ()
     return [
         entry
         for entry in entries

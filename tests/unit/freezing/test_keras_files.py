@@ -211,6 +211,17 @@ def test_a_layer_that_keras_does_not_have_is_named(plain: Path, tmp_path: Path) 
         open_source(path)
 
 
+def test_a_file_of_keras_1_says_what_still_reads_it(plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes((plain / "model.h5").read_bytes())
+    layer = {"class_name": "Convolution2D", "config": {"nb_filter": 4, "nb_row": 3, "nb_col": 3}}
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": [layer]})
+        file.attrs["keras_version"] = "1.2.2"
+    with pytest.raises(SourceError, match=r"written by Keras 1\.2\.2.*Keras from 2\.0 to 2\.2"):
+        open_source(path)
+
+
 def test_labels_are_taken_from_the_file(plain: Path, tmp_path: Path) -> None:
     for written in (["cat", "dog", "fox"], json.dumps({"0": "cat", "1": "dog", "2": "fox"})):
         path = tmp_path / "model.h5"
@@ -219,6 +230,15 @@ def test_labels_are_taken_from_the_file(plain: Path, tmp_path: Path) -> None:
             file.attrs["class_names"] = written
         assert open_source(path).labels == ["cat", "dog", "fox"]
     assert open_source(plain / "model.h5").labels is None
+
+
+def test_labels_around_the_model_are_taken_too(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "converted").mkdir()
+    (tmp_path / "converted" / "keras_model.h5").write_bytes((plain / "model.h5").read_bytes())
+    (tmp_path / "labels.txt").write_text("0 cat\n1 dog\n2 fox\n")
+    source = open_source(tmp_path)
+    assert source.labels == ["cat", "dog", "fox"]
+    assert any("'labels.txt'" in warning for warning in source.warnings)
 
 
 def test_the_model_says_which_shape_is_missing(tmp_path: Path) -> None:
