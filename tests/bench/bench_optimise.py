@@ -3,7 +3,8 @@
     python -m tests.bench.bench_optimise [--rounds N] [--threads N] [--size PIXELS]
 
 MobileNetV2 as Keras has it, and a network of convolutions with batch normalisation written out, as
-many wrote it for TensorFlow 1. Both have random weights, on which speed does not depend. Every graph is loaded as a worker does it, which lets TensorFlow optimise it once more.
+many wrote it for TensorFlow 1. Both have random weights, on which speed does not depend. Graphs are
+loaded as a worker does it, which lets TensorFlow optimise them once more.
 """
 
 import argparse
