@@ -161,9 +161,9 @@ def _input(one: Input, taken: Input | None) -> Candidate:
 
 def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[PlaceholderValue]:
     """Return the placeholders beside the input that the likeliest output needs."""
-    likely = suggestions(graph)
     takes_images = {one.end.node for one in inputs.best}
     used = graph.ancestors([output.end.node], stop=takes_images) if output else set()
+    likely = suggestions(graph, used)
     found = []
     for node in graph:
         if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
@@ -289,7 +289,7 @@ class _Adviser:
             used = self._graph.ancestors([outputs.end.node] if outputs else [])
             values = {
                 name: value
-                for name, value in suggestions(self._graph).items()
+                for name, value in suggestions(self._graph, used).items()
                 if name in used and name != taken.end.node
             }
             if values:
