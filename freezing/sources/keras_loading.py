@@ -11,6 +11,7 @@ import tensorflow as tf
 from freezing.reasons import reason
 from freezing.sources.concrete import Traced, graph_of
 from freezing.sources.keras_archives import pack
+from freezing.sources.keras_operations import load_with_operations
 from worker.errors import SourceError
 
 _UNKNOWN = re.compile(
@@ -70,6 +71,8 @@ def _keras_3() -> _Library:
     known = {"LayerScale": LayerScale}
 
     def load(path: Path, safe: bool) -> Any:
+        if path.suffix == ".h5":
+            return load_with_operations(path, known, safe=safe)
         return keras.saving.load_model(path, custom_objects=known, compile=False, safe_mode=safe)
 
     def build(config: str, safe: bool) -> Any:

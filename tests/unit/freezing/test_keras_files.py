@@ -52,7 +52,7 @@ def _outputs(source: Source) -> list[str]:
     [
         *((KERAS_3, build, FILE) for build in BUILDERS if build != "grouped"),
         *((KERAS_2, build, HDF5) for build in BUILDERS),
-        *((KERAS_3, build, HDF5) for build in ("plain", "with_preprocessing")),
+        *((KERAS_3, build, HDF5) for build in ("plain", "calculating")),
         *((KERAS_2, build, FILE) for build in ("plain", "augmenting")),
         *((KERAS_3, build, SAVED_MODEL) for build in ("plain", "two_outputs", "grouped")),
         *((KERAS_2, build, SAVED_MODEL) for build in ("with_preprocessing", "augmenting")),
