@@ -5,7 +5,7 @@ answers with well-known names are still two answers.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -91,6 +91,7 @@ def rank_outputs(
     signatures: Sequence[Signature] = (),
     preferred: Endpoint | None = None,
     flow: Flow | None = None,
+    known: Collection[str] | None = None,
 ) -> Outputs:
     """Return the candidates for the answer of a graph.
 
@@ -109,7 +110,7 @@ def rank_outputs(
                 one = found.setdefault(end, finder.of_signature(end))
                 one.signature = min(one.signature, number, 1)
                 one.names.append(f"output '{key}' of the signature '{signature.name}'")
-    candidates = list(found.values())
+    candidates = [one for one in found.values() if known is None or one.end.node in known]
     for one in candidates:
         one.reasons[:0] = one.names
     shapes = Shapes(graph, [one.end.node for one in candidates])
@@ -199,6 +200,11 @@ class _Finder:
         return one
 
     def _op(self, end: Endpoint) -> str:
+        """Return the op that computes a tensor, behind those that only hand it on."""
+        while self.graph.nodes[end.node].op == "IdentityN" or (
+            end.output == 0 and self.graph.nodes[end.node].op in _PASSING
+        ):
+            end = self.graph.data_inputs(end.node)[end.output]
         if end.output:
             return str(self.graph.nodes[end.node].op)
         return final_op(self.graph, end)
@@ -295,8 +301,10 @@ class _Finder:
 
 
 def _describe(one: Output, shapes: Shapes) -> bool:
-    """Note shape and dtype; False where it cannot be an answer, because it is a single number."""
+    """Note shape and dtype; False where it cannot be an answer, as a single number or text."""
     one.shape, one.dtype = shapes.sides(one.end), shapes.dtype(one.end)
+    if one.dtype == "string" and one.signature == 2:
+        return False  # such as the name of a file that was written
     if one.dtype is not None and "float" not in one.dtype:
         one.rank = Rank.DECISION
         one.reasons.append(f"it holds {one.dtype}, not scores")

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from freezing import contents
-from freezing.attributes import make_shapes_explicit
+from freezing.attributes import make_explicit
 from freezing.audit import UnsupportedGraphError
 from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
@@ -78,7 +78,7 @@ def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool)
 def look_into(source: Source, request: InspectionRequest) -> Inspection:
     """Say what is in an opened source."""
     whole = Graph(source.graph_def)
-    make_shapes_explicit(whole)
+    make_explicit(whole)
     assumed: list[str] = []
     chooser = Chooser(source, whole, request.signature, assumed)
     flow = chooser.flow
@@ -161,9 +161,9 @@ def _input(one: Input, taken: Input | None) -> Candidate:
 
 def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[PlaceholderValue]:
     """Return the placeholders beside the input that the likeliest output needs."""
-    likely = suggestions(graph)
     takes_images = {one.end.node for one in inputs.best}
     used = graph.ancestors([output.end.node], stop=takes_images) if output else set()
+    likely = suggestions(graph, used)
     found = []
     for node in graph:
         if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
@@ -289,7 +289,7 @@ class _Adviser:
             used = self._graph.ancestors([outputs.end.node] if outputs else [])
             values = {
                 name: value
-                for name, value in suggestions(self._graph).items()
+                for name, value in suggestions(self._graph, used).items()
                 if name in used and name != taken.end.node
             }
             if values:

@@ -31,6 +31,7 @@ _REPORTED = (
     "layers",
     "removed",
     "optimised",
+    "batch",
     "audit",
     "verification",
     "runtime",

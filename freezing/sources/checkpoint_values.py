@@ -1,5 +1,6 @@
 """Reading variables out of a checkpoint's data, whichever format it has."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,6 +54,14 @@ class CheckpointValues:
             values[node.name] = self._value(node, self._entry(node))
         self._last = None
         return values
+
+    def bytes_of(self, node: Any) -> int:
+        """Return the size of what is stored for the variable, which the index tells."""
+        try:
+            key = self._entry(node).key
+        except SourceError:  # said when it is read
+            return 0
+        return math.prod(self._shapes[key]) * int(self._dtypes[key].size)
 
     def _entry(self, node: Any) -> Entry:
         """Return where the variable is stored: as the graph's saver says, else under its name."""
