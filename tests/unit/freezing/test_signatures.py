@@ -140,6 +140,23 @@ def test_a_name_that_is_neither_a_nodes_nor_a_signatures_is_refused(
         freeze(model, tmp_path, outputs=["probabilitys"])
 
 
+def test_a_name_that_is_a_nodes_and_a_signatures_is_the_nodes_unless_that_was_named(
+    tmp_path: Path,
+) -> None:
+    def build() -> None:
+        x = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name="x")
+        scores = tf.matmul(tf.reshape(x, [-1, 192]), v1.get_variable("w", [192, 4]), name="scores")
+        tf.nn.softmax(scores, name="squashed")
+
+    signature = ({"x": "x:0"}, {"scores": "squashed:0"})
+    folder = export(tmp_path / "m", build, {"serving_default": signature})
+    unnamed = freeze(folder, tmp_path, outputs=["scores"])
+    assert unnamed.outcome["outputs"][0]["name"] == "scores:0"
+    assert told(unnamed, "also what the signature 'serving_default' calls squashed:0")
+    named = freeze(folder, tmp_path, outputs=["scores"], signature="serving_default")
+    assert named.outcome["outputs"][0]["name"] == "squashed:0"
+
+
 def test_outputs_that_are_equally_likely_are_listed(tmp_path: Path) -> None:
     def build() -> None:
         x = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name="x")
