@@ -5,7 +5,7 @@ answers with well-known names are still two answers.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -58,6 +58,7 @@ class Output:
     signature: int  # 0: of the signature that is meant; 1: of another; 2: of none
     shape: list[int | None] | None = None
     dtype: str | None = None
+    names: list[str] = field(default_factory=list)  # what signatures call it, in words
     reasons: list[str] = field(default_factory=list)
     demoted: bool = False  # another one with the same rank is clearly to be preferred
 
@@ -90,6 +91,7 @@ def rank_outputs(
     signatures: Sequence[Signature] = (),
     preferred: Endpoint | None = None,
     flow: Flow | None = None,
+    known: Collection[str] | None = None,
 ) -> Outputs:
     """Return the candidates for the answer of a graph.
 
@@ -107,8 +109,10 @@ def rank_outputs(
             if end.node in graph:
                 one = found.setdefault(end, finder.of_signature(end))
                 one.signature = min(one.signature, number, 1)
-                one.reasons.insert(0, f"output '{key}' of the signature '{signature.name}'")
-    candidates = list(found.values())
+                one.names.append(f"output '{key}' of the signature '{signature.name}'")
+    candidates = [one for one in found.values() if known is None or one.end.node in known]
+    for one in candidates:
+        one.reasons[:0] = one.names
     shapes = Shapes(graph, [one.end.node for one in candidates])
     candidates = [one for one in candidates if _describe(one, shapes)]
     _settle(finder, candidates, preferred)
@@ -196,6 +200,11 @@ class _Finder:
         return one
 
     def _op(self, end: Endpoint) -> str:
+        """Return the op that computes a tensor, behind those that only hand it on."""
+        while self.graph.nodes[end.node].op == "IdentityN" or (
+            end.output == 0 and self.graph.nodes[end.node].op in _PASSING
+        ):
+            end = self.graph.data_inputs(end.node)[end.output]
         if end.output:
             return str(self.graph.nodes[end.node].op)
         return final_op(self.graph, end)
@@ -292,8 +301,10 @@ class _Finder:
 
 
 def _describe(one: Output, shapes: Shapes) -> bool:
-    """Note shape and dtype; False where it cannot be an answer, because it is a single number."""
+    """Note shape and dtype; False where it cannot be an answer, as a single number or text."""
     one.shape, one.dtype = shapes.sides(one.end), shapes.dtype(one.end)
+    if one.dtype == "string" and one.signature == 2:
+        return False  # such as the name of a file that was written
     if one.dtype is not None and "float" not in one.dtype:
         one.rank = Rank.DECISION
         one.reasons.append(f"it holds {one.dtype}, not scores")
@@ -301,7 +312,8 @@ def _describe(one: Output, shapes: Shapes) -> bool:
         if not one.shape and one.signature == 2:
             return False
         if _is_row(one.shape) and one.rank is not Rank.DECISION:
-            one.reasons.append(f"one row of {one.shape[1]} numbers per image")
+            many = "number" if one.shape[1] == 1 else "numbers"
+            one.reasons.append(f"one row of {one.shape[1]} {many} per image")
     if _GOOD_NAME.search(one.end.node):
         one.reasons.append("named as answers are")
     return True

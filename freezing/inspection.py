@@ -5,6 +5,7 @@ the rest by planning the freeze that is suggested. What planning refuses stands 
 so that a source that cannot be frozen can still be looked into.
 """
 
+import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 import tensorflow as tf
 
 from freezing import contents
-from freezing.attributes import make_shapes_explicit
+from freezing.attributes import make_explicit
+from freezing.audit import UnsupportedGraphError
 from freezing.candidates import Output, Outputs
 from freezing.choice import Chooser, clear_output, shown
 from freezing.findings import (
@@ -32,6 +34,7 @@ from freezing.plan import Plan, make_plan
 from freezing.prediction import size_of, what_remains
 from freezing.preparation import guess_scaling
 from freezing.serving import choose_preprocessing
+from freezing.soundness import refuse_damaged
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
@@ -77,7 +80,8 @@ def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool)
 def look_into(source: Source, request: InspectionRequest) -> Inspection:
     """Say what is in an opened source."""
     whole = Graph(source.graph_def)
-    make_shapes_explicit(whole)
+    refuse_damaged(whole)
+    make_explicit(whole)
     assumed: list[str] = []
     chooser = Chooser(source, whole, request.signature, assumed)
     flow = chooser.flow
@@ -93,6 +97,8 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     findings = [*about_the_source(source, flow, used), *advice.findings]
     findings += [finding("assumed", "note", text) for text in assumed]
     unknown = contents.unknown_ops(whole, used)
+    if any(one.needed for one in unknown):  # told one by one, with their packages
+        findings = [one for one in findings if one.code != UnsupportedGraphError.code]
     findings += contents.about_unknown_ops(unknown)
     if advice.plan is not None and remaining is not None and predicted is not None:
         findings += about_the_plan(advice.plan, remaining, predicted.bytes)
@@ -113,9 +119,9 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
             for one in source.signatures
         ],
         labels=None if source.labels is None else len(source.labels),
-        inputs=[_input(one, inputs.clear) for one in inputs.ranked[:_MOST_CANDIDATES]],
+        inputs=[_input(one, inputs.clear, advice.plan) for one in inputs.ranked[:_MOST_CANDIDATES]],
         outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
-        values=_values(whole, used, inputs),
+        values=_values(whole, likeliest, inputs),
         parameters=contents.parameters(flow, kept_graph),
         dropped=contents.dropped(flow, kept),
         predicted=predicted,
@@ -145,21 +151,25 @@ def _output(one: Output, taken: Output | None) -> Candidate:
     )
 
 
-def _input(one: Input, taken: Input | None) -> Candidate:
+def _input(one: Input, taken: Input | None, plan: Plan | None) -> Candidate:
+    shape = None if one.shape.rank is None else one.shape.as_list()
+    if one is taken and plan is not None:
+        shape = plan.input.shape  # with what the layers behind it demand
     return Candidate(
         name=str(one.end),
         op=one.op,
         dtype=one.dtype,
-        shape=None if one.shape.rank is None else one.shape.as_list(),
+        shape=shape,
         reasons=one.reasons,
         chosen=one is taken,
     )
 
 
-def _values(graph: Graph, used: set[str], inputs: Inputs) -> list[PlaceholderValue]:
+def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[PlaceholderValue]:
     """Return the placeholders beside the input that the likeliest output needs."""
-    likely = suggestions(graph)
     takes_images = {one.end.node for one in inputs.best}
+    used = graph.ancestors([output.end.node], stop=takes_images) if output else set()
+    likely = suggestions(graph, used)
     found = []
     for node in graph:
         if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
@@ -197,7 +207,10 @@ def _default(graph: Graph, node: Any) -> Any:
     if source is None or source.op != "Const" or source.attr["value"].tensor.tensor_shape.dim:
         return None
     value = tf.make_ndarray(source.attr["value"].tensor)[()]
-    return value.decode(errors="replace") if isinstance(value, bytes) else value.item()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    shown = value.item()
+    return str(shown) if isinstance(shown, float) and not math.isfinite(shown) else shown
 
 
 def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
@@ -285,7 +298,7 @@ class _Adviser:
             used = self._graph.ancestors([outputs.end.node] if outputs else [])
             values = {
                 name: value
-                for name, value in suggestions(self._graph).items()
+                for name, value in suggestions(self._graph, used).items()
                 if name in used and name != taken.end.node
             }
             if values:

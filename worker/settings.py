@@ -253,10 +253,10 @@ class Settings(BaseSettings):
         "the least recently used is dropped first.",
     )
     intra_op_threads: int = Field(
-        1, ge=0, description="Threads inside one TensorFlow operation; 0 lets TensorFlow choose."
+        1, ge=0, description="Threads inside one operation of a graph; 0 lets the runtime choose."
     )
     inter_op_threads: int = Field(
-        1, ge=0, description="Threads across TensorFlow operations; 0 lets TensorFlow choose."
+        1, ge=0, description="Threads across operations of a graph; 0 lets the runtime choose."
     )
 
     freeze_time_limit_s: int = Field(

@@ -138,6 +138,20 @@ def test_a_signature_that_is_not_there_is_refused_with_those_that_are(signed: Pa
         open_source(signed, Choice(signature="servig"))
 
 
+@pytest.mark.parametrize(("lines", "fit"), [(["a", "b", "c"], True), (["a", "b"], False)])
+def test_labels_among_the_assets_are_taken_if_they_fit(
+    network: Network, tmp_path: Path, lines: list[str], fit: bool
+) -> None:
+    path = tmp_path / "net"
+    tf.saved_model.save(network, str(path), signatures=network.backwards)
+    (path / "assets.extra").mkdir()
+    (path / "assets.extra" / "labels.txt").write_text("\n".join(lines))
+    outcome = freeze(path, tmp_path, outputs=[]).outcome
+    assert outcome["labels"] == (lines if fit else None)
+    assert any("labels.txt" in warning for warning in outcome["warnings"])
+    assert fit or any("2 labels, but there are 3" in warning for warning in outcome["warnings"])
+
+
 def test_without_signature_the_inference_trace_of_the_call_is_taken(
     unsigned: Path, network: Network, tmp_path: Path
 ) -> None:
