@@ -5,6 +5,7 @@ the rest by planning the freeze that is suggested. What planning refuses stands 
 so that a source that cannot be frozen can still be looked into.
 """
 
+import math
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from freezing.plan import Plan, make_plan
 from freezing.prediction import size_of, what_remains
 from freezing.preparation import guess_scaling
 from freezing.serving import choose_preprocessing
+from freezing.soundness import refuse_damaged
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
@@ -78,6 +80,7 @@ def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool)
 def look_into(source: Source, request: InspectionRequest) -> Inspection:
     """Say what is in an opened source."""
     whole = Graph(source.graph_def)
+    refuse_damaged(whole)
     make_explicit(whole)
     assumed: list[str] = []
     chooser = Chooser(source, whole, request.signature, assumed)
@@ -201,7 +204,10 @@ def _default(graph: Graph, node: Any) -> Any:
     if source is None or source.op != "Const" or source.attr["value"].tensor.tensor_shape.dim:
         return None
     value = tf.make_ndarray(source.attr["value"].tensor)[()]
-    return value.decode(errors="replace") if isinstance(value, bytes) else value.item()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    shown = value.item()
+    return str(shown) if isinstance(shown, float) and not math.isfinite(shown) else shown
 
 
 def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
