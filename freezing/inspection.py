@@ -119,7 +119,7 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
             for one in source.signatures
         ],
         labels=None if source.labels is None else len(source.labels),
-        inputs=[_input(one, inputs.clear) for one in inputs.ranked[:_MOST_CANDIDATES]],
+        inputs=[_input(one, inputs.clear, advice.plan) for one in inputs.ranked[:_MOST_CANDIDATES]],
         outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
         values=_values(whole, likeliest, inputs),
         parameters=contents.parameters(flow, kept_graph),
@@ -151,12 +151,15 @@ def _output(one: Output, taken: Output | None) -> Candidate:
     )
 
 
-def _input(one: Input, taken: Input | None) -> Candidate:
+def _input(one: Input, taken: Input | None, plan: Plan | None) -> Candidate:
+    shape = None if one.shape.rank is None else one.shape.as_list()
+    if one is taken and plan is not None:
+        shape = plan.input.shape  # with what the layers behind it demand
     return Candidate(
         name=str(one.end),
         op=one.op,
         dtype=one.dtype,
-        shape=None if one.shape.rank is None else one.shape.as_list(),
+        shape=shape,
         reasons=one.reasons,
         chosen=one is taken,
     )

@@ -422,6 +422,7 @@ def open_size(side: int, pool: bool) -> Build:
 def test_the_size_of_images_is_told_by_the_layers_that_insist_on_it(side: int, pool: bool) -> None:
     found = look(open_size(side, pool))
     assert found.preprocessing.fields["size"] == [side, side]
+    assert found.inputs[0].shape == [None, side, side, 3]
     assert found.freeze.ready
 
 
