@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.attributes import make_shapes_explicit, strip_unknown_attributes
+from freezing.attributes import make_explicit, strip_unknown_attributes
 from freezing.audit import refuse_unknown, refuse_unsafe
 from freezing.candidates import output_candidates
 from freezing.choice import Chooser, NoOutputsError, clear_output
@@ -24,6 +24,7 @@ from freezing.names import find_tensor
 from freezing.narrowing import narrow_input
 from freezing.preparation import Guess, guess_scaling
 from freezing.reasons import reason
+from freezing.soundness import refuse_damaged
 from freezing.sources.source import Source
 from freezing.sources.tables import Table
 from worker.errors import FreezeError
@@ -55,7 +56,8 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     `NoOutputsError`, `UnsafeGraphError`, `UnsupportedGraphError` and, for the rest, `FreezeError`.
     """
     whole = Graph(source.graph_def)
-    make_shapes_explicit(whole)
+    refuse_damaged(whole)
+    make_explicit(whole)
     warnings: list[str] = []
     chooser = Chooser(source, whole, request.signature, warnings)
     meant = chooser.meant
