@@ -6,12 +6,13 @@ from functools import cached_property
 import tensorflow as tf
 
 from freezing.audit import may_be_imported
-from freezing.candidates import Output, Outputs, rank_outputs
+from freezing.candidates import rank_outputs
 from freezing.decoded import refuse_text
 from freezing.flow import Flow
 from freezing.functions import inline_functions
 from freezing.graphs import Endpoint, Graph, called_functions
 from freezing.inputs import Input, Inputs, choose_input, rank_inputs
+from freezing.ranking import Output, Outputs, shown
 from freezing.signatures import meant_signature
 from freezing.sources.source import Source
 from worker.errors import FreezeError
@@ -110,8 +111,3 @@ def clear_output(outputs: Outputs) -> Output:
 
 def _tensors(named: dict[str, str]) -> list[Endpoint]:
     return [Endpoint.parse(text) for text in named.values()]
-
-
-def shown(end: Endpoint) -> str:
-    """Return a tensor's name as people write it: without the number of a first output."""
-    return end.node if end.output == 0 else str(end)

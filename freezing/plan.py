@@ -24,6 +24,7 @@ from freezing.names import find_tensor
 from freezing.narrowing import narrow_input
 from freezing.preparation import Guess, guess_scaling
 from freezing.reasons import reason
+from freezing.soundness import refuse_damaged
 from freezing.sources.source import Source
 from freezing.sources.tables import Table
 from worker.errors import FreezeError
@@ -55,6 +56,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     `NoOutputsError`, `UnsafeGraphError`, `UnsupportedGraphError` and, for the rest, `FreezeError`.
     """
     whole = Graph(source.graph_def)
+    refuse_damaged(whole)
     make_explicit(whole)
     warnings: list[str] = []
     chooser = Chooser(source, whole, request.signature, warnings)

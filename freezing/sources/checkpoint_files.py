@@ -239,6 +239,11 @@ def _graph(folder: Path, prefix: str, warnings: list[str]) -> Path:
             f"'{prefix}' is a checkpoint of TensorFlow 2, which holds variables and no graph: save "
             "the model itself, with model.save(...) or tf.saved_model.save(...)."
         )
+    if (folder.name, prefix) == ("variables", "variables"):
+        raise SourceError(
+            "'variables' holds the variables of a SavedModel and not its graph: give the folder "
+            "that it lies in, with saved_model.pb."
+        )
     raise _missing(folder, prefix, meta.name)
 
 

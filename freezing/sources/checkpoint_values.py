@@ -65,7 +65,11 @@ class CheckpointValues:
 
     def _entry(self, node: Any) -> Entry:
         """Return where the variable is stored: as the graph's saver says, else under its name."""
-        shared = node.attr["shared_name"].s.decode() if "shared_name" in node.attr else ""
+        shared = (
+            node.attr["shared_name"].s.decode("utf-8", "replace")
+            if "shared_name" in node.attr
+            else ""
+        )
         known = self._entries.get(node.name, [])
         tried = [*known[:1], Entry(node.name, ""), *known[1:], Entry(shared, "")]
         for entry in tried:

@@ -46,6 +46,8 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
         return open_checkpoint(found)  # says what is missing, with the nearest names
     if sniff(found) is Content.ARCHIVE:
         raise SourceError(f"'{found.name}' is an archive, which is damaged or holds no model.")
+    if found.is_file() and found.stat().st_size == 0:
+        raise SourceError(f"'{found.name}' is empty.")
     content = sniff(found)
     if content in FOREIGN:
         raise SourceError(

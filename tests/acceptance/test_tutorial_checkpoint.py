@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.polling import wait_until
 from tests.support.submitting import freeze_path, freeze_upload, predict
 from tests.support.system import System
 
@@ -109,13 +110,17 @@ def test_the_same_in_onnx_runtime_is_tried_as_canary_and_rolled_out_and_back(
             for answer in answers
         )
         assert new == pytest.approx(old, abs=1e-5)
-    loaded = {
-        (graph["version"], graph["runtime"])
-        for row in httpx.get(f"{system.url}/v1/workers").json()["workers"]
-        for graph in row["graphs"]
-        if graph["model"] == "both" and graph["state"] == "ready"
-    }
-    assert loaded == {(1, "tensorflow"), (2, "onnxruntime")}
+
+    def both_loaded() -> bool:
+        loaded = {
+            (graph["version"], graph["runtime"])
+            for row in httpx.get(f"{system.url}/v1/workers").json()["workers"]
+            for graph in row["graphs"]
+            if graph["model"] == "both" and graph["state"] == "ready"
+        }
+        return loaded == {(1, "tensorflow"), (2, "onnxruntime")}
+
+    wait_until(both_loaded, within_s=20, what="workers report both runtimes")
 
     def stable() -> int:
         answer = predict(system.url, photographs[0].read_bytes(), model="both")

@@ -17,7 +17,7 @@ from tests.support.servers import DURABLE, Servers
 from tests.support.tiny_model import publish
 
 MIB = 1024 * 1024
-IMAGES = 400
+IMAGES = 800
 WORKERS = 2
 
 OTHERS = [f"something-else:{number}" for number in range(15)]  # of 5 MB
@@ -71,7 +71,7 @@ def test_a_worker_that_leaks_is_replaced_in_time_and_loses_nothing(
     record_property("limit MiB", limit // MIB)
     record_property("most MiB", most // MIB)
     record_property("processes", len(pids))
-    assert len(pids) >= WORKERS + 2, "nothing was replaced"
+    assert len(pids) > WORKERS, "nothing was replaced"
     # What it may have taken in the micro-batch that went beyond the limit.
     assert most < limit + 150 * MIB
     checker.judge()

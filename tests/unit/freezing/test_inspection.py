@@ -17,7 +17,7 @@ from freezing.sources.source import Choice, Signature, Source
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import SIDE, dense, flat, image_placeholder, v1
 from tests.unit.freezing.test_choosing import source_of
-from worker.errors import FreezeError
+from worker.errors import FreezeError, SourceError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import Inspection
 from worker.models.preprocessing import PreprocessingSpec
@@ -422,6 +422,7 @@ def open_size(side: int, pool: bool) -> Build:
 def test_the_size_of_images_is_told_by_the_layers_that_insist_on_it(side: int, pool: bool) -> None:
     found = look(open_size(side, pool))
     assert found.preprocessing.fields["size"] == [side, side]
+    assert found.inputs[0].shape == [None, side, side, 3]
     assert found.freeze.ready
 
 
@@ -522,6 +523,21 @@ def test_a_model_that_writes_files_is_looked_into_and_said_to_be_refused() -> No
     assert "unsafe_graph" in codes(found, "error")
     assert not found.freeze.ready
     assert found.outputs[0].name == "y_pred:0"
+
+
+@pytest.mark.parametrize("damage", ["input", "dtype"])
+def test_a_damaged_graph_is_refused_naming_the_node(damage: str) -> None:
+    source = source_of(networks.plain)
+    for node in source.graph_def.node:
+        if damage == "input" and node.name == "y_pred":
+            node.input[0] = "nowhere"
+        if damage == "dtype" and node.name == "x":
+            node.attr.clear()
+    words = "'y_pred' .* takes 'nowhere'" if damage == "input" else "'x' .* has no dtype"
+    with pytest.raises(SourceError, match=f"damaged: {words}"):
+        look(source)
+    with pytest.raises(SourceError, match=f"damaged: {words}"):
+        make_plan(source, FreezeRequest.parse({"name": "m", "outputs": ["y_pred"]}))
 
 
 def test_the_document_keeps_its_shape() -> None:

@@ -276,6 +276,19 @@ def test_other_files_are_not_taken_for_models(tmp_path: Path, content: bytes) ->
     assert sniff(tmp_path / "file") is Content.UNKNOWN
 
 
+def test_the_variables_of_a_saved_model_are_not_all_of_it(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "export")
+    for source in (folder / "variables", folder / "variables" / "variables.index"):
+        with pytest.raises(SourceError, match="the folder that it lies in, with saved_model"):
+            open_source(source)
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "graph.pb").touch()
+    with pytest.raises(SourceError, match=r"'graph\.pb' is empty"):
+        open_source(tmp_path / "graph.pb")
+
+
 def test_a_saved_model_whose_folders_were_lost_on_the_way(tmp_path: Path) -> None:
     folder = saved_model(tmp_path / "export")
     flat = tmp_path / "upload"

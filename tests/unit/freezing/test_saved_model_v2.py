@@ -152,6 +152,30 @@ def test_labels_among_the_assets_are_taken_if_they_fit(
     assert fit or any("2 labels, but there are 3" in warning for warning in outcome["warnings"])
 
 
+def test_labels_are_those_of_a_table_that_names_the_classes(
+    network: Network, tmp_path: Path
+) -> None:
+    class Naming(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network
+            names = tf.lookup.KeyValueTensorInitializer(
+                tf.constant([0, 1, 2], tf.int64), tf.constant(["cat", "dog", "fox"])
+            )
+            self.table = tf.lookup.StaticHashTable(names, "unknown")
+
+        @traced(_spec())
+        def serve(self, image: Any) -> Any:
+            scores = tf.nn.softmax(self.net.logits(image))
+            return {"scores": scores, "kind": self.table.lookup(tf.argmax(scores, 1))}
+
+    naming = Naming()
+    tf.saved_model.save(naming, str(tmp_path / "net"), signatures=naming.serve)
+    frozen = freeze(tmp_path / "net", tmp_path, outputs=["scores"])
+    assert frozen.outcome["labels"] == ["cat", "dog", "fox"]
+    _assert_answers(frozen, network(IMAGES))
+
+
 def test_without_signature_the_inference_trace_of_the_call_is_taken(
     unsigned: Path, network: Network, tmp_path: Path
 ) -> None:
