@@ -8,6 +8,8 @@ images as the graph that was published.
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ import pytest
 
 from freezing.process import freeze
 from tests.support.submitting import ended
-from tests.support.system import System
+from tests.support.system import ROOT, System, clean_environment
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Manifest, ModelRef
@@ -214,3 +216,27 @@ def test_an_archive_under_a_sources_root_and_one_without_a_model(
         job = ended(system.url, answer.headers["Location"])
         assert job["status"] == status, job["error"]
         assert words in (job["error"] or {"message": ""})["message"]
+
+
+@pytest.mark.parametrize("form", ["folder", "zip"])
+def test_a_saved_model_is_frozen_by_the_command_line(
+    system: System, models: Path, tmp_path: Path, form: str
+) -> None:
+    source = models / "cifar-savedmodel-tf1"
+    if form == "zip":
+        source = tmp_path / "cifar.zip"
+        source.write_bytes(zipped(models / "cifar-savedmodel-tf1", "cifar/"))
+    command = [sys.executable, "-m", "deploy", "freeze", str(source), "--name", f"cli-{form}"]
+    finished = subprocess.run(
+        [*command, "--signature", "serving_default", "--output", "Output", "--json"],
+        cwd=ROOT,
+        env=clean_environment(PERMAFROST_URL=system.url),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    result = json.loads(finished.stdout)["result"]
+    assert result["outputs"][0]["name"] == "add_1:0"
+    assert result["verification"]["max_abs_difference"] <= TOLERANCE

@@ -19,7 +19,7 @@ from tests.support.servers import Servers
 from tests.support.tiny_model import publish
 from worker.jobs.keys import PREFIX
 
-IMAGES = 1500
+IMAGES = 1000
 ANSWER_S = 5.0  # within which the API says that the store does not answer
 STOPPED_S = 30.0
 CONSUMING_S = 10.0  # within which work goes on once Redis is back
@@ -119,7 +119,10 @@ def test_a_power_cut_costs_the_last_second_and_nothing_else(
     assert back_s <= CONSUMING_S
 
 
-READS = ["/v1/jobs", "/v1/jobs/JOB", "/v1/jobs/JOB?wait=20", "/v1/workers", "/readyz"]
+READS = [
+    *("/v1/jobs", "/v1/jobs/JOB", "/v1/jobs/JOB?wait=20", "/v1/jobs/JOB/events"),
+    *("/v1/batches/JOB/results", "/v1/workers", "/readyz", "/metrics"),
+]
 
 
 @pytest.mark.timeout(300)

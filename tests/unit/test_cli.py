@@ -659,6 +659,7 @@ def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
         "25.6 MB in 2 files",
         "y_pred:0",
         "float32 [?, 96, 96, 3]",
+        "float32, unknown",
         "images = x:0",
         "--set keep_prob=1.0",
         "optimizer slots",
