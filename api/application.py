@@ -11,6 +11,7 @@ from api import (
     jobs,
     limits,
     models,
+    openapi,
     pages,
     predictions,
     problems,
@@ -43,6 +44,7 @@ def compose(settings: Settings) -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
     problems.register(app)
+    openapi.register(app)
     limits.register(app, settings)
     for module in (
         *(predictions, batches, freezes, inspections, jobs, events),

@@ -33,7 +33,13 @@ def strip_unknown_attributes(graph: Graph, op_list: Any) -> list[str]:
     ]
 
 
-def make_shapes_explicit(graph: Graph) -> None:
+def make_explicit(graph: Graph) -> None:
+    """Write, in place, into each node what is meant where it says nothing."""
+    _write_shapes(graph)
+    _write_defaults(graph)
+
+
+def _write_shapes(graph: Graph) -> None:
     """Write, in place, into each placeholder the shape that it accepts.
 
     Until GraphDef version 21 a shape went into the node only if all of it was known, and an empty
@@ -49,6 +55,22 @@ def make_shapes_explicit(graph: Graph) -> None:
             node.attr["shape"].shape.CopyFrom(known[0])
         else:
             node.attr["shape"].shape.unknown_rank = True
+
+
+def _write_defaults(graph: Graph) -> None:
+    """Write, in place, every attribute that is left out because it has its default.
+
+    Meta graphs of estimators and of TensorFlow 2 leave these out, and TensorFlow's importer puts
+    them back. A node that is looked at or changed before needs them too: `is_training` of a batch
+    normalisation is true where it is not written.
+    """
+    bodies = [function.node_def for function in graph.functions.values()]
+    for nodes in [list(graph), *bodies]:
+        for node in nodes:
+            definition = op_def(node.op)
+            for attr in definition.attr if definition is not None else ():
+                if attr.HasField("default_value") and attr.name not in node.attr:
+                    node.attr[attr.name].CopyFrom(attr.default_value)
 
 
 def strip_places(graph_def: Any) -> None:

@@ -29,10 +29,11 @@ _CHUNK_BYTES = 1 << 16
 _ROOT = Path(__file__).resolve().parents[1]
 # What the child must not see: addresses and secrets of the running system.
 _PRIVATE = ("PERMAFROST_", "REDIS_", "CELERY_", "AWS_")
-# How Python, numpy, OpenBLAS, the C++ runtime and the loader say that a limit was reached.
+# How Python, numpy, OpenBLAS, oneDNN, the C++ runtime and the loader say that a limit was reached.
 _OUT_OF_MEMORY = re.compile(
     r"bad_alloc|MemoryError|out of memory|OOM when|cannot allocate memory|pthread_create\(\) failed"
-    r"|memory allocation .*failed|cannot map zero-fill pages|failed to map segment",
+    r"|memory allocation .*failed|cannot map zero-fill pages|failed to map segment"
+    r"|could not create a (primitive|memory)",
     re.IGNORECASE,
 )
 

@@ -3,11 +3,16 @@
 from collections.abc import Collection, Sequence
 from functools import cached_property
 
-from freezing.candidates import Output, Outputs, rank_outputs
+import tensorflow as tf
+
+from freezing.audit import may_be_imported
+from freezing.candidates import rank_outputs
 from freezing.decoded import refuse_text
 from freezing.flow import Flow
-from freezing.graphs import Endpoint, Graph
+from freezing.functions import inline_functions
+from freezing.graphs import Endpoint, Graph, called_functions
 from freezing.inputs import Input, Inputs, choose_input, rank_inputs
+from freezing.ranking import Output, Outputs, shown
 from freezing.signatures import meant_signature
 from freezing.sources.source import Source
 from worker.errors import FreezeError
@@ -43,13 +48,39 @@ class Chooser:
         """Return what may be the answer."""
         likely = self.meant.likely_output(self.graph)
         preferred = None if likely is None else Endpoint.parse(likely[1])
-        return rank_outputs(self.graph, self._signatures, preferred, self.flow)
+        flat = self._flat()
+        flow = self.flow if flat is self.graph else Flow(flat)
+        return rank_outputs(flat, self._signatures, preferred, flow, known=self.graph.nodes)
 
     def inputs(self, outputs: Sequence[Endpoint], given: Collection[Endpoint] = ()) -> Inputs:
         """Return what may take the images, for these outputs and with these tensors set."""
         text = self.meant.only_input(self.graph)
         named = [] if text is None else [Endpoint.parse(text)]
         return rank_inputs(self.flow, outputs, given, named)
+
+    def _flat(self) -> Graph:
+        """Return what signatures and the last nodes need, with functions put in line.
+
+        The graph itself where it calls none, or where TensorFlow cannot put them in line.
+        """
+        graph = self.graph
+        called = called_functions(graph, graph.functions)
+        if not called:
+            return graph
+        ends = [end for one in self._signatures for end in _tensors(one.outputs)]
+        if not ends:
+            consumers = graph.consumers()
+            ends = [Endpoint(name, 0) for name in graph.nodes if not consumers[name]]
+        inputs = [end for one in self._signatures for end in _tensors(one.inputs)]
+        part = graph.subgraph(graph.ancestors([end.node for end in ends]))
+        if not may_be_imported(part):
+            return graph
+        try:
+            return inline_functions(
+                part, [str(end) for end in [*ends, *inputs] if end.node in part]
+            )
+        except (FreezeError, ValueError, TypeError, tf.errors.OpError):
+            return graph
 
     def clear_input(self, inputs: Inputs, outputs: Sequence[Endpoint]) -> Input:
         """Return the input to take; raise `FreezeError` with the candidates where none is clear."""
@@ -78,6 +109,5 @@ def clear_output(outputs: Outputs) -> Output:
     )
 
 
-def shown(end: Endpoint) -> str:
-    """Return a tensor's name as people write it: without the number of a first output."""
-    return end.node if end.output == 0 else str(end)
+def _tensors(named: dict[str, str]) -> list[Endpoint]:
+    return [Endpoint.parse(text) for text in named.values()]

@@ -11,6 +11,7 @@ from freezing.roles import KINDS
 from worker.models.inspection import Dropped, Finding, LayerFact, Parameters, UnknownOp
 
 _MOST_LAYERS = 500
+_MOST_VARIABLES = 50  # of one layer
 
 
 def held_weights(flow: Flow, kept: Graph) -> list[Weight]:
@@ -45,6 +46,9 @@ def _layer(name: str, found: list[Weight]) -> LayerFact:
     for one in found:
         shape = "x".join(str(side) for side in one.shape) or "scalar"
         variables.append(f"{one.name.rpartition('/')[2]} {shape}")
+    if len(variables) > _MOST_VARIABLES:
+        left_out = len(variables) - _MOST_VARIABLES
+        variables = [*variables[:_MOST_VARIABLES], f"and {left_out} more"]
     return LayerFact(
         name=name,
         variables=variables,

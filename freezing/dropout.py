@@ -41,12 +41,15 @@ def remove_idle_dropout(graph: Graph) -> None:
             make_identity(node, kept, node.attr["T"].type)
 
 
-def suggested_values(graph: Graph, random: str) -> dict[str, float]:
+def suggested_values(
+    graph: Graph, random: str, consumers: dict[str, list[str]] | None = None
+) -> dict[str, float]:
     """Return what to set so that the dropout that draws `random` lets everything through.
 
-    By name of the constant or placeholder; empty where it does not look like a dropout.
+    By name of the constant or placeholder; empty where it does not look like a dropout. Whoever
+    asks for many hands in the graph's `consumers`.
     """
-    consumers = graph.consumers()
+    consumers = graph.consumers() if consumers is None else consumers
     ahead = [random]
     for name in ahead:
         for taker in consumers[name]:

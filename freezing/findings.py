@@ -46,8 +46,8 @@ def about_the_source(source: Source, flow: Flow, used: set[str]) -> list[Finding
             finding(
                 "unused_placeholders",
                 "note",
-                f"The outputs do not need {_counted(len(unused), 'placeholder')}, which freezing "
-                "leaves behind.",
+                f"{_counted(len(unused), 'placeholder')} that the outputs do not need will be left "
+                "behind.",
                 unused,
             )
         )
@@ -87,9 +87,10 @@ def about_the_plan(plan: Plan, remaining: Graph, predicted_bytes: int) -> list[F
 def without_dropout(remaining: Graph) -> dict[str, float]:
     """Return the constants to set so that dropouts without a placeholder let everything through."""
     found: dict[str, float] = {}
-    for node in remaining:
-        if node.op == "RandomUniform":
-            found |= suggested_values(remaining, node.name)
+    random = [node.name for node in remaining if node.op == "RandomUniform"]
+    consumers = remaining.consumers() if random else {}
+    for name in random:
+        found |= suggested_values(remaining, name, consumers)
     return found
 
 
@@ -128,7 +129,8 @@ def _several_checkpoints(source: Source) -> list[Finding]:
 def _about_chance(remaining: Graph) -> list[Finding]:
     found = []
     random = [node.name for node in remaining if node.op.startswith(RANDOM_OPS)]
-    fixed = [name for name in random if suggested_values(remaining, name)]
+    consumers = remaining.consumers() if random else {}
+    fixed = [name for name in random if suggested_values(remaining, name, consumers)]
     others = [name for name in random if name not in fixed]
     if others:
         found.append(

@@ -20,15 +20,21 @@ from freezing.identities import bypass_identities
 from freezing.parameters import Layer, parameter_rows
 from freezing.plan import Plan
 from freezing.side_effects import drop_side_effects
-from freezing.sources.source import Values
-from freezing.state import changed_variables, refuse_state
+from freezing.sources.source import Indexed, Values
+from freezing.state import changed_variables, changing_nodes, refuse_state
 from freezing.tables import convert_tables
-from freezing.variables import convert_variables, variables_needed
+from freezing.variables import answer_initialised, convert_variables, variables_needed
 from freezing.verify import RANDOM_OPS
 from worker.errors import FreezeError
 
 # Protocol buffers, and with them a .pb file, end at 2 GiB.
 MOST_BYTES = 2**31 - 2**20
+
+
+class TooLargeToFreezeError(FreezeError):
+    """The frozen graph would not fit into a GraphDef file."""
+
+    code = "too_large_to_freeze"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +51,8 @@ def freeze(plan: Plan, values: Values) -> Frozen:
 
     Values that were set become constants, branches never taken go, variables become constants,
     and what only had to run, but gives nothing, goes too. Raises `SourceError` where a variable
-    cannot be read, `UnsupportedGraphError` naming state that would be left, and
-    `StatefulGraphError` where the answers depend on what changes with every run.
+    cannot be read, `TooLargeToFreezeError` before any is, `UnsupportedGraphError` naming state that
+    would be left, and `StatefulGraphError` where the answers depend on what changes with every run.
     """
     warnings: list[str] = []
     names = [Endpoint.parse(tensor.name).node for tensor in (plan.input, *plan.outputs)]
@@ -55,18 +61,19 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     for name, value in plan.values.items():
         graph.nodes[name] = const_node(name, value)
     _bake_defaults(graph, warnings)
-    graph.keep(graph.ancestors(names))
+    # What a function changes runs with it, whether its results need that or not.
+    graph.keep(graph.ancestors([*names, *changing_nodes(graph)]))
+    answer_initialised(graph)
     fold_branches(graph, names[1:])
     changed = changed_variables(graph)
     drop_side_effects(graph)
     graph.keep(graph.ancestors(names))
     convert_tables(graph, plan.tables)
     variables = variables_needed(graph)
-    _check_size(variables)
+    _check_size(graph, variables, values)
     held = values.read(variables)
     layers = parameter_rows(held)
     convert_variables(graph, held)
-    fold_branches(graph, names[1:])  # "is it initialised" has been answered
     drop_side_effects(graph)
     remove_idle_dropout(graph)
     bypass_identities(graph, names)
@@ -99,16 +106,23 @@ def _scalar(node: Any) -> Any:
     return tf.make_ndarray(node.attr["value"].tensor)[()]
 
 
-def _check_size(variables: list[Any]) -> None:
-    total = 0
+def _check_size(graph: Graph, variables: list[Any], values: Values) -> None:
+    """Raise `TooLargeToFreezeError` where variables and the rest are more than a file can hold.
+
+    Nothing has been read then: the sizes are those that the graph and the source's index tell.
+    """
+    total = sum(node.ByteSize() for node in graph)
     for node in variables:
-        shape = tf.TensorShape(node.attr["shape"].shape)
+        shape = tf.TensorShape(node.attr["shape"].shape if "shape" in node.attr else None)
         if shape.is_fully_defined():
             total += shape.num_elements() * tf.as_dtype(node.attr["dtype"].type).size
+        elif isinstance(values, Indexed):
+            total += values.bytes_of(node)
     if total > MOST_BYTES:
-        raise FreezeError(
-            f"The frozen graph would have {total / 2**30:.1f} GiB of variables; a .pb file can "
-            "hold 2 GiB."
+        raise TooLargeToFreezeError(
+            f"The frozen graph would have {total / 2**30:.1f} GiB in {len(variables)} variables; a "
+            ".pb file can hold 2 GiB. Choose an output that needs less of the model, or save it "
+            "with half precision."
         )
 
 

@@ -90,7 +90,7 @@ def rank_inputs(
     """
     graph = flow.graph
     needed = graph.ancestors([end.node for end in outputs], stop={end.node for end in given})
-    values = suggestions(graph)
+    values = suggestions(graph, needed)
     entries = [
         end
         for end in dict.fromkeys([*named, *flow.inputs])

@@ -5,55 +5,46 @@ the rest by planning the freeze that is suggested. What planning refuses stands 
 so that a source that cannot be frozen can still be looked into.
 """
 
-import shlex
-from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from freezing import contents
-from freezing.attributes import make_shapes_explicit
-from freezing.candidates import Output, Outputs
-from freezing.choice import Chooser, clear_output, shown
+from freezing.advice import Adviser
+from freezing.attributes import make_explicit
+from freezing.audit import UnsupportedGraphError
+from freezing.choice import Chooser, clear_output
 from freezing.findings import (
-    about_dropout,
     about_the_plan,
     about_the_source,
     finding,
     in_order,
-    without_dropout,
 )
 from freezing.flow import Flow
-from freezing.functions import inline_functions
-from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
+from freezing.graphs import PLACEHOLDER_OPS, Graph, base_type
 from freezing.inputs import Input, Inputs
-from freezing.plan import Plan, make_plan
-from freezing.prediction import size_of, what_remains
-from freezing.preparation import guess_scaling
-from freezing.serving import choose_preprocessing
+from freezing.plan import Plan
+from freezing.prediction import size_of
+from freezing.ranking import Output, Outputs
+from freezing.soundness import refuse_damaged
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
 from freezing.steps import Report, Step
-from freezing.suggestions import as_option, suggestions
+from freezing.suggestions import suggestions
 from worker.errors import FreezeError
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.requests import InspectionRequest
 from worker.models.inspection import (
-    Advice,
     Candidate,
     Choice,
     FileFact,
-    Finding,
-    GuessedPreprocessing,
     Inspection,
-    Level,
     PlaceholderValue,
     Predicted,
     SignatureFact,
 )
-from worker.models.manifest import is_model_name
-from worker.models.preprocessing import PreprocessingSpec
 
 _MOST_CANDIDATES = 12
 _MOST_FILES = 100
@@ -77,14 +68,15 @@ def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool)
 def look_into(source: Source, request: InspectionRequest) -> Inspection:
     """Say what is in an opened source."""
     whole = Graph(source.graph_def)
-    make_shapes_explicit(whole)
+    refuse_damaged(whole)
+    make_explicit(whole)
     assumed: list[str] = []
     chooser = Chooser(source, whole, request.signature, assumed)
     flow = chooser.flow
     outputs = chooser.outputs()
     likeliest = outputs.ranked[0] if outputs.ranked else None
     inputs = chooser.inputs([likeliest.end] if likeliest else [])
-    advice = _Adviser(source, request, chooser, outputs, inputs).advise()
+    advice = Adviser(source, request, chooser, outputs, inputs).advise()
     remaining = advice.remaining
     used = flow.graph.ancestors([likeliest.end.node]) if likeliest else set()
     kept = set(remaining.nodes) if remaining is not None else used
@@ -93,6 +85,8 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     findings = [*about_the_source(source, flow, used), *advice.findings]
     findings += [finding("assumed", "note", text) for text in assumed]
     unknown = contents.unknown_ops(whole, used)
+    if any(one.needed for one in unknown):  # told one by one, with their packages
+        findings = [one for one in findings if one.code != UnsupportedGraphError.code]
     findings += contents.about_unknown_ops(unknown)
     if advice.plan is not None and remaining is not None and predicted is not None:
         findings += about_the_plan(advice.plan, remaining, predicted.bytes)
@@ -113,9 +107,9 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
             for one in source.signatures
         ],
         labels=None if source.labels is None else len(source.labels),
-        inputs=[_input(one, inputs.clear) for one in inputs.ranked[:_MOST_CANDIDATES]],
+        inputs=[_input(one, inputs.clear, advice.plan) for one in inputs.ranked[:_MOST_CANDIDATES]],
         outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
-        values=_values(whole, used, inputs),
+        values=_values(whole, likeliest, inputs),
         parameters=contents.parameters(flow, kept_graph),
         dropped=contents.dropped(flow, kept),
         predicted=predicted,
@@ -145,21 +139,25 @@ def _output(one: Output, taken: Output | None) -> Candidate:
     )
 
 
-def _input(one: Input, taken: Input | None) -> Candidate:
+def _input(one: Input, taken: Input | None, plan: Plan | None) -> Candidate:
+    shape = None if one.shape.rank is None else one.shape.as_list()
+    if one is taken and plan is not None:
+        shape = plan.input.shape  # with what the layers behind it demand
     return Candidate(
         name=str(one.end),
         op=one.op,
         dtype=one.dtype,
-        shape=None if one.shape.rank is None else one.shape.as_list(),
+        shape=shape,
         reasons=one.reasons,
         chosen=one is taken,
     )
 
 
-def _values(graph: Graph, used: set[str], inputs: Inputs) -> list[PlaceholderValue]:
+def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[PlaceholderValue]:
     """Return the placeholders beside the input that the likeliest output needs."""
-    likely = suggestions(graph)
     takes_images = {one.end.node for one in inputs.best}
+    used = graph.ancestors([output.end.node], stop=takes_images) if output else set()
+    likely = suggestions(graph, used)
     found = []
     for node in graph:
         if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
@@ -197,7 +195,10 @@ def _default(graph: Graph, node: Any) -> Any:
     if source is None or source.op != "Const" or source.attr["value"].tensor.tensor_shape.dim:
         return None
     value = tf.make_ndarray(source.attr["value"].tensor)[()]
-    return value.decode(errors="replace") if isinstance(value, bytes) else value.item()
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    shown = value.item()
+    return str(shown) if isinstance(shown, float) and not math.isfinite(shown) else shown
 
 
 def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
@@ -222,150 +223,3 @@ def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
         outputs=[str(one.end) for one in outputs.best] if outputs.ranked else [],
         reasons=reasons,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Advised:
-    shown: Advice
-    preprocessing: GuessedPreprocessing
-    findings: list[Finding]
-    plan: Plan | None
-    remaining: Graph | None  # what the plan would leave
-
-
-class _Adviser:
-    """Makes up the freeze that is suggested, and plans it to see what stands in its way."""
-
-    def __init__(
-        self,
-        source: Source,
-        request: InspectionRequest,
-        chooser: Chooser,
-        outputs: Outputs,
-        inputs: Inputs,
-    ) -> None:
-        self._source = source
-        self._request = request
-        self._chooser = chooser
-        self._graph = chooser.graph
-        self._outputs = outputs
-        self._inputs = inputs
-        self._findings: list[Finding] = []
-
-    def advise(self) -> _Advised:
-        body = self._body()
-        self._refuse_what_is_not_clear()
-        plan, remaining = self._plan(body)
-        constants = without_dropout(remaining) if remaining is not None else {}
-        if constants and all(name in self._graph for name in constants):
-            self._findings += about_dropout(constants)
-            body["set"] = {**body.get("set", {}), **constants}
-            plan, remaining = self._plan(body)
-        preprocessing = self._preprocessing(plan, body)
-        ready = plan is not None and not any(one.level == "error" for one in self._findings)
-        return _Advised(
-            shown=Advice(ready=ready, body=body, command=self._command(body)),
-            preprocessing=preprocessing,
-            findings=self._findings,
-            plan=plan,
-            remaining=remaining,
-        )
-
-    def _body(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"name": _model_name(self._source.name)}
-        for key in ("source", "signature", "checkpoint"):
-            if getattr(self._request, key):
-                body[key] = getattr(self._request, key)
-        outputs = self._outputs.clear or next(iter(self._outputs.ranked), None)
-        if outputs is not None:
-            body["outputs"] = [shown(outputs.end)]
-        taken = self._inputs.clear or next(iter(self._inputs.usable), None)
-        if taken is not None:
-            body["inputs"] = [shown(taken.end)]
-            used = self._graph.ancestors([outputs.end.node] if outputs else [])
-            values = {
-                name: value
-                for name, value in suggestions(self._graph).items()
-                if name in used and name != taken.end.node
-            }
-            if values:
-                body["set"] = values
-        return body
-
-    def _refuse_what_is_not_clear(self) -> None:
-        ends = [one.end for one in self._outputs.ranked[:1]]
-        for refusing, best in (
-            (lambda: clear_output(self._outputs), self._outputs.best),
-            (lambda: self._chooser.clear_input(self._inputs, ends), self._inputs.best),
-        ):
-            try:
-                refusing()
-            except FreezeError as error:
-                level: Level = "warning" if len(best) > 1 else "error"
-                self._findings.append(finding(error.code, level, error.message))
-
-    def _plan(self, body: dict[str, Any]) -> tuple[Plan | None, Graph | None]:
-        """Return the plan of a freeze and what it would leave, as far as they can be made."""
-        plan = None
-        try:
-            if "outputs" in body:
-                plan = make_plan(self._source, FreezeRequest.parse(body))
-                return plan, what_remains(plan)
-        except FreezeError as error:
-            self._error(error.code, error.message)
-        return plan, None
-
-    def _preprocessing(self, plan: Plan | None, body: dict[str, Any]) -> GuessedPreprocessing:
-        if plan is None:
-            return GuessedPreprocessing(
-                fields={}, assumed=[], problem="There is no input to prepare images for."
-            )
-        guess = guess_scaling(self._graph, Endpoint.parse(body["inputs"][0]))
-        if not guess.reasons:
-            # What a SavedModel does lies in functions.
-            part = plan.graph.subgraph(plan.graph.nodes)
-            keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
-            guess = guess_scaling(inline_functions(part, keep), Endpoint.parse(plan.input.name))
-        said: list[str] = []
-        try:
-            found = choose_preprocessing(PreprocessingSpec(), plan, guess, said)
-        except FreezeError as error:
-            self._error(error.code, error.message)
-            return GuessedPreprocessing(fields={}, assumed=guess.reasons, problem=error.message)
-        if found is None:
-            self._findings.append(finding("takes_no_images", "warning", said[-1]))
-            return GuessedPreprocessing(fields={}, assumed=[], problem=said[-1])
-        assumed = guess.reasons or [
-            "how pixels are scaled does not show in the graph: values from 0 to 1 are assumed"
-        ]
-        if found.channels == 3:
-            assumed.append("colours are taken to come as red, green, blue")
-        return GuessedPreprocessing(fields=found.model_dump(mode="json"), assumed=assumed)
-
-    def _error(self, code: str, message: str) -> None:
-        self._findings.append(finding(code, "error", message))
-
-    def _command(self, body: dict[str, Any]) -> str:
-        return freeze_command(self._request.source or "SOURCE", body)
-
-
-def freeze_command(source: str, body: dict[str, Any]) -> str:
-    """Return the freeze as a command for a terminal."""
-    words = ["./permafrost", "freeze", shlex.quote(source), "--name", body["name"]]
-    for option, key in (("--output", "outputs"), ("--input", "inputs")):
-        for name in body.get(key, []):
-            words += [option, shlex.quote(name)]
-    for name, value in body.get("set", {}).items():
-        words.append(as_option(shlex.quote(name), value))
-    for key in ("signature", "checkpoint"):
-        if key in body:
-            words += [f"--{key}", shlex.quote(body[key])]
-    return " ".join(words)
-
-
-def _model_name(name: str) -> str:
-    """Return a model's name made from the source's."""
-    stem = name.removesuffix(".pb").removesuffix(".ckpt")
-    made = "".join(char if char.isalnum() or char in "-_" else "-" for char in stem).strip("-_")
-    made = made.lower()[:64]
-    return made if is_model_name(made) else "my-model"

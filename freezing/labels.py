@@ -55,6 +55,11 @@ def _in_graph(graph: Graph, source: Source) -> list[tuple[str, list[str]]]:
                 found.append((name, labels))
         elif node.op in _GATHERS and node.attr["Tparams"].type == tf.string.as_datatype_enum:
             found += _vector(graph, graph.data_inputs(node.name)[0])
+    if graph.functions:  # in which the lookups are, with the tables as arguments
+        for name, table in source.tables.items():
+            labels = table.labels()
+            if labels:
+                found.append((name, labels))
     for signature in source.signatures:
         for text in signature.outputs.values():
             end = Endpoint.parse(text)

@@ -14,17 +14,15 @@ import tensorflow as tf
 
 from freezing.audit import audit
 from freezing.batch_norm import fold_batch_norms
-from freezing.graphs import Endpoint, Graph, placeholder_node
+from freezing.graphs import Endpoint, Graph
 from freezing.grappler import ERRORS, rewrite
 from freezing.identities import bypass_identities
 from freezing.reasons import reason
 from freezing.reshapes import fix_reshapes
 from freezing.side_effects import drop_side_effects
+from freezing.stand_ins import is_large, with_stand_ins
 from freezing.steps import Report
 
-# Constants above this stay out of TensorFlow's sight, which copies a graph several times, unless
-# something is computed from them alone.
-_LARGE_BYTES = 16 * 1024
 # Layers whose weights stay out of sight however small: TensorFlow would fold scalings into them by
 # itself, and nobody could tell how many.
 _WITH_WEIGHTS = frozenset(
@@ -111,11 +109,7 @@ def _fold_constants(graph: Graph, tensors: Sequence[str], warnings: list[str]) -
     constant_folding.cc, kMaxConstantSize).
     """
     aside = {name: graph.nodes[name] for name in _out_of_sight(graph)}
-    seen = Graph(graph.to_graph_def(without=aside))
-    for name, node in aside.items():
-        shape = node.attr["value"].tensor.tensor_shape
-        seen.nodes[name] = placeholder_node(name, node.attr["dtype"].type, shape)
-        seen.nodes[name].input.extend(node.input)
+    seen = with_stand_ins(graph, aside)
     try:
         folded = Graph(rewrite(seen.to_graph_def(), ["constfold"], tensors))
         fix_reshapes(folded)
@@ -126,7 +120,10 @@ def _fold_constants(graph: Graph, tensors: Sequence[str], warnings: list[str]) -
 
 
 def _out_of_sight(graph: Graph) -> list[str]:
-    """Return the constants that TensorFlow's constant folding has no need to see."""
+    """Return the constants that TensorFlow's constant folding must not see.
+
+    It copies a graph several times: large ones, unless something is computed from them alone.
+    """
     consumers = graph.consumers()
     constant = _constant_nodes(graph, consumers)
     found = []
@@ -141,7 +138,7 @@ def _out_of_sight(graph: Graph) -> list[str]:
             or (taker.op in _WITH_WEIGHTS and graph.inputs(taker.name)[1].node == node.name)
             for taker in takers
         )
-        if is_hidden or node.attr["value"].tensor.ByteSize() > _LARGE_BYTES:
+        if is_hidden or is_large(node):
             found.append(node.name)
     return found
 

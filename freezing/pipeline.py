@@ -1,7 +1,7 @@
 """From the source to a written graph and the source's own answers, all in one process."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from freezing.answers import Array, fitted
 from freezing.audit import audit
+from freezing.batch import fixed_batch, free_batch
 from freezing.freeze import freeze
 from freezing.graphs import Endpoint, Graph
 from freezing.labels import known_labels
@@ -61,7 +62,7 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     report.step(Step.FREEZE)
     outputs = ", ".join(tensor.name for tensor in plan.outputs)
     report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
-    made = _freeze_into(graph_path, plan, opened)
+    made = _freeze_into(graph_path, plan, opened, request)
     report.log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
     assumed: list[str] = []
     preprocessing = choose_preprocessing(request.preprocessing, plan, made.guess, assumed)
@@ -79,9 +80,11 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
         if answers.depends_on_batch(tolerance):
             warnings.append(_DEPENDS_ON_BATCH)
     warnings += assumed
+    batch = None if made.is_freed else answers.batch
     outcome = {
-        "inputs": [_with_batch(plan.input, answers.batch).model_dump()],
-        "outputs": [tensor.model_dump() for tensor in plan.outputs],
+        "inputs": [_with_batch(made.input, batch).model_dump()],
+        "outputs": [tensor.model_dump() for tensor in made.outputs],
+        "batch": {"source": answers.batch, "served": batch},
         "preprocessing": None if preprocessing is None else preprocessing.model_dump(),
         "labels": labels,
         "scores": scores,
@@ -96,6 +99,8 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
         "audit": made.audit,
         "warnings": list(dict.fromkeys(warnings)),
     }
+    if made.is_freed:  # all together and one by one, each row must be the source's
+        answers = replace(answers, batch=None, alone=answers.together)
     expected = answers.save(plan, inputs, graph_path.parent)
     return {"outcome": outcome, "expected": expected.as_json()}
 
@@ -105,6 +110,9 @@ class _Made:
     """What is told of a frozen graph once it is on disk and no longer in memory."""
 
     names: frozenset[str]  # of its nodes
+    input: Tensor
+    outputs: list[Tensor]
+    is_freed: bool  # of a fixed batch size
     final_op: str  # what computes the first output
     layers: list[Layer]
     audit: dict[str, Any]
@@ -141,12 +149,19 @@ def _observe(
     raise failure or SourceFailsError("The source cannot be run on any sample.")
 
 
-def _freeze_into(path: Path, plan: Plan, source: Source) -> _Made:
+def _freeze_into(path: Path, plan: Plan, source: Source, request: FreezeRequest) -> _Made:
     frozen = freeze(plan, source.values)
+    tensors = plan.input, plan.outputs
+    batch = fixed_batch(plan) if request.batch == "free" else None
+    if batch is not None:
+        tensors = free_batch(frozen.graph, plan, batch)
     audited = audit(frozen.graph)
     frozen.graph.write(path)
     return _Made(
         names=frozenset(frozen.graph.nodes),
+        input=tensors[0],
+        outputs=tensors[1],
+        is_freed=batch is not None,
         final_op=final_op(frozen.graph, Endpoint.parse(plan.outputs[0].name)),
         layers=frozen.layers,
         audit=audited,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.attributes import make_shapes_explicit, strip_unknown_attributes
+from freezing.attributes import make_explicit, strip_unknown_attributes
 from freezing.audit import refuse_unknown, refuse_unsafe
 from freezing.candidates import output_candidates
 from freezing.choice import Chooser, NoOutputsError, clear_output
@@ -18,10 +18,13 @@ from freezing.constants import as_array
 from freezing.cut import cut
 from freezing.decoded import gives_bytes, refuse_text
 from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph
+from freezing.image_size import fit_size
 from freezing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.names import find_tensor
 from freezing.narrowing import narrow_input
+from freezing.preparation import Guess, guess_scaling
 from freezing.reasons import reason
+from freezing.soundness import refuse_damaged
 from freezing.sources.source import Source
 from freezing.sources.tables import Table
 from worker.errors import FreezeError
@@ -42,6 +45,7 @@ class Plan:
     tables: Mapping[str, Table] = field(default_factory=dict)  # by their nodes in `graph`
     # Whether the input was, in the source, an image as it was decoded; None where none was.
     takes_bytes: bool | None = None
+    before: Guess = field(default_factory=Guess)  # what scales pixels in front of the input
     warnings: list[str] = field(default_factory=list)
 
 
@@ -52,7 +56,8 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     `NoOutputsError`, `UnsafeGraphError`, `UnsupportedGraphError` and, for the rest, `FreezeError`.
     """
     whole = Graph(source.graph_def)
-    make_shapes_explicit(whole)
+    refuse_damaged(whole)
+    make_explicit(whole)
     warnings: list[str] = []
     chooser = Chooser(source, whole, request.signature, warnings)
     meant = chooser.meant
@@ -91,6 +96,8 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         name = chooser.clear_input(inputs, outputs).end.node
         _drop_default(graph, name)
     narrow_input(graph, name)
+    if request.preprocessing.size is None:
+        fit_size(graph, name, [_moved(part.placeholders, end) for end in outputs], warnings)
     refuse_unset(graph, [other for other in candidates if other != name])
     warnings.extend(strip_unknown_attributes(graph, source.op_list))
     ends = [_moved(part.placeholders, end) for end in outputs]
@@ -113,6 +120,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         values=values,
         tables=source.tables,
         takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
+        before=next((guess_scaling(whole, end) for end in _inside(whole, named)), Guess()),
         warnings=warnings,
     )
 
@@ -131,6 +139,11 @@ def _outputs(chooser: Chooser, names: Sequence[str], warnings: list[str]) -> lis
     why = "; ".join(taken.reasons)
     warnings.append(f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}.")
     return [taken.end]
+
+
+def _inside(graph: Graph, named: dict[str, Endpoint]) -> list[Endpoint]:
+    """Return those that stand for something that the source computes."""
+    return [end for end in named.values() if not _is_placeholder(graph, end)]
 
 
 def _is_placeholder(graph: Graph, end: Endpoint) -> bool:

@@ -19,18 +19,29 @@ from worker.models.preprocessing import PreprocessingSpec
 _PASSING = frozenset(
     {"Identity", "Reshape", "ExpandDims", "Squeeze", "Cast", "StopGradient", "Pack", "Transpose"}
     | {"ResizeBilinear", "ResizeNearestNeighbor", "ResizeArea", "ResizeBicubic", "CropAndResize"}
-    | {"ResizeBilinearV2", "StridedSlice", "Slice", "Pad", "PlaceholderWithDefault"}
+    | {
+        "ResizeBilinearV2",
+        "ReverseV2",
+        "Reverse",
+        "StridedSlice",
+        "Slice",
+        "Pad",
+        "PlaceholderWithDefault",
+    }
 )
 # What an op with a constant does: factor and offset.
 _SCALING: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "Mul": lambda value: (value, 0.0),
     "Add": lambda value: (1.0, value),
     "AddV2": lambda value: (1.0, value),
+    "BiasAdd": lambda value: (1.0, value),
     "Sub": lambda value: (1.0, -value),
     "RealDiv": lambda value: (1.0 / value, 0.0),
     "Div": lambda value: (1.0 / value, 0.0),
 }
 _EITHER_WAY = frozenset({"Mul", "Add", "AddV2"})
+# What a constant may pass through without a change of its numbers.
+_LAYING_OUT = frozenset({"Identity", "Cast", "Squeeze", "Reshape", "ExpandDims"})
 _MOST_STEPS = 40
 
 
@@ -156,7 +167,7 @@ def _step(graph: Graph, node: Any, inputs: list[Endpoint]) -> tuple[Any, Any, En
 def _constant(graph: Graph, end: Endpoint) -> Any:
     """Return what a constant of one number, or of one per channel, holds."""
     node = graph.nodes.get(end.node)
-    while node is not None and node.op in ("Identity", "Cast") and node.input:
+    while node is not None and node.op in _LAYING_OUT and node.input:
         node = graph.nodes.get(graph.data_inputs(node.name)[0].node)
     if node is None or node.op != "Const":
         return None

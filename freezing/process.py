@@ -30,6 +30,7 @@ _REPORTED = (
     "layers",
     "removed",
     "optimised",
+    "batch",
     "audit",
     "verification",
     "runtime",

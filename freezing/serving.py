@@ -61,6 +61,8 @@ def choose_preprocessing(
     if not (dtype.is_floating or dtype.is_integer):
         warnings.append(_not_read_as_images(tensor))
         return None
+    if plan.before.reasons:
+        guess = plan.before
     guessed = asked if given.keys() & _VALUES else _with_guess(asked, plan, guess)
     try:
         found = resolve_preprocessing(guessed, tensor.shape, tensor.dtype)
@@ -126,7 +128,8 @@ def _is_only_wanted(request: FreezeRequest) -> bool:
 
 def _with_guess(asked: PreprocessingSpec, plan: Plan, guess: Guess) -> PreprocessingSpec:
     """Return what was asked for, with the scaling that the graph shows."""
-    if plan.takes_bytes is not None:  # what was in front of the input shows it better
+    # What was in front of the input shows it better than what is behind.
+    if plan.takes_bytes is not None and not plan.before.reasons:
         return asked.model_copy(update={"preset": "raw"}) if plan.takes_bytes else asked
     found = guess.spec.model_dump(include=set(_VALUES), exclude_none=True)
     return asked.model_copy(update=found)

@@ -11,7 +11,14 @@ import tensorflow as tf
 
 from freezing.attributes import strip_unknown_attributes
 from freezing.audit import may_be_imported
-from freezing.graphs import Endpoint, Graph, op_def, output_types, placeholder_node
+from freezing.graphs import (
+    Endpoint,
+    Graph,
+    called_functions,
+    op_def,
+    output_types,
+    placeholder_node,
+)
 
 _LARGE_BYTES = 4096  # of a constant, whose content no shape depends on
 
@@ -22,7 +29,7 @@ class Shapes:
     def __init__(self, graph: Graph, names: Iterable[str]) -> None:
         self._graph = graph
         self._imported: Any = None
-        part = _importable(graph, graph.ancestors(names))
+        part = importable_part(graph, graph.ancestors(names))
         try:
             with tf.Graph().as_default() as imported:
                 tf.import_graph_def(part, name="")
@@ -59,7 +66,8 @@ class Shapes:
             return None
 
 
-def _importable(graph: Graph, names: set[str]) -> Any:
+def importable_part(graph: Graph, names: set[str]) -> Any:
+    """Return a GraphDef of the nodes `names` that TensorFlow may infer shapes for, without data."""
     part = tf.compat.v1.GraphDef()
     part.versions.producer = graph.producer
     part.library.function.extend(graph.functions.values())
@@ -88,12 +96,21 @@ def _stand_in(graph: Graph, node: Any) -> Any:
             return node
         return placeholder_node(node.name, tensor.dtype, tensor.tensor_shape)
     is_known = op_def(node.op) is not None or node.op in graph.functions
-    if is_known and may_be_imported(graph.subgraph({node.name})):
+    if is_known and may_be_imported(_alone(graph, node)):
         return node
     types = output_types(node)
     if types is not None and len(types) == 1:
         return placeholder_node(node.name, tf.as_dtype(types[0]).base_dtype.as_datatype_enum, None)
     return None
+
+
+def _alone(graph: Graph, node: Any) -> Graph:
+    """Return a graph of the node and the functions that it calls."""
+    part = tf.compat.v1.GraphDef()
+    part.node.add().CopyFrom(node)
+    called = called_functions([node], graph.functions)
+    part.library.function.extend(graph.functions[name] for name in called)
+    return Graph(part)
 
 
 def _behind(graph: Graph, names: set[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """What a SavedModel's signature says about a freeze: names for tensors, the input, the output."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import tensorflow as tf
@@ -23,13 +23,27 @@ class Meant:
     signature: Signature | None
     inputs: dict[str, str]  # by the signature's own name: the tensor
     outputs: dict[str, str]
+    asked: bool = False  # whether the signature was named
+    warnings: list[str] = field(default_factory=list)
 
     def tensor(self, graph: Graph, text: str) -> str:
-        """Return the tensor that `text` means: a node's own name goes before a signature's."""
+        """Return the tensor that `text` means, which may be a node or a signature's own name.
+
+        Where it is both, it is the signature's if that was named, else the node, with a warning.
+        """
         name = text.strip()
-        if Endpoint.parse(name).node in graph:
+        tensor = self.outputs.get(name) or self.inputs.get(name)
+        if tensor is None:
             return text
-        return self.outputs.get(name) or self.inputs.get(name) or text
+        node = Endpoint.parse(name)
+        if self.asked or node.node not in graph or node == Endpoint.parse(tensor):
+            return tensor
+        signature = self.signature.name if self.signature else ""
+        self.warnings.append(
+            f"'{name}' is a node, which was taken, and also what the signature '{signature}' calls "
+            f"{tensor}: say {tensor}, or name the signature, if that is meant."
+        )
+        return text
 
     def likely_output(self, graph: Graph) -> tuple[str, str] | None:
         """Return name and tensor of the output that holds scores, if it is clear which."""
@@ -74,7 +88,13 @@ def meant_signature(source: Source, asked: str | None, graph: Graph, warnings: l
         side: {name: text for name, text in tensors.items() if Endpoint.parse(text).node in graph}
         for side, tensors in (("inputs", chosen.inputs), ("outputs", chosen.outputs))
     }
-    return Meant(signature=chosen, inputs=known["inputs"], outputs=known["outputs"])
+    return Meant(
+        signature=chosen,
+        inputs=known["inputs"],
+        outputs=known["outputs"],
+        asked=chosen.name == asked,
+        warnings=warnings,
+    )
 
 
 def _takes_numbers(graph: Graph, signature: Signature) -> bool:

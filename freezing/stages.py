@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from freezing.answers import Expected
+from freezing.batch import BatchNotFreeError
 from freezing.failures import UnforeseenError
 from freezing.forks import Apart, apart
 from freezing.onnx import accelerate
@@ -15,7 +16,7 @@ from freezing.optimise import optimise_file
 from freezing.pipeline import freeze_source
 from freezing.steps import Report, Step
 from freezing.verify import Verification, verify
-from worker.errors import FreezeError
+from worker.errors import FreezeError, VerificationError
 
 # What may be wrong with an optimised graph, of which the graph that it was made from knows nothing.
 _NOT_ACCEPTED = (FreezeError, MemoryError, UnforeseenError)
@@ -35,7 +36,7 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
         verification = _optimise(report, graph, outcome, expected, tolerance, apart)
     if verification is None:
         report.step(Step.VERIFY)
-        verification = verify(report, graph, expected, tolerance, apart=apart)
+        verification = _verify(report, graph, outcome, expected, tolerance, apart)
     report.log(
         f"On {verification.samples} samples the largest difference is "
         f"{verification.max_abs_difference:.2g}; the best class is the same for "
@@ -52,6 +53,24 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
         "runtime": order["request"]["runtime"],
         "accelerated": accelerated,
     }
+
+
+def _verify(
+    report: Report,
+    graph: Path,
+    outcome: dict[str, Any],
+    expected: Expected,
+    tolerance: float,
+    apart: Apart,
+) -> Verification:
+    batch = outcome["batch"]
+    try:
+        return verify(report, graph, expected, tolerance, apart=apart)
+    except VerificationError as error:
+        if batch["source"] == batch["served"]:
+            raise
+        why = error.message.partition(". ")[0].rstrip(".")
+        raise BatchNotFreeError(why[:1].lower() + why[1:]) from error
 
 
 def _optimise(

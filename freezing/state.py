@@ -20,23 +20,26 @@ class StatefulGraphError(FreezeError):
     code = "stateful_graph"
 
 
+def changing_nodes(graph: Graph) -> list[str]:
+    """Return the nodes that change a variable."""
+    return [node.name for node in graph if _CHANGING.match(node.op) and node.input]
+
+
 def changed_variables(graph: Graph) -> dict[str, str]:
     """Return the variables that the graph changes when it runs, with a node that does so."""
     found: dict[str, str] = {}
-    for node in graph:
-        if not _CHANGING.match(node.op) or not node.input:
-            continue
-        name = graph.inputs(node.name)[0].node
+    for changing in changing_nodes(graph):
+        name = graph.inputs(changing)[0].node
         while name in graph and graph.nodes[name].op in _HANDING_ON and graph.nodes[name].input:
             name = graph.inputs(name)[0].node
         if name in graph and graph.nodes[name].op in VARIABLE_OPS:
-            found.setdefault(name, node.name)
+            found.setdefault(name, changing)
     return found
 
 
 def refuse_state(changed: dict[str, str], frozen: Graph) -> None:
     """Raise `StatefulGraphError` where the frozen graph still needs one of the variables."""
-    variable = next((name for name in changed if name in frozen), None)
+    variable = next((name for name in changed if _matters(frozen, name)), None)
     if variable is None:
         return
     random = _random_behind(frozen, variable)
@@ -53,6 +56,20 @@ def refuse_state(changed: dict[str, str], frozen: Graph) -> None:
         "switches training, for instance --set is_training=false; of a recurrent network, save "
         "one that is not stateful."
     )
+
+
+def _matters(graph: Graph, name: str) -> bool:
+    """Whether something depends on the variable's value.
+
+    A batch normalisation in training mode takes its moving averages and does not use them.
+    """
+    for node in graph:
+        ends = graph.data_inputs(node.name)
+        if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b:
+            ends = ends[:3]
+        if any(end.node == name for end in ends):
+            return True
+    return False
 
 
 def _random_behind(graph: Graph, name: str) -> str | None:

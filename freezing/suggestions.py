@@ -1,6 +1,7 @@
 """The value that a placeholder beside the image most likely has outside training."""
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import tensorflow as tf
@@ -14,19 +15,24 @@ _ZERO = re.compile(r"rate|learning|momentum|decay|phase|step|drop|train", re.IGN
 Scalar = bool | int | float
 
 
-def suggestions(graph: Graph) -> dict[str, Scalar]:
-    """Return values for the graph's placeholders, where one is likely: from dropouts, or names."""
+def suggestions(graph: Graph, among: Collection[str] | None = None) -> dict[str, Scalar]:
+    """Return values for the graph's placeholders, where one is likely: from names, or dropouts.
+
+    `among` are the nodes that matter; None means all.
+    """
     found: dict[str, Scalar] = {}
-    for node in graph:
+    nodes = [node for node in graph if among is None or node.name in among]
+    for node in nodes:
         if node.op in PLACEHOLDER_OPS:
             value = suggested_value(node)
             if value is not None:
                 found[node.name] = value
-    for node in graph:
-        if node.op == "RandomUniform":
-            for name, value in suggested_values(graph, node.name).items():
-                if graph.nodes[name].op in PLACEHOLDER_OPS and name not in found:
-                    found[name] = value
+    random = [node for node in nodes if node.op == "RandomUniform"]
+    consumers = graph.consumers() if random else {}
+    for node in random:
+        for name, value in suggested_values(graph, node.name, consumers).items():
+            if graph.nodes[name].op in PLACEHOLDER_OPS and name not in found:
+                found[name] = value
     return found
 
 

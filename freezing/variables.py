@@ -25,8 +25,8 @@ def convert_variables(graph: Graph, values: dict[str, Value]) -> None:
     """Replace, in place, each variable of the graph by a Const of its value.
 
     Values are taken out of `values` as they go into the graph, so that none is held twice.
-    Reads become Identity nodes of the same name; gathers, shapes and "is it initialised" are
-    rewritten to what they answer. An op that changes a variable is left as it is, to be refused.
+    Reads become Identity nodes of the same name; gathers and shapes are rewritten to what they
+    answer. An op that changes a variable is left as it is, to be refused.
     """
     handles = handles_of(graph, frozenset({"VarHandleOp"}))
     for name, variable in handles.items():
@@ -45,6 +45,13 @@ def convert_variables(graph: Graph, values: dict[str, Value]) -> None:
         if node.op.startswith("Ref") and node.op.removeprefix("Ref") in _HANDING_ON:
             node.op = node.op.removeprefix("Ref")
             node.attr["T"].type = base_type(node.attr["T"].type)
+
+
+def answer_initialised(graph: Graph) -> None:
+    """Say, in place, to whatever asks if a variable is initialised that it is: it will be read."""
+    for node in graph:
+        if node.op in _INITIALIZED_OPS:
+            _become(graph, node, const_node(node.name, True))
 
 
 def variables_needed(graph: Graph) -> list[Any]:
@@ -82,8 +89,6 @@ def set_dtype(node: Any, dtype: int) -> None:
 def _rewrite_read(graph: Graph, node: Any, handle: Endpoint, value: Value) -> None:
     if node.op == "ReadVariableOp":
         make_identity(node, handle, node.attr["dtype"].type)
-    elif node.op in _INITIALIZED_OPS:
-        _become(graph, node, const_node(node.name, True))
     elif node.op == "VariableShape":
         dtype = node.attr["out_type"].type if "out_type" in node.attr else 3
         _become(graph, node, const_node(node.name, list(value.array.shape), dtype))

@@ -38,6 +38,9 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         worker_consumer="worker.consumer:Consumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # Such as Redis gives when it is full. Without this the worker would exit, and so would each
+        # one that is started before there is room again.
+        broker_channel_error_retry=True,
         broker_transport_options={
             # Must exceed the longest task, or a ticket is delivered again while it is worked on.
             "visibility_timeout": settings.freeze_time_limit_s + 300,

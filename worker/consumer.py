@@ -1,18 +1,35 @@
-"""How a worker's main process comes back to a broker that was gone."""
+"""How a worker's main process comes back to a broker, and to its pool, that lost something."""
 
+import os
+import signal
+import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import celery.worker.consumer
+import redis
+import structlog
 
+from worker.deadlines import overdue
+
+_log = structlog.get_logger(__name__)
 _RETRY_S = 2.0
+_REFUSED_S = 1.0
+_LOOK_S = 0.25
 
 
 class Consumer(celery.worker.consumer.Consumer):
-    """Celery's consumer, which tries to connect again every two seconds.
+    """Celery's consumer, quicker to repair.
 
-    Celery waits two seconds longer before each try, up to half a minute, and has no setting for it:
-    after a long outage of Redis a worker would stand idle beside it for as long.
+    It tries to connect again every two seconds. Celery waits two seconds longer before each try, up
+    to half a minute, and has no setting for it: after a long outage of Redis a worker would stand
+    idle beside it for as long.
+
+    It looks four times a second for processes of the pool that have died, or that hang and must.
+    Celery is told of a death when the process closes its files, looks at once, and often looks too
+    early: a large process takes some time to be gone. It looks again five seconds later, and has no
+    setting for that.
     """
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -21,3 +38,24 @@ class Consumer(celery.worker.consumer.Consumer):
             conn.ensure_connection, interval_start=_RETRY_S, interval_max=_RETRY_S
         )
         return super().ensure_connected(conn)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Say so; what Redis refuses, because it is full, it refuses again if asked at once."""
+        super().on_connection_error_after_connected(exc)
+        if isinstance(exc, redis.ResponseError):
+            time.sleep(_REFUSED_S)
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        """Have the hub call what has to be called, until the connection is lost."""
+        super().register_with_event_loop(hub)
+        maintain_pool = getattr(self.pool, "maintain_pool", None)  # not every pool has processes
+        if maintain_pool is not None:
+            hub.call_repeatedly(_LOOK_S, _end_the_overdue)
+            hub.call_repeatedly(_LOOK_S, maintain_pool)
+
+
+def _end_the_overdue() -> None:
+    for pid in overdue():
+        _log.error("hanging process killed", action="hanging_killed", pid=pid)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

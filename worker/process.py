@@ -14,6 +14,7 @@ import redis
 import structlog
 
 from worker.connection import connect
+from worker.deadlines import Deadline
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.records import Item, Lane, Outcome
 from worker.jobs.roster import (
@@ -42,7 +43,8 @@ class WorkerProcess:
 
     `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet,
     `closing` whether its worker was asked to stop. `mark` is what processes of one worker have in
-    common. `on_tick`, where set, is called about twice a second.
+    common, and `deadline` where this one notes when its work has to be done. `on_tick`, where set,
+    is called about twice a second.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class WorkerProcess:
         consuming: Callable[[], bool] = lambda: True,
         closing: Callable[[], bool] = lambda: False,
         mark: str = "",
+        deadline: Deadline | None = None,
     ) -> None:
         self.settings = settings
         self.lanes = tuple(lanes)
@@ -76,6 +79,7 @@ class WorkerProcess:
         self.closing = closing
         self._mark = mark
         self._closing_since: float | None = None
+        self._deadline = deadline
         self._run: tuple[Claim, float] | None = None  # what is run, and since when
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
@@ -119,11 +123,16 @@ class WorkerProcess:
         After that nothing can be expected of this thread: the keeper says what happened and ends
         the process. What ran alone has failed; the items of a micro-batch are each tried alone.
         """
-        self._run = (claim, time.monotonic())
+        now = time.monotonic()
+        self._run = (claim, now)
+        if self._deadline is not None:
+            self._deadline.set(now + self.settings.run_time_limit_s)
         try:
             yield
         finally:
             self._run = None
+            if self._deadline is not None:
+                self._deadline.set(0.0)
 
     def finish(self, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:
         """Write the outcomes of a claim's items, or as much of them as it still holds.
@@ -184,6 +193,8 @@ class WorkerProcess:
         duties = {"renew": self._renew, "report": self._report, "sweep": self._sweeper.sweep}
         while not self._stop.wait(min(_TICK_S, *every.values())):
             self._try(self._watch)
+            if self._stop.is_set():
+                return
             now = time.monotonic()
             if self.state != self._reported_state:
                 due["report"] = now
@@ -242,10 +253,14 @@ class WorkerProcess:
         os._exit(_ENDED_BY_ITSELF)
 
     def _take_back(self) -> None:
-        taken = self.claims.take_back(lambda worker: is_dead_relative(worker, self._mark))
+        self._roster.bury(self._is_dead)
+        taken = self.claims.take_back(self._is_dead)
         if taken:
             _log.warning("claims of the dead taken back", action="taken_back", claims=taken)
             self.send_tickets(self.lanes)
+
+    def _is_dead(self, worker_id: str) -> bool:
+        return is_dead_relative(worker_id, self._mark)
 
     def _renew(self) -> None:
         for number in self.claims.renew():

@@ -231,8 +231,8 @@ class Settings(BaseSettings):
     task_time_limit_s: int = Field(
         150,
         gt=0,
-        description="Time after which a worker process that cannot even watch itself is killed, in "
-        "seconds; at least 75 more than the time that a micro-batch may take.",
+        description="Time after which Celery kills a worker process whatever it does, in seconds; "
+        "at least 75 more than the time that a micro-batch may take.",
     )
     stop_grace_s: float = Field(
         8.0,
@@ -253,10 +253,10 @@ class Settings(BaseSettings):
         "the least recently used is dropped first.",
     )
     intra_op_threads: int = Field(
-        1, ge=0, description="Threads inside one TensorFlow operation; 0 lets TensorFlow choose."
+        1, ge=0, description="Threads inside one operation of a graph; 0 lets the runtime choose."
     )
     inter_op_threads: int = Field(
-        1, ge=0, description="Threads across TensorFlow operations; 0 lets TensorFlow choose."
+        1, ge=0, description="Threads across operations of a graph; 0 lets the runtime choose."
     )
 
     freeze_time_limit_s: int = Field(

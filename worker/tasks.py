@@ -10,6 +10,7 @@ import os
 from functools import partial
 from typing import Any
 
+from billiard.process import current_process
 from celery.signals import (
     worker_init,
     worker_process_init,
@@ -20,6 +21,7 @@ from celery.signals import (
 
 from worker import gate
 from worker.app import app
+from worker.deadlines import Deadline
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
 from worker.models.registry import Registry
@@ -45,7 +47,8 @@ def _import_tensorflow(**_: object) -> None:
         import worker.inference.classifier  # noqa: F401, PLC0415
 
         # The libraries' 300,000 objects stay for ever: they need neither be looked at by every
-        # collection nor be copied into every process by it.
+        # collection nor be copied into every process by it. Celery collects before each fork, too,
+        # and takes no tickets meanwhile: half a second whenever a process is replaced.
         gc.collect()
         gc.freeze()
 
@@ -69,6 +72,7 @@ def _start(**_: object) -> None:
         consuming=gate.is_open,
         closing=gate.is_closed,
         mark=gate.MARK,
+        deadline=Deadline(getattr(current_process(), "index", None)),
     )
     classifier = Classifier(process, graphs, registry)
     process.on_tick = classifier.follow_registry

@@ -39,5 +39,7 @@ def inspect(
         advice = job["result"].get("freeze") or {}
         if advice.get("body"):
             body = {**advice["body"], **options}
-            title = "Freeze it" if advice.get("ready") else "Freeze it, once that is settled"
+            clear = (job["result"].get("choice") or {}).get("clear")
+            title = "Freeze it" if clear else "Freeze it, for instance"
+            title = title if advice.get("ready") else "Freeze it, once that is settled"
             out.print(f"\n{title}: {again(freeze_words(source, body), server)}", soft_wrap=True)

@@ -209,9 +209,10 @@ def _preprocessing(guess: dict[str, Any] | None) -> str | None:
 
 
 def _tensor(one: dict[str, Any]) -> str:
-    shape = one.get("shape")
-    sides = "?" if shape is None else ", ".join("?" if s is None else str(s) for s in shape)
-    return f"{printable(one.get('dtype') or '?')} [{sides}]"
+    shape, dtype = one.get("shape"), printable(one.get("dtype") or "?")
+    if shape is None:
+        return f"{dtype}, unknown"
+    return f"{dtype} [{', '.join('?' if side is None else str(side) for side in shape)}]"
 
 
 def _tensors(found: object) -> str:

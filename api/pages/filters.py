@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint
 
+from api.pages.reference import prose
 from worker.jobs.records import rfc3339
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -103,6 +104,7 @@ def register(blueprint: Blueprint) -> None:
         "milliseconds": milliseconds,
         "moment": moment,
         "number": number,
+        "prose": prose,
         "rfc3339": rfc3339,
         "score": score,
         "shape": shape,

@@ -1,14 +1,14 @@
 """The pages' views: parse, ask the kernel, render."""
 
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-from apiflask import APIBlueprint
-from flask import Response, make_response, redirect, render_template, request, url_for
+from apiflask import APIBlueprint, APIFlask
+from flask import Response, current_app, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.answers import submitted
 from api.kernel import kernel
-from api.pages import photographs
+from api.pages import photographs, reference
 from api.predictions import accept_image
 from worker.errors import InvalidRequestError, ModelUnavailableError, NotFoundError, PermafrostError
 from worker.jobs.records import Kind, Lane, Status
@@ -133,6 +133,17 @@ def models() -> str:
 def workers() -> str:
     """List the worker processes with the graphs that each of them has loaded."""
     return render_template("workers.html", workers=kernel().roster.read())
+
+
+@blueprint.get("/docs")
+def docs() -> str:
+    """Show what the server answers, from its OpenAPI document."""
+    spec = cast("dict[str, Any]", cast("APIFlask", current_app).spec)
+    return render_template(
+        "reference.html",
+        description=spec["info"]["description"],
+        resources=reference.resources(spec),
+    )
 
 
 def _home(error: PermafrostError | None = None) -> str:

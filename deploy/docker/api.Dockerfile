@@ -20,6 +20,6 @@ VOLUME ["/data", "/scratch"]
 EXPOSE 8000
 # gunicorn reads the number of its processes from WEB_CONCURRENCY itself.
 CMD ["gunicorn", "api:create_app()", "--bind", "0.0.0.0:8000", \
-     "--worker-class", "gthread", "--threads", "64", \
+     "--worker-class", "api.patience.PatientWorker", "--threads", "64", \
      "--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5", \
      "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]

@@ -103,7 +103,7 @@ def _api(options: Options, settings: Settings) -> Service:
             *(sys.executable, "-m", "gunicorn", "api:create_app()"),
             *("--bind", f"{bracketed(options.host)}:{options.port}"),
             *("--workers", str(options.web_concurrency)),
-            *("--worker-class", "gthread", "--threads", str(API_THREADS)),
+            *("--worker-class", "api.patience.PatientWorker", "--threads", str(API_THREADS)),
             *("--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5"),
             *heartbeat,
             *("--no-control-socket", "--log-level", settings.log_level.lower()),

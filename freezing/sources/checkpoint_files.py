@@ -18,6 +18,7 @@ _PART = re.compile(r"(?P<prefix>.+)\.(?:meta|index|data-(?P<shard>\d{5})-of-(?P<
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})\Z")
 _OLD_SHARD = re.compile(r"(?P<prefix>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})\Z")
 _PATH_IN_STATE = re.compile(r'^\s*model_checkpoint_path\s*:\s*(["\'])(.*)\1\s*$', re.MULTILINE)
+_OBJECTS = b"_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry that only checkpoints of objects have
 _MOST_NAMES = 8
 
 
@@ -232,6 +233,17 @@ def _graph(folder: Path, prefix: str, warnings: list[str]) -> Path:
                 f"'{meta.name}' is missing in folder '{folder.name}', and several files may hold "
                 f"the graph: {names}. Name one with `checkpoint` (--checkpoint)."
             )
+    index = folder / f"{prefix}.index"
+    if index.is_file() and _OBJECTS in index.read_bytes():
+        raise SourceError(
+            f"'{prefix}' is a checkpoint of TensorFlow 2, which holds variables and no graph: save "
+            "the model itself, with model.save(...) or tf.saved_model.save(...)."
+        )
+    if (folder.name, prefix) == ("variables", "variables"):
+        raise SourceError(
+            "'variables' holds the variables of a SavedModel and not its graph: give the folder "
+            "that it lies in, with saved_model.pb."
+        )
     raise _missing(folder, prefix, meta.name)
 
 

@@ -1,5 +1,6 @@
 """Reading variables out of a checkpoint's data, whichever format it has."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,9 +55,21 @@ class CheckpointValues:
         self._last = None
         return values
 
+    def bytes_of(self, node: Any) -> int:
+        """Return the size of what is stored for the variable, which the index tells."""
+        try:
+            key = self._entry(node).key
+        except SourceError:  # said when it is read
+            return 0
+        return math.prod(self._shapes[key]) * int(self._dtypes[key].size)
+
     def _entry(self, node: Any) -> Entry:
         """Return where the variable is stored: as the graph's saver says, else under its name."""
-        shared = node.attr["shared_name"].s.decode() if "shared_name" in node.attr else ""
+        shared = (
+            node.attr["shared_name"].s.decode("utf-8", "replace")
+            if "shared_name" in node.attr
+            else ""
+        )
         known = self._entries.get(node.name, [])
         tried = [*known[:1], Entry(node.name, ""), *known[1:], Entry(shared, "")]
         for entry in tried:

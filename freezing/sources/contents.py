@@ -26,10 +26,12 @@ class Content(Enum):
     HDF5 = "an HDF5 file"
     KERAS_ZIP = "a Keras file"
     ARCHIVE = "an archive"
+    ONNX = "an ONNX model"
+    LITE = "a TensorFlow Lite model"
     UNKNOWN = "something unknown"
 
 
-PROTOCOL_BUFFERS = frozenset({Content.SAVED_MODEL, Content.META_GRAPH, Content.GRAPH})
+FOREIGN = frozenset({Content.ONNX, Content.LITE})  # made from models, and no sources
 
 _HEAD_BYTES = 64 * 1024
 # The end of a table file: tensorflow/core/lib/io/format.h, kTableMagicNumber, little-endian.
@@ -37,6 +39,7 @@ _TABLE_MAGIC = bytes.fromhex("57fb808b247547db")
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+_LITE = slice(4, 8), b"TFL3"
 _TAR_MAGIC = slice(257, 262), b"ustar"
 _KERAS_MEMBERS = frozenset({"config.json", "metadata.json"})
 _OP = re.compile(rb"[A-Za-z_][A-Za-z0-9_>./\-]*\Z")
@@ -92,8 +95,8 @@ def _sniff(file: BinaryIO) -> Content:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(_HEAD_BYTES)
-    if head.startswith(_HDF5_MAGIC):
-        return Content.HDF5
+    if head.startswith(_HDF5_MAGIC) or head[_LITE[0]] == _LITE[1]:
+        return Content.HDF5 if head.startswith(_HDF5_MAGIC) else Content.LITE
     if head.startswith(_ZIP_MAGICS):
         return _zip(file)
     where, magic = _TAR_MAGIC
@@ -138,8 +141,7 @@ def _binary(head: bytes) -> Content:
         return Content.UNKNOWN
     first = fields[0]
     if (first.number, first.kind) == (1, _VARINT):
-        second = fields[1] if len(fields) > 1 else None
-        return Content.SAVED_MODEL if second and _is_bytes(second, 2) else Content.UNKNOWN
+        return _versioned(head, fields[1:])
     inner = next(_inside(head, first), None) if first.kind == _BYTES else None
     if _is_bytes(first, 1) and _is_node(head, first):
         return Content.GRAPH
@@ -150,6 +152,17 @@ def _binary(head: bytes) -> Content:
         return Content.META_GRAPH if _is_node(head, inner) else Content.GRAPH
     versions = _is_bytes(first, 4) and all(part.kind == _VARINT for part in _inside(head, first))
     return Content.GRAPH if versions else Content.UNKNOWN
+
+
+def _versioned(head: bytes, fields: list[_Field]) -> Content:
+    """Return what begins with a version: a SavedModel's meta graphs follow, an ONNX's producer."""
+    if not fields or not _is_bytes(fields[0], 2):
+        onnx = bool(fields) and fields[0].kind == _BYTES and fields[0].number in (3, 7, 8)
+        return Content.ONNX if onnx else Content.UNKNOWN
+    text = head[fields[0].start : fields[0].end]
+    if fields[0].end < len(head) and text.isascii() and text.decode().isprintable():
+        return Content.ONNX
+    return Content.SAVED_MODEL
 
 
 def _is_node(head: bytes, field: _Field) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 
@@ -19,7 +19,7 @@ _TRAINING = frozenset({"optimizer_weights", "optimizer"})
 
 
 @contextmanager
-def opened(file: Path | BinaryIO, name: str) -> Iterator[Any]:
+def opened(file: Path, name: str) -> Iterator[Any]:
     """Open an HDF5 file for reading; raise `SourceError` where it is damaged.
 
     `UnsafeSourceError` is raised where it refers to other files, before anything is read.
@@ -34,11 +34,11 @@ def opened(file: Path | BinaryIO, name: str) -> Iterator[Any]:
     with root:
         try:
             _check(root, name)
+            yield root
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise SourceError(
                 f"'{name}' cannot be read as an HDF5 file: it is damaged ({reason(error)})."
             ) from error
-        yield root
 
 
 def text(root: Any, attribute: str) -> str | None:

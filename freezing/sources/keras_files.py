@@ -22,9 +22,12 @@ from freezing.sources.keras_archives import (
 )
 from freezing.sources.keras_audit import Finding, parse_config, refuse_code, without_training
 from freezing.sources.keras_loading import load_and_trace
+from freezing.sources.label_files import as_labels
 from freezing.sources.source import Choice, Source
 from worker.errors import SourceError
 
+_MOST_JSON_FILES = 20  # looked at beside weights
+_MOST_JSON_BYTES = 16 * 2**20
 _LABEL_KEYS = ("class_names", "labels", "classes", "class_labels", "categories")
 
 
@@ -51,16 +54,28 @@ def open_keras(path: Path, choice: Choice) -> Source:
 def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
     with hdf5_files.opened(path, path.name) as root:
         stored = hdf5_files.text(root, "model_config")
-        if stored is None:
-            raise _no_model(path, root)
-        config = parse_config(stored, path.name)
         version = hdf5_files.text(root, "keras_version") or ""
         labels = _labels_of(root)
-    found = refuse_code(config, path.name, allowed=choice.allow_code)
-    # Keras tells formats by suffix; the file may be called anything.
-    link = work / "model.h5"
+        old_weights = "layer_names" in root.attrs
+        refusal = _no_model(path, root)
+    if stored is not None:
+        config = parse_config(stored, path.name)
+        found = refuse_code(config, path.name, allowed=choice.allow_code)
+        # Keras tells formats by suffix; the file may be called anything.
+        link = work / "model.h5"
+        link.symlink_to(path.absolute())
+        return _source(path, link, version, found, labels=labels, files=(path,))
+    architecture = _architecture_beside(path)
+    if architecture is None:
+        raise refusal
+    stored = architecture.read_text(encoding="utf-8")
+    config = parse_config(stored, architecture.name)
+    found = refuse_code(config, architecture.name, allowed=choice.allow_code)
+    link = work / ("model.h5" if old_weights else "model.weights.h5")
     link.symlink_to(path.absolute())
-    return _source(path, link, version, found, labels=labels, files=(path,))
+    version = version or str(config.get("keras_version") or "")
+    files = (architecture, path)
+    return _source(path, link, version, found, labels=labels, files=files, config=stored)
 
 
 def _open_parts(
@@ -97,10 +112,10 @@ def _source(
     *,
     labels: list[str] | None,
     files: tuple[Path, ...],
+    config: str | None = None,
 ) -> Source:
-    traced = load_and_trace(
-        copy, path.name, version, safe=not any(finding.marshalled for finding in found)
-    )
+    safe = not any(finding.marshalled for finding in found)
+    traced = load_and_trace(copy, path.name, version, config=config, safe=safe)
     warnings = []
     if found:
         shown = "; ".join(finding.what for finding in found)
@@ -121,12 +136,31 @@ def _source(
 # -- HDF5 ---------------------------------------------------------------------------------------
 
 
+def _architecture_beside(path: Path) -> Path | None:
+    """Return the one JSON file beside weights that describes a Keras model.
+
+    Of several, the one that is called like the weights.
+    """
+    found = []
+    for file in sorted(path.parent.glob("*.json"))[:_MOST_JSON_FILES]:
+        if file.is_file() and file.stat().st_size <= _MOST_JSON_BYTES:
+            try:
+                parse_config(file.read_bytes(), file.name)
+            except (SourceError, OSError):
+                continue
+            found.append(file)
+    if len(found) > 1:
+        found = [file for file in found if path.name.startswith(file.stem.partition(".")[0])]
+    return found[0] if len(found) == 1 else None
+
+
 def _no_model(path: Path, root: Any) -> SourceError:
     keys = set(root)
     if "layer_names" in root.attrs or keys & {"layers", "_layer_checkpoint_dependencies", "vars"}:
         return SourceError(
             f"'{path.name}' holds only the weights of a Keras model and not its layers: save the "
-            "whole model with model.save('model.keras'), not with save_weights, and freeze that."
+            "whole model with model.save('model.keras'), not with save_weights, and freeze that; "
+            "or put the layers beside it, in a file that model.to_json() gives."
         )
     return SourceError(
         f"'{path.name}' is an HDF5 file without a Keras model (it has no 'model_config')."
@@ -138,7 +172,7 @@ def _labels_of(root: Any) -> list[str] | None:
         found = hdf5_files.names(root, key)
         if found is None:
             try:
-                found = _texts(json.loads(hdf5_files.text(root, key) or "null"))
+                found = as_labels(json.loads(hdf5_files.text(root, key) or "null"))
             except ValueError:
                 found = None
         if found:
@@ -152,16 +186,4 @@ def _labels_of(root: Any) -> list[str] | None:
 def _labels_in(value: Any) -> list[str] | None:
     if not isinstance(value, dict):
         return None
-    return next((found for key in _LABEL_KEYS if (found := _texts(value.get(key)))), None)
-
-
-def _texts(value: Any) -> list[str] | None:
-    """Return a list of texts, also where it is a dictionary from numbers or to numbers."""
-    if isinstance(value, dict) and value:
-        if all(isinstance(one, int) for one in value.values()):
-            value = sorted(value, key=value.__getitem__)
-        elif all(str(key).isdigit() for key in value):
-            value = [value[key] for key in sorted(value, key=int)]
-    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
-        return value
-    return None
+    return next((found for key in _LABEL_KEYS if (found := as_labels(value.get(key)))), None)

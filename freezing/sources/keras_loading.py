@@ -11,6 +11,7 @@ import tensorflow as tf
 from freezing.reasons import reason
 from freezing.sources.concrete import Traced, graph_of
 from freezing.sources.keras_archives import pack
+from freezing.sources.keras_operations import load_with_operations
 from worker.errors import SourceError
 
 _UNKNOWN = re.compile(
@@ -25,6 +26,7 @@ class _Library:
 
     name: str
     load: Callable[[Path, bool], Any]  # file, whether in safe mode
+    build: Callable[[str, bool], Any]  # a model without its weights, from JSON
     structure: str  # the attribute of a model that holds its inputs as they are given to it
     pack: Callable[[Any, list[Any]], Any]
     flatten: Callable[[Any], list[Any]]
@@ -32,20 +34,28 @@ class _Library:
     layer_of: Callable[[Any], str]  # the name of the layer that gives a symbolic tensor
 
 
-def load_and_trace(path: Path, name: str, version: str, *, safe: bool) -> Traced:
+def load_and_trace(
+    path: Path, name: str, version: str, *, config: str | None, safe: bool
+) -> Traced:
     """Load a model file and trace what it answers outside training.
 
     `path` is an HDF5 file that ends in `.h5`, or the folder of an unpacked `.keras` file; `name` is
-    what the person called it, and `version` the Keras that wrote it, "" where unknown. Files of
-    Keras 2 are read by Keras 2 and others by Keras 3; where that fails the other is
-    tried. Raises `SourceError` saying why it cannot be loaded.
+    what the person called it, and `version` the Keras that wrote it, "" where unknown. With
+    `config`, the model's description as JSON, the file holds only its weights. Files of Keras 2
+    are read by Keras 2 and others by Keras 3; where that fails the other is tried. Raises
+    `SourceError` saying why it cannot be loaded.
     """
     order = [_keras_2, _keras_3] if version[:2] in ("", "1.", "2.") else [_keras_3, _keras_2]
     failures: list[Exception] = []
     for library in order:
         try:
             chosen = library()
-            return _trace(chosen.load(path, safe), chosen, name)
+            if config is None:
+                model = chosen.load(path, safe)
+            else:
+                model = chosen.build(config, safe)
+                model.load_weights(path)
+            return _trace(model, chosen, name)
         except (SourceError, MemoryError):
             raise
         except Exception as error:  # what Keras raises on a file that it does not read is anything
@@ -56,15 +66,23 @@ def load_and_trace(path: Path, name: str, version: str, *, safe: bool) -> Traced
 def _keras_3() -> _Library:
     import keras  # noqa: PLC0415 - one of the two is enough
     from keras.src.applications.convnext import LayerScale  # noqa: PLC0415
+    from keras.src.saving import serialization_lib  # noqa: PLC0415
+
+    known = {"LayerScale": LayerScale}
 
     def load(path: Path, safe: bool) -> Any:
-        return keras.saving.load_model(
-            path, custom_objects={"LayerScale": LayerScale}, compile=False, safe_mode=safe
-        )
+        if path.suffix == ".h5":
+            return load_with_operations(path, known, safe=safe)
+        return keras.saving.load_model(path, custom_objects=known, compile=False, safe_mode=safe)
+
+    def build(config: str, safe: bool) -> Any:
+        with serialization_lib.SafeModeScope(safe):
+            return keras.models.model_from_json(config, custom_objects=known)
 
     return _Library(
         name=f"Keras {keras.__version__}",
         load=load,
+        build=build,
         structure="_inputs_struct",
         pack=keras.tree.pack_sequence_as,
         flatten=lambda value: list(keras.tree.flatten(value)),
@@ -89,9 +107,14 @@ def _keras_2() -> _Library:
         with serialization_lib.SafeModeScope(safe):
             return tf_keras.models.load_model(path, custom_objects=known, compile=False)
 
+    def build(config: str, safe: bool) -> Any:
+        with serialization_lib.SafeModeScope(safe):
+            return tf_keras.models.model_from_json(config, custom_objects=known)
+
     return _Library(
         name=f"tf_keras {tf_keras.__version__}",
         load=load,
+        build=build,
         structure="_nested_inputs",
         pack=tf.nest.pack_sequence_as,
         flatten=lambda value: list(tf.nest.flatten(value)),
@@ -154,6 +177,12 @@ def _cannot_load(name: str, version: str, failures: list[Exception]) -> SourceEr
                 "the model's own. Export the model where it was trained, with "
                 "model.export(FOLDER), and freeze the SavedModel, which needs no code."
             )
+    if version.startswith("1."):
+        return SourceError(
+            f"'{name}' was written by Keras {version}, whose layers later ones do not know "
+            f"({reason(failures[0])}). Load it with a Keras from 2.0 to 2.2, which still does, and "
+            "save it again with model.save('model.h5')."
+        )
     return SourceError(
         f"'{name}' (written by {writer}) cannot be loaded: {reason(failures[0])}. If it loads "
         "where it was trained, export it there with model.export(FOLDER), and freeze the "

@@ -1,14 +1,16 @@
 """Recognising what kind of source lies at a path, by its content."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from freezing.sources.checkpoint import open_checkpoint
 from freezing.sources.checkpoint_files import holds_checkpoint, is_checkpoint
-from freezing.sources.contents import Content, sniff
+from freezing.sources.contents import FOREIGN, Content, sniff
 from freezing.sources.graph import open_graph
 from freezing.sources.keras_files import open_keras
+from freezing.sources.label_files import labels_beside
 from freezing.sources.places import find_model
 from freezing.sources.saved_model import (
     is_of_tensorflow_2,
@@ -39,14 +41,38 @@ def open_source(path: Path, choice: Choice = ANY) -> Source:
         if kind.recognises(found):
             source = kind.open(found, choice)
             source.warnings[:0] = warnings
-            return source
+            return _with_labels(source, path)
     if not found.exists():
         return open_checkpoint(found)  # says what is missing, with the nearest names
     if sniff(found) is Content.ARCHIVE:
         raise SourceError(f"'{found.name}' is an archive, which is damaged or holds no model.")
+    if found.is_file() and found.stat().st_size == 0:
+        raise SourceError(f"'{found.name}' is empty.")
+    content = sniff(found)
+    if content in FOREIGN:
+        raise SourceError(
+            f"'{found.name}' is {content.value}: give what it was converted from, a checkpoint, a "
+            "SavedModel, a Keras file or a graph."
+        )
     raise SourceError(
         f"'{found.name}' is no model that is known: no checkpoint, SavedModel, Keras file or graph."
     )
+
+
+def _with_labels(source: Source, path: Path) -> Source:
+    """Return the source with the labels that lie beside it, where it carries none itself.
+
+    `path` is what was given, a folder around the model perhaps.
+    """
+    if source.labels is not None:
+        return source
+    folders = dict.fromkeys([source.files[0].parent, *([path] if path.is_dir() else [])])
+    beside = next((one for folder in folders if (one := labels_beside(folder))), None)
+    if beside is None:
+        return source
+    labels, name = beside
+    source.warnings.append(f"Labels were found beside the model, in '{name}'.")
+    return replace(source, labels=labels)
 
 
 def _open_saved_model(path: Path, choice: Choice) -> Source:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from freezing.sources.checkpoint_files import holds_checkpoint, is_checkpoint
-from freezing.sources.contents import Content, sniff
+from freezing.sources.contents import FOREIGN, Content, sniff
 from freezing.sources.source import Choice
 from worker.errors import SourceError
 
@@ -22,6 +22,7 @@ _MODEL_FILES = frozenset(
         Content.HDF5,
         Content.KERAS_ZIP,
         Content.TABLE,
+        *FOREIGN,
     }
 )
 _DEEPEST = 6  # folders below the one that was named

@@ -147,8 +147,9 @@ def _meta_graph(metas: Sequence[Any], choice: Choice, warnings: list[str]) -> An
     # Beside the plain one there may be one for other hardware: {serve, gpu}, {serve, tpu}.
     chosen = min(serving, key=lambda meta: len(meta.meta_info_def.tags))
     if len(metas) > 1:
-        tags = ", ".join(sorted(chosen.meta_info_def.tags)) or "without tags"
-        warnings.append(f"Of {len(metas)} graphs in the SavedModel the one for {tags} was used.")
+        tags = ", ".join(sorted(chosen.meta_info_def.tags))
+        which = f"for {tags}" if tags else "without tags"
+        warnings.append(f"Of {len(metas)} graphs in the SavedModel the one {which} was used.")
     return chosen
 
 

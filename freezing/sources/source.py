@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -32,6 +32,14 @@ class Values(Protocol):
         Raises `SourceError` where a variable is missing, has another shape or dtype, or its data
         cannot be read.
         """
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """Values that tell how large they are before they are read."""
+
+    def bytes_of(self, node: Any) -> int:
+        """Return the size of the value of a variable NodeDef, 0 where it is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)

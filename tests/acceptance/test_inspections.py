@@ -94,6 +94,14 @@ def test_what_the_tutorial_checkpoint_holds_is_counted(
     assert found.freeze.ready
 
 
+def test_the_size_that_a_placeholder_leaves_open_is_found(fixtures_folder: Path) -> None:
+    from freezing.inspection import inspect as inspect_here
+
+    path = fixtures_folder / "models/mobilenet-frozen-batch1/optimized_graph.pb"
+    found = Inspection.model_validate(inspect_here(Report(lambda _: None), {}, str(path), False))
+    assert found.preprocessing.fields["size"] == [128, 128]  # as its twin, which says so
+
+
 def test_what_cannot_be_opened_fails_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no model")
     with pytest.raises(SourceError, match=r"notes\.txt"):

@@ -12,8 +12,12 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from freezing.process import freeze
 from tests.support.submitting import ended, freeze_path, predict
 from tests.support.system import System
+from worker.jobs.requests import FreezeRequest
+from worker.models.registry import Registry
+from worker.settings import Settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -153,6 +157,31 @@ def test_a_file_with_code_is_refused_by_its_layer(system: System, tmp_path: Path
     assert job["error"]["code"] == "unsafe_source"
     assert "'double' is a Lambda" in job["error"]["message"]
     assert "PERMAFROST_ALLOW_KERAS_CODE" in job["error"]["message"]
+
+
+def test_an_operator_can_allow_code(tmp_path: Path) -> None:
+    import keras
+
+    layers = [
+        keras.layers.Input([4, 4, 3]),
+        keras.layers.Lambda(lambda x: x * 2.0, name="double"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(2, activation="softmax"),
+    ]
+    keras.Sequential(layers).save(tmp_path / "code.keras")
+    (tmp_path / "work").mkdir()
+    result = freeze(
+        FreezeRequest.parse({"name": "code"}),
+        tmp_path / "code.keras",
+        workdir=tmp_path / "work",
+        registry=Registry(tmp_path / "models"),
+        job_id="job-1",
+        settings=Settings(data=tmp_path, allow_keras_code=True),
+        on_log=lambda _: None,
+        cancelled=lambda: False,
+    )
+    assert any("'double' is a Lambda" in warning for warning in result["warnings"])
+    assert result["verification"]["max_abs_difference"] <= TOLERANCE
 
 
 def test_weights_alone_are_a_failed_job_that_says_so(system: System, keras_model: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.polling import wait_until
 from tests.support.submitting import freeze_path, freeze_upload, predict
 from tests.support.system import System
 
@@ -79,6 +80,57 @@ def test_the_graph_that_is_downloaded_is_the_one_that_was_published(
     graph = httpx.get(f"{system.url}/v1/models/downloaded/versions/stable/graph")
     assert hashlib.sha256(graph.content).hexdigest() == job["result"]["sha256"]
     assert len(graph.content) == job["result"]["bytes_after"]
+
+
+def test_the_same_in_onnx_runtime_is_tried_as_canary_and_rolled_out_and_back(
+    system: System, tutorial: Path
+) -> None:
+    files = sorted((tutorial / "checkpoint").iterdir())
+    freeze_upload(system.url, files, name="both", **OPTIONS)
+    job = freeze_upload(
+        system.url, files, name="both", **OPTIONS, alias="canary", runtime="onnxruntime"
+    )
+    assert job["status"] == "succeeded", job["error"]
+    made = job["result"]["accelerated"]
+    assert made["verification"]["max_abs_difference"] <= TOLERANCE
+    models = f"{system.url}/v1/models/both"
+    assert httpx.get(models).json()["aliases"] == {"stable": 1, "canary": 2}
+    manifest = httpx.get(f"{models}/versions/canary").json()
+    assert (manifest["runtime"], manifest["accelerated"]["bytes"]) == ("onnxruntime", made["bytes"])
+
+    photographs = sorted((tutorial / "images").rglob("*.jpg"))[::10]
+    for path in photographs:
+        answers = [
+            predict(system.url, path.read_bytes(), model=f"both@{alias}")
+            for alias in ("stable", "canary")
+        ]
+        assert [answer["model"]["version"] for answer in answers] == [1, 2]
+        old, new = (
+            {row["label"]: row["score"] for row in answer["result"]["predictions"]}
+            for answer in answers
+        )
+        assert new == pytest.approx(old, abs=1e-5)
+
+    def both_loaded() -> bool:
+        loaded = {
+            (graph["version"], graph["runtime"])
+            for row in httpx.get(f"{system.url}/v1/workers").json()["workers"]
+            for graph in row["graphs"]
+            if graph["model"] == "both" and graph["state"] == "ready"
+        }
+        return loaded == {(1, "tensorflow"), (2, "onnxruntime")}
+
+    wait_until(both_loaded, within_s=20, what="workers report both runtimes")
+
+    def stable() -> int:
+        answer = predict(system.url, photographs[0].read_bytes(), model="both")
+        return int(answer["model"]["version"])
+
+    for version in (2, 1):
+        moved = httpx.put(f"{models}/aliases/stable", json={"version": version})
+        assert moved.status_code == 200, moved.text
+        assert stable() == version
+    assert httpx.delete(f"{models}/versions/2").json()["code"] == "conflict"  # canary means it
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,12 @@ class Idle:
         submission = Submission(kind=Kind.FREEZE, lane=Lane.FREEZING, options={"name": name})
         return self.store.accept(submission).job_id
 
+    def inspect(self, source: str) -> str:
+        """Queue an inspection and return its job's id."""
+        options = {"source": source}
+        submission = Submission(kind=Kind.INSPECTION, lane=Lane.FREEZING, options=options)
+        return self.store.accept(submission).job_id
+
     def work(self, outcome: Outcome, lane: Lane = Lane.INTERACTIVE) -> None:
         """Take the one item that waits in a lane and end it."""
         claim = self._claims.claim([lane], 1)

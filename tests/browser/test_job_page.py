@@ -5,6 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Idle, Visitor, drawn
+from tests.support.inspected import INSPECTED
 from worker.jobs.keys import key
 from worker.jobs.records import Lane, Outcome
 
@@ -109,6 +110,35 @@ def test_a_freeze_tells_its_steps_and_then_its_report(idle: Idle, visitor: Visit
     idle.work(REPORT, Lane.FREEZING)
     expect(page.get_by_role("heading", name="Published as cats-dogs@1")).to_be_visible()
     expect(lines).to_have_count(3)
+
+
+def test_an_inspection_appears_with_a_command_to_copy(idle: Idle, visitor: Visitor) -> None:
+    job = idle.inspect("pets")
+    page = visitor.open(f"{idle.url}/jobs/{job}", viewport={"width": 390, "height": 800})
+    idle.store.add_log(job, "Reading.")
+    expect(page.locator("#log > li")).to_have_text(["Reading."])
+    idle.work(Outcome(result=INSPECTED), Lane.FREEZING)
+    title = "Freeze y_pred:0 with x:0 as the input"
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text(title)
+    expect(page.locator("#freeze-command")).to_be_visible()
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    page.get_by_text("The same for").click()
+    expect(page.get_by_text('"keep_prob": 1.0')).to_be_visible()
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wide) == 0
+    without = visitor.open(f"{idle.url}/jobs/{job}", java_script_enabled=False)
+    expect(without.get_by_role("heading", name=title)).to_be_visible()
+    expect(without.get_by_role("button", name="Copy")).to_have_count(0)
+
+
+def test_the_reference_needs_no_script(idle: Idle, visitor: Visitor) -> None:
+    page = visitor.open(idle.url, java_script_enabled=False)
+    page.get_by_role("link", name="API reference").click()
+    page.get_by_role("link", name="POST /v1/inspections").click()
+    assert page.url.endswith("/docs#post-v1-inspections")
+    expect(page.get_by_text("Nothing of the source is run.")).to_be_visible()
 
 
 def test_a_cancelled_job_says_so(idle: Idle, visitor: Visitor) -> None:

@@ -336,12 +336,15 @@ def test_who_stands_in_for_a_dead_process_takes_back_what_that_held(
     names = [f"h-{gone.pid}-abcd123456", f"h-{gone.pid}-ffff123456", f"h-{os.getpid()}-abcd123456"]
     for name in names:  # a relative that died, one of another worker, and one that lives
         assert Claims(work.client, settings, name).claim(CLASSIFYING, 1)
+        work.client.zadd(key("workers"), {name: 10**15})
     process = WorkerProcess(settings, CLASSIFYING, sent.append, mark="abcd")
     process.start()
     assert set(sent) == set(CLASSIFYING)
     assert [(row.item.job_id, row.attempt) for row in work.claim().items] == [(ids[0], 2)]
     assert work.nothing_waits()
+    assert names[0].encode() not in work.client.zrange(key("workers"), 0, -1)
     process.stop()
+    assert work.client.zrange(key("workers"), 0, -1) == [names[2].encode(), names[1].encode()]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from functools import cache
 
 from PIL import Image
 
+CRASH, HANG, SEIZE = b"please-crash", b"please-hang", b"please-seize"
 _AFTER_APP0 = 20  # bytes of a JPEG's beginning: the start marker and the JFIF header
 
 
@@ -20,6 +21,12 @@ def _jpeg(light: int, side: int) -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (side, side), (light, light, light)).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+def with_fault(picture: bytes, fault: bytes) -> bytes:
+    """Return a JPEG that does something to a process into which `injected.faulty` was put."""
+    comment = b"\xff\xfe" + (len(fault) + 2).to_bytes(2, "big") + fault
+    return picture[:2] + comment + picture[2:]
 
 
 def png(light: int, *, side: int = 16) -> bytes:

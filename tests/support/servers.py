@@ -114,7 +114,8 @@ class Servers:
         self.api = self._start(
             "api",
             *("gunicorn", "api:create_app()", "--bind", f"127.0.0.1:{self.port}"),
-            *("--workers", str(self._apis), "--worker-class", "gthread", "--threads", "16"),
+            *("--workers", str(self._apis), "--threads", "16"),
+            *("--worker-class", "api.patience.PatientWorker"),
             *("--graceful-timeout", "5", "--no-control-socket"),
             *(("-c", "python:tests.support.injected") if modules else ()),
             PERMAFROST_TEST_INJECT=",".join(modules),

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from tests.support.inspected import INSPECTED
 
 JPEG = b"\xff\xd8\xff\xe0"
 FILES = ("photos/a.jpg", "photos/b.jpg", "photos/sub/c.png")  # of the fixture `photos`
@@ -642,78 +643,6 @@ def test_what_the_server_calls_invalid_is_wrong_usage_too(
     assert json.loads(found.stdout)["error"]["code"] == "invalid_request"
 
 
-INSPECTED: dict[str, Any] = {
-    "kind": "checkpoint",
-    "name": "m",
-    "producer": "1.10.0",
-    "bytes": 25_600_000,
-    "files": [{"name": "m.meta", "bytes": 1}, {"name": "m.index", "bytes": 2}],
-    "nodes": 401,
-    "signatures": [{"name": "serve", "inputs": {"images": "x:0"}, "outputs": {"p": "y_pred:0"}}],
-    "labels": None,
-    "inputs": [
-        {
-            "name": "x:0",
-            "op": "Placeholder",
-            "dtype": "float32",
-            "shape": [None, 96, 96, 3],
-            "reasons": ["height, width and channels"],
-            "chosen": True,
-        }
-    ],
-    "outputs": [
-        {
-            "name": "y_pred:0",
-            "op": "Softmax",
-            "dtype": "float32",
-            "shape": [None, 2],
-            "reasons": ["a softmax", "named \x1b[1mso"],
-            "chosen": True,
-        }
-    ],
-    "values": [
-        {
-            "name": "keep_prob",
-            "dtype": "float32",
-            "shape": None,
-            "value": 1.0,
-            "default": None,
-            "reason": "dropout lets everything through with it",
-        }
-    ],
-    "parameters": {
-        "total": 2_946,
-        "bytes": 11_784,
-        "kept": 2_946,
-        "kept_bytes": 11_784,
-        "layers": [{"name": "conv1", "variables": ["kernel 3x3x3x32"], "parameters": 2_946}],
-        "layers_left_out": 0,
-    },
-    "dropped": [
-        {"kind": "optimizer_slots", "nodes": 22, "bytes": 17_000_000},
-        {"kind": "queues", "nodes": 0, "bytes": 0},
-    ],
-    "predicted": {"nodes": 41, "parameters": 2_946, "bytes": 8_500_000},
-    "findings": [{"code": "dropout", "level": "warning", "message": "Dropout is on.", "nodes": []}],
-    "preprocessing": {
-        "fields": {
-            "size": [96, 96],
-            "resize": "stretch",
-            "color": "rgb",
-            "scale": 1 / 255,
-            "mean": [0.0],
-            "std": [1.0],
-            "layout": "NHWC",
-        }
-    },
-    "freeze": {
-        "ready": True,
-        "body": {"name": "m", "outputs": ["y_pred"], "inputs": ["x"], "set": {"keep_prob": 1.0}},
-        "command": "./permafrost freeze SOURCE --name m",
-    },
-}
-
-
 def inspecting(server: Server, result: dict[str, Any]) -> None:
     server.submitted = job("i1", "queued", kind="inspection")
     server.jobs["i1"] = [job("i1", kind="inspection", result=result)]
@@ -730,6 +659,7 @@ def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
         "25.6 MB in 2 files",
         "y_pred:0",
         "float32 [?, 96, 96, 3]",
+        "float32, unknown",
         "images = x:0",
         "--set keep_prob=1.0",
         "optimizer slots",
@@ -741,7 +671,7 @@ def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
     assert "queues" not in found.stdout
     assert "\x1b" not in found.stdout
     last = found.stdout.strip().splitlines()[-1]
-    words = "freeze model --name m --output y_pred --input x --set keep_prob=1.0"
+    words = "freeze model --name pets --output y_pred --input x --set keep_prob=1.0"
     assert last == f"Freeze it: ./permafrost {words}"
     assert json.loads(run("inspect", "model", "--json").stdout)["result"] == INSPECTED
     assert server.requests[0].url.path == "/v1/inspections"

@@ -175,7 +175,10 @@ def test_gunicorn_takes_the_apis_command() -> None:
     parser.exit_on_error = False
     given = parser.parse_args(words[1:])
     assert given.args == ["api:create_app()"]
-    assert (given.worker_class, given.control_socket_disable) == ("gthread", True)
+    assert (given.worker_class, given.control_socket_disable) == (
+        "api.patience.PatientWorker",
+        True,
+    )
     assert importlib.util.find_spec("api") is not None
 
 

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 
 from api import create_app, pages
 from api.pages import filters
+from tests.support.inspected import INSPECTED
 from worker.errors import TooLargeError
 from worker.jobs.records import Job, Kind, PinnedModel, Progress, Status
 from worker.jobs.store import Page
@@ -115,6 +116,9 @@ def job(**changes: Any) -> Job:
     return Job(**{**fields, **changes})
 
 
+INSPECTION = job(
+    kind=Kind.INSPECTION, model=None, result=INSPECTED, options={"source": None, "signature": None}
+)
 WAITING = {"result": None, "started_ms": None, "finished_ms": None, "expires_ms": None}
 FAILURE = {"code": "truncated", "message": "The image is cut off before its last pixel."}
 REPORT: dict[str, Any] = {
@@ -244,7 +248,13 @@ def every_page(folder: Path) -> dict[str, str]:
             job(kind=Kind.FREEZE, status=Status.FAILED, model=None, result=None, error=FAILURE)
         ),
         "batch": shown_job(batch),
-        "inspection": shown_job(job(kind=Kind.INSPECTION, model=None, result={"kind": "a <b>"})),
+        "inspection": shown_job(INSPECTION, log=("Reading.",)),
+        "inspection of another version": shown_job(
+            job(kind=Kind.INSPECTION, model=None, result={"kind": "a <b>"})
+        ),
+        "failed inspection": shown_job(
+            job(kind=Kind.INSPECTION, status=Status.FAILED, model=None, result=None, error=FAILURE)
+        ),
         "jobs": shown_jobs(job(), FREEZE, batch, job(status=Status.FAILED, error=FAILURE)),
         "older jobs": shown_jobs(job(), cursor=ID, first=False),
         "no jobs": shown_jobs(),
@@ -293,10 +303,53 @@ def test_every_page_can_be_found_ones_way_in(tmp_path: Path) -> None:
             assert field["id"] in labelled, (name, field)
 
 
+def test_the_reference_describes_every_operation_and_its_body(client: FlaskClient) -> None:
+    answer = client.get("/docs")
+    assert answer.status_code == 200
+    document = Document(answer.text)
+    assert not document.wrong
+    spec = client.get("/openapi.json").get_json()
+    for path, methods in spec["paths"].items():
+        for method, operation in methods.items():
+            assert f"{method.upper()} {path}" in document.text
+            assert operation["summary"].partition("`")[0].strip() in document.text
+    for part in (
+        "Body, application/json source string",
+        "name string, required",
+        "batch keep | free",
+        "files list of file All files of the source.",
+        "Which signature of a SavedModel",
+        "202 The job was accepted",
+    ):
+        assert part in document.text, part
+    assert not document.all("script")
+    ids = Counter(attributes["id"] for _, attributes in document.elements if "id" in attributes)
+    assert set(ids.values()) == {1}
+    anchors = {str(a["href"])[1:] for a in document.all("a") if str(a["href"]).startswith("#")}
+    assert anchors - {"main"} <= set(ids)
+    assert "`" not in document.text
+
+
+def test_the_description_of_the_api_holds_the_schemas_of_what_is_sent_and_given(
+    client: FlaskClient,
+) -> None:
+    spec = client.get("/openapi.json").get_json()
+    schemas = spec["components"]["schemas"]
+    assert {"FreezeRequest", "InspectionRequest", "Inspection", "Manifest"} <= set(schemas)
+    body = spec["paths"]["/v1/inspections"]["post"]["requestBody"]["content"]
+    reference = "#/components/schemas/InspectionRequest"
+    assert body["application/json"]["schema"] == {"$ref": reference}
+    assert set(body["multipart/form-data"]["schema"]["properties"]) == {
+        *("files", "archive", "options")
+    }
+    assert "name" in schemas["FreezeRequest"]["required"]
+    assert spec["servers"] == [{"url": "/"}]
+
+
 @pytest.mark.usefixtures("in_request")
 def test_the_layout_leads_everywhere_and_only_to_what_there_is(client: FlaskClient) -> None:
     links = [link["href"] for link in Document(shown_home()).all("a")]
-    assert {"/", "/jobs", "/models", "/workers", "/openapi.json"} <= set(links)
+    assert {"/", "/jobs", "/models", "/workers", "/docs", "/openapi.json"} <= set(links)
     rules = {rule.rule for rule in client.application.url_map.iter_rules()}
     assert {str(link).partition("#")[0] or "/" for link in links} <= rules
 
@@ -375,8 +428,65 @@ def test_a_freeze_shows_its_report_and_log() -> None:
 
 
 @pytest.mark.usefixtures("in_request")
+def test_an_inspection_shows_what_to_freeze_and_why() -> None:
+    document = Document(shown_job(INSPECTION, log=("Reading the source.",)))
+    for part in (
+        "Freeze y_pred:0 with x:0 as the input",
+        "Size 25.6 MB TensorFlow 1 checkpoint, by TensorFlow 1.10.0",
+        "Frozen 8.5 MB 41 of 401 nodes",
+        "Parameters 2,946 of 3,000",
+        "Dropout is on. drop",
+        "Freeze it ./permafrost freeze SOURCE --name pets --output y_pred",
+        "SOURCE is where the files are on your machine.",
+        "stretch to 96 x 96, rgb, ÷ 255, NHWC Guessed: values from 0 to 1 are assumed.",
+        "y_pred:0 chosen float32 ? x 2 Softmax a softmax; named",
+        "add_4:0 float32 unknown shape AddV2 logits",
+        "x:0 chosen float32 ? x 96 x 96 x 3 Placeholder height and <width>",
+        "keep_prob float32 unknown shape 1.0 dropout lets everything through with it",
+        "phase bool scalar default false it has a default",
+        "serve images x:0 scores y_pred:0",
+        "Optimizer slots 22 17.0 MB",
+        "Addons>Gelu 3 no tensorflow-addons",
+        "conv1 kernel 3x3x3x32, bias 32 2,946",
+        "Reading the source.",
+    ):
+        assert part in document.text, part
+    assert "Queues" not in document.text
+    copied = [button["data-copies"] for button in document.all("button")]
+    assert "freeze-command" in copied
+
+
+@pytest.mark.usefixtures("in_request")
+@pytest.mark.parametrize(
+    ("changes", "title", "advice"),
+    [
+        ({"choice": {**INSPECTED["choice"], "clear": False}}, "Several things", "for instance"),
+        (
+            {"freeze": {**INSPECTED["freeze"], "ready": False}},
+            "The answer is y_pred:0, but something stands in the way",
+            "once that is settled",
+        ),
+        (
+            {"outputs": [], "choice": {"clear": False, "outputs": []}},
+            "Nothing in it looks like an answer",
+            "for instance",
+        ),
+    ],
+)
+def test_an_inspection_says_what_is_not_clear(
+    changes: dict[str, Any], title: str, advice: str
+) -> None:
+    found = job(kind=Kind.INSPECTION, model=None, result={**INSPECTED, **changes})
+    text = Document(shown_job(found)).text
+    assert title in text
+    assert f"Freeze it, {advice}" in text
+
+
+@pytest.mark.usefixtures("in_request")
 def test_a_job_list_says_what_came_of_each_job() -> None:
-    document = Document(shown_jobs(job(), FREEZE, job(status=Status.FAILED, error=FAILURE)))
+    shown = [job(), FREEZE, INSPECTION, job(status=Status.FAILED, error=FAILURE)]
+    document = Document(shown_jobs(*shown))
+    assert "pets-7 y_pred:0 clear" in document.text
     assert "cat 97.0%" in document.text
     assert "version 2 8.5 MB" in document.text
     assert FAILURE["message"] in document.text

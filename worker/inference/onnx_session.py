@@ -50,6 +50,9 @@ class OnnxSession:
         self._session: Any = onnxruntime.InferenceSession(
             content, options, providers=["CPUExecutionProvider"]
         )
+        # It keeps the file for the case that it is made again with other providers ("TODO: This is
+        # bad as we're holding the memory indefinitely"): each weight would be in memory twice.
+        self._session._model_bytes = None
         self._source, self._outputs = source.name, list(outputs)
         kind = {put.name: put.type for put in self._session.get_inputs()}.get(source.name)
         if kind not in _TYPES:

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -81,6 +81,12 @@ class Roster:
         """Take this process off the roster because it stops."""
         self._client.zrem(key("workers"), worker_id)
         self._client.delete(key("worker", worker_id))
+
+    def bury(self, is_dead: Callable[[str], bool]) -> None:
+        """Take off the roster whom `is_dead` knows to be gone, before their reports grow old."""
+        for raw in self._client.zrange(key("workers"), 0, -1):
+            if is_dead(raw.decode()):
+                self.leave(raw.decode())
 
     def read(self) -> list[dict[str, Any]]:
         """Return the living worker processes as the contract shows them."""

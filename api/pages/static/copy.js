@@ -1,4 +1,4 @@
-/** Buttons that copy the field which `data-copies` names. They show only where a script runs. */
+/** Buttons that copy the field, or the text, which `data-copies` names. They show only where a script runs. */
 
 const SHOWN_MS = 2000; // how long a button says that it has copied
 
@@ -7,10 +7,11 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   const field = document.getElementById(button.dataset.copies);
   try {
-    await navigator.clipboard.writeText(field.value);
+    await navigator.clipboard.writeText(field.value ?? field.textContent);
   } catch {
     // Browsers give the clipboard to secure origins only; the old way still works elsewhere.
-    field.select();
+    if (field.select) field.select();
+    else getSelection().selectAllChildren(field);
     if (!document.execCommand("copy")) return; // selected, it can be copied by hand
     button.focus();
   }

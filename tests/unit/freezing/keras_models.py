@@ -65,8 +65,16 @@ def recurrent(k: ModuleType) -> Any:
     """Rows of a picture as a sequence."""
     inputs = k.layers.Input([SIDE, SIDE], name="rows")
     x = k.layers.LSTM(5, return_sequences=True)(inputs)
-    x = k.layers.Bidirectional(k.layers.GRU(4))(x)
+    x = k.layers.GRU(4)(x)
     return k.Model(inputs, k.layers.Dense(3, activation="softmax", name="scores")(x))
+
+
+def calculating(k: ModuleType) -> Any:
+    """Calculations between layers: Keras 3 cannot read them back from HDF5 itself."""
+    inputs = k.layers.Input([SIDE, SIDE, 3], name="image")
+    x = k.layers.Conv2D(4, 3)(inputs / 127.5 - 1.0)
+    x = k.layers.Flatten()(x[:, 1:, :, :] + x[:, :-1, :, :])
+    return k.Model(inputs, k.layers.Dense(3, name="scores")(x))
 
 
 def grouped(k: ModuleType) -> Any:
@@ -124,6 +132,7 @@ BUILDERS: dict[str, Callable[[ModuleType], Any]] = {
     "with_preprocessing": with_preprocessing,
     "augmenting": augmenting,
     "recurrent": recurrent,
+    "calculating": calculating,
     "grouped": grouped,
     "two_outputs": two_outputs,
     "float16": lambda k: mixed(k, "mixed_float16"),

@@ -52,7 +52,7 @@ def _outputs(source: Source) -> list[str]:
     [
         *((KERAS_3, build, FILE) for build in BUILDERS if build != "grouped"),
         *((KERAS_2, build, HDF5) for build in BUILDERS),
-        *((KERAS_3, build, HDF5) for build in ("plain", "with_preprocessing")),
+        *((KERAS_3, build, HDF5) for build in ("plain", "calculating")),
         *((KERAS_2, build, FILE) for build in ("plain", "augmenting")),
         *((KERAS_3, build, SAVED_MODEL) for build in ("plain", "two_outputs", "grouped")),
         *((KERAS_2, build, SAVED_MODEL) for build in ("with_preprocessing", "augmenting")),
@@ -162,6 +162,25 @@ def test_a_file_of_weights_alone_is_refused_with_what_to_save(
         open_source(tmp_path / "model.weights.h5")
 
 
+@pytest.mark.parametrize("k", [KERAS_3, KERAS_2], ids=["keras 3", "keras 2"])
+@pytest.mark.parametrize("name", ["model.h5", "model.weights.h5"])
+def test_weights_with_their_layers_beside_them_are_a_model(
+    tmp_path: Path, k: ModuleType, name: str
+) -> None:
+    model = keras_models.two_outputs(k)
+    if k is KERAS_3 and name == "model.h5":
+        name = "other.weights.h5"
+    model.save_weights(tmp_path / name)
+    (tmp_path / "model.json").write_text(model.to_json())
+    (tmp_path / "notes.json").write_text('{"epochs": 3}')
+    images = np.random.default_rng(1).uniform(size=[2, 8, 8, 3]).astype(np.float32)
+    frozen = freeze(tmp_path, tmp_path / "..", outputs=["kind"])
+    expected = model(images, training=False)[0]
+    np.testing.assert_allclose(frozen.answers(images)[0], expected, atol=1e-5)
+    names = [file["name"] for file in frozen.outcome["source"]["files"]]
+    assert names == ["model.json", name]
+
+
 def test_other_hdf5_files_are_no_models(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "table.h5", "w") as file:
         file["numbers"] = [1, 2, 3]
@@ -192,6 +211,17 @@ def test_a_layer_that_keras_does_not_have_is_named(plain: Path, tmp_path: Path) 
         open_source(path)
 
 
+def test_a_file_of_keras_1_says_what_still_reads_it(plain: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes((plain / "model.h5").read_bytes())
+    layer = {"class_name": "Convolution2D", "config": {"nb_filter": 4, "nb_row": 3, "nb_col": 3}}
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": [layer]})
+        file.attrs["keras_version"] = "1.2.2"
+    with pytest.raises(SourceError, match=r"written by Keras 1\.2\.2.*Keras from 2\.0 to 2\.2"):
+        open_source(path)
+
+
 def test_labels_are_taken_from_the_file(plain: Path, tmp_path: Path) -> None:
     for written in (["cat", "dog", "fox"], json.dumps({"0": "cat", "1": "dog", "2": "fox"})):
         path = tmp_path / "model.h5"
@@ -200,6 +230,15 @@ def test_labels_are_taken_from_the_file(plain: Path, tmp_path: Path) -> None:
             file.attrs["class_names"] = written
         assert open_source(path).labels == ["cat", "dog", "fox"]
     assert open_source(plain / "model.h5").labels is None
+
+
+def test_labels_around_the_model_are_taken_too(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "converted").mkdir()
+    (tmp_path / "converted" / "keras_model.h5").write_bytes((plain / "model.h5").read_bytes())
+    (tmp_path / "labels.txt").write_text("0 cat\n1 dog\n2 fox\n")
+    source = open_source(tmp_path)
+    assert source.labels == ["cat", "dog", "fox"]
+    assert any("'labels.txt'" in warning for warning in source.warnings)
 
 
 def test_the_model_says_which_shape_is_missing(tmp_path: Path) -> None:

@@ -276,6 +276,19 @@ def test_other_files_are_not_taken_for_models(tmp_path: Path, content: bytes) ->
     assert sniff(tmp_path / "file") is Content.UNKNOWN
 
 
+def test_the_variables_of_a_saved_model_are_not_all_of_it(tmp_path: Path) -> None:
+    folder = saved_model(tmp_path / "export")
+    for source in (folder / "variables", folder / "variables" / "variables.index"):
+        with pytest.raises(SourceError, match="the folder that it lies in, with saved_model"):
+            open_source(source)
+
+
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "graph.pb").touch()
+    with pytest.raises(SourceError, match=r"'graph\.pb' is empty"):
+        open_source(tmp_path / "graph.pb")
+
+
 def test_a_saved_model_whose_folders_were_lost_on_the_way(tmp_path: Path) -> None:
     folder = saved_model(tmp_path / "export")
     flat = tmp_path / "upload"
@@ -286,3 +299,27 @@ def test_a_saved_model_whose_folders_were_lost_on_the_way(tmp_path: Path) -> Non
     assert open_source(flat).kind == "saved_model"
     frozen = freeze(flat, tmp_path)
     assert frozen.outcome["parameters"] == 192 * 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"\x08\x07\x12\x07pytorch\x1a\x031.9:\x04\x0a\x02\x0a\x00", "an ONNX model"),
+        (b"\x08\x04\x3a\x10\x0a\x0e\x0a\x01x\x12\x01y" + bytes(4), "an ONNX model"),
+        (b"\x1c\x00\x00\x00TFL3" + bytes(20), "a TensorFlow Lite model"),
+    ],
+)
+def test_what_is_made_from_models_is_called_by_its_name(
+    tmp_path: Path, content: bytes, kind: str
+) -> None:
+    (tmp_path / "model.pb").write_bytes(content)
+    for source in (tmp_path, tmp_path / "model.pb"):
+        with pytest.raises(SourceError, match=f"'model.pb' is {kind}: give what it was converted"):
+            open_source(source)
+
+
+def test_a_checkpoint_of_objects_holds_no_graph(tmp_path: Path) -> None:
+    kept = tf.train.Checkpoint(weights=tf.Variable([1.0, 2.0]))
+    kept.write(str(tmp_path / "it" / "weights"))
+    with pytest.raises(SourceError, match=r"'weights' is a checkpoint of TensorFlow 2, which"):
+        open_source(tmp_path / "it")

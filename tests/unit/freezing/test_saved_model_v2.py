@@ -138,6 +138,44 @@ def test_a_signature_that_is_not_there_is_refused_with_those_that_are(signed: Pa
         open_source(signed, Choice(signature="servig"))
 
 
+@pytest.mark.parametrize(("lines", "fit"), [(["a", "b", "c"], True), (["a", "b"], False)])
+def test_labels_among_the_assets_are_taken_if_they_fit(
+    network: Network, tmp_path: Path, lines: list[str], fit: bool
+) -> None:
+    path = tmp_path / "net"
+    tf.saved_model.save(network, str(path), signatures=network.backwards)
+    (path / "assets.extra").mkdir()
+    (path / "assets.extra" / "labels.txt").write_text("\n".join(lines))
+    outcome = freeze(path, tmp_path, outputs=[]).outcome
+    assert outcome["labels"] == (lines if fit else None)
+    assert any("labels.txt" in warning for warning in outcome["warnings"])
+    assert fit or any("2 labels, but there are 3" in warning for warning in outcome["warnings"])
+
+
+def test_labels_are_those_of_a_table_that_names_the_classes(
+    network: Network, tmp_path: Path
+) -> None:
+    class Naming(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = network
+            names = tf.lookup.KeyValueTensorInitializer(
+                tf.constant([0, 1, 2], tf.int64), tf.constant(["cat", "dog", "fox"])
+            )
+            self.table = tf.lookup.StaticHashTable(names, "unknown")
+
+        @traced(_spec())
+        def serve(self, image: Any) -> Any:
+            scores = tf.nn.softmax(self.net.logits(image))
+            return {"scores": scores, "kind": self.table.lookup(tf.argmax(scores, 1))}
+
+    naming = Naming()
+    tf.saved_model.save(naming, str(tmp_path / "net"), signatures=naming.serve)
+    frozen = freeze(tmp_path / "net", tmp_path, outputs=["scores"])
+    assert frozen.outcome["labels"] == ["cat", "dog", "fox"]
+    _assert_answers(frozen, network(IMAGES))
+
+
 def test_without_signature_the_inference_trace_of_the_call_is_taken(
     unsigned: Path, network: Network, tmp_path: Path
 ) -> None:

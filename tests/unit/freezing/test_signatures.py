@@ -20,8 +20,13 @@ SIDE = 8
 Signatures = dict[str, tuple[dict[str, str], dict[str, str]]]  # inputs and outputs by their names
 
 
-def export(folder: Path, build: Callable[[], Any], signatures: Signatures) -> Path:
-    """Write a SavedModel; what `build` returns is run when it is loaded."""
+def export(
+    folder: Path, build: Callable[[], Any], signatures: Signatures, *, strip: bool = False
+) -> Path:
+    """Write a SavedModel; what `build` returns is run when it is loaded.
+
+    With `strip`, attributes that have their default are left out, as estimators do it.
+    """
     v1.disable_resource_variables()
     with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         v1.set_random_seed(3)
@@ -46,6 +51,7 @@ def export(folder: Path, build: Callable[[], Any], signatures: Signatures) -> Pa
             session,
             ["serve"],
             definitions,
+            strip_default_attrs=strip,
             main_op=init,
             assets_collection=v1.get_collection(v1.GraphKeys.ASSET_FILEPATHS),
         )
@@ -132,6 +138,23 @@ def test_a_name_that_is_neither_a_nodes_nor_a_signatures_is_refused(
 ) -> None:
     with pytest.raises(UnknownNodeError, match="no node 'probabilitys'"):
         freeze(model, tmp_path, outputs=["probabilitys"])
+
+
+def test_a_name_that_is_a_nodes_and_a_signatures_is_the_nodes_unless_that_was_named(
+    tmp_path: Path,
+) -> None:
+    def build() -> None:
+        x = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name="x")
+        scores = tf.matmul(tf.reshape(x, [-1, 192]), v1.get_variable("w", [192, 4]), name="scores")
+        tf.nn.softmax(scores, name="squashed")
+
+    signature = ({"x": "x:0"}, {"scores": "squashed:0"})
+    folder = export(tmp_path / "m", build, {"serving_default": signature})
+    unnamed = freeze(folder, tmp_path, outputs=["scores"])
+    assert unnamed.outcome["outputs"][0]["name"] == "scores:0"
+    assert told(unnamed, "also what the signature 'serving_default' calls squashed:0")
+    named = freeze(folder, tmp_path, outputs=["scores"], signature="serving_default")
+    assert named.outcome["outputs"][0]["name"] == "squashed:0"
 
 
 def test_outputs_that_are_equally_likely_are_listed(tmp_path: Path) -> None:
@@ -270,3 +293,48 @@ def test_text_that_goes_several_ways_is_refused(tmp_path: Path) -> None:
     folder = export(tmp_path / "m", build, {"serving_default": ({"t": "text:0"}, {"y": "both:0"})})
     with pytest.raises(FreezeError, match="text"):
         freeze(folder, tmp_path, outputs=[])
+
+
+# -- attributes that are left out -------------------------------------------------------------
+
+
+def estimator() -> None:
+    x = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name="x")
+    is_training = v1.placeholder_with_default(False, [], name="is_training")
+    kernel = v1.get_variable("kernel", [3, 3, 3, 4])
+    scale, offset, mean, variance = (
+        v1.get_variable(name, [4], initializer=v1.ones_initializer())
+        for name in ("gamma", "beta", "mean", "variance")
+    )
+    hidden = tf.nn.conv2d(x, kernel, 1, "SAME")
+
+    def normal(training: bool) -> Any:
+        moving = {} if training else {"mean": mean, "variance": variance}
+        # `is_training` is true by default, and left out in the branch that is not taken.
+        return v1.nn.fused_batch_norm(hidden, scale, offset, is_training=training, **moving)[0]
+
+    hidden = v1.cond(is_training, lambda: normal(True), lambda: normal(False))
+    hidden = tf.nn.max_pool2d(tf.nn.relu(hidden), 2, 2, "SAME")
+    hidden = tf.nn.bias_add(dense(tf.reshape(hidden, [-1, 64]), 4, "logits"), tf.ones([4]))
+    probabilities = tf.nn.softmax(hidden, name="probabilities")
+    tf.identity(
+        tf.gather(tf.constant(["a", "b", "c", "d"]), tf.argmax(probabilities, 1)), "classes"
+    )
+
+
+@pytest.mark.parametrize("control_flow_v2", [False, True])
+def test_attributes_that_were_left_out_have_their_defaults(
+    tmp_path: Path, control_flow_v2: bool
+) -> None:
+    v1.enable_control_flow_v2() if control_flow_v2 else v1.disable_control_flow_v2()
+    outputs = {"classes": "classes:0", "probabilities": "probabilities:0"}
+    signature = {"serving_default": ({"x": "x:0"}, outputs)}
+    folder = export(tmp_path / "m", estimator, signature, strip=True)
+    for fields in ({}, {"set": {"is_training": False}}, {"optimise": False}):
+        frozen = freeze(folder, tmp_path, outputs=[], **fields)
+        assert frozen.outcome["labels"] == ["a", "b", "c", "d"]
+        assert not told(frozen, "statistics of the batch")
+        fed = images(3, SIDE, SIDE, 3)
+        same(frozen, fed, served(folder, "probabilities:0", "x:0", fed))
+    training = freeze(folder, tmp_path, outputs=[], set={"is_training": True})
+    assert told(training, "statistics of the batch")

@@ -1,0 +1,83 @@
+"""What the OpenAPI document says beyond what the views say themselves: bodies and their schemas."""
+
+from typing import Any, Final, cast
+
+from apiflask import APIFlask
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.models.inspection import Inspection
+from worker.models.manifest import Manifest
+
+_REF = "#/components/schemas/{model}"
+_MODELS: Final[tuple[type[BaseModel], ...]] = (
+    FreezeRequest,
+    InspectionRequest,
+    Inspection,
+    Manifest,
+)
+_BODIES: Final[dict[str, type[BaseModel]]] = {
+    "/v1/freezes": FreezeRequest,
+    "/v1/inspections": InspectionRequest,
+}
+
+
+def register(app: APIFlask) -> None:
+    """Make the document of `app` whole."""
+    app.spec_processor(_complete)
+
+
+def _complete(document: dict[Any, Any] | str) -> dict[Any, Any] | str:
+    spec = cast("dict[str, Any]", document)  # a str is YAML, which is not asked for
+    _, described = models_json_schema(
+        [(model, "validation") for model in _MODELS], ref_template=_REF
+    )
+    spec.setdefault("components", {}).setdefault("schemas", {}).update(described["$defs"])
+    for path, model in _BODIES.items():
+        spec["paths"][path]["post"]["requestBody"] = _source_body(model)
+    # What tags there are, in the order in which the operations use them.
+    used = [
+        tag
+        for operations in spec["paths"].values()
+        for operation in operations.values()
+        for tag in operation.get("tags", [])
+    ]
+    spec["tags"] = [{"name": name} for name in dict.fromkeys(used)]
+    spec["servers"] = [{"url": "/"}]  # wherever the document was read from
+    return spec
+
+
+def _source_body(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the two forms in which a source is submitted."""
+    name = model.__name__
+    schema = {"$ref": _REF.format(model=name)}
+    binary = {"type": "string", "format": "binary"}
+    form: dict[str, Any] = {
+        "type": "object",
+        "properties": {
+            "files": {
+                "type": "array",
+                "items": binary,
+                "description": "All files of the source.",
+            },
+            "archive": {**binary, "description": "Instead of them, a zip or tar of the source."},
+            "options": {
+                "type": "string",
+                "description": f"The fields of {name}, less `source`, as JSON.",
+            },
+        },
+    }
+    if model is FreezeRequest:
+        form["properties"]["samples"] = {
+            "type": "array",
+            "items": binary,
+            "description": "Photographs to verify with, beside made-up ones.",
+        }
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema},
+            "multipart/form-data": {"schema": form},
+        },
+    }

@@ -1,0 +1,210 @@
+"""The API behind gunicorn: requests in pieces, one after another on a connection, and slow ones."""
+
+import http.client
+import io
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.api import photograph, publish
+from tests.support.polling import wait_until
+from tests.support.redis_server import RedisServer
+from tests.support.system import ROOT, clean_environment, free_port
+from worker.settings import Settings
+
+HOST = "127.0.0.1"
+
+
+class Api:
+    """Two API processes on two ports, on one store and one data folder."""
+
+    def __init__(self, data: Path) -> None:
+        publish(Settings(data=data))
+        self.redis = RedisServer()
+        self._environment = clean_environment(REDIS_URL=self.redis.url, PERMAFROST_DATA=str(data))
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.ports = [free_port(), free_port()]
+        for port in self.ports:
+            self.start(port)
+
+    def start(self, port: int) -> None:
+        self._processes[port] = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "api:create_app()", "--bind", f"{HOST}:{port}"),
+                *("--worker-class", "api.patience.PatientWorker", "--threads", "2"),
+                *("--no-control-socket", "--graceful-timeout", "2"),
+            ],
+            cwd=ROOT,
+            env={**self._environment, "PERMAFROST_MAX_WAITING": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"http://{HOST}:{port}/healthz").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_until(answers, within_s=60, what="the API answers")
+
+    def stop(self, port: int) -> int:
+        process = self._processes.pop(port)
+        process.terminate()
+        return process.wait(timeout=20)
+
+    def remove(self) -> None:
+        for port in list(self._processes):
+            process = self._processes.pop(port)
+            process.kill()
+            process.wait()
+        self.redis.process.send_signal(signal.SIGCONT)
+        self.redis.remove()
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    running = Api(tmp_path_factory.mktemp("patient") / "data")
+    yield running
+    running.remove()
+
+
+def connect(api: Api) -> socket.socket:
+    return socket.create_connection((HOST, api.ports[0]), timeout=20)
+
+
+def answer(connection: socket.socket) -> http.client.HTTPResponse:
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    response.read()
+    return response
+
+
+# -- requests ---------------------------------------------------------------------------------
+
+
+def test_a_request_in_pieces_is_one_request(api: Api) -> None:
+    image = photograph()
+    request = (
+        b"POST /v1/predictions HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(image), image)
+    )
+    with connect(api) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(0, len(request), 7):
+            connection.sendall(request[place : place + 7])
+        assert answer(connection).status == 202
+        connection.sendall(request)  # and another one on the same connection
+        assert answer(connection).status == 202
+
+
+def test_requests_that_are_sent_at_once_are_answered_in_turn(api: Api) -> None:
+    request = b"GET /%b HTTP/1.1\r\nHost: h\r\n\r\n"
+    with connect(api) as connection:
+        connection.sendall(request % b"healthz" + request % b"v1/nothing" + request % b"healthz")
+        received = b""
+        while received.count(b"HTTP/1.1 ") < 3 or not received.rstrip().endswith(b"}"):
+            content = connection.recv(65536)
+            assert content
+            received += content
+    assert [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+
+
+def test_a_large_body_is_read_by_a_thread(api: Api) -> None:
+    noise = io.BytesIO(photograph() + bytes(5_000_000))  # what follows the picture is passed over
+    url = f"http://{HOST}:{api.ports[0]}/v1/predictions"
+
+    def pieces() -> Iterator[bytes]:
+        while piece := noise.read(100_000):
+            yield piece
+
+    assert httpx.post(url, content=pieces(), timeout=30).status_code == 202
+    assert httpx.post(url, content=noise.getvalue(), timeout=30).status_code == 202
+    response = httpx.post(url, content=b"x" * 30_000_000, timeout=30)
+    assert response.status_code == 413
+
+
+def test_a_client_that_waits_to_be_asked_is_asked(api: Api) -> None:
+    image = photograph()
+    with connect(api) as connection:
+        connection.sendall(
+            b"POST /v1/predictions HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+            b"Content-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(image)
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        connection.sendall(image)
+        assert answer(connection).status == 202
+
+
+def test_more_slow_connections_than_threads_hold_nobody_up(api: Api) -> None:
+    slow = [connect(api) for _ in range(20)]
+    for number, connection in enumerate(slow):
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n" if number % 2 else b"")
+    for _ in range(5):
+        assert httpx.get(f"http://{HOST}:{api.ports[0]}/healthz", timeout=5).status_code == 200
+    for connection in slow[1::2]:  # they are served in the end
+        connection.sendall(b"\r\n")
+        assert answer(connection).status == 200
+    for connection in slow:
+        connection.close()
+
+
+def test_connections_that_wait_do_not_hold_up_a_stop(api: Api) -> None:
+    with connect(api) as idle, connect(api) as begun:
+        begun.sendall(b"GET /")
+        assert httpx.get(f"http://{HOST}:{api.ports[0]}/healthz").status_code == 200
+        started = time.monotonic()
+        assert api.stop(api.ports[0]) == 0
+        assert time.monotonic() - started < 15
+        assert idle.recv(1) == b""
+    api.start(api.ports[0])
+
+
+# -- one store --------------------------------------------------------------------------------
+
+
+def test_a_repeated_request_finds_its_job_over_processes_and_restarts(api: Api) -> None:
+    def submit(port: int, key: str) -> httpx.Response:
+        url = f"http://{HOST}:{port}/v1/predictions"
+        return httpx.post(url, content=photograph(), headers={"Idempotency-Key": key}, timeout=10)
+
+    first = submit(api.ports[0], "k")
+    assert first.status_code == 202
+    location = first.headers["Location"]
+    assert submit(api.ports[1], "k").headers["Location"] == location
+    api.stop(api.ports[0])
+    api.start(api.ports[0])
+    assert submit(api.ports[0], "k").headers["Location"] == location
+    assert submit(api.ports[0], "another").headers["Location"] != location
+
+
+def test_a_store_that_falls_silent_ends_waits_and_streams_within_5_seconds(api: Api) -> None:
+    url = f"http://{HOST}:{api.ports[1]}"
+    location = httpx.post(f"{url}/v1/predictions", content=photograph()).headers["Location"]
+    with (
+        httpx.Client(base_url=url, timeout=30) as client,
+        client.stream("GET", f"{location}/events") as stream,
+    ):
+        events = stream.iter_lines()
+        assert next(events).startswith("id:")
+        api.redis.process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        try:
+            for _ in events:
+                pass
+        except httpx.RemoteProtocolError:
+            pass
+        assert time.monotonic() - started < 5
+    began = time.monotonic()
+    answer_ = httpx.get(f"{url}{location}?wait=20", timeout=30)
+    assert (answer_.status_code, answer_.json()["code"]) == (503, "store_unavailable")
+    assert time.monotonic() - began < 5
+    api.redis.process.send_signal(signal.SIGCONT)
+    assert httpx.get(f"{url}{location}", timeout=10).status_code == 200
