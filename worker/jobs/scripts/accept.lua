@@ -53,5 +53,5 @@ if origin == 'request' or origin == 'open' then
   return {id, 1, 0, now}
 end
 redis.call('RPUSH', K.queue(lane, target), id .. ':0:0')
-redis.call('ZADD', K.lane(lane), 'NX', now, target)
+redis.call('ZADD', K.lane(lane), 'NX', turn_now(), target)
 return {id, 1, ticket_needed(lane, ARGV[10]) and 1 or 0, now}

@@ -69,5 +69,5 @@ else
   -- The listing got somewhere, so it is not what kills its workers.
   redis.call('HSET', K.claim(claim), id .. ':0', 1)
 end
-if redis.call('LLEN', queue) > 0 then redis.call('ZADD', K.lane(job[3]), 'NX', now_ms(), job[4]) end
+if redis.call('LLEN', queue) > 0 then redis.call('ZADD', K.lane(job[3]), 'NX', turn_now(), job[4]) end
 return {added, already, ticket_needed(job[3], ARGV[3]) and 1 or 0}

@@ -78,9 +78,7 @@ local function take(lane, target, capacity)
   if redis.call('LLEN', queue) == 0 then
     redis.call('ZREM', K.lane(lane), target)
   else
-    -- To the microsecond, so that what is queued within this millisecond is not behind it.
-    local time = redis.call('TIME')
-    redis.call('ZADD', K.lane(lane), time[1] * 1000 + time[2] / 1000, target)
+    redis.call('ZADD', K.lane(lane), turn_now(), target)
   end
   return taken
 end

@@ -29,5 +29,5 @@ redis.call('HINCRBY', K.job(id), 'failed', -#numbers)
 local now, done = now_ms(), job[5] + job[6] - #numbers
 redis.call('HSET', K.job(id), 'mark_ms', now, 'mark_done', done, 'before_ms', now,
   'before_done', done)
-redis.call('ZADD', K.lane(job[3]), 'NX', now, job[4])
+redis.call('ZADD', K.lane(job[3]), 'NX', turn_now(), job[4])
 return {#numbers, ticket_needed(job[3], ARGV[3]) and 1 or 0}

@@ -11,6 +11,13 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- The place of a target among those of its lane, which are served in this order: Redis's clock, to the
+-- microsecond, so that of two targets within one millisecond the first one is served first.
+local function turn_now()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + time[2] / 1000
+end
+
 local function split_item(item)
   return string.match(item, '^(%w+):(%d+)$')
 end
