@@ -21,7 +21,8 @@ _RETRY_AFTER_S = 1
 def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
     """Return the job as the contract shows it.
 
-    `with_log`: freezes with the `log` of what they reported, batches with the counts of labels.
+    `with_log`: freezes with the `log` of what they reported and their `steps` so far, batches with
+    the counts of labels.
     """
     self_url = url_for("jobs.read", job_id=job.id)
     body = job.as_json()
@@ -37,7 +38,9 @@ def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
             "sha256": job.result["sha256"],
         }
     if with_log and job.kind in (Kind.FREEZE, Kind.INSPECTION):
-        body["log"] = kernel().store.log(job.id)
+        log = kernel().store.log(job.id)
+        body["log"] = log
+        body["steps"] = [line.step_json() for line in log if line.step]
     return body
 
 

@@ -71,7 +71,7 @@ def _events(core: Kernel, job: Job, seen: int) -> Iterator[str]:
             shown = (job.status, job.progress)
             for line in lines:
                 seen += 1
-                events.append(_event("log", {"line": line}, seen))
+                events.append(_event("log", line.as_json(), seen))
             if job.status.ended:
                 yield from events
                 yield _event("end", job_json(job), seen)

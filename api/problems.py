@@ -1,5 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457), or as a page where a browser asks for one."""
 
+import errno
 import json
 from http import HTTPStatus
 
@@ -9,7 +10,13 @@ from apiflask import APIFlask
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from worker.errors import OverloadedError, PermafrostError, StoreUnavailableError, TooLargeError
+from worker.errors import (
+    OverloadedError,
+    PermafrostError,
+    StorageError,
+    StoreUnavailableError,
+    TooLargeError,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -19,6 +26,8 @@ _CODES = {
     413: "too_large",
     415: "unsupported_media",
 }
+# That uploads in TMPDIR or the registry cannot be written.
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 # What Redis says while it cannot be written, be it a replica, its disk full or a failover going on.
 _NOT_WRITABLE = ("READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY ")
 
@@ -27,6 +36,7 @@ def register(app: APIFlask) -> None:
     """Make `app` answer every error in one way."""
     app.register_error_handler(PermafrostError, _permafrost_error)
     app.register_error_handler(redis.RedisError, _store_error)
+    app.register_error_handler(OSError, _system_error)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected_error)
 
@@ -76,6 +86,17 @@ def _store_error(error: redis.RedisError) -> Response:
         return _unexpected_error(error)
     return _permafrost_error(
         StoreUnavailableError("The job store does not answer at present: try again in a moment.")
+    )
+
+
+def _system_error(error: OSError) -> Response:
+    if error.errno not in _DISK_ERRORS:
+        return _unexpected_error(error)
+    _log.error("disk full", action="disk_full", path=request.path, error=str(error))
+    return _permafrost_error(
+        StorageError(
+            "The server's disk is full or cannot be written: nothing was accepted, try again later."
+        )
     )
 
 

@@ -1,5 +1,6 @@
 """How a failure crosses from one process to another: as its code and its sentence."""
 
+import errno
 import traceback
 from typing import Any
 
@@ -11,6 +12,8 @@ from worker.errors import (
     UnknownNodeError,
     VerificationError,
 )
+
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 
 class CrashedError(FreezeError):
@@ -57,12 +60,22 @@ def as_event(error: BaseException) -> dict[str, Any]:
     if isinstance(error, PermafrostError):
         code = error.code if isinstance(error, FreezeError) else FreezeError.code
         return {"event": "failed", "code": code, "message": error.message}
+    if _is_of_the_disk(error):
+        what = error.strerror if isinstance(error, OSError) else "No space left on device"
+        message = f"The work folder of the freeze cannot be written: {what}."
+        return {"event": "failed", "code": "storage", "message": message}
     if isinstance(error, MemoryError):
         return {"event": "failed", "code": "out_of_memory", "message": ""}
     if not isinstance(error, UnforeseenError):  # or else it was written where it was met
         traceback.print_exception(error)
     code = "out_of_memory" if is_out_of_memory(error) else FreezeError.code
     return {"event": "failed", "code": code, "message": reason(error), "unexpected": True}
+
+
+def _is_of_the_disk(error: BaseException) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _DISK_ERRORS
+    return "No space left on device" in str(error)  # as TensorFlow says it
 
 
 def is_out_of_memory(error: BaseException) -> bool:

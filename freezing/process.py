@@ -12,6 +12,7 @@ from freezing.child import Child, FreezeCancelledError
 from freezing.sources.reach import within_reach
 from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
+from worker.jobs.log_lines import LogLine
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.manifest import ManifestDraft, ModelRef
 from worker.models.registry import Registry
@@ -48,7 +49,7 @@ def freeze(
     registry: Registry,
     job_id: str,
     settings: Settings,
-    on_log: Callable[[str], None],
+    on_log: Callable[[LogLine], None],
     cancelled: Callable[[], bool],
 ) -> dict[str, Any]:
     """Freeze `source` and publish it; return the job's `result`.
@@ -73,10 +74,14 @@ def freeze(
     }
     report = _numbered(steps_of_freeze(request), on_log)
     outcome = _in_child(order, workdir, settings, report, cancelled)
-    if cancelled():
-        raise FreezeCancelledError("Cancelled; nothing was published.")
+
+    def go_on() -> None:
+        if cancelled():
+            raise FreezeCancelledError("Cancelled; nothing was published.")
+
+    go_on()
     report.step(Step.PUBLISH)
-    return _publish(request, outcome, graph, registry, job_id)
+    return _publish(request, outcome, graph, registry, job_id, go_on)
 
 
 def inspect(
@@ -85,7 +90,7 @@ def inspect(
     *,
     workdir: Path,
     settings: Settings,
-    on_log: Callable[[str], None],
+    on_log: Callable[[LogLine], None],
     cancelled: Callable[[], bool],
 ) -> dict[str, Any]:
     """Look into `source` and return the job's `result`, a `worker.models.inspection.Inspection`.
@@ -132,21 +137,26 @@ def _in_child(
         child.kill()
 
 
-def _numbered(steps: Sequence[Step], on_log: Callable[[str], None]) -> Report:
+def _numbered(steps: Sequence[Step], on_log: Callable[[LogLine], None]) -> Report:
     """Return a report that says of each step which of how many it is."""
 
     def tell(event: Mapping[str, Any]) -> None:
         if event["event"] == "log":
-            on_log(event["message"])
+            on_log(LogLine(event["message"]))
         else:
             step = Step(event["step"])
-            on_log(f"Step {steps.index(step) + 1} of {len(steps)}: {step.value} ...")
+            on_log(LogLine.of_step(step.value, steps.index(step) + 1, len(steps)))
 
     return Report(tell)
 
 
 def _publish(
-    request: FreezeRequest, outcome: dict[str, Any], graph: Path, registry: Registry, job_id: str
+    request: FreezeRequest,
+    outcome: dict[str, Any],
+    graph: Path,
+    registry: Registry,
+    job_id: str,
+    before: Callable[[], None],
 ) -> dict[str, Any]:
     report = {key: outcome[key] for key in _REPORTED}
     draft = ManifestDraft(
@@ -162,7 +172,7 @@ def _publish(
     )
     _refuse_to_replace(draft, registry, request.alias)
     accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
-    manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated)
+    manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated, before=before)
     return {
         "model": manifest.name,
         "version": manifest.version,

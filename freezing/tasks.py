@@ -89,6 +89,7 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
     work_root = settings.data / "freezing"
     try:
         work_root.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(process, job_id)
         workdir = Path(tempfile.mkdtemp(prefix=f"{job_id}-", dir=work_root))
     except OSError as error:
         return _failure("storage", f"The data folder cannot be written: {error.strerror}.")
@@ -133,11 +134,12 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
         shutil.rmtree(workdir, ignore_errors=True)
 
 
-def _clear_leftovers(process: WorkerProcess) -> None:
-    """Delete the folders of freezes that were killed."""
+def _clear_leftovers(process: WorkerProcess, ours: str = "") -> None:
+    """Delete the folders of freezes that were killed, and those of earlier attempts at `ours`."""
     with contextlib.suppress(OSError, redis.RedisError):
         for folder in (process.settings.data / "freezing").iterdir():
-            if process.store.status(folder.name.partition("-")[0]) is not Status.RUNNING:
+            job_id = folder.name.partition("-")[0]
+            if job_id == ours or process.store.status(job_id) is not Status.RUNNING:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

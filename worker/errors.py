@@ -94,6 +94,14 @@ class StoreUnavailableError(PermafrostError):
     retry_after = 2
 
 
+class StorageError(PermafrostError):
+    """A disk is full or cannot be written; what was asked for was not accepted."""
+
+    code = "storage"
+    status = 507
+    retry_after = 30
+
+
 class ModelNotFoundError(NotFoundError):
     """No such model, version or alias is in the registry."""
 

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from api.kernel import Kernel
 from tests.support.api import assert_problem, web_client
 from tests.support.polling import wait_until
 from tests.support.work import Work, failure, freeze, success
+from worker.jobs.log_lines import LogLine
 from worker.jobs.records import Lane
 from worker.jobs.store import new_job_id
 from worker.settings import Settings
@@ -241,7 +243,8 @@ def test_a_last_event_id_that_is_none_counts_as_none(
         f"/v1/jobs/{job_id}/events",
         environ_overrides={"HTTP_LAST_EVENT_ID": last.encode().decode("latin-1")},
     )
-    assert [data for name, data, _ in _events(stream.text) if name == "log"] == [{"line": "one"}]
+    told = [data["line"] for name, data, _ in _events(stream.text) if name == "log"]
+    assert told == ["one"]
 
 
 def test_a_stream_that_is_never_read_leaves_its_place(web: FlaskClient, work: Work) -> None:
@@ -322,9 +325,20 @@ def test_a_bad_query_is_refused(web: FlaskClient, query: str) -> None:
 
 def test_lines_of_a_freeze_are_shown_with_it_but_not_in_lists(web: FlaskClient, work: Work) -> None:
     job_id = work.accept(freeze())
-    work.store.add_log(job_id, "one")
-    assert web.get(f"/v1/jobs/{job_id}").get_json()["log"] == ["one"]
-    assert "log" not in web.get("/v1/jobs").get_json()["jobs"][0]
+    work.store.add_log(job_id, "one", LogLine.of_step("freezing", 3, 7))
+    job = web.get(f"/v1/jobs/{job_id}").get_json()
+    assert job["log"] == ["one", "Step 3 of 7: freezing ..."]
+    (step,) = job["steps"]
+    told = datetime.fromisoformat(step.pop("at"))
+    assert abs(datetime.now(UTC) - told) < timedelta(seconds=60)
+    assert step == {"name": "freezing", "number": 3, "of": 7}
+    assert not {"log", "steps"} & web.get("/v1/jobs").get_json()["jobs"][0].keys()
+    work.store.cancel(job_id)
+    events = _events(web.get(f"/v1/jobs/{job_id}/events").text)
+    plain, begun = [data for name, data, _ in events if name == "log"]
+    assert (plain["line"], plain["step"]) == ("one", None)
+    assert plain["at"] == begun["at"] == begun["step"].pop("at")
+    assert begun["step"] == step
 
 
 def test_a_job_is_cancelled_once_and_stays_so(web: FlaskClient, work: Work) -> None:

@@ -108,6 +108,23 @@ class Servers:
         )
         return self.services[name]
 
+    def start_freezing(
+        self, *, inject: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> Service:
+        """Start the service that freezes, of one process; return without waiting for it."""
+        modules = [*self._inject, *inject]
+        self._counts["freezing"] = 1
+        self.services["freezing"] = self._start(
+            "freezing",
+            *("celery", "-A", "worker.app", "worker", "-Q", "freezing", "-n", "freezing@%h"),
+            *("-I", ",".join(["freezing.tasks", *(["tests.support.injected"] if modules else [])])),
+            *("--concurrency", "1", "--disable-prefetch"),
+            *("--without-mingle", "--without-gossip", "--loglevel", "INFO"),
+            PERMAFROST_TEST_INJECT=",".join(modules),
+            **(environment or {}),
+        )
+        return self.services["freezing"]
+
     def start_api(self, *, inject: Sequence[str] = (), wait: bool = True) -> Service:
         """Start the API and wait until it answers; `inject` is for it alone."""
         modules = [*self._inject, *inject]

@@ -2,6 +2,7 @@
 
 import heapq
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +20,7 @@ from worker.errors import (
 )
 from worker.jobs.backlog import Backlog, Limit, overloaded
 from worker.jobs.keys import check_job_id, is_job_id, key
+from worker.jobs.log_lines import LogLine
 from worker.jobs.records import (
     ENDED,
     Job,
@@ -39,7 +41,6 @@ _log = structlog.get_logger(__name__)
 TICKET_MS = 3000  # a ticket that is on its way for longer is taken for lost
 NO_TARGET = "-"  # what items wait for that need no model
 _MOST_LOG_LINES = 1000  # per job
-_LONGEST_LOG_LINE = 2000  # characters
 
 _FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
@@ -237,7 +238,7 @@ class JobStore:
         return content
 
     def add_log(self, job_id: str, *lines: str) -> None:
-        """Append lines to what the job reports; those past 1,000 are dropped.
+        """Append lines, told now, to what the job reports; those past 1,000 are dropped.
 
         A line that cannot be stored is dropped too: what a job does is worth more than what it
         says of it.
@@ -246,17 +247,20 @@ class JobStore:
             return
         try:
             with self._client.pipeline() as pipe:
-                pipe.rpush(key("log", job_id), *[line[:_LONGEST_LOG_LINE] for line in lines])
+                now_ms = round(time.time() * 1000)
+                pipe.rpush(
+                    key("log", job_id), *(LogLine.of(line).encode_at(now_ms) for line in lines)
+                )
                 pipe.ltrim(key("log", job_id), 0, _MOST_LOG_LINES - 1)
                 pipe.expire(key("log", job_id), self._settings.result_ttl_s + 3600)
                 pipe.execute()
         except redis.RedisError as error:
             _log.warning("log line dropped", action="log_dropped", job=job_id, error=str(error))
 
-    def log(self, job_id: str, start: int = 0) -> list[str]:
+    def log(self, job_id: str, start: int = 0) -> list[LogLine]:
         """Return the job's lines from number `start` on."""
         lines = self._client.lrange(key("log", job_id), start, -1)
-        return [line.decode(errors="replace") for line in lines]
+        return [LogLine.decode(line) for line in lines]
 
     def _forgotten(self, job_id: str) -> bool:
         """Whether the record expired by itself before a sweeper came by."""

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,6 +172,7 @@ class Registry:
         alias: str = STABLE,
         *,
         accelerated: Path | None = None,
+        before: Callable[[], None] = lambda: None,
     ) -> Manifest:
         """Publish the graph file as the model's next version and move `alias` to it.
 
@@ -179,7 +180,8 @@ class Registry:
         are copied, made durable and become visible by one rename; an error before that leaves
         nothing, and one after it a whole version that the alias does not mean yet. A draft whose
         `source` names a `job` that has published already gives that version again, so that a job
-        run twice publishes once. Returns the manifest with its version, sha256 and size.
+        run twice publishes once. `before` is called just before the rename and prevents it by an
+        error. Returns the manifest with its version, sha256 and size.
         """
         check_alias_name(alias)
         check_model_name(draft.name)
@@ -206,6 +208,7 @@ class Registry:
                 )
                 write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
                 sync_folder(staging)
+                before()
                 staging.rename(self._folder(draft.name, version))
                 sync_folder(self._root / draft.name)
                 sync_folder(self._root)

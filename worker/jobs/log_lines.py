@@ -1,0 +1,57 @@
+"""Lines of a job's log: what was told, when, and which step it begins."""
+
+import json
+from typing import Any, NamedTuple
+
+from worker.jobs.records import rfc3339
+
+_LONGEST = 2000  # characters
+
+
+class StepMark(NamedTuple):
+    """Which step of how many a line begins."""
+
+    name: str
+    number: int  # from 1
+    of: int
+
+
+class LogLine(str):
+    """The text of a line, with the time at which it was told."""
+
+    at_ms: int  # since 1970; 0 until it is stored
+    step: StepMark | None
+
+    def __new__(cls, text: str, *, at_ms: int = 0, step: StepMark | None = None) -> "LogLine":
+        """Make a line."""
+        line = super().__new__(cls, text)
+        line.at_ms, line.step = at_ms, step
+        return line
+
+    @classmethod
+    def of(cls, text: str) -> "LogLine":
+        """Return the text as a line, which it may be already."""
+        return text if isinstance(text, cls) else cls(text)
+
+    @classmethod
+    def of_step(cls, name: str, number: int, of: int) -> "LogLine":
+        """Return the line that says that a step begins."""
+        return cls(f"Step {number} of {of}: {name} ...", step=StepMark(name, number, of))
+
+    @classmethod
+    def decode(cls, stored: bytes) -> "LogLine":
+        """Read what `encode` gave."""
+        text, at_ms, *step = json.loads(stored)
+        return cls(text, at_ms=at_ms, step=StepMark(*step) if step else None)
+
+    def encode_at(self, at_ms: int) -> str:
+        """Return it as it is stored, told at that time; what is too long is cut."""
+        return json.dumps([self[:_LONGEST], at_ms, *(self.step or ())], separators=(",", ":"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as an event shows it."""
+        return {"line": str(self), "at": rfc3339(self.at_ms or None), "step": self.step_json()}
+
+    def step_json(self) -> dict[str, Any] | None:
+        """Return the step that it begins as a job shows it, or None."""
+        return {**self.step._asdict(), "at": rfc3339(self.at_ms or None)} if self.step else None
