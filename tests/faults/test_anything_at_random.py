@@ -31,8 +31,8 @@ class Misfortune:
 
     def __init__(self, servers: Servers, clock: JumpingClock, chance: Random) -> None:
         self.chance = chance
-        self.redis_killed: list[float] = []  # moments
-        self.redis_deaths = 0  # counted as soon as something may be lost
+        self.may_be_lost: list[tuple[float, float]] = []  # what was accepted from when to when
+        self.losses = 0  # counted at the beginning and at the end of such a time
         self.happened: list[str] = []
         self._servers = servers
         self._clock = clock
@@ -104,19 +104,24 @@ class Misfortune:
         self._servers.start_api()
 
     def kill_redis(self) -> None:
-        self.redis_deaths += 1
-        self._servers.redis.kill()
-        self.redis_killed.append(time.monotonic())
+        with self._losing(time.monotonic() - 1.0):
+            self._servers.redis.kill()
         time.sleep(self.chance.random())
         self._servers.redis.start()
 
     def cut_power(self) -> None:
-        self.redis_deaths += 1
-        written = self._servers.redis.written
-        time.sleep(self.chance.random())
-        self._servers.redis.lose_power(written)
-        self.redis_killed.append(time.monotonic())
+        with self._losing(time.monotonic()):
+            written = self._servers.redis.written
+            time.sleep(self.chance.random())
+            self._servers.redis.lose_power(written)
         self._servers.redis.start()
+
+    @contextmanager
+    def _losing(self, begin: float) -> Iterator[None]:
+        self.losses += 1
+        yield
+        self.losses += 1
+        self.may_be_lost.append((begin, time.monotonic()))
 
     def stop_redis(self) -> None:
         process = psutil.Process(self._servers.redis.process.pid)
@@ -170,7 +175,7 @@ class Uploads:
             self._one(cancel=number % 3 == 0)
 
     def _one(self, *, cancel: bool) -> None:
-        checker, deaths = self._checker, self._misfortune.redis_deaths
+        checker, losses = self._checker, self._misfortune.losses
         job_id = checker.open_upload()
         try:
             checker.upload(job_id, 60)
@@ -178,9 +183,9 @@ class Uploads:
                 checker.cancel(job_id)
             time.sleep(1.1)  # until it would survive a power cut
         except RefusedError:
-            if self._misfortune.redis_deaths == deaths:
+            if self._misfortune.losses == losses:
                 raise
-        if self._misfortune.redis_deaths == deaths:
+        if self._misfortune.losses == losses:
             return
         # A part of it may have been lost with Redis's last second, so nothing can be said of it.
         with suppress(RefusedError):
@@ -243,7 +248,7 @@ def test_nothing_is_lost_whatever_happens(servers: Servers, record_property: Tel
                 time.sleep(1.1)  # a batch must not be lost with Redis's last second
             misfortune.happen()
         misfortune.go_on(all_of_them=True)
-    lost = checker.judge(within_s=240, lost_after=tuple(misfortune.redis_killed))
+    lost = checker.judge(within_s=240, may_be_lost=misfortune.may_be_lost)
     runs = checker.judge_runs()
     assert not leftovers(servers)
     record_property("faults", len(misfortune.happened))

@@ -6,7 +6,7 @@ is known beforehand (`tests.support.answers`), so it needs nothing of the system
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from tests.support.answers import Answer, answer_for
 from tests.support.good_client import Accepted, GoodClient
 from tests.support.polling import wait_until
 from tests.support.runs import Runs, read_witness
+
+_ANSWER_S = 1.0  # that an answer may be on its way to a client, whose clock stands for Redis's
 
 
 class Checker(GoodClient):
@@ -81,11 +83,13 @@ class Checker(GoodClient):
 
     # -- judging --------------------------------------------------------------------------------
 
-    def judge(self, *, within_s: float = 120, lost_after: tuple[float, ...] = ()) -> int:
+    def judge(
+        self, *, within_s: float = 120, may_be_lost: Sequence[tuple[float, float]] = ()
+    ) -> int:
         """Fail unless every accepted job has ended as it must, and nothing else is stored.
 
-        `lost_after` are moments (monotonic) of which the second before may be lost, because Redis
-        was killed then. Returns how many jobs were lost so; they are looked for no more.
+        `may_be_lost` are the beginnings and ends (monotonic) of times of which Redis may have lost
+        what was accepted. Returns how many jobs were lost so; they are looked for no more.
         """
         self.settle(within_s=within_s)
         with self.client() as client:
@@ -95,7 +99,9 @@ class Checker(GoodClient):
             excused = {
                 job_id
                 for job_id in missing & predictions.keys()
-                if any(end - 1 <= predictions[job_id].at <= end + 1 for end in lost_after)
+                if any(
+                    begin <= predictions[job_id].at <= end + _ANSWER_S for begin, end in may_be_lost
+                )
             }
             assert missing == excused, f"accepted, but not stored: {sorted(missing - excused)}"
             for job_id in excused:
