@@ -63,7 +63,7 @@ def _version(path: str) -> tuple[int, int]:
 def configuration(layout: Layout, settings: Settings) -> str:
     """Return the text of redis.conf.
 
-    Losing power may cost the last second (`everysec`); a killed process costs nothing. At the
+    Losing power may cost the last second (`everysec`), a killed Redis rarely a part of it. At the
     memory limit writes are refused rather than jobs dropped. Only this user can connect.
     """
     return f"""\
