@@ -65,7 +65,7 @@ def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
 def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
     report.step(Step.START)
     from freezing.forks import apart  # noqa: PLC0415 - as above
-    from freezing.inspection import inspect  # noqa: PLC0415
+    from freezing.inspecting.inspection import inspect  # noqa: PLC0415
 
     outcome: dict[str, Any] = apart(
         report, inspect, order["request"], order["source"], order["allow_code"]

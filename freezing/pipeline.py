@@ -7,25 +7,25 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.answers import Array, fitted
-from freezing.audit import audit
-from freezing.batch import fixed_batch, free_batch
-from freezing.freeze import freeze
-from freezing.graphs import Endpoint, Graph
-from freezing.labels import known_labels
-from freezing.number_samples import sample_numbers
-from freezing.parameters import Layer, total
-from freezing.plan import Plan, make_plan
-from freezing.preparation import Guess, guess_scaling
-from freezing.roles import count_removed
-from freezing.samples import COUNT, sample_inputs
-from freezing.scores import check_labels, final_op, resolve_scores
-from freezing.serving import choose_preprocessing, gives_scores, refuse_classes
-from freezing.sessions import GraphSession, Original
+from freezing.auditing.audit import audit
+from freezing.choosing.labels import known_labels
+from freezing.choosing.plan import Plan, make_plan
+from freezing.choosing.preparation import Guess, guess_scaling
+from freezing.choosing.serving import choose_preprocessing, gives_scores, refuse_classes
+from freezing.converting.freeze import freeze
+from freezing.optimising.batch import fixed_batch, free_batch
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice, Source
 from freezing.steps import Report, Step
-from freezing.verify import Answers, SourceFailsError, observe
+from freezing.structure.graphs import Endpoint, Graph
+from freezing.structure.parameters import Layer, total
+from freezing.structure.roles import count_removed
+from freezing.verifying.answers import Array, fitted
+from freezing.verifying.number_samples import sample_numbers
+from freezing.verifying.samples import COUNT, sample_inputs
+from freezing.verifying.scores import check_labels, final_op, resolve_scores
+from freezing.verifying.sessions import GraphSession, Original
+from freezing.verifying.verify import Answers, SourceFailsError, observe
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing

@@ -7,15 +7,15 @@ What passes from one to the next is JSON and files in the folder of the graph, s
 from pathlib import Path
 from typing import Any
 
-from freezing.answers import Expected
-from freezing.batch import BatchNotFreeError
+from freezing.converting.onnx import accelerate
 from freezing.failures import UnforeseenError
 from freezing.forks import Apart, apart
-from freezing.onnx import accelerate
-from freezing.optimise import optimise_file
+from freezing.optimising.batch import BatchNotFreeError
+from freezing.optimising.optimise import optimise_file
 from freezing.pipeline import freeze_source
 from freezing.steps import Report, Step
-from freezing.verify import Verification, verify
+from freezing.verifying.answers import Expected
+from freezing.verifying.verify import Verification, verify
 from worker.errors import FreezeError, VerificationError
 
 # What may be wrong with an optimised graph, of which the graph that it was made from knows nothing.

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.graphs import Endpoint
+from freezing.structure.graphs import Endpoint
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _PASSING = frozenset({"Identity", "IdentityN", "Reshape", "Cast"})

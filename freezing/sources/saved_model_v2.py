@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from freezing.graphs import PLACEHOLDER_OPS, Endpoint, Graph, placeholder_node
 from freezing.sources.checkpoint_files import locate_data
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.concrete import node_name
@@ -28,6 +27,7 @@ from freezing.sources.saved_model import (
 )
 from freezing.sources.source import Choice, Signature, Source, Value, Values
 from freezing.sources.tables import read_tables
+from freezing.structure.graphs import PLACEHOLDER_OPS, Endpoint, Graph, placeholder_node
 from worker.errors import SourceError
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry with the checkpoint's own object graph

@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing import allowed_ops
-from freezing.functions import inline_functions
-from freezing.graphs import (
+from freezing.auditing import allowed_ops
+from freezing.converting.functions import inline_functions
+from freezing.reasons import reason
+from freezing.sources.restore import restored_entry
+from freezing.structure.graphs import (
     CONTROL_FLOW_OPS,
     PLACEHOLDER_OPS,
     Endpoint,
@@ -23,8 +25,6 @@ from freezing.graphs import (
     called_functions,
     op_def,
 )
-from freezing.reasons import reason
-from freezing.sources.restore import restored_entry
 from worker.errors import FreezeError, SourceError
 
 Array = npt.NDArray[Any]

@@ -66,7 +66,7 @@ def test_the_first_choice_is_the_right_one(
     output: str,
     parameters: int | None,
 ) -> None:
-    from freezing.inspection import inspect as inspect_here
+    from freezing.inspecting.inspection import inspect as inspect_here
 
     report = Report(lambda _: None)
     found = Inspection.model_validate(
@@ -95,7 +95,7 @@ def test_what_the_tutorial_checkpoint_holds_is_counted(
 
 
 def test_the_size_that_a_placeholder_leaves_open_is_found(fixtures_folder: Path) -> None:
-    from freezing.inspection import inspect as inspect_here
+    from freezing.inspecting.inspection import inspect as inspect_here
 
     path = fixtures_folder / "models/mobilenet-frozen-batch1/optimized_graph.pb"
     found = Inspection.model_validate(inspect_here(Report(lambda _: None), {}, str(path), False))

@@ -1,6 +1,6 @@
 """What an inspection says of a source: one document of a fixed shape, the `result` of its job.
 
-Made in `freezing/inspection.py`; pages and the command line show it.
+Made in `freezing/inspecting/inspection.py`; pages and the command line show it.
 """
 
 from typing import Any, Literal

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from freezing import allowed_ops
-from freezing.audit import (
+from freezing.auditing import allowed_ops
+from freezing.auditing.audit import (
     UnsafeGraphError,
     UnsupportedGraphError,
     audit,
@@ -16,7 +16,7 @@ from freezing.audit import (
     refuse_leftovers,
     refuse_unsafe,
 )
-from freezing.graphs import Graph, op_def
+from freezing.structure.graphs import Graph, op_def
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import freeze, save
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.batch import BatchNotFreeError
+from freezing.optimising.batch import BatchNotFreeError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, image_placeholder, v1
 from tests.unit.freezing.saved import Array, Saved, freeze, save

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.graphs import Graph
+from freezing.converting.variables import variables_needed
 from freezing.sources.checkpoint import open_checkpoint
 from freezing.sources.opening import open_source
 from freezing.sources.restore import parse_slice
-from freezing.variables import variables_needed
+from freezing.structure.graphs import Graph
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import v1
 from tests.unit.freezing.saved import Saved, save

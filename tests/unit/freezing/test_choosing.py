@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.candidates import output_candidates
-from freezing.constants import as_array
-from freezing.graphs import Endpoint, Graph
-from freezing.inputs import UnsetPlaceholdersError
-from freezing.names import nearest
-from freezing.plan import NoOutputsError, Plan, make_plan
-from freezing.scores import check_labels, final_op, resolve_scores
+from freezing.choosing.candidates import output_candidates
+from freezing.choosing.inputs import UnsetPlaceholdersError
+from freezing.choosing.plan import NoOutputsError, Plan, make_plan
 from freezing.sources.source import Source
+from freezing.structure.constants import as_array
+from freezing.structure.graphs import Endpoint, Graph
+from freezing.structure.names import nearest
+from freezing.verifying.scores import check_labels, final_op, resolve_scores
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from worker.errors import FreezeError, UnknownNodeError

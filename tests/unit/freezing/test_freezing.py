@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.audit import UnsupportedGraphError
+from freezing.auditing.audit import UnsupportedGraphError
 from freezing.steps import Step
-from freezing.verify import NotDeterministicError
+from freezing.verifying.verify import NotDeterministicError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import Saved, assert_same_answers, freeze, save

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.inspection import look_into
-from freezing.plan import NoOutputsError, make_plan
-from freezing.preparation import Guess
-from freezing.serving import choose_preprocessing
+from freezing.choosing.plan import NoOutputsError, make_plan
+from freezing.choosing.preparation import Guess
+from freezing.choosing.serving import choose_preprocessing
+from freezing.inspecting.inspection import look_into
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice, Signature, Source
 from tests.unit.freezing import networks

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tf_keras
 
+from freezing.auditing.state import StatefulGraphError
 from freezing.sources.opening import open_source
 from freezing.sources.source import Source
-from freezing.state import StatefulGraphError
 from tests.unit.freezing import keras_models
 from tests.unit.freezing.keras_models import BUILDERS, save
 from tests.unit.freezing.saved import freeze, v1

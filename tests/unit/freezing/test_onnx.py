@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.onnx import NotConvertibleError
+from freezing.converting.onnx import NotConvertibleError
 from tests.unit.freezing import networks
 from tests.unit.freezing.saved import freeze, save
 from worker.errors import VerificationError

@@ -3,11 +3,11 @@
 import pytest
 import tensorflow as tf
 
-from freezing.graphs import Graph
-from freezing.parameters import by_layer, table, total
-from freezing.plan import make_plan
+from freezing.choosing.plan import make_plan
+from freezing.converting.variables import variables_needed
 from freezing.sources.source import Source, Value
-from freezing.variables import variables_needed
+from freezing.structure.graphs import Graph
+from freezing.structure.parameters import by_layer, table, total
 from tests.unit.freezing.networks import alexnet, v1
 from worker.jobs.requests import FreezeRequest
 

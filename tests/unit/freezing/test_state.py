@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from freezing.state import StatefulGraphError
+from freezing.auditing.state import StatefulGraphError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import assert_same_answers, freeze, save

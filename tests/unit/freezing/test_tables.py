@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.audit import UnsupportedGraphError
+from freezing.auditing.audit import UnsupportedGraphError
 from tests.unit.freezing.networks import dense, v1
 from tests.unit.freezing.saved import Frozen, freeze
 from tests.unit.freezing.test_signatures import export, images, served

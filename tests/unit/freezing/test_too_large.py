@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from freezing.freeze import TooLargeToFreezeError
+from freezing.converting.freeze import TooLargeToFreezeError
 from freezing.sources.checkpoint_values import CheckpointValues
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import v1

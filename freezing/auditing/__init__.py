@@ -1,0 +1,1 @@
+"""Which graphs may run and be served."""

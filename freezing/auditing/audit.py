@@ -1,0 +1,186 @@
+"""Models are programs: which ops may run while freezing, and which may be served.
+
+The ops of `allowed_ops` may, over the graph and every function that it can reach; all others are
+refused by name. `refuse_unsafe` looks, before anything runs, at the part of the source that the
+outputs need. `refuse_leftovers` looks at the finished graph and refuses what would fail at serving
+time because its state is gone, and `audit` does so for the graph as it is written, with the result
+that stands in the manifest.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from freezing.auditing import allowed_ops
+from freezing.auditing.refused_ops import why_unsafe
+from freezing.converting.tables import why_not_kept
+from freezing.sources.tables import Table
+from freezing.structure.graphs import Graph, called_functions, op_def
+from worker.errors import FreezeError
+
+
+class UnsafeGraphError(FreezeError):
+    """The graph holds an op that a served model must not run."""
+
+    code = "unsafe_graph"
+
+
+class UnsupportedGraphError(FreezeError):
+    """The graph holds an op that this system cannot freeze or serve."""
+
+    code = "unsupported_graph"
+
+
+# What gives training its data; an input named behind it replaces it.
+_PIPELINE = re.compile(r"Queue|Reader|Iterator|Dataset|Barrier|RecordInput|Unstage|Stage|MapPeek")
+_TABLE = re.compile(r"HashTable|LookupTable|InitializeTable")
+_ALLOWED = allowed_ops.SERVED | allowed_ops.VARIABLES
+_STANDARD_STREAMS = frozenset({b"stderr", b"stdout", b"log(info)", b"log(warning)", b"log(error)"})
+_HANDLES = frozenset({tf.resource.as_datatype_enum, tf.variant.as_datatype_enum})
+
+
+class _Place(NamedTuple):
+    """A node, and the function that it stands in, or "" where it is one of the graph's own."""
+
+    node: Any
+    function: str
+
+    def __str__(self) -> str:
+        inside = f" in the function '{self.function}'" if self.function else ""
+        return f"'{self.node.name}'{inside}"
+
+
+def refuse_unknown(graph: Graph) -> None:
+    """Raise `UnsupportedGraphError` naming the ops that this TensorFlow does not have."""
+    unknown = sorted(
+        {
+            node.op
+            for node, _ in _places(graph)
+            if op_def(node.op) is None and node.op not in graph.functions
+        }
+    )
+    if unknown:
+        raise UnsupportedGraphError(
+            f"TensorFlow {tf.__version__} does not know the op(s) {', '.join(unknown)}, which the "
+            "outputs need: they come from another package or were removed."
+        )
+
+
+def refuse_unsafe(graph: Graph, tables: Mapping[str, Table] | None = None) -> None:
+    """Raise `UnsafeGraphError` or `UnsupportedGraphError` naming an op that may not run.
+
+    `tables` are the lookup tables whose content is known, by their nodes.
+    """
+    for place in _places(graph):
+        op = place.node.op
+        if _PIPELINE.search(op):
+            raise UnsupportedGraphError(
+                f"The outputs read their data from {place} ({op}), which only training "
+                "has: name the tensor that takes images with `inputs` (--input)."
+            )
+        if _TABLE.search(op):
+            why = why_not_kept(place.node, tables or {})
+            if why is None:
+                continue
+            raise UnsupportedGraphError(
+                f"The outputs use the lookup table {place} ({op}), which cannot be frozen: {why} "
+                "Choose an output before it (--output)."
+            )
+        if not _is_allowed(graph, place.node):
+            raise _refusal(graph, place)
+
+
+def may_be_imported(graph: Graph) -> bool:
+    """Whether TensorFlow may look at the graph: inferring shapes can run ops without state."""
+    return all(
+        _is_allowed(graph, node) or _PIPELINE.search(node.op) or op_def(node.op) is None
+        for node, _ in _places(graph)
+    )
+
+
+def refuse_leftovers(graph: Graph) -> None:
+    """Raise `UnsupportedGraphError` where a frozen graph still holds state of the source."""
+    for place in _places(graph):
+        node = place.node
+        if node.op in allowed_ops.VARIABLES:
+            raise UnsupportedGraphError(
+                f"The outputs need {place} ({node.op}), which reads or changes a variable "
+                "while the graph runs: such a state cannot be frozen. If only training needs it, "
+                "set the placeholder that switches training, for instance --set is_training=false."
+            )
+        if not _is_allowed(graph, node):
+            raise UnsupportedGraphError(
+                f"The frozen graph would still hold {place} ({node.op}), which cannot be served."
+            )
+
+
+def audit(graph: Graph) -> dict[str, Any]:
+    """Audit a graph as it is to be written and return the result for its manifest.
+
+    Raises `UnsupportedGraphError` as `refuse_leftovers` does, also for functions that nothing in
+    the graph calls.
+    """
+    refuse_leftovers(graph)
+    counts = Counter(node.op for node, _ in _places(graph))
+    idle = graph.functions.keys() - called_functions(graph, graph.functions)
+    if idle:
+        raise UnsupportedGraphError(
+            f"The frozen graph would still hold the function '{min(idle)}', which nothing calls."
+        )
+    return {
+        "verdict": "allowed",
+        "allow_list": allowed_ops.VERSION,
+        "ops": dict(sorted(counts.items())),
+        "functions": len(graph.functions),
+    }
+
+
+def _is_allowed(graph: Graph, node: Any) -> bool:
+    if node.op in graph.functions:
+        # Its body is looked at as well. One with the name of an op would stand in for it.
+        return op_def(node.op) is None
+    return node.op in _ALLOWED and _fault(node) is None
+
+
+def _fault(node: Any) -> str | None:
+    """Return what an attribute makes an allowed op do that it must not, if one does."""
+    if node.op == "PrintV2" and node.attr["output_stream"].s not in _STANDARD_STREAMS:
+        return "writes a file (its output_stream)"
+    if node.op == "FixedUnigramCandidateSampler" and node.attr["vocab_file"].s:
+        return "reads a file (its vocab_file)"
+    if node.op == "Empty" and not node.attr["init"].b:
+        return "gives memory as it was left by others (its init is false)"
+    if node.op == "Const" and node.attr["dtype"].type in _HANDLES:
+        return "holds the handle of a resource instead of numbers"
+    return None
+
+
+def _refusal(graph: Graph, place: _Place) -> FreezeError:
+    op = place.node.op
+    if op in graph.functions:
+        return UnsafeGraphError(
+            f"The outputs need {place}, which calls a function with the name of TensorFlow's own "
+            f"op {op}."
+        )
+    why = _fault(place.node) or why_unsafe(op)
+    if why is not None:
+        return UnsafeGraphError(
+            f"The outputs need {place}, an op of kind {op}, which {why}: such a model is not "
+            "frozen. Choose outputs or an input (--output, --input) that do without it."
+        )
+    return UnsupportedGraphError(
+        f"The outputs need {place}, an op of kind {op}, which is not among the ops that image "
+        f"classifiers are made of (allow-list {allowed_ops.VERSION})."
+    )
+
+
+def _places(graph: Graph) -> Iterator[_Place]:
+    """Yield the nodes and those of every function that they can reach."""
+    for node in graph:
+        yield _Place(node, "")
+    for name in sorted(called_functions(graph, graph.functions, graph.gradients)):
+        for node in graph.functions[name].node_def:
+            yield _Place(node, name)

@@ -1,0 +1,76 @@
+"""The size of images for an input that leaves it open: what the layers behind it insist on.
+
+A network with a fully connected layer, or with pooling over a fixed window, works with few sizes
+only. Sizes that networks are made for are tried by inferring shapes, which runs nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from freezing.structure.graphs import Endpoint, Graph
+from freezing.structure.shapes import importable_part
+
+# Of inputs of well-known networks, ascending.
+_SIZES = (28, 32, 48, 56, 64, 80, 96, 100, 112, 128, 144, 150, 160, 180, 192, 200, 208, 224, 227)
+_LARGER = (229, 231, 240, 256, 260, 288, 299, 300, 320, 331, 352, 380, 384, 400, 416, 448, 480, 512)
+_SIDE = {"NHWC": (1, 2, 3), "NCHW": (2, 3, 1)}  # places of height, width and channels
+
+
+def fit_size(graph: Graph, name: str, outputs: Sequence[Endpoint], warnings: list[str]) -> None:
+    """Give, in place, the placeholder `name` the size of images that alone fits, if one does.
+
+    Sizes for which a last pooling takes in all that there is are preferred. Of neighbouring ones
+    that all fit the largest is taken: networks round up to it.
+    """
+    node = graph.nodes[name]
+    shape = tf.TensorShape(node.attr["shape"].shape)
+    if shape.rank != 4:
+        return
+    sides = shape.as_list()
+    layout = "NCHW" if sides[1] in (1, 3) and sides[3] not in (1, 3) else "NHWC"
+    height, width, channels = _SIDE[layout]
+    if sides[height] is not None or sides[width] is not None or sides[channels] not in (1, 3):
+        return
+    part = importable_part(graph, graph.ancestors([end.node for end in outputs]))
+    grades: dict[int, int] = {}
+    for size in (*_SIZES, *_LARGER):
+        tried = list(sides)
+        tried[0], tried[height], tried[width] = sides[0] or 1, size, size
+        grades[size] = _grade(part, name, tried, outputs)
+    best = max(grades.values())
+    if best == 0 or grades[_LARGER[-1]] > 0:
+        return  # no size fits, or any
+    fitting = max(size for size, grade in grades.items() if grade == best)
+    sides[height] = sides[width] = fitting
+    node.attr["shape"].shape.CopyFrom(tf.TensorShape(sides).as_proto())
+    warnings.append(
+        f"The input {name} does not say the size of images; the layers behind it need "
+        f"{fitting}x{fitting}."
+    )
+
+
+def _grade(part: Any, name: str, sides: list[int | None], outputs: Sequence[Endpoint]) -> int:
+    """Return 0 where the shapes behind the input do not go together, 2 where they do so best."""
+    for node in part.node:
+        if node.name == name:
+            node.attr["shape"].shape.CopyFrom(tf.TensorShape(sides).as_proto())
+    try:
+        with tf.Graph().as_default() as imported:
+            tf.import_graph_def(part, name="")
+            shapes = [imported.get_tensor_by_name(str(end)).shape for end in outputs]
+    except (ValueError, TypeError, KeyError, tf.errors.OpError):
+        return 0
+    if not all(not shape.rank or shape[0] in (None, sides[0]) for shape in shapes):
+        return 0
+    return 2 if all(_takes_in_all(op) for op in imported.get_operations()) else 1
+
+
+def _takes_in_all(op: Any) -> bool:
+    """Whether an average over a fixed window leaves nothing out, where it gives one number."""
+    if op.type != "AvgPool" or op.get_attr("padding") != b"VALID":
+        return True
+    window, given, made = op.get_attr("ksize"), op.inputs[0].shape, op.outputs[0].shape
+    places = (2, 3) if op.get_attr("data_format") == b"NCHW" else (1, 2)
+    return all(made[place] != 1 or given[place] == window[place] for place in places)

@@ -1,0 +1,191 @@
+"""What a freeze request means for a source: which part of its graph, with which input and values.
+
+Everything that can be refused without running anything is refused here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+import tensorflow as tf
+
+from freezing.auditing.audit import refuse_unknown, refuse_unsafe
+from freezing.choosing.candidates import output_candidates
+from freezing.choosing.choice import Chooser, NoOutputsError, clear_output
+from freezing.choosing.decoded import gives_bytes, refuse_text
+from freezing.choosing.image_size import fit_size
+from freezing.choosing.inputs import Inputs, open_placeholders, refuse_unset
+from freezing.choosing.preparation import Guess, guess_scaling
+from freezing.reasons import reason
+from freezing.sources.source import Source
+from freezing.sources.tables import Table
+from freezing.structure.attributes import make_explicit, strip_unknown_attributes
+from freezing.structure.constants import as_array
+from freezing.structure.cut import cut
+from freezing.structure.graphs import PLACEHOLDER_OPS, Endpoint, Graph
+from freezing.structure.names import find_tensor
+from freezing.structure.narrowing import narrow_input
+from freezing.structure.soundness import refuse_damaged
+from worker.errors import FreezeError
+from worker.jobs.requests import FreezeRequest
+from worker.models.manifest import Tensor
+
+__all__ = ["NoOutputsError", "Plan", "make_plan"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The part of a source to freeze."""
+
+    graph: Graph  # with variables; the tensors that were set are placeholders
+    input: Tensor
+    outputs: list[Tensor]
+    values: dict[str, npt.NDArray[Any]]  # by name of the placeholder that stands for what was set
+    tables: Mapping[str, Table] = field(default_factory=dict)  # by their nodes in `graph`
+    # Whether the input was, in the source, an image as it was decoded; None where none was.
+    takes_bytes: bool | None = None
+    before: Guess = field(default_factory=Guess)  # what scales pixels in front of the input
+    warnings: list[str] = field(default_factory=list)
+
+
+def make_plan(source: Source, request: FreezeRequest) -> Plan:
+    """Decide what to freeze.
+
+    Raises `UnknownNodeError` for names that are not in the graph, `UnsetPlaceholdersError`,
+    `NoOutputsError`, `UnsafeGraphError`, `UnsupportedGraphError` and, for the rest, `FreezeError`.
+    """
+    whole = Graph(source.graph_def)
+    refuse_damaged(whole)
+    make_explicit(whole)
+    warnings: list[str] = []
+    chooser = Chooser(source, whole, request.signature, warnings)
+    meant = chooser.meant
+    outputs = _outputs(chooser, request.outputs, warnings)
+    named = {
+        text: find_tensor(whole, meant.tensor(whole, text), "input") for text in request.inputs
+    }
+    for end in named.values():
+        refuse_text(whole, outputs, end)
+    if len(set(named.values())) > 1:
+        raise FreezeError(
+            f"A served model takes one image, but {len(request.inputs)} inputs are named: keep "
+            "one and give the others a value with `set` (--set)."
+        )
+    given = {text: find_tensor(whole, meant.tensor(whole, text), "set") for text in request.set}
+    inputs = Inputs(ranked=[]) if named else chooser.inputs(outputs, list(given.values()))
+    taken = inputs.clear
+    if taken is not None and not _is_placeholder(whole, taken.end):
+        named = {str(taken.end): taken.end}
+        why = "; ".join(taken.reasons)
+        warnings.append(f"No input was named; '{taken.end}' was chosen: {why}.")
+    part = cut(whole, outputs, [*named.values(), *given.values()])
+    graph = part.graph
+    for text, end in named.items():
+        if not part.used(end):
+            raise FreezeError(f"The outputs {_join(outputs)} do not depend on the input '{text}'.")
+    for text in [text for text, end in given.items() if not part.used(end)]:
+        warnings.append(f"The outputs do not depend on '{text}', which was set.")
+        del given[text]
+    refuse_unknown(graph)
+    set_names = [part.placeholders[end] for end in given.values()]
+    name = next((part.placeholders[end] for end in named.values()), "")
+    candidates = open_placeholders(graph, set_names)
+    refuse_unsafe(graph, source.tables)
+    if not name:
+        name = chooser.clear_input(inputs, outputs).end.node
+        _drop_default(graph, name)
+    narrow_input(graph, name)
+    if request.preprocessing.size is None:
+        fit_size(graph, name, [_moved(part.placeholders, end) for end in outputs], warnings)
+    refuse_unset(graph, [other for other in candidates if other != name])
+    warnings.extend(strip_unknown_attributes(graph, source.op_list))
+    ends = [_moved(part.placeholders, end) for end in outputs]
+    tensors = _tensors(graph, [Endpoint(name, 0), *ends])
+    values = {}
+    for text, end in given.items():
+        node = graph.nodes[part.placeholders[end]]
+        values[node.name] = as_array(
+            text,
+            request.set[text],
+            node.attr["dtype"].type,
+            tf.TensorShape(node.attr["shape"].shape),
+        )
+    for new, text in ((name, text) for text in named if f"{name}:0" != _full(text)):
+        warnings.append(f"The input '{text}' is called '{new}:0' in the frozen graph.")
+    return Plan(
+        graph=graph,
+        input=tensors[0],
+        outputs=tensors[1:],
+        values=values,
+        tables=source.tables,
+        takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
+        before=next((guess_scaling(whole, end) for end in _inside(whole, named)), Guess()),
+        warnings=warnings,
+    )
+
+
+def _outputs(chooser: Chooser, names: Sequence[str], warnings: list[str]) -> list[Endpoint]:
+    graph = chooser.graph
+    if names:
+        found = [
+            find_tensor(
+                graph, chooser.meant.tensor(graph, text), "output", lambda: output_candidates(graph)
+            )
+            for text in names
+        ]
+        return list(dict.fromkeys(found))
+    taken = clear_output(chooser.outputs())
+    why = "; ".join(taken.reasons)
+    warnings.append(f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}.")
+    return [taken.end]
+
+
+def _inside(graph: Graph, named: dict[str, Endpoint]) -> list[Endpoint]:
+    """Return those that stand for something that the source computes."""
+    return [end for end in named.values() if not _is_placeholder(graph, end)]
+
+
+def _is_placeholder(graph: Graph, end: Endpoint) -> bool:
+    return graph.nodes[end.node].op in PLACEHOLDER_OPS
+
+
+def _tensors(graph: Graph, ends: Sequence[Endpoint]) -> list[Tensor]:
+    """Return the tensors with dtype and shape, as TensorFlow infers them from the graph."""
+    with tf.Graph().as_default() as imported:
+        try:
+            tf.import_graph_def(graph.to_graph_def(), name="")
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise FreezeError(
+                f"TensorFlow {tf.__version__} cannot read the part of the graph that the outputs "
+                f"need: {reason(error)}."
+            ) from error
+        found = [imported.get_tensor_by_name(str(end)) for end in ends]
+        return [
+            Tensor(
+                name=str(end),
+                shape=None if tensor.shape.rank is None else tensor.shape.as_list(),
+                dtype=tensor.dtype.base_dtype.name,
+            )
+            for end, tensor in zip(ends, found, strict=True)
+        ]
+
+
+def _drop_default(graph: Graph, name: str) -> None:
+    """Make the input a plain placeholder if it has a default."""
+    node = graph.nodes[name]
+    if node.op == "PlaceholderWithDefault":
+        node.op = "Placeholder"
+        del node.input[:]
+
+
+def _moved(placeholders: dict[Endpoint, str], end: Endpoint) -> Endpoint:
+    return Endpoint(placeholders[end], 0) if end in placeholders else end
+
+
+def _full(text: str) -> str:
+    return str(Endpoint.parse(text.strip()))
+
+
+def _join(ends: Sequence[Endpoint]) -> str:
+    return ", ".join(str(end) for end in ends)

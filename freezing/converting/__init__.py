@@ -1,0 +1,1 @@
+"""From a graph with variables, tables and branches to one of constants, and to ONNX."""

@@ -1,0 +1,101 @@
+"""The accelerated form: a frozen graph converted to ONNX and proven against its source."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from freezing.failures import CrashedError, NotRunnableError
+from freezing.forks import Apart, apart
+from freezing.reasons import reason
+from freezing.steps import Report
+from freezing.verifying.answers import Expected
+from freezing.verifying.verify import verify
+from worker.errors import FreezeError, VerificationError
+
+SUFFIX = ".onnx"
+_OPSET = 18  # the newest that tf2onnx 1.17 writes
+_ADVICE = "Leave `runtime` out (--runtime tensorflow) to serve it with TensorFlow."
+
+
+class NotConvertibleError(FreezeError):
+    """The frozen graph has no form in ONNX that ONNX Runtime can run."""
+
+    code = "not_convertible"
+
+
+def accelerate(
+    report: Report, graph: Path, expected: Expected, tolerance: float, *, apart: Apart = apart
+) -> dict[str, Any]:
+    """Write the frozen graph as ONNX beside its file and return what a report says of it.
+
+    Raises `NotConvertibleError`, and `VerificationError` where ONNX Runtime answers otherwise than
+    the source.
+    """
+    path = graph.with_suffix(SUFFIX)
+    outputs = [tensor.name for tensor in expected.outputs]
+    try:
+        apart(report, convert_file, str(graph), str(path), expected.input.name, outputs)
+        verification = verify(
+            report, path, expected, tolerance, called="the converted graph", apart=apart
+        )
+    except (NotRunnableError, CrashedError) as error:
+        raise NotConvertibleError(f"{error} {_ADVICE}") from error
+    except VerificationError as error:
+        raise VerificationError(f"Converted to ONNX: {error} {_ADVICE}") from error
+    size = path.stat().st_size
+    report.log(
+        f"Converted and verified in ONNX Runtime: {size / 1e6:.1f} MB, the largest difference is "
+        f"{verification.max_abs_difference:.2g}."
+    )
+    return {
+        "format": "onnx",
+        "opset": _OPSET,
+        "onnxruntime": version("onnxruntime"),
+        "bytes": size,
+        "verification": verification.as_json(),
+    }
+
+
+def convert_file(_: Report, graph: str, path: str, feed: str, outputs: list[str]) -> None:
+    """Convert a frozen graph's file into another; called in a process of its own."""
+    Path(path).write_bytes(_convert(Path(graph), feed, outputs))
+
+
+def _convert(graph: Path, feed: str, outputs: list[str]) -> bytes:
+    # Heavy, and most freezes do without them.
+    import onnx  # noqa: PLC0415
+    from tf2onnx import convert  # noqa: PLC0415
+
+    def is_known(node: Any) -> bool:
+        return node.domain in ("", "ai.onnx") and onnx.defs.has(node.op_type, "")
+
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString(graph.read_bytes())
+    try:
+        model, _ = convert.from_graph_def(
+            graph_def, input_names=[feed], output_names=outputs, opset=_OPSET
+        )
+        unknown = sorted({node.op_type for node in _nodes(model.graph) if not is_known(node)})
+        if not unknown:
+            content: bytes = model.SerializeToString()
+            return content
+    except MemoryError:
+        raise
+    except Exception as error:  # tf2onnx has no errors of its own
+        raise NotConvertibleError(
+            f"tf2onnx cannot convert the frozen graph to ONNX: {reason(error)}. {_ADVICE}"
+        ) from error
+    ops = f"op {unknown[0]}" if len(unknown) == 1 else f"ops {', '.join(unknown)}"
+    raise NotConvertibleError(f"ONNX has nothing that stands for the {ops}. {_ADVICE}")
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Give the nodes of a graph and of the graphs in it: branches and bodies of loops."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)

@@ -1,0 +1,1 @@
+"""What is in a source, and what to freeze of it, without running anything."""

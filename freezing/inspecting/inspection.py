@@ -1,0 +1,225 @@
+"""What is in a source, and what to freeze of it. Nothing of the source is run.
+
+What would be frozen is decided by the code that freezes: the outputs and the input by `choice.py`,
+the rest by planning the freeze that is suggested. What planning refuses stands among the findings,
+so that a source that cannot be frozen can still be looked into.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from freezing.auditing.audit import UnsupportedGraphError
+from freezing.choosing.choice import Chooser, clear_output
+from freezing.choosing.inputs import Input, Inputs
+from freezing.choosing.plan import Plan
+from freezing.choosing.ranking import Output, Outputs
+from freezing.choosing.suggestions import suggestions
+from freezing.inspecting import contents
+from freezing.inspecting.advice import Adviser
+from freezing.inspecting.findings import (
+    about_the_plan,
+    about_the_source,
+    finding,
+    in_order,
+)
+from freezing.inspecting.prediction import size_of
+from freezing.sources.opening import open_source
+from freezing.sources.source import Choice as Part
+from freezing.sources.source import Source
+from freezing.steps import Report, Step
+from freezing.structure.attributes import make_explicit
+from freezing.structure.flow import Flow
+from freezing.structure.graphs import PLACEHOLDER_OPS, Graph, base_type
+from freezing.structure.soundness import refuse_damaged
+from worker.errors import FreezeError
+from worker.jobs.requests import InspectionRequest
+from worker.models.inspection import (
+    Candidate,
+    Choice,
+    FileFact,
+    Inspection,
+    PlaceholderValue,
+    Predicted,
+    SignatureFact,
+)
+
+_MOST_CANDIDATES = 12
+_MOST_FILES = 100
+
+
+def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool) -> dict[str, Any]:
+    """Look into the source at `path` as an `InspectionRequest` of these fields asks for it.
+
+    `allow_code` says whether a Keras file may bring code of its own.
+    Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
+    """
+    request = InspectionRequest.parse(fields)
+    report.step(Step.READ)
+    part = Part(signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code)
+    source = open_source(Path(path), part)
+    report.log(f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes.")
+    report.step(Step.INSPECT)
+    return look_into(source, request).model_dump(mode="json")
+
+
+def look_into(source: Source, request: InspectionRequest) -> Inspection:
+    """Say what is in an opened source."""
+    whole = Graph(source.graph_def)
+    refuse_damaged(whole)
+    make_explicit(whole)
+    assumed: list[str] = []
+    chooser = Chooser(source, whole, request.signature, assumed)
+    flow = chooser.flow
+    outputs = chooser.outputs()
+    likeliest = outputs.ranked[0] if outputs.ranked else None
+    inputs = chooser.inputs([likeliest.end] if likeliest else [])
+    advice = Adviser(source, request, chooser, outputs, inputs).advise()
+    remaining = advice.remaining
+    used = flow.graph.ancestors([likeliest.end.node]) if likeliest else set()
+    kept = set(remaining.nodes) if remaining is not None else used
+    kept_graph = remaining if remaining is not None else whole.subgraph(used)
+    predicted = _predicted(kept_graph, flow) if likeliest else None
+    findings = [*about_the_source(source, flow, used), *advice.findings]
+    findings += [finding("assumed", "note", text) for text in assumed]
+    unknown = contents.unknown_ops(whole, used)
+    if any(one.needed for one in unknown):  # told one by one, with their packages
+        findings = [one for one in findings if one.code != UnsupportedGraphError.code]
+    findings += contents.about_unknown_ops(unknown)
+    if advice.plan is not None and remaining is not None and predicted is not None:
+        findings += about_the_plan(advice.plan, remaining, predicted.bytes)
+    return Inspection(
+        kind=source.kind,
+        name=source.name,
+        producer=source.producer,
+        tensorflow=tf.__version__,
+        bytes=source.bytes,
+        files=[
+            FileFact(name=file.name, bytes=file.stat().st_size)
+            for file in source.files[:_MOST_FILES]
+        ],
+        nodes=len(whole),
+        functions=len(whole.functions),
+        signatures=[
+            SignatureFact(name=one.name, method=one.method, inputs=one.inputs, outputs=one.outputs)
+            for one in source.signatures
+        ],
+        labels=None if source.labels is None else len(source.labels),
+        inputs=[_input(one, inputs.clear, advice.plan) for one in inputs.ranked[:_MOST_CANDIDATES]],
+        outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
+        values=_values(whole, likeliest, inputs),
+        parameters=contents.parameters(flow, kept_graph),
+        dropped=contents.dropped(flow, kept),
+        predicted=predicted,
+        unknown_ops=unknown,
+        findings=in_order(findings),
+        preprocessing=advice.preprocessing,
+        choice=_choice(chooser, outputs, inputs),
+        freeze=advice.shown,
+    )
+
+
+def _predicted(graph: Graph, flow: Flow) -> Predicted:
+    held = contents.held_weights(flow, graph)
+    return Predicted(
+        nodes=len(graph), parameters=sum(one.parameters for one in held), bytes=size_of(graph)
+    )
+
+
+def _output(one: Output, taken: Output | None) -> Candidate:
+    return Candidate(
+        name=str(one.end),
+        op=one.op,
+        dtype=one.dtype,
+        shape=one.shape,
+        reasons=one.reasons,
+        chosen=one is taken,
+    )
+
+
+def _input(one: Input, taken: Input | None, plan: Plan | None) -> Candidate:
+    shape = None if one.shape.rank is None else one.shape.as_list()
+    if one is taken and plan is not None:
+        shape = plan.input.shape  # with what the layers behind it demand
+    return Candidate(
+        name=str(one.end),
+        op=one.op,
+        dtype=one.dtype,
+        shape=shape,
+        reasons=one.reasons,
+        chosen=one is taken,
+    )
+
+
+def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[PlaceholderValue]:
+    """Return the placeholders beside the input that the likeliest output needs."""
+    takes_images = {one.end.node for one in inputs.best}
+    used = graph.ancestors([output.end.node], stop=takes_images) if output else set()
+    likely = suggestions(graph, used)
+    found = []
+    for node in graph:
+        if node.op not in PLACEHOLDER_OPS or node.name not in used or node.name in takes_images:
+            continue
+        shape = tf.TensorShape(node.attr["shape"].shape if "shape" in node.attr else None)
+        value = likely.get(node.name)
+        default = _default(graph, node)
+        found.append(
+            PlaceholderValue(
+                name=node.name,
+                dtype=tf.as_dtype(base_type(node.attr["dtype"].type)).name,
+                shape=None if shape.rank is None else shape.as_list(),
+                value=value,
+                default=default,
+                reason=_why(value, default),
+            )
+        )
+    return found
+
+
+def _why(value: Any, default: Any) -> str:
+    if default is not None:
+        return "it has a default, which is kept unless it is set"
+    if value is None:
+        return "no value is known for it: an output that does not need it may be meant"
+    if isinstance(value, bool):
+        return "it switches training, which is over"
+    return "dropout lets everything through with it" if value else "training is over"
+
+
+def _default(graph: Graph, node: Any) -> Any:
+    if node.op != "PlaceholderWithDefault" or not node.input:
+        return None
+    source = graph.nodes.get(graph.data_inputs(node.name)[0].node)
+    if source is None or source.op != "Const" or source.attr["value"].tensor.tensor_shape.dim:
+        return None
+    value = tf.make_ndarray(source.attr["value"].tensor)[()]
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    shown = value.item()
+    return str(shown) if isinstance(shown, float) and not math.isfinite(shown) else shown
+
+
+def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
+    reasons: list[str] = []
+    ends = [one.end for one in outputs.ranked[:1]]
+    for refusing in (lambda: clear_output(outputs), lambda: chooser.clear_input(inputs, ends)):
+        try:
+            refusing()
+        except FreezeError as error:
+            reasons.append(error.message)
+    if not reasons and outputs.clear and inputs.clear:
+        reasons = [*outputs.clear.reasons, *inputs.clear.reasons]
+        return Choice(
+            clear=True,
+            input=str(inputs.clear.end),
+            outputs=[str(outputs.clear.end)],
+            reasons=reasons,
+        )
+    return Choice(
+        clear=False,
+        input=str(inputs.clear.end) if inputs.clear else None,
+        outputs=[str(one.end) for one in outputs.best] if outputs.ranked else [],
+        reasons=reasons,
+    )

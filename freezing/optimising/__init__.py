@@ -1,0 +1,1 @@
+"""A frozen graph made smaller, and its batch dimension free."""

@@ -1,0 +1,1 @@
+"""Proof that a graph file answers as its source does."""

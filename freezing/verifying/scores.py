@@ -1,0 +1,83 @@
+"""What the first output holds: probabilities, or numbers that serving must still squash."""
+
+import numpy as np
+import numpy.typing as npt
+
+from freezing.structure.graphs import Endpoint, Graph
+from worker.errors import FreezeError
+from worker.models.manifest import Scores
+
+_PASSING = frozenset({"Identity", "Reshape", "Cast", "Squeeze", "StopGradient", "CheckNumerics"})
+
+
+class LabelCountError(FreezeError):
+    """There are more or fewer labels than scores."""
+
+    code = "label_count"
+
+
+def final_op(graph: Graph, output: Endpoint) -> str:
+    """Return the op that computes the output, behind ops that only hand it on.
+
+    A softmax written out as exp(x) / sum(exp(x)) counts as Softmax.
+    """
+    end = output
+    while graph.nodes[end.node].op in _PASSING:
+        end = graph.data_inputs(end.node)[0]
+    op: str = graph.nodes[end.node].op
+    if op in ("RealDiv", "Div"):
+        above, below = graph.data_inputs(end.node)[:2]
+        summed = graph.data_inputs(below.node)
+        if (
+            graph.nodes[above.node].op == "Exp"
+            and graph.nodes[below.node].op == "Sum"
+            and summed[0] == above
+        ):
+            return "Softmax"
+    return op
+
+
+def resolve_scores(
+    asked: Scores | None, op: str, rows: npt.NDArray[np.float64], warnings: list[str]
+) -> Scores:
+    """Return what serving must do with the first output.
+
+    `op` is its final op and `rows` (images, columns) are answers for samples. What is asked for is
+    taken, unless the graph squashes already.
+    """
+    if op in ("Softmax", "Sigmoid"):
+        if asked in ("logits", "sigmoid"):
+            warnings.append(
+                f"scores '{asked}' was asked for, but the output comes from a {op} and holds "
+                "probabilities already."
+            )
+        return "probabilities"
+    if asked is not None:
+        return asked
+    sums = rows.sum(axis=1)
+    if rows.shape[1] > 1 and (rows >= 0).all() and np.allclose(sums, 1.0, atol=1e-3):
+        warnings.append("The first output's numbers sum to 1; they are taken as probabilities.")
+        return "probabilities"
+    if rows.shape[1] == 1:
+        warnings.append(
+            "The first output holds one number per image; it is taken as a logit and put through "
+            "the logistic function. Say scores=probabilities if it is a probability."
+        )
+        return "sigmoid"
+    warnings.append(
+        "The first output is taken as logits and put through softmax. Say scores=probabilities or "
+        "scores=sigmoid if that is wrong."
+    )
+    return "logits"
+
+
+def check_labels(labels: list[str] | None, columns: int, name: str) -> None:
+    """Raise `FreezeError` where the number of labels is not the number of columns.
+
+    One column goes with two labels: it is the score of the second.
+    """
+    if labels is None or len(labels) == columns or (columns == 1 and len(labels) == 2):
+        return
+    raise LabelCountError(
+        f"{len(labels)} labels were given, but the output {name} has {columns} scores per image."
+    )

@@ -1,0 +1,272 @@
+"""Proof that a graph file answers as its source does, each run in a process of its own."""
+
+import math
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from freezing.choosing.plan import Plan
+from freezing.converting.dropout import suggested_values
+from freezing.forks import Apart, apart
+from freezing.reasons import reason
+from freezing.steps import Report
+from freezing.verifying.answers import (
+    Array,
+    Expected,
+    Run,
+    in_pieces,
+    load_answers,
+    save_answers,
+)
+from freezing.verifying.differences import (
+    difference,
+    is_text,
+    relative_difference,
+    same_best,
+    tolerated_difference,
+    wide,
+)
+from freezing.verifying.runs import run_file
+from worker.errors import FreezeError, VerificationError
+
+RANDOM_OPS = ("Random", "TruncatedNormal", "Multinomial")  # how their names begin
+_FAILURES = (tf.errors.OpError, ValueError)
+
+
+class NotDeterministicError(VerificationError):
+    """The source answers differently each time."""
+
+    code = "not_deterministic"
+
+
+class SourceFailsError(FreezeError):
+    """The source itself cannot be run on samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a source answers to the samples; each list holds one array (images, ...) per output."""
+
+    batch: int | None  # the only batch size that the graph takes; None for any
+    together: list[Array]  # in batches of that size, or all samples in one
+    alone: list[Array] | None  # one by one; None where that cannot be
+
+    @property
+    def rows(self) -> npt.NDArray[np.float64]:
+        """The first output as (images, columns)."""
+        return wide(self.together[0]).reshape(len(self.together[0]), -1)
+
+    @property
+    def columns(self) -> int:
+        """How many numbers the first output has per image."""
+        return math.prod(self.together[0].shape[1:])
+
+    def depends_on_batch(self, tolerance: float) -> bool:
+        """Whether an answer changes with the images beside it, as it does in training mode."""
+        return self.alone is not None and any(
+            tolerated_difference(a, b) > tolerance
+            for a, b in zip(self.together, self.alone, strict=True)
+        )
+
+    def save(self, plan: Plan, inputs: Array, folder: Path) -> Expected:
+        """Write them and the samples into `folder`, for `verify`."""
+        sizes = [self.batch or len(inputs)] + ([1] if self.alone is not None else [])
+        expected = Expected(
+            folder=folder,
+            input=plan.input,
+            outputs=tuple(plan.outputs),
+            samples=len(inputs),
+            sizes=tuple(dict.fromkeys(sizes)),
+        )
+        expected.save_inputs(inputs)
+        if self.alone is not None:
+            save_answers(folder, 1, self.alone)
+        save_answers(folder, sizes[0], self.together)
+        return expected
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputVerification:
+    """How far one output of a graph is from the source's."""
+
+    name: str
+    max_abs_difference: float
+    max_relative_difference: float  # to the largest answer of this output
+    top1_agreement: float | None  # share of samples whose highest value is the same; None for text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """How far a graph is from its source."""
+
+    samples: int
+    tolerance: float
+    max_abs_difference: float
+    max_relative_difference: float
+    top1_agreement: float  # of the first output
+    outputs: list[OutputVerification]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as it stands in a result."""
+        return asdict(self)
+
+
+def observe(plan: Plan, source: Run, inputs: Array, tolerance: float) -> Answers:
+    """Return the source's answers to `inputs`, in a batch and one by one.
+
+    Where the graph takes one batch size only, that size is used. Raises `NotDeterministicError`
+    where the source contradicts itself, `VerificationError` where it answers NaN, and
+    `FreezeError` where it cannot be run.
+    """
+    batch, together = _first_answers(plan, source, inputs)
+    _check_numbers(plan, together)
+    again = in_pieces(source, inputs, batch)
+    for tensor, first, second in zip(plan.outputs, together, again, strict=True):
+        if tolerated_difference(first, second) > tolerance:
+            raise NotDeterministicError(
+                f"The source answers differently each time ({tensor.name} by "
+                f"{difference(first, second):.2g}): {_random_reason(plan)}"
+            )
+    if batch is not None:
+        return Answers(batch=batch, together=together, alone=None)
+    try:
+        alone = in_pieces(source, inputs, 1)
+    except _FAILURES:
+        # The samples happen to be as many as the size that the graph insists on.
+        return Answers(batch=len(inputs), together=together, alone=None)
+    return Answers(batch=None, together=together, alone=alone)
+
+
+def verify(
+    report: Report,
+    graph: Path,
+    expected: Expected,
+    tolerance: float,
+    *,
+    called: str = "the frozen graph",
+    sizes: Sequence[int] = (),
+    apart: Apart = apart,
+) -> Verification:
+    """Run the graph file (.pb or .onnx) apart, on the source's samples, and compare the answers.
+
+    The samples are run in pieces of the given sizes, else in those of the source, each compared
+    with the source's answers. `called` names the graph in sentences, as in "the frozen graph".
+
+    Raises `VerificationError` where an output differs by more than `tolerance`, relative to its
+    largest answer where that is above 1, `NotRunnableError` where the file cannot be loaded or
+    run, and `CrashedError` and `MemoryError` where running it ended its process. Nothing is left
+    of what it wrote.
+    """
+    sizes = sizes or expected.sizes
+    folder = Path(tempfile.mkdtemp(prefix="answers-", dir=expected.folder))
+    try:
+        apart(
+            report,
+            run_file,
+            str(graph),
+            expected.as_json(),
+            list(sizes),
+            str(folder),
+            called,
+            doing=f"running {called}",
+        )
+        return _compare(expected, folder, sizes, tolerance, called)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compare(
+    expected: Expected, folder: Path, sizes: Sequence[int], tolerance: float, called: str
+) -> Verification:
+    pairs = [
+        list(zip(expected.answers(size), load_answers(folder, size, expected.outputs), strict=True))
+        for size in sizes
+    ]
+    rows = []
+    for tensor, *of_output in zip(expected.outputs, *pairs, strict=True):
+        for a, b in of_output:
+            _check_equal(tensor.name, a, b, tolerance, called)
+        rows.append(
+            OutputVerification(
+                name=tensor.name,
+                max_abs_difference=max(difference(a, b) for a, b in of_output),
+                max_relative_difference=max(relative_difference(a, b) for a, b in of_output),
+                top1_agreement=same_best(*of_output[0]),
+            )
+        )
+    return Verification(
+        samples=expected.samples,
+        tolerance=tolerance,
+        max_abs_difference=max(row.max_abs_difference for row in rows),
+        max_relative_difference=max(row.max_relative_difference for row in rows),
+        top1_agreement=rows[0].top1_agreement or 0.0,
+        outputs=rows,
+    )
+
+
+def _first_answers(plan: Plan, run: Run, inputs: Array) -> tuple[int | None, list[Array]]:
+    """Return the only batch size that works (None: any) and the answers in batches of it."""
+    shape = plan.input.shape
+    sizes: list[int | None] = [shape[0]] if shape else [None]
+    if sizes == [None]:
+        # A Reshape inside may fix the size although the placeholder leaves it open.
+        inner = {tensor.shape[0] for tensor in plan.outputs if tensor.shape}
+        sizes += [*sorted(size for size in inner if size), 1]
+    failure: Exception | None = None
+    for size in dict.fromkeys(sizes):
+        try:
+            return size, in_pieces(run, inputs, size)
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except _FAILURES as error:
+            failure = failure or error
+    why = reason(failure) if failure else "no batch size works"
+    raise SourceFailsError(f"The source cannot be run on samples: {why}.") from failure
+
+
+def _check_numbers(plan: Plan, answers: list[Array]) -> None:
+    for tensor, answer in zip(plan.outputs, answers, strict=True):
+        if not is_text(answer) and np.isnan(wide(answer)).any():
+            raise VerificationError(
+                f"The source itself answers {tensor.name} with NaN (not a number) for sample "
+                "images: its training may have diverged, or the preprocessing is not its own."
+            )
+
+
+def _check_equal(name: str, expected: Array, found: Array, tolerance: float, called: str) -> None:
+    if expected.shape != found.shape:
+        raise VerificationError(
+            f"{_capital(called)} answers {name} with the shape {found.shape}, the source with "
+            f"{expected.shape}. Nothing was published."
+        )
+    if not tolerated_difference(expected, found) <= tolerance:
+        raise VerificationError(
+            f"{_capital(called)}'s {name} differs from its source's by up to "
+            f"{difference(expected, found):.3g}; {tolerance:g} is allowed. Nothing was published."
+        )
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _random_reason(plan: Plan) -> str:
+    random = [node.name for node in plan.graph if node.op.startswith(RANDOM_OPS)]
+    found: dict[str, float] = {}
+    for name in random:
+        found |= suggested_values(plan.graph, name)
+    if found:
+        settings = " ".join(f"--set {name}={value}" for name, value in found.items())
+        return f"dropout is on. Turn it off with {settings}"
+    drawn = f"it draws random numbers in '{random[0]}'. " if random else ""
+    return (
+        f"{drawn}If dropout is on, turn it off with --set, for instance --set keep_prob=1.0; if "
+        "the graph is in training mode, --set is_training=false."
+    )
