@@ -41,6 +41,7 @@ class Consumer(celery.worker.consumer.Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Say so; what Redis refuses, because it is full, it refuses again if asked at once."""
+        leave_tickets(self.connection)
         super().on_connection_error_after_connected(exc)
         if isinstance(exc, redis.ResponseError):
             time.sleep(_REFUSED_S)
@@ -52,6 +53,23 @@ class Consumer(celery.worker.consumer.Consumer):
         if maintain_pool is not None:
             hub.call_repeatedly(_LOOK_S, _end_the_overdue)
             hub.call_repeatedly(_LOOK_S, maintain_pool)
+
+
+def leave_tickets(connection: Any) -> None:
+    """Have a lost connection neither put back nor acknowledge the tickets that were taken over it.
+
+    Celery lets go of the transport first, and kombu 5.7 then has no address to do either at: the
+    AttributeError, which is no error of a connection, ends the worker. It does not matter what
+    becomes of these tickets: the sweeper sends others wherever work waits.
+    """
+    channel = getattr(connection, "_default_channel", None)
+    if channel is not None:
+        channel.do_restore = False
+        channel.basic_ack = channel.basic_reject = _leave
+
+
+def _leave(*_: object, **__: object) -> None:
+    """Do nothing about a ticket."""
 
 
 def _end_the_overdue() -> None:
