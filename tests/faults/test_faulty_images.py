@@ -53,10 +53,12 @@ class Scene:
 
     def grow(self, count: int) -> None:
         """Put more names into the folder, until there are `count`."""
-        for number in range(len(self.answers), count):
+        answers = dict(self.answers)  # batches before are judged by what was there then
+        for number in range(len(answers), count):
             name, same = f"{number:07}.jpg", f"{number % DIFFERENT:07}.jpg"
             (self.folder / name).hardlink_to(self.folder / same)
-            self.answers[name] = self.answers[same]
+            answers[name] = answers[same]
+        self.answers = answers
 
     @property
     def folder(self) -> Path:
