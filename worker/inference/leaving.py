@@ -15,6 +15,9 @@ from worker.jobs.roster import Roster
 from worker.process import WorkerProcess
 
 _PATIENCE_S = 10.0  # for workers that are just starting, and for files that come back
+# For workers that have not tried. Tickets come every three seconds, but the processes of one
+# service do not get them in turns: one that is idle may never see one.
+_UNTRIED_S = 20.0
 _LOOK_S = 1.0  # between looks at the roster
 
 
@@ -38,11 +41,15 @@ class Leaving:
         ]
 
     def is_hopeless(self, version: str) -> bool:
-        """Whether no ready worker can load the version, and that for long enough."""
+        """Whether no ready worker can load the version or is about to, for long enough."""
         failure = self._graphs.failures().get(version)
-        if failure is None or time.monotonic() - failure.since < _PATIENCE_S:
+        if failure is None:
             return False
-        return all(_fails(row, version) for row in self._others())
+        waited = time.monotonic() - failure.since
+        if waited < _PATIENCE_S:
+            return False
+        hopeful = {"ready", "loading", "dropped"} | ({None} if waited < _UNTRIED_S else set())
+        return not any(_state(row, version) in hopeful for row in self._others())
 
     def _others(self) -> list[dict[str, Any]]:
         process, now = self._process, time.monotonic()
@@ -60,8 +67,11 @@ class Leaving:
         ]
 
 
-def _fails(row: Mapping[str, Any], version: str) -> bool:
-    return any(
-        graph["state"] == "failed" and f"{graph['model']}@{graph['version']}" == version
+def _state(row: Mapping[str, Any], version: str) -> str | None:
+    """Return what a worker says of the version; None where it has not tried to load it."""
+    states = (
+        str(graph["state"])
         for graph in row["graphs"]
+        if f"{graph['model']}@{graph['version']}" == version
     )
+    return next(states, None)
