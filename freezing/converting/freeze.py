@@ -23,7 +23,7 @@ from freezing.structure.graphs import (
     const_node,
     make_identity,
 )
-from freezing.structure.parameters import Layer, parameter_rows
+from freezing.structure.parameters import Layer, parameter_rows, parameters_of_constants
 from freezing.verifying.verify import RANDOM_OPS
 from worker.errors import FreezeError
 
@@ -72,7 +72,8 @@ def freeze(plan: Plan, values: Values) -> Frozen:
     variables = variables_needed(graph)
     _check_size(graph, variables, values)
     held = values.read(variables)
-    layers = parameter_rows(held)
+    # A graph that was frozen before has its weights in constants.
+    layers = parameter_rows(held) if held else parameters_of_constants(graph)
     convert_variables(graph, held)
     drop_side_effects(graph)
     remove_idle_dropout(graph)

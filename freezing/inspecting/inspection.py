@@ -25,7 +25,6 @@ from freezing.inspecting.findings import (
     finding,
     in_order,
 )
-from freezing.inspecting.prediction import size_of
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice as Part
 from freezing.sources.source import Source
@@ -34,6 +33,7 @@ from freezing.structure.attributes import make_explicit
 from freezing.structure.flow import Flow
 from freezing.structure.graphs import PLACEHOLDER_OPS, Graph, base_type
 from freezing.structure.soundness import refuse_damaged
+from freezing.structure.weights import size_of
 from worker.errors import FreezeError
 from worker.jobs.requests import InspectionRequest
 from worker.models.inspection import (
@@ -172,14 +172,14 @@ def _values(graph: Graph, output: Output | None, inputs: Inputs) -> list[Placeho
                 shape=None if shape.rank is None else shape.as_list(),
                 value=value,
                 default=default,
-                reason=_why(value, default),
+                reason=_why(node, value, default),
             )
         )
     return found
 
 
-def _why(value: Any, default: Any) -> str:
-    if default is not None:
+def _why(node: Any, value: Any, default: Any) -> str:
+    if default is not None or node.op == "PlaceholderWithDefault":
         return "it has a default, which is kept unless it is set"
     if value is None:
         return "no value is known for it: an output that does not need it may be meant"

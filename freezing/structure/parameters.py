@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 from freezing.sources.source import Value
+from freezing.structure.flow import Flow
+from freezing.structure.graphs import Graph
+from freezing.structure.weights import weights
 
 
 class Layer(TypedDict):
@@ -18,6 +21,12 @@ class Layer(TypedDict):
 def parameter_rows(values: Mapping[str, Value]) -> list[Layer]:
     """Return one row per variable, in graph order; the parts of a partitioned one are one row."""
     return table((value.key, value.full_shape) for value in values.values())
+
+
+def parameters_of_constants(graph: Graph) -> list[Layer]:
+    """Return one row per constant that holds weights, of a graph without variables."""
+    found = weights(graph, graph.nodes, Flow(graph).weights)
+    return table((one.name, one.shape) for one in found)
 
 
 def table(variables: Iterable[tuple[str, tuple[int, ...]]]) -> list[Layer]:

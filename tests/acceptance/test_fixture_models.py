@@ -297,6 +297,15 @@ def test_it_is_served(system: System, frozen: dict[str, dict[str, Any]], model: 
     assert all(0 <= score <= 1 for score in scores)
 
 
+@pytest.mark.parametrize("name", ["mobilenet", "mobilenet-optimised"])
+def test_the_constants_of_a_graph_frozen_before_are_its_parameters(
+    frozen: dict[str, dict[str, Any]], name: str
+) -> None:
+    result = frozen[name]["result"]
+    assert result["parameters"] == sum(layer["parameters"] for layer in result["layers"])
+    assert result["parameters"] * 4 == pytest.approx(result["bytes_after"], rel=0.05)  # float32
+
+
 def test_a_model_that_takes_no_images_says_so(
     system: System, frozen: dict[str, dict[str, Any]]
 ) -> None:

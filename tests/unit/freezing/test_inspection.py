@@ -291,6 +291,20 @@ def test_a_default_is_told_and_a_rate_is_set_to_zero() -> None:
     assert (rate.name, rate.value) == ("dropout_rate", 0.0)
 
 
+def with_a_computed_default() -> None:
+    x = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name="x")
+    hidden = v1.placeholder_with_default(dense(flat(x), 8, "dense"), [None, 8], name="bottleneck")
+    tf.nn.softmax(dense(hidden, 3, "dense_1"), name="final_result")
+
+
+def test_a_default_that_is_computed_is_kept_and_no_value_is_asked_for() -> None:
+    found = look(with_a_computed_default)
+    (value,) = found.values
+    assert (value.name, value.default, value.value) == ("bottleneck", None, None)
+    assert "has a default" in value.reason
+    assert found.freeze.ready
+
+
 def test_a_placeholder_without_a_likely_value_is_named() -> None:
     found = look(numbers_behind_the_image)
     assert [(one.name, one.value) for one in found.values] == [("place", None)]
