@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from random import Random
@@ -16,14 +16,13 @@ from tests.support.folders import fill
 from tests.support.good_client import RefusedError
 from tests.support.jumping import JumpingClock
 from tests.support.polling import wait_until
+from tests.support.scene import Tell
 from tests.support.servers import Servers
 from tests.support.tiny_model import publish
 from worker.jobs.keys import PREFIX
 
 IMAGES = 1000
 SERVICES = ("first", "second")  # of two processes each
-
-Tell = Callable[[str, object], None]
 
 
 class Misfortune:

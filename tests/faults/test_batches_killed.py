@@ -8,32 +8,21 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.support.answers import Answer, picture
+from tests.support.answers import picture
 from tests.support.chance import chance
-from tests.support.checker import Checker
-from tests.support.folders import fill
 from tests.support.polling import wait_until
+from tests.support.scene import Scene, Tell, staged
 from tests.support.servers import Servers
-from tests.support.tiny_model import publish
 from worker.jobs.keys import key
 
 IMAGES = 2000
 
-Tell = Callable[[str, object], None]
-
 
 @dataclass
-class Scene:
+class Classified(Scene):
     """A system, its checker, and a folder that it has classified once without any fault."""
 
-    servers: Servers
-    checker: Checker
-    answers: dict[str, Answer]
-    undisturbed_s: float
-
-    def submit(self) -> str:
-        """Have the folder accepted as another batch."""
-        return self.checker.submit_folder(self.servers.folders / "many", self.answers)
+    undisturbed_s: float = 0.0
 
     def during(self, job_id: str, happens: list[Callable[[], None]]) -> None:
         """Let things happen, spread over the batch by how far it is."""
@@ -43,26 +32,22 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    servers = Servers(
-        tmp_path_factory.mktemp("killed") / "data",
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classified]:
+    data = tmp_path_factory.mktemp("killed") / "data"
+    with staged(
+        Classified,
+        data,
+        IMAGES,
         inject=["witness"],
         PERMAFROST_LEASE_S="3",
         PERMAFROST_SWEEP_INTERVAL_S="0.5",
-    )
-    try:
-        publish(servers.models)
-        answers = fill(servers.folders / "many", IMAGES)
-        servers.start()
-        scene = Scene(servers, Checker(servers.url, servers.data), answers, 0.0)
+    ) as found:
         started = time.monotonic()
-        scene.checker.finish(scene.submit(), within_s=240)
-        scene.undisturbed_s = time.monotonic() - started
-        scene.checker.judge()
-        assert scene.checker.judge_runs().repeated == 0
-        yield scene
-    finally:
-        servers.remove()
+        found.checker.finish(found.submit(), within_s=240)
+        found.undisturbed_s = time.monotonic() - started
+        found.checker.judge()
+        assert found.checker.judge_runs().repeated == 0
+        yield found
 
 
 def kill_worker_child(servers: Servers, chance: random.Random) -> None:
@@ -82,7 +67,7 @@ def kill_api(servers: Servers, chance: random.Random) -> None:
 
 
 def at_a_random_moment(
-    scene: Scene, kill: Callable[[Servers, random.Random], None], chance: random.Random
+    scene: Classified, kill: Callable[[Servers, random.Random], None], chance: random.Random
 ) -> Callable[[], None]:
     def happen() -> None:
         time.sleep(chance.random() / 4)  # anywhere within a micro-batch or between
@@ -93,7 +78,7 @@ def at_a_random_moment(
 
 @pytest.mark.timeout(600)
 def test_children_that_are_killed_cost_neither_an_image_nor_much_time(
-    scene: Scene, record_property: Tell
+    scene: Classified, record_property: Tell
 ) -> None:
     random_ = chance(record_property)
     before = scene.checker.runs().repeated
@@ -113,7 +98,7 @@ def test_children_that_are_killed_cost_neither_an_image_nor_much_time(
 
 @pytest.mark.timeout(600)
 def test_killed_processes_of_all_kinds_change_nothing_in_the_table(
-    scene: Scene, record_property: Tell
+    scene: Classified, record_property: Tell
 ) -> None:
     random_ = chance(record_property)
     kinds = [kill_worker_child, kill_worker, kill_api] * 2
@@ -126,7 +111,7 @@ def test_killed_processes_of_all_kinds_change_nothing_in_the_table(
 
 
 @pytest.mark.timeout(600)
-def test_an_api_that_is_killed_in_an_upload_leaves_nothing_that_goes_on(scene: Scene) -> None:
+def test_an_api_that_is_killed_in_an_upload_leaves_nothing_that_goes_on(scene: Classified) -> None:
     servers = scene.servers
     found: list[str] = []
 

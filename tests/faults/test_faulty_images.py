@@ -1,10 +1,9 @@
 """Images that crash or hang whatever looks at them cost nobody but themselves."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,12 +11,9 @@ import pytest
 
 from tests.support.answers import Answer, picture
 from tests.support.chance import chance
-from tests.support.checker import Checker
-from tests.support.folders import fill
 from tests.support.pictures import CRASH, HANG, SEIZE, with_fault
 from tests.support.polling import wait_until
-from tests.support.servers import Servers
-from tests.support.tiny_model import publish
+from tests.support.scene import Scene, Tell, staged
 
 IMAGES = 5000  # of the folder to begin with
 DIFFERENT = 250
@@ -25,16 +21,10 @@ LONG_S = 15.0  # for which images must take to be classified for three lost proc
 ATTEMPTS = 3
 LIMIT_S = 2.0
 
-Tell = Callable[[str, object], None]
-
 
 @dataclass
-class Scene:
+class Faulty(Scene):
     """A system whose workers can be crashed by an image, and its checker."""
-
-    servers: Servers
-    checker: Checker
-    answers: dict[str, Answer]
 
     @contextmanager
     def spoiled(self, number: int, fault: bytes, code: str) -> Iterator[None]:
@@ -60,14 +50,10 @@ class Scene:
             answers[name] = answers[same]
         self.answers = answers
 
-    @property
-    def folder(self) -> Path:
-        return self.servers.folders / "many"
-
     def run(self) -> tuple[float, dict[str, Any]]:
         """Classify the folder; return the seconds that it took, and the job."""
         started = time.monotonic()
-        job_id = self.checker.submit_folder(self.folder, self.answers)
+        job_id = self.submit()
         job = self.checker.finish(job_id, within_s=120)
         return time.monotonic() - started, job
 
@@ -86,28 +72,24 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    servers = Servers(
-        tmp_path_factory.mktemp("faulty") / "data",
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
+    data = tmp_path_factory.mktemp("faulty") / "data"
+    with staged(
+        Faulty,
+        data,
+        DIFFERENT,
         inject=["witness", "faulty"],
         PERMAFROST_RUN_TIME_LIMIT_S=str(LIMIT_S),
         PERMAFROST_LEASE_S="5",
         PERMAFROST_DEDUPLICATE="false",
-    )
-    try:
-        publish(servers.models)
-        folder = servers.folders / "many"
-        scene = Scene(servers, Checker(servers.url, servers.data), fill(folder, DIFFERENT))
-        scene.grow(IMAGES)
-        servers.start()
-        yield scene
-    finally:
-        servers.remove()
+    ) as found:
+        found.grow(IMAGES)
+        yield found
 
 
 @pytest.mark.timeout(400)
 def test_an_image_that_crashes_its_process_costs_the_others_little(
-    scene: Scene, record_property: Tell
+    scene: Faulty, record_property: Tell
 ) -> None:
     random_ = chance(record_property)
     # A process that dies costs the same on every machine, about half a second of one of two.
@@ -131,7 +113,7 @@ def test_an_image_that_crashes_its_process_costs_the_others_little(
 
 @pytest.mark.timeout(120)
 def test_an_image_that_hangs_is_ended_in_time_and_says_why(
-    scene: Scene, record_property: Tell
+    scene: Faulty, record_property: Tell
 ) -> None:
     before = scene.pids()
     started = time.monotonic()
@@ -152,7 +134,7 @@ def test_an_image_that_hangs_is_ended_in_time_and_says_why(
 
 
 @pytest.mark.timeout(120)
-def test_a_micro_batch_with_an_image_that_hangs_loses_only_that(scene: Scene) -> None:
+def test_a_micro_batch_with_an_image_that_hangs_loses_only_that(scene: Faulty) -> None:
     with scene.spoiled(700, HANG, "timed_out"):
         scene.run()
     scene.checker.judge()
@@ -160,7 +142,7 @@ def test_a_micro_batch_with_an_image_that_hangs_loses_only_that(scene: Scene) ->
 
 @pytest.mark.timeout(120)
 def test_an_image_that_hangs_and_lets_no_other_thread_run_is_given_up(
-    scene: Scene, record_property: Tell
+    scene: Faulty, record_property: Tell
 ) -> None:
     started = time.monotonic()
     job = scene.predict(SEIZE)

@@ -1,7 +1,7 @@
 """Memory that runs out: of a worker process that leaks, and of Redis."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,6 +13,7 @@ from tests.support.answers import picture
 from tests.support.checker import Checker
 from tests.support.folders import fill
 from tests.support.polling import wait_until
+from tests.support.scene import Tell
 from tests.support.servers import DURABLE, Servers
 from tests.support.tiny_model import publish
 
@@ -21,8 +22,6 @@ IMAGES = 800
 WORKERS = 2
 
 OTHERS = [f"something-else:{number}" for number in range(15)]  # of 5 MB
-
-Tell = Callable[[str, object], None]
 
 
 @pytest.fixture

@@ -3,20 +3,16 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from tests.support.answers import Answer
 from tests.support.chance import chance
-from tests.support.checker import Checker
-from tests.support.folders import fill
 from tests.support.polling import wait_until
-from tests.support.servers import Servers
-from tests.support.tiny_model import publish
+from tests.support.scene import Scene, Tell, staged
 from worker.jobs.keys import PREFIX
 
 IMAGES = 1000
@@ -25,20 +21,10 @@ LAST_S = 1.0  # that Redis may not have written to the disk yet
 STOPPED_S = 30.0
 CONSUMING_S = 10.0  # within which work goes on once Redis is back
 
-Tell = Callable[[str, object], None]
-
 
 @dataclass
-class Scene:
+class WithRedis(Scene):
     """A system of two worker processes, and its checker."""
-
-    servers: Servers
-    checker: Checker
-    answers: dict[str, Answer]
-
-    def submit(self) -> str:
-        """Have the folder accepted as another batch."""
-        return self.checker.submit_folder(self.servers.folders / "many", self.answers)
 
     def seconds_until_work_goes_on(self) -> float:
         """Return how long it takes from now until something new is done."""
@@ -48,26 +34,23 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    servers = Servers(
-        tmp_path_factory.mktemp("redis") / "data",
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithRedis]:
+    data = tmp_path_factory.mktemp("redis") / "data"
+    with staged(
+        WithRedis,
+        data,
+        IMAGES,
         apis=2,
         inject=["witness"],
         PERMAFROST_LEASE_S="3",
         PERMAFROST_SWEEP_INTERVAL_S="0.5",
-    )
-    try:
-        publish(servers.models)
-        answers = fill(servers.folders / "many", IMAGES)
-        servers.start()
-        yield Scene(servers, Checker(servers.url, servers.data), answers)
-    finally:
-        servers.remove()
+    ) as found:
+        yield found
 
 
 @pytest.mark.timeout(300)
 def test_a_redis_that_is_killed_loses_at_most_its_last_second(
-    scene: Scene, record_property: Tell
+    scene: WithRedis, record_property: Tell
 ) -> None:
     random_ = chance(record_property)
     servers, checker = scene.servers, scene.checker
@@ -98,7 +81,7 @@ def test_a_redis_that_is_killed_loses_at_most_its_last_second(
 
 @pytest.mark.timeout(300)
 def test_a_power_cut_costs_the_last_second_and_nothing_else(
-    scene: Scene, record_property: Tell
+    scene: WithRedis, record_property: Tell
 ) -> None:
     servers, checker = scene.servers, scene.checker
     checker.settle(within_s=120)
@@ -129,7 +112,7 @@ READS = [
 
 @pytest.mark.timeout(300)
 def test_a_redis_that_stands_still_is_said_and_hurts_nothing(
-    scene: Scene, record_property: Tell
+    scene: WithRedis, record_property: Tell
 ) -> None:
     servers, checker = scene.servers, scene.checker
     repeated = checker.runs().repeated
@@ -183,7 +166,7 @@ def test_a_redis_that_stands_still_is_said_and_hurts_nothing(
 
 
 @pytest.mark.timeout(300)
-def test_the_broker_can_lose_all_of_its_keys(scene: Scene, record_property: Tell) -> None:
+def test_the_broker_can_lose_all_of_its_keys(scene: WithRedis, record_property: Tell) -> None:
     servers, checker = scene.servers, scene.checker
     deleted: set[str] = set()
 
@@ -211,7 +194,7 @@ def test_the_broker_can_lose_all_of_its_keys(scene: Scene, record_property: Tell
 
 @pytest.mark.timeout(300)
 def test_a_system_that_starts_before_its_redis_waits_for_it(
-    scene: Scene, record_property: Tell
+    scene: WithRedis, record_property: Tell
 ) -> None:
     servers, checker = scene.servers, scene.checker
     checker.judge()

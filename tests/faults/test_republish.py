@@ -7,7 +7,7 @@ that its job says it was accepted for.
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from tests.support import marked_model
 from tests.support.answers import picture
 from tests.support.polling import wait_until
+from tests.support.scene import Tell
 from tests.support.servers import Servers
 from tests.support.submitting import ENDED
 from worker.models.generation import announce_change
@@ -28,8 +29,6 @@ VERSIONS = 50
 CLIENTS = 4
 RUNTIMES: list[Runtime] = ["tensorflow", "tensorflow", "onnxruntime"]  # in turns
 MOST_GROWTH = 90 * 2**20  # bytes of one process over 38 versions of 4 MB; some are freed late
-
-Tell = Callable[[str, object], None]
 
 
 @dataclass

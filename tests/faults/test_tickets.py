@@ -1,37 +1,23 @@
 """Tickets that are never sent, and tickets that come twice."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.support.answers import Answer
-from tests.support.checker import Checker
-from tests.support.folders import fill
 from tests.support.polling import wait_until
-from tests.support.servers import Servers
-from tests.support.tiny_model import publish
+from tests.support.scene import Scene, Tell, staged
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
 
 IMAGES = 500
 RUNS_WITHIN_S = 30.0  # a job without a ticket
 
-Tell = Callable[[str, object], None]
-
 
 @dataclass
-class Scene:
+class WithTickets(Scene):
     """A system of two worker processes, and its checker."""
-
-    servers: Servers
-    checker: Checker
-    answers: dict[str, Answer]
-
-    def submit(self) -> str:
-        """Have the folder accepted as another batch."""
-        return self.checker.submit_folder(self.servers.folders / "many", self.answers)
 
     def wait_for_no_ticket(self, lane: Lane) -> None:
         """Wait until the next job of a lane needs a ticket: none is on its way."""
@@ -44,20 +30,15 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    servers = Servers(tmp_path_factory.mktemp("tickets") / "data", apis=2, inject=["witness"])
-    try:
-        publish(servers.models)
-        answers = fill(servers.folders / "many", IMAGES)
-        servers.start()
-        yield Scene(servers, Checker(servers.url, servers.data), answers)
-    finally:
-        servers.remove()
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WithTickets]:
+    data = tmp_path_factory.mktemp("tickets") / "data"
+    with staged(WithTickets, data, IMAGES, apis=2, inject=["witness"]) as found:
+        yield found
 
 
 @pytest.mark.timeout(300)
 def test_a_job_runs_though_its_api_was_killed_before_the_ticket(
-    scene: Scene, record_property: Tell
+    scene: WithTickets, record_property: Tell
 ) -> None:
     servers, checker = scene.servers, scene.checker
     servers.kill(servers.api)
@@ -81,7 +62,7 @@ def test_a_job_runs_though_its_api_was_killed_before_the_ticket(
 
 @pytest.mark.timeout(300)
 def test_tickets_that_come_twice_make_nothing_run_twice(
-    scene: Scene, record_property: Tell
+    scene: WithTickets, record_property: Tell
 ) -> None:
     servers, checker = scene.servers, scene.checker
     for service in (servers.worker, servers.api):

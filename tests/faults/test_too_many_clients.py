@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.answers import picture
 from tests.support.checker import Checker
+from tests.support.scene import Tell
 from tests.support.servers import Servers
 from tests.support.tiny_model import publish
 
@@ -22,8 +23,6 @@ LIMIT = 50  # predictions that may wait
 CLIENTS = 50
 SUBMISSIONS = 10 * LIMIT
 SLOW = 200  # connections
-
-Tell = Callable[[str, object], None]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Whole worker services are killed and restarted under load, while others go on."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -9,35 +9,25 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.answers import Answer
 from tests.support.chance import chance
-from tests.support.checker import Checker
-from tests.support.folders import fill
 from tests.support.polling import wait_until
-from tests.support.servers import Servers
-from tests.support.tiny_model import publish
+from tests.support.scene import Scene, Tell, staged
 
 IMAGES = 1000
 KILLS = 12
 SURVIVOR, *VICTIMS = SERVICES = ("first", "second", "third")  # of one process each
 
-Tell = Callable[[str, object], None]
-
 
 @dataclass
-class Scene:
+class Busy(Scene):
     """A system with a batch that never lets its workers come to rest."""
 
-    servers: Servers
-    checker: Checker
-    answers: dict[str, Answer]
     job_id: str = ""
 
     def saturate(self) -> None:
         """See to it that plenty waits."""
         if not self.job_id or self.checker.done(self.job_id) > IMAGES // 2:
-            folder = self.servers.folders / "many"
-            self.job_id = self.checker.submit_folder(folder, self.answers)
+            self.job_id = self.submit()
 
     def wait_for(self, name: str) -> None:
         """Wait until a service takes work."""
@@ -53,9 +43,12 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    servers = Servers(
-        tmp_path_factory.mktemp("workers") / "data",
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
+    data = tmp_path_factory.mktemp("workers") / "data"
+    with staged(
+        Busy,
+        data,
+        IMAGES,
         workers=1,
         services=SERVICES,
         apis=2,
@@ -63,18 +56,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         PERMAFROST_LEASE_S="3",
         PERMAFROST_SWEEP_INTERVAL_S="0.5",
         PERMAFROST_DEDUPLICATE="false",
-    )
-    try:
-        publish(servers.models)
-        answers = fill(servers.folders / "many", IMAGES)
-        servers.start()
-        yield Scene(servers, Checker(servers.url, servers.data), answers)
-    finally:
-        servers.remove()
+    ) as found:
+        yield found
 
 
 @pytest.mark.timeout(400)
-def test_main_processes_that_are_killed_lose_nothing(scene: Scene, record_property: Tell) -> None:
+def test_main_processes_that_are_killed_lose_nothing(scene: Busy, record_property: Tell) -> None:
     random_ = chance(record_property)
     servers, checker = scene.servers, scene.checker
     orphans: list[psutil.Process] = []
@@ -100,7 +87,7 @@ def test_main_processes_that_are_killed_lose_nothing(scene: Scene, record_proper
 
 
 @pytest.mark.timeout(400)
-def test_a_rolling_restart_runs_hardly_anything_twice(scene: Scene, record_property: Tell) -> None:
+def test_a_rolling_restart_runs_hardly_anything_twice(scene: Busy, record_property: Tell) -> None:
     servers, checker = scene.servers, scene.checker
     wait_until(servers.ready, within_s=90, what="all workers are ready")
     before = checker.runs().repeated

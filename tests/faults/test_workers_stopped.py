@@ -1,7 +1,7 @@
 """A worker process stands still past its lease, or its clock jumps; the other goes on."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,11 +10,11 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.answers import Answer
 from tests.support.checker import Checker
 from tests.support.folders import fill
 from tests.support.jumping import JumpingClock
 from tests.support.polling import wait_until
+from tests.support.scene import Scene, Tell
 from tests.support.servers import Servers
 from tests.support.tiny_model import publish
 from worker.jobs.keys import key
@@ -22,21 +22,12 @@ from worker.jobs.keys import key
 IMAGES = 1000
 STEADY, ODD = "steady", "odd"
 
-Tell = Callable[[str, object], None]
-
 
 @dataclass
-class Scene:
+class Jumping(Scene):
     """A system of two services of one process each; the clock of one of them can jump."""
 
-    servers: Servers
-    checker: Checker
     clock: JumpingClock
-    answers: dict[str, Answer]
-
-    def submit(self) -> str:
-        """Have the folder accepted as another batch."""
-        return self.checker.submit_folder(self.servers.folders / "many", self.answers)
 
     def child(self, name: str) -> psutil.Process:
         """Return the one process of a service that classifies."""
@@ -91,7 +82,7 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jumping]:
     folder: Path = tmp_path_factory.mktemp("stopped")
     servers = Servers(
         folder / "data",
@@ -108,14 +99,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         clock.set(1.0)
         servers.start_worker(ODD, environment=clock.environment)
         servers.start()
-        yield Scene(servers, Checker(servers.url, servers.data), clock, answers)
+        yield Jumping(servers, Checker(servers.url, servers.data), answers, clock)
     finally:
         servers.remove()
 
 
 @pytest.mark.timeout(300)
 def test_a_worker_that_comes_back_after_its_lease_is_refused_and_leaves_no_trace(
-    scene: Scene, record_property: Tell
+    scene: Jumping, record_property: Tell
 ) -> None:
     checker = scene.checker
     stopped = scene.child(ODD)
@@ -155,7 +146,7 @@ def test_a_worker_that_comes_back_after_its_lease_is_refused_and_leaves_no_trace
 
 @pytest.mark.timeout(300)
 def test_a_clock_that_jumps_by_hours_neither_repeats_nor_stops_anything(
-    scene: Scene, record_property: Tell
+    scene: Jumping, record_property: Tell
 ) -> None:
     checker = scene.checker
     repeated = checker.runs().repeated
