@@ -196,13 +196,7 @@ def _between(graph: Graph, outputs: Sequence[Endpoint], start: str) -> list[str]
     """Return the nodes on ways from `start` to the outputs, each behind what it takes."""
     needed = graph.ancestors([end.node for end in outputs])
     consumers = graph.consumers()
-    reached: set[str] = set()
-    waiting = [start]
-    while waiting:
-        name = waiting.pop()
-        if name in needed and name not in reached:
-            reached.add(name)
-            waiting.extend(consumers[name])
+    reached = graph.descendants([start]) & needed
     counts = {
         name: len(
             {

@@ -49,15 +49,7 @@ def drop_side_effects(graph: Graph) -> None:
 
 def inside_control_flow(graph: Graph) -> set[str]:
     """Return the nodes that may not run, or run several times: all behind a Switch or Enter."""
-    consumers = graph.consumers()
-    found: set[str] = set()
-    waiting = [node.name for node in graph if node.op in CONTROL_FLOW_OPS]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(consumers[name])
-    return found
+    return graph.descendants(node.name for node in graph if node.op in CONTROL_FLOW_OPS)
 
 
 def _anchors(

@@ -52,7 +52,7 @@ def free_batch(graph: Graph, plan: Plan, batch: int) -> tuple[Tensor, list[Tenso
     sides = plan.input.shape[1:]
     _set_shape(graph.nodes[name], [batch, *sides])
     before = _imported(graph)
-    needing = _behind(graph, name)
+    needing = graph.descendants([name]) - {name}
     if graph.has_control_flow:
         needing -= inside_control_flow(graph)  # a new constant would stand outside
     for node in [node for node in graph if node.name in needing]:
@@ -84,19 +84,6 @@ def _tensor(imported: Any, name: str) -> Tensor:
     found = imported.get_tensor_by_name(name)
     shape = None if found.shape.rank is None else found.shape.as_list()
     return Tensor(name=name, shape=shape, dtype=found.dtype.base_dtype.name)
-
-
-def _behind(graph: Graph, name: str) -> set[str]:
-    """Return the nodes that depend on the node `name`."""
-    consumers = graph.consumers()
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        for taker in consumers[waiting.pop()]:
-            if taker not in found:
-                found.add(taker)
-                waiting.append(taker)
-    return found
 
 
 def _repair(graph: Graph, node: Any, before: Any, needing: set[str], batch: int) -> None:

@@ -115,6 +115,18 @@ class Graph:
                 )
         return found
 
+    def descendants(self, names: Iterable[str]) -> set[str]:
+        """Return `names` and all nodes that need something of them."""
+        consumers = self.consumers()
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting.extend(consumers[name])
+        return found
+
     def subgraph(self, names: Collection[str]) -> "Graph":
         """Return a copy that holds only `names`, and the functions that they call."""
         part = tf.compat.v1.GraphDef()

@@ -80,7 +80,7 @@ def importable_part(graph: Graph, names: set[str]) -> Any:
             else:
                 part.node.add().CopyFrom(made)
     if missing:
-        behind = _behind(graph, missing)
+        behind = graph.descendants(missing)
         kept = [node for node in part.node if node.name not in behind]
         del part.node[:]
         part.node.extend(kept)
@@ -111,16 +111,3 @@ def _alone(graph: Graph, node: Any) -> Graph:
     called = called_functions([node], graph.functions)
     part.library.function.extend(graph.functions[name] for name in called)
     return Graph(part)
-
-
-def _behind(graph: Graph, names: set[str]) -> set[str]:
-    """Return `names` and all nodes that take something of them, also through others."""
-    found: set[str] = set()
-    consumers = graph.consumers()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(consumers[name])
-    return found
