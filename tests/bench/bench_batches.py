@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import mean, median
@@ -27,30 +27,13 @@ import httpx
 import psutil
 import redis
 
+from tests.bench.table import Table
 from tests.support.polling import wait_until
 from tests.support.servers import Servers
 from tests.support.system import ROOT, clean_environment
 
 CORES = len(os.sched_getaffinity(0))
 LIMIT_MS = 150.0  # that a prediction may be slower beside a batch
-
-
-@dataclass
-class Table:
-    """What was measured, against what was asked for."""
-
-    rows: list[tuple[str, str, str, str]] = field(default_factory=list)
-
-    def add(self, what: str, measured: str, wanted: str = "", *, holds: bool | None = None) -> None:
-        """Add a row and show it at once."""
-        verdict = "" if holds is None else "yes" if holds else "NO"
-        self.rows.append((what, measured, wanted, verdict))
-        print(f"  {what:<58} {measured:>22}  {wanted:<12} {verdict}", flush=True)
-
-    @property
-    def holds(self) -> bool:
-        """Whether everything that was asked for was reached."""
-        return all(verdict != "NO" for *_, verdict in self.rows)
 
 
 @dataclass
