@@ -119,6 +119,9 @@ def job(**changes: Any) -> Job:
 INSPECTION = job(
     kind=Kind.INSPECTION, model=None, result=INSPECTED, options={"source": None, "signature": None}
 )
+BATCH = job(
+    kind=Kind.BATCH, result=None, progress=Progress(total=12, succeeded=10, failed=2, skipped=1)
+)
 WAITING = {"result": None, "started_ms": None, "finished_ms": None, "expires_ms": None}
 FAILURE = {"code": "truncated", "message": "The image is cut off before its last pixel."}
 REPORT: dict[str, Any] = {
@@ -173,8 +176,20 @@ WORKER = {
 }
 
 
-def shown_job(shown: Job, photograph: str | None = None, log: tuple[str, ...] = ()) -> str:
-    return render_template("job.html", job=shown, photograph=photograph, log=list(log))
+def shown_job(
+    shown: Job,
+    photograph: str | None = None,
+    log: tuple[str, ...] = (),
+    labels: dict[str, int] | None = None,
+) -> str:
+    return render_template(
+        "job.html",
+        job=shown,
+        photograph=photograph,
+        log=list(log),
+        labels=labels or {},
+        most_labels=2,
+    )
 
 
 def shown_jobs(*found: Job, cursor: str | None = None, first: bool = True) -> str:
@@ -248,6 +263,7 @@ def every_page(folder: Path) -> dict[str, str]:
             job(kind=Kind.FREEZE, status=Status.FAILED, model=None, result=None, error=FAILURE)
         ),
         "batch": shown_job(batch),
+        "batch that has ended": shown_job(BATCH, labels={"cat": 9, "<b>dog</b>": 1}),
         "inspection": shown_job(INSPECTION, log=("Reading.",)),
         "inspection of another version": shown_job(
             job(kind=Kind.INSPECTION, model=None, result={"kind": "a <b>"})
@@ -551,6 +567,29 @@ def test_one_damaged_manifest_does_not_hide_the_other_models(
     assert "Version 2 stable" in text
     assert "The manifest of cats-dogs@1 cannot be read" in text
     assert "The manifest of other@1 cannot be read" in text
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_batch_shows_its_counts_its_labels_and_where_its_table_is() -> None:
+    page = Document(shown_job(BATCH, labels={"cat": 7, "dog": 2, "cow": 1}))
+    assert "Images 12 Classified 10 Failed 2 Passed over 1 file" in page.text
+    assert "By label cat 7 dog 2 and 1 more." in page.text
+    results = f"/v1/batches/{ID}/results"
+    for query in ("format=csv", "format=jsonl", "format=csv&status=failed"):
+        assert f"{results}?{query}" in [link.get("href") for link in page.all("a")]
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_batch_of_which_nothing_is_done_has_no_table_yet() -> None:
+    waiting = job(
+        kind=Kind.BATCH,
+        status=Status.QUEUED,
+        progress=Progress(total=12, succeeded=0, failed=0),
+        **WAITING,
+    )
+    page = Document(shown_job(waiting))
+    assert "Waiting for a worker" in page.text
+    assert not [link for link in page.all("a") if "results" in str(link["href"])]
 
 
 # -- Answers ------------------------------------------------------------------------------------
