@@ -64,7 +64,8 @@ class Settings(BaseSettings):
         description="Whether JPEGs of a million pixels and more are decoded at a half, a quarter "
         "or an eighth of their sides where the network's input is so small that three times its "
         "sides are left, and six times for an eighth. That is several times as fast and changes "
-        "scores a little, by about 0.001: what is all but undecided may get another answer.",
+        "scores a little, by less than 0.01 on average: what is all but undecided may get "
+        "another answer.",
     )
     max_model_bytes: int = Field(
         512 * MIB,

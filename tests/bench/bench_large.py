@@ -262,14 +262,14 @@ def main() -> int:
         folder.mkdir()
         step = max(1, len(sources) // count)  # so that few are of all kinds, too
         pictures = list(photographs([] if arguments.drawn else sources[::step], count))
-        for number, one in enumerate(pictures):
-            (folder / f"{number:04}.jpg").write_bytes(one.content)
+        for number in range(arguments.images):  # fewer would be over before all workers have some
+            (folder / f"{number:04}.jpg").write_bytes(pictures[number % count].content)
         graphs = published(fixtures, Settings(data=servers.data))
         source = "drawn" if arguments.drawn else f"made of those in {chosen.name}"
         print(f"{CORES} cores, {count} photographs of 12 megapixels, {source}")
         one_process(table, graphs[TUTORIAL], pictures[:24], rounds=1 if arguments.quick else 3)
         answers(table, graphs, pictures, small[:: 10 if arguments.quick else 1])
-        whole_system(table, servers, count, turns=1 if arguments.quick else 2)
+        whole_system(table, servers, arguments.images, turns=1 if arguments.quick else 2)
     finally:
         servers.remove()
         shutil.rmtree(data, ignore_errors=True)

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import struct
-import warnings
 import zlib
 from typing import Literal
 
@@ -18,6 +17,7 @@ from PIL import (
 )
 
 from worker.errors import ImageError, ImageTooLargeError, NotAnImageError, TruncatedImageError
+from worker.images.quiet import Quiet
 from worker.images.reduction import Picture, draft, upright
 from worker.models.preprocessing import Preprocessing
 
@@ -37,6 +37,9 @@ _MAGIC = (
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
 )
+# Pillow warns of what is wrong beside the pixels, which does not matter here, and of sizes below
+# its own limit; ours is checked.
+_QUIET = Quiet()
 _CUT_OFF = "The image is cut off before its last pixel."
 _TRUNCATION_WORDS = ("truncated", "end of file", "eof", "unexpected end", "premature")
 
@@ -80,10 +83,7 @@ def decode_for(data: bytes, spec: Preprocessing | None, *, most_pixels: int) -> 
     if not data:
         raise NotAnImageError("The file is empty.")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of what is wrong beside the pixels, which does not matter here, and of
-            # sizes below its own limit; ours is checked below.
-            warnings.simplefilter("ignore")
+        with _QUIET:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             width, height = image.size
             if width * height > most_pixels:
