@@ -9,19 +9,24 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tests.bench import graphs, photographs
+from tests.bench.chart import Bar, Panel, draw, kind_of
 from tests.bench.machine import described
 from tests.bench.peer_environment import python_of_peers
 from tests.bench.peer_servers import PEERS
 from tests.bench.product import DURABILITY
 from tests.bench.report import print_budget, print_part
+from tests.bench.rounds import Round, spread
 from tests.bench.side_by_side import FULL, QUICK, SideBySide
 from tests.bench.table import Table
 from tests.bench.wanted import MANY, ONE, judge, wanted
+
+_TITLE = "Images per second, 32 clients (median, least and greatest of the rounds)"
 
 
 def main() -> int:
@@ -34,6 +39,7 @@ def main() -> int:
     numbers: dict[str, Any] = {"machine": described(python), "graphs": {}}
     asked.output.mkdir(parents=True, exist_ok=True)
     table = Table()
+    panels: list[Panel] = []
 
     def told(text: str) -> None:
         print(f"    [{time.monotonic() - began:4.0f} s] {text}", flush=True)
@@ -52,6 +58,7 @@ def main() -> int:
                 print_budget(part, measured[part], titles)
             print("\n  ratios, medians of the rounds' own (least..greatest)")
             found = judge(table, measured, wanted(graph.onnx_limit), graph.not_asked)
+            panels.append(Panel(title=graph.title, bars=_bars(measured[MANY], titles)))
             numbers["graphs"][graph.name] = {
                 "title": graph.title,
                 "titles": titles,
@@ -62,7 +69,9 @@ def main() -> int:
                 "ratios": found,
             }
     (asked.output / "numbers.json").write_text(json.dumps(numbers, indent=1))
-    print(f"\n{time.monotonic() - began:.0f} s in all; numbers in {asked.output / 'numbers.json'}")
+    chart = asked.chart or asked.output / "chart.svg"
+    chart.write_text(draw(_TITLE, f"{numbers['machine']['processor']}, {where}", panels))
+    print(f"\n{time.monotonic() - began:.0f} s in all; {asked.output / 'numbers.json'}, {chart}")
     return 0 if table.holds else 1
 
 
@@ -80,7 +89,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("bench-results"), metavar="DIR", help="for the numbers"
     )
+    parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="else in the same folder")
     return parser.parse_args()
+
+
+def _bars(measured: Mapping[str, Sequence[Round]], titles: Mapping[str, str]) -> list[Bar]:
+    return [
+        Bar(label=titles[key], rate=spread([one.rate for one in rounds]), kind=kind_of(key))
+        for key, rounds in measured.items()
+    ]
 
 
 def _graphs(asked: argparse.Namespace) -> list[graphs.Graph]:
