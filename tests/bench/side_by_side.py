@@ -156,7 +156,7 @@ class SideBySide:
             folder = self._photographs.paths[0].parent
             limit = Limit(keys[model], titles[model], self._product.system.data, model, folder)
             self._stack.callback(limit.stop)
-            limit.start(CORES)
+            self._told(f"{limit.title}: {limit.start(CORES)}")
             limits.append(limit)
         return limits
 
