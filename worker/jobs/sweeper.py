@@ -79,6 +79,6 @@ class Sweeper:
         forgotten = 0
         while True:
             count, more = self._scripts.run("forget", ttl_ms, _BOUND)
-            forgotten += count
+            forgotten += int(count)
             if not more or time.monotonic() > deadline:
                 return forgotten
