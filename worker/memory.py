@@ -1,7 +1,20 @@
-"""The memory of a worker process: how much it may grow before it is replaced."""
+"""The memory of a worker process: how much it may grow, and what it can do without."""
+
+import ctypes
+import mmap
+import re
+from pathlib import Path
 
 import psutil
 
+_SMAPS = Path("/proc/self/smaps")  # Linux only
+# Of a file's pages that are only read: where they are, and how many of them are its own after all,
+# because something was written to them.
+_READ_ONLY = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) r-[x-]p [0-9a-f]+ [0-9a-f:]+ [1-9]\d* .*\n"
+    r"(?:\w+:.*\n)*?Anonymous: +(\d+) kB$",
+    re.MULTILINE,
+)
 _ROOM = 1.25  # times what the process has with its graphs loaded, at least
 
 
@@ -29,3 +42,30 @@ class MemoryLimit:
     def exceeded(self) -> bool:
         """Whether the process should be replaced."""
         return self.used > self._limit
+
+
+def leave_libraries() -> None:
+    """Let go of the pages of programs and libraries that this process has read so far.
+
+    They stay in the system's cache, and what is needed again is mapped again when it is used.
+    Importing TensorFlow reads 300 MB, nearly all of it for the last time: tables by which its
+    libraries are put together. Pages that were written to are no longer the file's, and stay.
+    """
+    if not _SMAPS.exists():
+        return
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for start, end, own_kib in _READ_ONLY.findall(_SMAPS.read_text()):
+        if own_kib == "0":
+            first = int(start, 16)
+            libc.madvise(first, int(end, 16) - first, mmap.MADV_DONTNEED)
+
+
+def leave_freed() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it.
+
+    Loading a graph needs several times of what it has then.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
