@@ -8,11 +8,12 @@ from pathlib import Path
 import psutil
 
 _SMAPS = Path("/proc/self/smaps")  # Linux only
-# Of a file's pages that are only read: where they are, and how many of them are its own after all,
-# because something was written to them.
-_READ_ONLY = re.compile(
+# A stretch of a file that is only read and of which no page was written to, in memory or in swap.
+# Pages that were written to, as when a library is put together, exist nowhere else.
+_UNTOUCHED = re.compile(
     r"^([0-9a-f]+)-([0-9a-f]+) r-[x-]p [0-9a-f]+ [0-9a-f:]+ [1-9]\d* .*\n"
-    r"(?:\w+:.*\n)*?Anonymous: +(\d+) kB$",
+    r"(?:\w+:.*\n)*?Anonymous: +0 kB\n"
+    r"(?:\w+:.*\n)*?Swap: +0 kB$",
     re.MULTILINE,
 )
 _ROOM = 1.25  # times what the process has with its graphs loaded, at least
@@ -44,21 +45,27 @@ class MemoryLimit:
         return self.used > self._limit
 
 
+def untouched(smaps: str) -> list[tuple[int, int]]:
+    """Return the stretches, as addresses, of files that are only read and are as on disk.
+
+    `smaps` is what /proc/PID/smaps says.
+    """
+    return [(int(start, 16), int(end, 16)) for start, end in _UNTOUCHED.findall(smaps)]
+
+
 def leave_libraries() -> None:
     """Let go of the pages of programs and libraries that this process has read so far.
 
     They stay in the system's cache, and what is needed again is mapped again when it is used.
     Importing TensorFlow reads 300 MB, nearly all of it for the last time: tables by which its
-    libraries are put together. Pages that were written to are no longer the file's, and stay.
+    libraries are put together.
     """
     if not _SMAPS.exists():
         return
     libc = ctypes.CDLL(None)
     libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    for start, end, own_kib in _READ_ONLY.findall(_SMAPS.read_text()):
-        if own_kib == "0":
-            first = int(start, 16)
-            libc.madvise(first, int(end, 16) - first, mmap.MADV_DONTNEED)
+    for start, end in untouched(_SMAPS.read_text()):
+        libc.madvise(start, end - start, mmap.MADV_DONTNEED)
 
 
 def leave_freed() -> None:
