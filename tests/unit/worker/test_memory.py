@@ -17,7 +17,7 @@ LINUX = pytest.mark.skipif(
 STRETCH = """\
 {start}-{end} {mode} 00000000 fe:00 {inode} {path}
 Size:                 24 kB
-Rss:                  24 kB
+Rss:            {resident:>8} kB
 Anonymous:      {anonymous:>8} kB
 AnonHugePages:         0 kB
 Swap:           {swap:>8} kB
@@ -30,10 +30,15 @@ LIBRARY = {
     "mode": "r--p",
     "inode": 260386,
     "path": "/usr/lib/a library.so",
+    "resident": 24,
     "anonymous": 0,
     "swap": 0,
 }
 PLACE = (0x7F0000000000, 0x7F0000006000)
+
+
+LOADED = STRETCH.format(**{**LIBRARY, "start": "1000", "end": "2000", "mode": "r-xp"})
+RELOCATED = STRETCH.format(**{**LIBRARY, "start": "3000", "end": "4000", "anonymous": 4})
 
 
 @pytest.mark.parametrize(
@@ -44,18 +49,32 @@ PLACE = (0x7F0000000000, 0x7F0000006000)
         ({"mode": "rw-p"}, False),
         ({"mode": "rwxp"}, False),
         ({"mode": "r--s"}, False),
+        ({"resident": 0}, False),  # nothing to let go of
         ({"anonymous": 4}, False),  # written to when the library was put together
         ({"swap": 4}, False),  # the same, and swapped out since
         ({"inode": 0, "path": ""}, False),  # of no file
         ({"inode": 0, "path": "[vdso]"}, False),
+        ({"path": "/a file of data"}, False),  # of which nothing is executable
     ],
 )
-def test_only_pages_that_are_as_on_disk_are_let_go(
+def test_only_pages_of_libraries_that_are_as_on_disk_are_let_go(
     differing: dict[str, object], is_untouched: bool
 ) -> None:
-    others = STRETCH.format(**{**LIBRARY, "start": "1000", "end": "2000", "mode": "rw-p"})
     stretch = STRETCH.format(**{**LIBRARY, **differing})
-    assert untouched(others + stretch + others) == ([PLACE] if is_untouched else [])
+    assert untouched(LOADED + stretch + RELOCATED) == [
+        (0x1000, 0x2000),
+        *([PLACE] if is_untouched else []),
+    ]
+
+
+def test_a_system_that_tells_of_no_page_that_was_written_to_is_not_believed() -> None:
+    """As QEMU's emulation of processes, which says zero of everything that it does not know."""
+    assert untouched(LOADED + STRETCH.format(**LIBRARY)) == []
+
+
+def test_a_system_that_does_not_tell_which_pages_were_written_to_is_not_believed() -> None:
+    told = [line for line in (LOADED + RELOCATED).splitlines(keepends=True) if "Anon" not in line]
+    assert untouched("".join(told)) == []
 
 
 def _run(program: str, *arguments: str) -> str:
@@ -98,6 +117,26 @@ print(decimal.Decimal("0.1") * 3)
 
 
 @LINUX
+def test_a_process_with_a_second_thread_keeps_its_libraries() -> None:
+    said = _run(
+        """
+import psutil, threading
+from worker.memory import leave_libraries
+stop = threading.Event()
+thread = threading.Thread(target=stop.wait)
+thread.start()
+before = psutil.Process().memory_info().shared
+leave_libraries()
+kept = psutil.Process().memory_info().shared >= before
+stop.set()
+thread.join()
+print(kept)
+"""
+    )
+    assert said == "True\n"
+
+
+@LINUX
 def test_what_was_written_over_a_file_stays(tmp_path: Path) -> None:
     """As the loader does with a library: it writes over private pages, then forbids writing."""
     path = tmp_path / "library"
@@ -108,6 +147,7 @@ import ctypes, mmap, sys
 from worker.memory import leave_libraries
 with open(sys.argv[1], "rb") as file:
     pages = mmap.mmap(file.fileno(), 16384, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+    code = mmap.mmap(file.fileno(), 16384, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
 pages[4096:4104] = b"put here"
 place = ctypes.addressof(ctypes.c_char.from_buffer(pages))
 libc = ctypes.CDLL(None)
