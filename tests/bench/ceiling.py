@@ -42,13 +42,16 @@ def images_per_second(graph: LoadedGraph, files: list[Path], size: int, threads:
     return len(files) / (time.perf_counter() - started)
 
 
+def load(data: Path, model: str | None = None) -> LoadedGraph:
+    """Load what `stable` means for a model, by default the only one of the data folder."""
+    registry = Registry(data / "models")
+    (manifest,) = (one for one in registry.stable() if model in (None, one.name))
+    return LoadedGraph(manifest, registry.served_path(manifest), Settings(data=data))
+
+
 def main(data: str, folder: str, threads: int, sizes: list[int]) -> dict[int, float]:
     """Return the rate for each size of micro-batch."""
-    registry = Registry(Path(data) / "models")
-    (manifest,) = registry.stable()
-    graph = LoadedGraph(
-        manifest, registry.graph_path(manifest.name, manifest.version), Settings(data=Path(data))
-    )
+    graph = load(Path(data))
     files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     images_per_second(graph, files[:500], sizes[0], threads)  # so that everything is warm
     return {size: images_per_second(graph, files, size, threads) for size in sizes}
