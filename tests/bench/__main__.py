@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from tests.bench.peer_servers import PEERS
 from tests.bench.product import DURABILITY
 from tests.bench.report import print_budget, print_part
 from tests.bench.rounds import Round, spread
-from tests.bench.side_by_side import FULL, QUICK, SideBySide
+from tests.bench.side_by_side import FULL, QUICK, Lengths, SideBySide
 from tests.bench.table import Table
 from tests.bench.wanted import MANY, judge, wanted
 
@@ -34,11 +34,12 @@ def main() -> int:
     """Measure and print; return 1 where something falls short."""
     asked = _arguments()
     began = time.monotonic()
-    lengths = QUICK if asked.quick else FULL
+    lengths = _lengths(asked)
     chosen, parts = _chosen(asked)
     python = python_of_peers()
     numbers: dict[str, Any] = {"machine": described(python), "graphs": {}, "parts": {}}
     asked.output.mkdir(parents=True, exist_ok=True)
+    file, chart = asked.output / "numbers.json", asked.chart or asked.output / "chart.svg"
     table = Table()
     panels: list[Panel] = []
 
@@ -69,16 +70,16 @@ def main() -> int:
                 },
                 "ratios": found,
             }
+            file.write_text(json.dumps(numbers, indent=1))
+            chart.write_text(draw(_TITLE, f"{numbers['machine']['processor']}, {where}", panels))
     summary = Table()
     for part in parts:
         numbers["parts"][part.name] = run(
             part, summary, quick=asked.quick, photographs=asked.photographs
         )
     _print_summary(table, summary)
-    (asked.output / "numbers.json").write_text(json.dumps(numbers, indent=1))
-    chart = asked.chart or asked.output / "chart.svg"
-    chart.write_text(draw(_TITLE, f"{numbers['machine']['processor']}, {where}", panels))
-    print(f"\n{time.monotonic() - began:.0f} s in all; {asked.output / 'numbers.json'}, {chart}")
+    file.write_text(json.dumps(numbers, indent=1))
+    print(f"\n{time.monotonic() - began:.0f} s in all; numbers in {file}, chart in {chart}")
     return 0 if table.holds and summary.holds else 1
 
 
@@ -87,6 +88,8 @@ def _arguments() -> argparse.Namespace:
         prog="permafrost bench", description=(__doc__ or "").split("\n", maxsplit=1)[0]
     )
     parser.add_argument("--quick", action="store_true", help="one graph, fewer and shorter rounds")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each measurement")
+    parser.add_argument("--seconds", type=float, metavar="S", help="of a turn")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="folder of JPEG and PNG")
     parser.add_argument("--graph", type=Path, metavar="FILE.pb", help="a graph of your own")
     parser.add_argument(
@@ -107,6 +110,15 @@ def _bars(measured: Mapping[str, Sequence[Round]], titles: Mapping[str, str]) ->
         Bar(label=titles[key], rate=spread([one.rate for one in rounds]), kind=kind_of(key))
         for key, rounds in measured.items()
     ]
+
+
+def _lengths(asked: argparse.Namespace) -> Lengths:
+    lengths = QUICK if asked.quick else FULL
+    if asked.rounds:
+        lengths = replace(lengths, rounds=asked.rounds)
+    if asked.seconds:
+        lengths = replace(lengths, seconds=asked.seconds, one_seconds=asked.seconds)
+    return lengths
 
 
 def _chosen(asked: argparse.Namespace) -> tuple[list[graphs.Graph], list[Part]]:
