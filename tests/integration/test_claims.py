@@ -1,6 +1,7 @@
 """Claims: who gets what, and whose word counts, on a real Redis."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,9 +21,9 @@ from worker.connection import connect
 from worker.jobs import claims as claims_module
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
-from worker.jobs.records import Item, Lane, Outcome, Progress, Status
+from worker.jobs.records import Item, Kind, Lane, Outcome, Progress, Status
 from worker.jobs.scripts import Scripts
-from worker.jobs.store import TICKET_MS
+from worker.jobs.store import TICKET_MS, told
 from worker.settings import Settings
 
 
@@ -267,6 +268,20 @@ def test_the_end_of_a_job_is_announced(work: Work, client: redis.Redis) -> None:
         channel.subscribe(key("ended"))
         channel.get_message(timeout=5)
         work.claims.complete(claim, success(claim))
+        message = channel.get_message(timeout=5)
+    assert message is not None
+    assert message["data"][:26] == job_id.encode()
+    assert told(job_id, message["data"][26:]) == work.get(job_id)
+
+
+def test_the_end_of_a_batch_is_announced_without_its_record(
+    work: Work, client: redis.Redis
+) -> None:
+    job_id = work.accept(replace(prediction(), kind=Kind.BATCH, lane=Lane.BULK))
+    with client.pubsub(ignore_subscribe_messages=True) as channel:
+        channel.subscribe(key("ended"))
+        channel.get_message(timeout=5)
+        work.store.cancel(job_id)
         message = channel.get_message(timeout=5)
     assert message is not None
     assert message["data"] == job_id.encode()

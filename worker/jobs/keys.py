@@ -31,7 +31,7 @@
 | `sweeper` | string | lock: who sweeps |
 | `swept` | string | when the last sweep was |
 | `totals` | hash | counters for monitoring |
-| `ended` | channel | ids of jobs as they end |
+| `ended` | channel | ids of jobs as they end, a prediction's with its record after it (JSON) |
 
 One key is the broker's, and has no prefix: `LANE`, a list of the tickets that no worker has taken.
 """

@@ -86,7 +86,9 @@ local function end_job(id, status, field, value, ttl_ms)
     drop_uploads(id, tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
   end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
-  redis.call('PUBLISH', K.ended(), id)
+  -- Whoever waits for a prediction gets the record at once, which saves reading it.
+  local record = job[1] == 'prediction' and cjson.encode(redis.call('HGETALL', K.job(id))) or ''
+  redis.call('PUBLISH', K.ended(), id .. record)
 end
 
 local function failure(code, message)
