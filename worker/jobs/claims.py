@@ -155,6 +155,8 @@ class Claims:
         Waiting ends early where `until` says so. Being called promises nothing: another process may
         have taken the work by now.
         """
+        if wait_s <= 0:
+            return False
         calls = key("call", self._worker_id)
         deadline = time.monotonic() + wait_s
         while not until() and (left := deadline - time.monotonic()) > 0:
@@ -228,8 +230,12 @@ class Claims:
     def take_back(self, is_dead: Callable[[str], bool]) -> int:
         """Take back what dead workers hold; return the number of their claims.
 
-        `is_dead` is asked about the id of each worker that holds a claim.
+        `is_dead` is asked about the id of each worker that holds a claim or waits to be called.
         """
+        for lane in Lane:
+            for raw in self._client.zrange(key("waiting", lane.value), 0, -1):
+                if is_dead(raw.decode()):
+                    self._client.zrem(key("waiting", lane.value), raw)
         numbers = [raw.decode() for raw in self._client.zrange(key("leases"), 0, -1)]
         with self._client.pipeline(transaction=False) as pipe:
             for number in numbers:
