@@ -3,6 +3,7 @@
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +25,7 @@ _TOLD_FROM_S = 1.0  # shorter waits are nobody's concern
 _MOST_RESETS = 5  # attempts of one request that end without an answer
 
 
-class Exchange:
+class Exchange(ABC):
     """Requests to one server and its answers. Keeps connections open; safe for threads.
 
     `server`: the server's URL; without a scheme, http is meant.
@@ -82,9 +83,9 @@ class Exchange:
         """Close the connections."""
         self._http.close()
 
+    @abstractmethod
     def job(self, job_id: str, *, wait_s: float = 0) -> Json:
         """Return a job; with `wait_s`, the server holds the answer until it ended or as long."""
-        raise NotImplementedError
 
     def _submit_json(self, path: str, wait_s: float, document: Json, **request: Any) -> Json:
         headers = {"Content-Type": "application/json"}

@@ -24,6 +24,7 @@ blueprint = APIBlueprint(
 )
 
 _JOBS_PER_PAGE = 25
+_MOST_LABELS = 10  # of a batch, the most frequent ones
 
 _Word = TypeVar("_Word", Kind, Status)
 
@@ -81,6 +82,8 @@ def job(job_id: str) -> str:
         job=found,
         photograph=photographs.media_type(core.client, job_id),
         log=core.store.log(job_id) if with_log else [],
+        labels=core.batches.labels(job_id) if found.kind is Kind.BATCH else {},
+        most_labels=_MOST_LABELS,
     )
 
 

@@ -178,7 +178,11 @@ def interactive(bench: Bench, images: int, count: int) -> None:
     status: list[str] = []
 
     def beside(location: str) -> None:
-        time.sleep(0.5)
+        wait_until(
+            lambda: httpx.get(location).json()["progress"]["succeeded"],
+            within_s=60,
+            what="images are classified",
+        )
         busy.extend(predict())
         status.append(httpx.get(location).json()["status"])
 

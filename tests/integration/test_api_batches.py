@@ -108,6 +108,9 @@ def test_many_files_in_one_request_are_one_batch(http: FlaskClient, worker: Clai
     assert job["progress"]["total"] == 300
     assert (job["progress"]["failed"], job["progress"]["skipped"]) == (1, 1)
     assert job["result"] == {"labels": {"cat": 299}}
+    page = http.get(f"/jobs/{job['id']}").text
+    assert 'title="cat: 299"' in page
+    assert f'href="{job["links"]["results"]}?format=csv&amp;status=failed"' in page
     found = rows(http, job)
     assert [row["path"] for row in found] == [name for name, _ in files]
     assert found[0]["sha256"] == job["model"]["sha256"]

@@ -346,7 +346,7 @@ def test_a_model_that_would_fill_redis_is_refused(
     used = client.info("memory")["used_memory"]
     client.config_set("maxmemory", str(round((used + 60_000) / 0.75)))
     try:
-        response = web.post(URL, **_upload({"a": bytes(90_000)}))
+        response = web.post(URL, **_upload({"a": bytes(400_000)}))
         assert_problem(response, 503, "overloaded")
         assert response.headers["Retry-After"]
     finally:

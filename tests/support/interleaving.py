@@ -1,5 +1,6 @@
 """Random sequences of actions, the same for the same seed, with something that must always hold."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import TypeVar
@@ -7,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Interleaving:
+class Interleaving(ABC):
     """Something to which actions happen in a random order.
 
     `actions` says how often each comes in proportion to the others; `check` is called after each.
@@ -17,13 +18,13 @@ class Interleaving:
         self.random = Random(seed)
         self._trace: list[str] = []
 
+    @abstractmethod
     def actions(self) -> Mapping[Callable[[], object], int]:
         """Return what may happen, with weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> None:
         """Fail unless everything is as it must be."""
-        raise NotImplementedError
 
     def any(self, among: Sequence[T]) -> T:
         """Return one of several things."""

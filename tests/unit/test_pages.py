@@ -119,6 +119,9 @@ def job(**changes: Any) -> Job:
 INSPECTION = job(
     kind=Kind.INSPECTION, model=None, result=INSPECTED, options={"source": None, "signature": None}
 )
+BATCH = job(
+    kind=Kind.BATCH, result=None, progress=Progress(total=12, succeeded=10, failed=2, skipped=1)
+)
 WAITING = {"result": None, "started_ms": None, "finished_ms": None, "expires_ms": None}
 FAILURE = {"code": "truncated", "message": "The image is cut off before its last pixel."}
 REPORT: dict[str, Any] = {
@@ -173,8 +176,20 @@ WORKER = {
 }
 
 
-def shown_job(shown: Job, photograph: str | None = None, log: tuple[str, ...] = ()) -> str:
-    return render_template("job.html", job=shown, photograph=photograph, log=list(log))
+def shown_job(
+    shown: Job,
+    photograph: str | None = None,
+    log: tuple[str, ...] = (),
+    labels: dict[str, int] | None = None,
+) -> str:
+    return render_template(
+        "job.html",
+        job=shown,
+        photograph=photograph,
+        log=list(log),
+        labels=labels or {},
+        most_labels=2,
+    )
 
 
 def shown_jobs(*found: Job, cursor: str | None = None, first: bool = True) -> str:
@@ -248,6 +263,7 @@ def every_page(folder: Path) -> dict[str, str]:
             job(kind=Kind.FREEZE, status=Status.FAILED, model=None, result=None, error=FAILURE)
         ),
         "batch": shown_job(batch),
+        "batch that has ended": shown_job(BATCH, labels={"cat": 9, "<b>dog</b>": 1}),
         "inspection": shown_job(INSPECTION, log=("Reading.",)),
         "inspection of another version": shown_job(
             job(kind=Kind.INSPECTION, model=None, result={"kind": "a <b>"})
@@ -553,6 +569,29 @@ def test_one_damaged_manifest_does_not_hide_the_other_models(
     assert "The manifest of other@1 cannot be read" in text
 
 
+@pytest.mark.usefixtures("in_request")
+def test_a_batch_shows_its_counts_its_labels_and_where_its_table_is() -> None:
+    page = Document(shown_job(BATCH, labels={"cat": 7, "dog": 2, "cow": 1}))
+    assert "Images 12 Classified 10 Failed 2 Passed over 1 file" in page.text
+    assert "By label cat 7 dog 2 and 1 more." in page.text
+    results = f"/v1/batches/{ID}/results"
+    for query in ("format=csv", "format=jsonl", "format=csv&status=failed"):
+        assert f"{results}?{query}" in [link.get("href") for link in page.all("a")]
+
+
+@pytest.mark.usefixtures("in_request")
+def test_a_batch_of_which_nothing_is_done_has_no_table_yet() -> None:
+    waiting = job(
+        kind=Kind.BATCH,
+        status=Status.QUEUED,
+        progress=Progress(total=12, succeeded=0, failed=0),
+        **WAITING,
+    )
+    page = Document(shown_job(waiting))
+    assert "Waiting for a worker" in page.text
+    assert not [link for link in page.all("a") if "results" in str(link["href"])]
+
+
 # -- Answers ------------------------------------------------------------------------------------
 
 
@@ -660,56 +699,3 @@ def test_static_files_say_what_they_are(
 )
 def test_values_as_a_person_reads_them(shown: object, expected: object) -> None:
     assert shown == expected
-
-
-# -- Colours ------------------------------------------------------------------------------------
-
-_CSS = (FOLDER / "static" / "permafrost.css").read_text()
-_TEXT = 4.5  # least contrast of text, and
-_PARTS = 3.0  # of what one must see to use a page: WCAG 2.2, 1.4.3 and 1.4.11, level AA
-
-
-def palette(scheme: str) -> dict[str, str]:
-    light, dark = (
-        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
-        for block in re.findall(r":root \{(.*?)\}", _CSS, re.DOTALL)[:2]
-    )
-    return light if scheme == "light" else {**light, **dark}
-
-
-def luminance(color: str) -> float:
-    """Return the relative luminance of WCAG 2.2."""
-    shares = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(
-    ("front", "back", "least"),
-    [
-        *((front, back, _TEXT) for front in ("text", "muted") for back in ("ground", "surface")),
-        *((front, back, _TEXT) for front in ("text", "muted", "accent") for back in ("sunken",)),
-        *(("accent", back, _TEXT) for back in ("ground", "surface", "frost")),
-        *((name, f"{name}-ground", _TEXT) for name in ("good", "bad", "warn")),
-        ("accent-strong", "surface", _TEXT),
-        ("accent-strong", "frost", _TEXT),
-        ("text", "frost", _TEXT),
-        ("bad", "surface", _TEXT),
-        ("on-accent", "accent", _TEXT),
-        ("on-accent", "accent-strong", _TEXT),
-        ("muted", "bar-ground", _TEXT),
-        ("control-line", "surface", _PARTS),
-        ("control-line", "sunken", _PARTS),
-        ("bar", "surface", _PARTS),
-        ("bar", "sunken", _PARTS),
-    ],
-)
-def test_colours_can_be_told_apart(scheme: str, front: str, back: str, least: float) -> None:
-    colors = palette(scheme)
-    assert contrast(colors[front], colors[back]) >= least

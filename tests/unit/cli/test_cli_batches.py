@@ -9,21 +9,17 @@ from typing import Any
 
 import httpx
 import pytest
-from typer.testing import CliRunner, Result
 
-from api.cli import app, sending
+from api.cli import sending
 from api.client import Client
 from tests.support.batch_server import BatchServer, problem
-
-JPEG = b"\xff\xd8\xff\xe0"
+from tests.support.command_line import JPEG, answer_with, rows, run
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> BatchServer:
     made = BatchServer()
-    monkeypatch.setattr(
-        httpx.HTTPTransport, "handle_request", lambda _, request: made(request), raising=True
-    )
+    answer_with(monkeypatch, made)
     return made
 
 
@@ -41,16 +37,6 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 NAMES = [*(f"{number}.jpg" for number in range(9)), "sub/9.png"]
-
-
-def run(*arguments: str | Path, **environment: str) -> Result:
-    found = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
-    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
-    return found
-
-
-def rows(found: Result) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in found.stdout.splitlines()]
 
 
 def kinds(server: BatchServer) -> set[str]:
