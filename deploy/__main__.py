@@ -1,4 +1,4 @@
-"""The program behind `./permafrost`: `up` and `test` here, the client commands from `api.cli`."""
+"""The program behind `./permafrost`: `up`, `test`, `bench`; client commands from `api.cli`."""
 
 import os
 import sys
@@ -96,6 +96,17 @@ def test(context: typer.Context) -> None:
     from deploy.testing import run_tests  # noqa: PLC0415 - no other command needs it
 
     raise typer.Exit(run_tests(ROOT, context.args))
+
+
+@app.command(cls=_Verbatim, options_metavar="[OPTION]...")
+def bench(context: typer.Context) -> None:
+    """Measure this system and its peers side by side (`-h` shows the options).
+
+    The peers get an environment of their own at the first use: about 1 GB is downloaded.
+    """
+    from deploy.benchmarks import run_benchmarks  # noqa: PLC0415 - no other command needs it
+
+    raise typer.Exit(run_benchmarks(ROOT, context.args))
 
 
 app.add_typer(client)

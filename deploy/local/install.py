@@ -3,7 +3,9 @@
 It runs on the machine's own Python before anything is installed, so it uses nothing but the
 standard library and imports nothing of Permafrost.
 
-    python -I install.py ROOT REQUIREMENTS STAMP CHECKSUM
+    python -I install.py ROOT REQUIREMENTS STAMP CHECKSUM [ENVIRONMENT]
+
+ENVIRONMENT is `.venv` unless told otherwise: the benchmarks' peers have one of their own.
 
 The stamp file is written last: an installation that was interrupted has none and is done again.
 """
@@ -15,6 +17,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+ENVIRONMENT = ".venv"
 
 PYTHON_WORKS = "import sys, pip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))"
 
@@ -58,18 +62,18 @@ def locked(root: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def stamp_of(root: Path, checksum: str) -> str:
+def stamp_of(environment: Path, checksum: str) -> str:
     """Return the line that says: these requirements, installed for this Python."""
-    return f"{checksum} {follow(f'{root}/.venv/bin/python')}"
+    return f"{checksum} {follow(f'{environment}/bin/python')}"
 
 
-def stamped(root: Path, stamp: Path, checksum: str) -> bool:
+def stamped(environment: Path, stamp: Path, checksum: str) -> bool:
     """Tell whether the same was installed before, perhaps while this process waited."""
     try:
         found = stamp.read_text().rstrip("\n")
     except OSError:
         return False
-    return found == stamp_of(root, checksum) and (root / ".venv/bin/python").exists()
+    return found == stamp_of(environment, checksum) and (environment / "bin/python").exists()
 
 
 def works(python: Path) -> bool:
@@ -93,13 +97,15 @@ def run(arguments: list[str], *, held: int, failure: str) -> None:
         raise InstallError(failure)
 
 
-def install(root: Path, requirements: str, stamp: Path, checksum: str, held: int) -> None:
-    """Bring `.venv` to what the requirements say and stamp it."""
-    environment = root / ".venv"
+def install(
+    root: Path, environment: Path, requirements: str, stamp: Path, checksum: str, held: int
+) -> None:
+    """Bring the environment to what the requirements say and stamp it."""
     python = environment / "bin" / "python"
     if not works(python):
+        what = "Permafrost" if environment.name == ENVIRONMENT else requirements
         say(
-            "making .venv and installing what Permafrost needs. This happens once, "
+            f"making {environment.name} and installing what {what} needs. This happens once, "
             "downloads about 1 GB and takes a few minutes."
         )
         run(
@@ -110,7 +116,7 @@ def install(root: Path, requirements: str, stamp: Path, checksum: str, held: int
             "python3-venv), then run this again.",
         )
     else:
-        say(f"installing {requirements} into .venv, because it is new or has changed.")
+        say(f"installing {requirements} into {environment.name}, because it is new or has changed.")
     stamp.unlink(missing_ok=True)
     run(
         [str(python), *PIP_INSTALL, str(root / requirements)],
@@ -119,19 +125,20 @@ def install(root: Path, requirements: str, stamp: Path, checksum: str, held: int
         "network and the free space (3 GB), then run this again.",
     )
     fresh = stamp.with_suffix(".new")
-    fresh.write_text(stamp_of(root, checksum) + "\n")
+    fresh.write_text(stamp_of(environment, checksum) + "\n")
     fresh.replace(stamp)
 
 
 def main(arguments: list[str]) -> int:
     """Run the script; returns its exit code."""
-    root, requirements, stamp_name, checksum = arguments
+    root, requirements, stamp_name, checksum, *others = arguments
     folder = Path(root)
-    stamp = folder / ".venv" / stamp_name
+    environment = folder / (others[0] if others else ENVIRONMENT)
+    stamp = environment / stamp_name
     try:
         with locked(folder) as held:
-            if not stamped(folder, stamp, checksum):
-                install(folder, requirements, stamp, checksum, held)
+            if not stamped(environment, stamp, checksum):
+                install(folder, environment, requirements, stamp, checksum, held)
     except InstallError as error:
         say(str(error))
         return 1

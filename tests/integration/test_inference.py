@@ -1,6 +1,7 @@
 """Graphs in a process and what becomes of claims, with TensorFlow and a real Redis."""
 
 import hashlib
+import io
 import subprocess
 import sys
 import threading
@@ -12,12 +13,15 @@ import numpy as np
 import pytest
 import redis
 import tensorflow as tf
+from PIL import Image
 
 from tests.support.api import photograph
 from tests.support.polling import wait_until
 from tests.support.system import ROOT, clean_environment
 from tests.support.work import CLASSIFYING, Work, prediction
 from worker.errors import ModelUnavailableError
+from worker.images.decode import decode_for
+from worker.images.preprocess import prepare
 from worker.inference import graphs as graphs_module
 from worker.inference import leaving as leaving_module
 from worker.inference.classifier import Classifier
@@ -117,6 +121,14 @@ def process(settings: Settings, client: redis.Redis) -> Iterator[WorkerProcess]:
 @pytest.fixture
 def classifier(process: WorkerProcess, graphs: Graphs, registry: Registry) -> Classifier:
     return Classifier(process, graphs, registry)
+
+
+def _patches(width: int, height: int) -> bytes:
+    """Return a JPEG of soft patches of colour."""
+    patches = np.random.default_rng(0).integers(0, 256, (10, 11, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(patches).resize((width, height)).save(buffer, "JPEG")
+    return buffer.getvalue()
 
 
 def _accept(work: Work, manifest: Manifest, upload: bytes = TEAL) -> str:
@@ -348,6 +360,30 @@ def test_one_bad_image_costs_only_itself(
     error = work.get(bad).error
     assert error is not None
     assert error["code"] == "truncated"
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_large_photographs_are_decoded_smaller_where_the_settings_let_them(
+    work: Work, settings: Settings, registry: Registry, tmp_path: Path, reduced: bool
+) -> None:
+    settings = settings.model_copy(update={"reduced_decoding": reduced})
+    manifest = _publish(registry, tmp_path, lambda x: [*_mean(x), tf.reshape(x, [-1, 48])])
+    spec, _ = manifest.classifying()
+    upload = _patches(1100, 1000)
+    inputs = {}
+    for choice in (True, False):
+        picture = decode_for(upload, spec if choice else None, most_pixels=10**7)
+        row = prepare(picture.image, spec, np.float32, box=picture.box)
+        inputs[choice] = row.reshape(-1).tolist()
+    assert inputs[True] != inputs[False]
+    job_id = _accept(work, manifest, upload)
+    process = WorkerProcess(settings, CLASSIFYING, lambda _: None)
+    try:
+        classifier = Classifier(process, Graphs(registry, settings), registry)
+        classifier.work(Lane.INTERACTIVE)
+    finally:
+        process.stop()
+    assert work.get(job_id).result["outputs"] == {"y1:0": inputs[reduced]}
 
 
 def test_an_image_on_which_the_model_fails_costs_only_itself(

@@ -148,10 +148,13 @@ def test_an_environment_of_another_python_is_replaced(tree: Tree) -> None:
     assert len(tree.calls) == 2
 
 
-def test_testing_installs_the_development_requirements_too(tree: Tree) -> None:
+@pytest.mark.parametrize("command", ["test", "bench"])
+def test_testing_and_measuring_install_the_development_requirements_too(
+    tree: Tree, command: str
+) -> None:
     tree.python("python3")
-    tree.run("test", "-k", "frost")
-    tree.run("test")
+    tree.run(command, "-k", "frost")
+    tree.run(command)
     tree.run("up")
     assert tree.calls == ["installing requirements.txt", "installing requirements-dev.txt"]
 
@@ -232,7 +235,8 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     ran: list[list[str]] = []
 
     def run(arguments: list[str], *, held: int, failure: str) -> None:
-        assert not list((tmp_path / ".venv").glob("*.stamp")), "a stamp before the work is done"
+        environment = Path(arguments[-1]) if "venv" in arguments else Path(arguments[0]).parents[1]
+        assert not list(environment.glob("*.stamp")), "a stamp before the work is done"
         ran.append(arguments)
         python = tmp_path / ".venv" / "bin" / "python"
         python.parent.mkdir(parents=True, exist_ok=True)
@@ -260,6 +264,17 @@ def test_an_environment_that_works_is_kept(tmp_path: Path, steps: list[list[str]
     (tmp_path / ".venv/requirements.stamp").write_text("an older one\n")
     installed(tmp_path)
     assert [step[2] for step in steps] == ["venv", "pip", "pip"]
+
+
+def test_another_environment_is_left_to_itself(tmp_path: Path, steps: list[list[str]]) -> None:
+    installed(tmp_path)
+    peers = [str(tmp_path), "peers.txt", "peers.stamp", "56", ".venv-peers"]
+    (tmp_path / ".venv-peers/bin").mkdir(parents=True)
+    (tmp_path / ".venv-peers/bin/python").touch()
+    assert install.main(peers) == install.main(peers) == 0
+    assert [step[0] for step in steps[2:]] == [f"{tmp_path}/.venv-peers/bin/python"]
+    stamp = (tmp_path / ".venv-peers/peers.stamp").read_text()
+    assert stamp == f"56 {tmp_path}/.venv-peers/bin/python\n"
 
 
 def test_a_failed_step_leaves_no_stamp(

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import struct
-import warnings
 import zlib
 from typing import Literal
 
@@ -11,12 +10,16 @@ from PIL import (
     ExifTags,
     Image,
     ImageFile,
+    JpegImagePlugin,
     TiffImagePlugin,
     UnidentifiedImageError,
     WebPImagePlugin,
 )
 
 from worker.errors import ImageError, ImageTooLargeError, NotAnImageError, TruncatedImageError
+from worker.images.quiet import Quiet
+from worker.images.reduction import Picture, draft, upright
+from worker.models.preprocessing import Preprocessing
 
 # The kinds that are accepted; Pillow knows many more, which nobody uploads but attackers. Its JPEG
 # covers MPO, which phones write.
@@ -34,6 +37,9 @@ _MAGIC = (
     (b"II*\x00", "image/tiff"),
     (b"MM\x00*", "image/tiff"),
 )
+# Pillow warns of what is wrong beside the pixels, which does not matter here, and of sizes below
+# its own limit; ours is checked.
+_QUIET = Quiet()
 _CUT_OFF = "The image is cut off before its last pixel."
 _TRUNCATION_WORDS = ("truncated", "end of file", "eof", "unexpected end", "premature")
 
@@ -65,23 +71,26 @@ def decode(data: bytes, *, most_pixels: int) -> Image.Image:
     Of an animation this is the first frame. Raises `NotAnImageError`, `TruncatedImageError`,
     `ImageTooLargeError` (before the pixels are decoded) or `ImageError` for other damage.
     """
+    return decode_for(data, None, most_pixels=most_pixels).image
+
+
+def decode_for(data: bytes, spec: Preprocessing | None, *, most_pixels: int) -> Picture:
+    """Return the image as `decode` does, but no larger than an input of this kind needs it.
+
+    That saves time with large JPEGs alone; any other image, and with None any at all, is decoded
+    whole. Raises what `decode` raises; `most_pixels` are those of the file.
+    """
     if not data:
         raise NotAnImageError("The file is empty.")
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of what is wrong beside the pixels, which does not matter here, and of
-            # sizes below its own limit; ours is checked below.
-            warnings.simplefilter("ignore")
+        with _QUIET:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             width, height = image.size
             if width * height > most_pixels:
                 raise ImageTooLargeError(
                     f"The image has {width} x {height} pixels; at most {most_pixels:,} are allowed."
                 )
-            image.load()
-            if image.format == "PNG":
-                _check_png(data)
-            return _upright(image)
+            return _loaded(image, data, spec)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -104,6 +113,17 @@ def decode(data: bytes, *, most_pixels: int) -> Image.Image:
         if any(word in reason.lower() for word in _TRUNCATION_WORDS) or _is_cut_off(data):
             raise TruncatedImageError(_CUT_OFF) from None
         raise ImageError(f"The image is damaged: {reason or type(error).__name__}.") from None
+
+
+def _loaded(image: Image.Image, data: bytes, spec: Preprocessing | None) -> Picture:
+    """Decode the pixels of an opened image and turn it upright."""
+    size, scale = image.size, 1
+    if spec is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
+        scale = draft(image, data, spec, _turn(image))
+    image.load()
+    if image.format == "PNG":
+        _check_png(data)
+    return upright(image, size, scale, _turn(image))
 
 
 def _is_cut_off(data: bytes) -> bool:
@@ -137,12 +157,12 @@ def _check_png(data: bytes) -> None:
         position += 12 + length
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what makes an image upright, or None."""
     orientation = None
     with contextlib.suppress(Exception):  # damaged EXIF data is no reason to refuse the pixels
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
+    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
 
 
 # A truncated image is an error here, never a half grey picture.

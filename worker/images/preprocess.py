@@ -4,38 +4,62 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
+from worker.images.reduction import Box
 from worker.models.preprocessing import Preprocessing
 
 _MODES = {1: "L", 3: "RGB"}
+_METHOD = Image.Resampling.BILINEAR  # over all pixels that one of the result stands for
 
 
 def prepare(
-    image: Image.Image, spec: Preprocessing, dtype: npt.DTypeLike
+    image: Image.Image,
+    spec: Preprocessing,
+    dtype: npt.DTypeLike,
+    *,
+    box: Box | None = None,
+    out: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.generic]:
     """Return the image as one input without its batch dimension.
 
     Shape by `spec.layout`: NHWC (H, W, C), NCHW (C, H, W), HW (H, W), flat (H * W * C,); values
     `(pixel * scale - mean) / std` in float32, then cast to `dtype` (rounded and clipped to its
     range where it is an integer type). Transparency is ignored, as training code does.
+
+    `box` is where in the image the picture is, if not everywhere. The input is written into `out`
+    where that is given, one contiguous array of that shape and `dtype`.
     """
-    pixels = np.asarray(_resized(_coloured(image, spec), spec))
-    values = pixels.astype(np.float32)
+    pixels = np.asarray(_resized(_coloured(image, spec), spec, box))
     if spec.color == "bgr":
-        values = values[..., ::-1]
-    if spec.scale != 1.0:
-        # x / 255 and x * (1 / 255) differ in the last bit, and training code divides.
-        divisor = round(2 / spec.scale) / 2
-        if abs(divisor * spec.scale - 1) < 1e-12:
-            values /= np.float32(divisor)
-        else:
-            values *= np.float32(spec.scale)
+        pixels = pixels[..., ::-1]
+    row = np.empty(spec.shape, dtype) if out is None else out
+    target = _as_pixels(row, spec)
+    if row.dtype == np.float32:
+        _calculate(pixels, spec, target)
+    else:
+        values = np.empty(pixels.shape, np.float32)
+        _calculate(pixels, spec, values)
+        target[...] = _fitting(values, row.dtype)
+    return row
+
+
+def _calculate(
+    pixels: npt.NDArray[np.uint8], spec: Preprocessing, values: npt.NDArray[np.float32]
+) -> None:
+    """Write what becomes of the pixels into `values`, of the same shape."""
+    # x / 255 and x * (1 / 255) differ in the last bit, and training code divides.
+    divisor = round(2 / spec.scale) / 2
+    if spec.scale == 1.0:
+        values[...] = pixels
+    elif abs(divisor * spec.scale - 1) < 1e-12:
+        np.divide(pixels, np.float32(divisor), out=values)
+    else:
+        np.multiply(pixels, np.float32(spec.scale), out=values)
     if any(spec.mean):
         values -= np.asarray(spec.mean, np.float32)
     if any(value != 1.0 for value in spec.std):
         values /= np.asarray(spec.std, np.float32)
-    return _cast(_arranged(values, spec), np.dtype(dtype))
 
 
 def _coloured(image: Image.Image, spec: Preprocessing) -> Image.Image:
@@ -43,35 +67,66 @@ def _coloured(image: Image.Image, spec: Preprocessing) -> Image.Image:
         # Pillow clips 16-bit greys when it converts them; scale them to 8 bits instead.
         grey = np.asarray(image, dtype=np.float32) / 257.0
         image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
-    return image.convert(_MODES[spec.channels])
+    mode = _MODES[spec.channels]
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
-def _resized(image: Image.Image, spec: Preprocessing) -> Image.Image:
+def _resized(image: Image.Image, spec: Preprocessing, box: Box | None) -> Image.Image:
     height, width = spec.size
-    if image.size == (width, height):
+    if box is None and image.size == (width, height):
         return image
-    method = Image.Resampling.BILINEAR
+    left, top, right, bottom = box or (0, 0, *image.size)
     match spec.resize:
         case "crop":
-            return ImageOps.fit(image, (width, height), method)
+            middle = _middle((left, top, right, bottom), width / height)
+            return image.resize((width, height), _METHOD, middle)
         case "pad":
-            return ImageOps.pad(image, (width, height), method, color=0)
+            size = _contained(right - left, bottom - top, (width, height))
+            padded = Image.new(image.mode, (width, height))
+            if min(size) > 0:
+                # One of the two is nought.
+                place = round((width - size[0]) * 0.5), round((height - size[1]) * 0.5)
+                padded.paste(image.resize(size, _METHOD, box), place)
+            return padded
         case _:
-            return image.resize((width, height), method)
+            return image.resize((width, height), _METHOD, box)
 
 
-def _arranged(values: npt.NDArray[np.float32], spec: Preprocessing) -> npt.NDArray[np.float32]:
-    if spec.layout == "flat":
-        return values.reshape(-1)
-    if spec.layout == "HW":
+def _middle(box: Box, ratio: float) -> Box:
+    """Return the largest part in the middle of a box that is `ratio` times as wide as high."""
+    left, top, right, bottom = box
+    width, height = right - left, bottom - top
+    if width / height > ratio:
+        left += (width - ratio * height) * 0.5
+        return left, top, left + ratio * height, bottom
+    if width / height < ratio:
+        top += (height - width / ratio) * 0.5
+        return left, top, right, top + width / ratio
+    return box
+
+
+def _contained(width: float, height: float, size: tuple[int, int]) -> tuple[int, int]:
+    """Return the largest size within `size` of which the sides are to each other as these."""
+    ratio = width / height
+    if ratio > size[0] / size[1]:
+        return size[0], round(height / width * size[0])
+    if ratio < size[0] / size[1]:
+        return round(ratio * size[1]), size[1]
+    return size
+
+
+def _as_pixels(row: npt.NDArray[Any], spec: Preprocessing) -> npt.NDArray[Any]:
+    """Return a view of one input as an image has its pixels: (H, W), or (H, W, C) of colours."""
+    if spec.channels == 1:
+        return row.reshape(spec.size, copy=False)
+    if spec.layout == "NCHW":
+        return row.transpose(1, 2, 0)
+    return row.reshape((*spec.size, spec.channels), copy=False)
+
+
+def _fitting(values: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> npt.NDArray[np.float32]:
+    """Return values that can be cast to `dtype`: whole ones in its range, if it has only those."""
+    if not np.issubdtype(dtype, np.integer):
         return values
-    if values.ndim == 2:
-        values = values[..., np.newaxis]
-    return values.transpose(2, 0, 1) if spec.layout == "NCHW" else values
-
-
-def _cast(values: npt.NDArray[np.float32], dtype: np.dtype[Any]) -> npt.NDArray[np.generic]:
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        values = np.clip(np.rint(values), limits.min, limits.max)
-    return np.ascontiguousarray(values.astype(dtype, copy=False))
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max)

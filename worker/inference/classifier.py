@@ -17,7 +17,7 @@ from worker.errors import (
     ModelUnavailableError,
     NotAClassifierError,
 )
-from worker.images.decode import decode
+from worker.images.decode import decode_for
 from worker.images.preprocess import prepare
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
@@ -152,7 +152,12 @@ class Classifier:
             failure = _failure(error.code, error.message)
             return dict.fromkeys((claimed.item for claimed in claim.items), failure)
         settings = self._process.settings
-        run = partial(classify, graph, most_pixels=settings.max_image_pixels)
+        run = partial(
+            classify,
+            graph,
+            most_pixels=settings.max_image_pixels,
+            reduced=settings.reduced_decoding,
+        )
         outcomes: dict[Item, Outcome] = {}
         with self._process.running(claim):
             for images, failures in read(claim.items, settings):
@@ -176,19 +181,22 @@ class Classifier:
 
 
 def classify(
-    graph: LoadedGraph, items: tuple[ClaimedItem, ...], *, most_pixels: int
+    graph: LoadedGraph, items: tuple[ClaimedItem, ...], *, most_pixels: int, reduced: bool
 ) -> dict[Item, Outcome]:
     """Decode the items' uploads, run the graph once over all that could be read, and rank.
 
-    An image that cannot be read costs only itself: its outcome is the error.
+    An image that cannot be read costs only itself: its outcome is the error. With `reduced`, large
+    ones are decoded no larger than the graph's input needs.
     """
     outcomes: dict[Item, Outcome] = {}
-    inputs: list[npt.NDArray[np.generic]] = []
+    spec = graph.preprocessing
+    rows = np.empty((len(items), *spec.shape), graph.dtype)
     readable: list[ClaimedItem] = []
     for claimed in items:
         try:
-            image = decode(claimed.upload, most_pixels=most_pixels)
-            inputs.append(prepare(image, graph.preprocessing, graph.dtype))
+            picture = decode_for(claimed.upload, spec if reduced else None, most_pixels=most_pixels)
+            row = rows[len(readable)]
+            prepare(picture.image, spec, graph.dtype, box=picture.box, out=row)
             readable.append(claimed)
         except ImageError as error:
             outcomes[claimed.item] = _failure(error.code, error.message)
@@ -198,13 +206,13 @@ def classify(
                 ImageError.code, f"The image could not be prepared: {_first_line(error)}"
             )
     try:
-        outcomes.update(_run(graph, readable, inputs))
+        outcomes.update(_run(graph, readable, rows[: len(readable)]))
     except Exception:
         # Whatever it was, it must not cost the others: each image has a try of its own.
         _log.exception("micro-batch failed", action="micro_batch_failed", images=len(readable))
-        for claimed, row in zip(readable, inputs, strict=True):
+        for number, claimed in enumerate(readable):
             try:
-                outcomes.update(_run(graph, [claimed], [row]))
+                outcomes.update(_run(graph, [claimed], rows[number : number + 1]))
             except Exception as error:  # TensorFlow's and NumPy's errors alike
                 outcomes[claimed.item] = _failure(
                     "model_failed", f"The model failed on this image: {_first_line(error)}"
@@ -221,11 +229,11 @@ def _failure(code: str, message: str) -> Outcome:
 
 
 def _run(
-    graph: LoadedGraph, items: list[ClaimedItem], inputs: list[npt.NDArray[np.generic]]
+    graph: LoadedGraph, items: list[ClaimedItem], rows: npt.NDArray[np.generic]
 ) -> dict[Item, Outcome]:
     if not items:
         return {}
-    return _results(graph, graph.run(np.stack(inputs)), items)
+    return _results(graph, graph.run(rows), items)
 
 
 def _results(

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from worker.errors import ModelUnavailableError
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.models.manifest import Manifest, Tensor
-from worker.models.preprocessing import Preprocessing
 from worker.settings import Settings
 
 Array = npt.NDArray[Any]
@@ -91,9 +90,8 @@ class LoadedGraph:
 
     def _warm(self, micro_batch: int) -> None:
         """Run once for one image and once for a full batch, so that no request pays for it."""
-        row = _row(self.preprocessing)
         for count in (1, micro_batch):
-            self.run(np.zeros((count, *row), self.dtype))
+            self.run(np.zeros((count, *self.preprocessing.shape), self.dtype))
 
 
 def _runtime(manifest: Manifest) -> type[Session]:
@@ -103,18 +101,6 @@ def _runtime(manifest: Manifest) -> type[Session]:
 
         return OnnxSession
     return TensorFlowSession
-
-
-def _row(spec: Preprocessing) -> Sequence[int]:
-    """Return the shape of one prepared image."""
-    height, width = spec.size
-    rows: dict[str, tuple[int, ...]] = {
-        "NHWC": (height, width, spec.channels),
-        "NCHW": (spec.channels, height, width),
-        "HW": (height, width),
-        "flat": (height * width * spec.channels,),
-    }
-    return rows[spec.layout]
 
 
 def _rows(answer: Array, count: int) -> Array:

@@ -100,6 +100,20 @@ class Preprocessing(BaseModel):
         """Number of channels after colour conversion."""
         return 1 if self.color == "gray" else 3
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one prepared image."""
+        height, width = self.size
+        match self.layout:
+            case "NHWC":
+                return height, width, self.channels
+            case "NCHW":
+                return self.channels, height, width
+            case "HW":
+                return height, width
+            case "flat":
+                return (height * width * self.channels,)
+
 
 def resolve_preprocessing(spec: PreprocessingSpec, shape: Shape, dtype: str) -> Preprocessing:
     """Fill what `spec` leaves open from the shape (batch first) and dtype of the graph's input.

@@ -12,10 +12,10 @@ from typing import Any
 from tests.support.pictures import CRASH, HANG, SEIZE
 from worker.inference import classifier
 
-_decode = vars(classifier)["decode"]
+_decode = vars(classifier)["decode_for"]
 
 
-def _faulty(content: bytes, **options: Any) -> Any:
+def _faulty(content: bytes, *rest: Any, **options: Any) -> Any:
     head = content[:64]
     if CRASH in head:
         ctypes.string_at(0)
@@ -23,7 +23,7 @@ def _faulty(content: bytes, **options: Any) -> Any:
         time.sleep(3600)
     if SEIZE in head:
         ctypes.PyDLL(None).sleep(3600)  # which keeps the interpreter's lock
-    return _decode(content, **options)
+    return _decode(content, *rest, **options)
 
 
-vars(classifier)["decode"] = _faulty
+vars(classifier)["decode_for"] = _faulty

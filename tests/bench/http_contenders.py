@@ -1,0 +1,72 @@
+"""Contenders that are asked over HTTP by the load client."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench.load import Outcome
+from tests.bench.processor_time import between, used_ms
+from tests.bench.rounds import Round
+from tests.support.system import ROOT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photographs:
+    """What is sent: files, and the labels of which a right answer names one first."""
+
+    paths: Sequence[Path]
+    labels: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpContender:
+    """A server and how it is asked."""
+
+    key: str
+    title: str
+    port: int
+    path: str
+    photographs: Photographs
+    roles: Callable[[], Mapping[str, Sequence[int]]]  # its processes, for the budget
+    connections: int
+    headers: str = ""
+    form: str = "multipart"  # or raw, or batch
+    images: int = 1  # of one request of the form batch
+
+    def turn(self, seconds: float) -> Round:
+        """Have photographs classified for so long."""
+        order: dict[str, Any] = {
+            "port": self.port,
+            "path": self.path,
+            "headers": self.headers,
+            "form": self.form,
+            "photographs": [str(path) for path in self.photographs.paths],
+            "labels": self.photographs.labels,
+            "connections": self.connections,
+            "seconds": seconds,
+            "images": self.images,
+        }
+        roles = self.roles()
+        before = used_ms(roles)
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.bench.load"],
+            cwd=ROOT,
+            input=json.dumps(order),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        outcome = Outcome(**json.loads(done.stdout))
+        used = between(before, used_ms(roles))
+        return Round(
+            rate=outcome.rate,
+            images=outcome.images,
+            p50_ms=outcome.percentile(0.5),
+            p99_ms=outcome.percentile(0.99),
+            errors=outcome.errors,
+            cpu_ms={"client": outcome.cpu_s * 1000, **used},
+        )

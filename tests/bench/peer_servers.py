@@ -1,0 +1,212 @@
+"""The peers as servers: how each is started, with the fastest of the settings that were tried.
+
+What was tried stands beside each one: images/s with 32 clients and ms with one, of the tutorial's
+graph on 2 cores, while nothing else ran.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.bench.processor_time import family
+from tests.support.polling import wait_until
+from tests.support.redis_server import RedisServer
+from tests.support.system import ROOT, clean_environment, free_port
+
+_START_S = 180  # for TensorFlow's import in many processes at once
+PACKAGE = "tests.bench.peers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peer:
+    """One way to serve a graph. `{port}` and `{cores}` in a command are filled in."""
+
+    key: str
+    title: str
+    settings: str  # in words, for the table of settings
+    commands: Sequence[Sequence[str]]  # the first is the one that answers
+    health: str = "/health"
+    redis: bool = False
+    clients: int = 32  # that it is the fastest with, at most 32
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+LITSERVE = Peer(
+    key="litserve",
+    title="LitServe, batching",
+    settings="max_batch_size 16, batch_timeout 5 ms, one worker per core, one API server",
+    # 16 / 5 ms: 464; 16 / 2 ms: 456; 32 / 5 ms: 448; 16 / 10 ms: 255; with fast_queue: 272; with
+    # 2 API servers: 420; without batching: 321, with fast_queue 445.
+    commands=[("python", "-m", f"{PACKAGE}.litserve_app", "{port}", "{cores}", "16", "0.005")],
+)
+LITSERVE_ONE = Peer(
+    key="litserve-one",
+    title="LitServe, no batching",
+    settings="no batching, fast_queue, one worker per core, one API server",
+    # 4.39 ms; without fast_queue 4.55; batching with 2, 5 and 10 ms of timeout: 5.7, 8.7 and 13.8.
+    commands=[("python", "-m", f"{PACKAGE}.litserve_app", "{port}", "{cores}", "1", "0")],
+    environment={"PEER_FAST_QUEUE": "1"},
+)
+BENTOML = Peer(
+    key="bentoml",
+    title="BentoML, adaptive batching",
+    settings="max_batch_size 32, max_latency_ms 1000, one worker per core, no access log",
+    # 32 / 1000 ms: 496; 32 / 100 ms: 478 and some answers 503; 16 / 100 ms: 445; with 20 ms or
+    # less it refuses most; the default of 60 s makes a lone client wait longest. One client waits
+    # 38 ms with it, 28 with 16 / 100 ms, 4.5 with 5 ms.
+    commands=[
+        (
+            *("python", "-m", "bentoml", "serve", f"{PACKAGE}.bentoml_app:Classifier"),
+            *("--host", "127.0.0.1", "--port", "{port}"),
+        )
+    ],
+    health="/livez",
+    environment={"PEER_BATCH": "32", "PEER_LATENCY_MS": "1000"},
+)
+FLASK = Peer(
+    key="flask",
+    title="Flask, graph loaded once",
+    settings="gunicorn, one gthread worker per core, 4 threads each",
+    commands=[
+        (
+            *("python", "-m", "gunicorn", f"{PACKAGE}.flask_app:app", "--bind", "127.0.0.1:{port}"),
+            *("--workers", "{cores}", "--worker-class", "gthread", "--threads", "4"),
+            *("--no-control-socket", "--log-level", "warning"),
+        )
+    ],
+)
+TUTORIAL = Peer(
+    key="tutorial",
+    title="the tutorial's web app",
+    settings="Flask's development server, a session per upload; as many clients as cores",
+    # With 32 clients it makes 32 sessions at once and is less than half as fast.
+    commands=[("python", "-m", f"{PACKAGE}.tutorial_app", "{port}")],
+    clients=len(os.sched_getaffinity(0)),
+)
+CELERY = Peer(
+    key="celery",
+    title="plain Celery, a task per image",
+    settings="gunicorn with 2 gthread workers of 32 threads, Redis as broker and result backend, "
+    "prefork worker with one process per core, prefetch 4",
+    commands=[
+        (
+            *("python", "-m", "gunicorn", f"{PACKAGE}.celery_app:web"),
+            *("--bind", "127.0.0.1:{port}", "--workers", "2"),
+            *("--worker-class", "gthread", "--threads", "32"),
+            *("--no-control-socket", "--log-level", "warning"),
+        ),
+        (
+            *("python", "-m", "celery", "--app", f"{PACKAGE}.celery_app", "worker"),
+            *("--concurrency", "{cores}", "--loglevel", "WARNING"),
+            *("--without-gossip", "--without-mingle"),
+        ),
+    ],
+    redis=True,
+    environment={"C_FORCE_ROOT": "1"},  # pickle as root: this Redis is nobody else's
+)
+PEERS = (LITSERVE, LITSERVE_ONE, BENTOML, FLASK, TUTORIAL, CELERY)
+
+
+class PeerServer:
+    """One running peer."""
+
+    def __init__(self, peer: Peer, model: Path, python: Path, log: Path) -> None:
+        self.peer = peer
+        self.port = free_port()
+        self._model, self._python, self._log = model, python, log
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._redis: RedisServer | None = None
+
+    def start(self) -> None:
+        """Start it; `await_ready` waits for it."""
+        environment = clean_environment(
+            **self.peer.environment,
+            PEER_MODEL=str(self._model),
+            PEER_WORKERS=str(_cores()),
+            PYTHONPATH=str(ROOT),
+            TF_CPP_MIN_LOG_LEVEL="3",
+            CUDA_VISIBLE_DEVICES="",
+            BENTOML_DO_NOT_TRACK="True",
+        )
+        if self.peer.redis:
+            self._redis = RedisServer(("--save", "", "--appendonly", "yes"))
+            environment["PEER_REDIS"] = f"redis+socket://{self._redis.socket}"
+        for command in self.peer.commands:
+            words = [word.format(port=self.port, cores=_cores()) for word in command]
+            with self._log.open("ab") as log:
+                self._processes.append(
+                    subprocess.Popen(
+                        [str(self._python), *words[1:]],
+                        cwd=self._log.parent,
+                        env=environment,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+                )
+
+    def await_ready(self, photograph: bytes) -> None:
+        """Wait until it answers an upload."""
+
+        def answers() -> bool:
+            for process in self._processes:
+                assert process.poll() is None, f"{self.peer.title} ended:\n{self.log()}"
+            with suppress(httpx.TransportError):
+                return httpx.get(f"http://127.0.0.1:{self.port}{self.peer.health}").is_success
+            return False
+
+        wait_until(answers, within_s=_START_S, what=f"{self.peer.title} is up", every_s=0.2)
+        self.classify(photograph)
+
+    def classify(self, photograph: bytes) -> list[dict[str, object]]:
+        """Return its predictions for an upload."""
+        answer = httpx.post(
+            f"http://127.0.0.1:{self.port}/predict",
+            files={"image": ("photograph.jpg", photograph, "image/jpeg")},
+            timeout=_START_S,
+        )
+        assert answer.status_code == 200, f"{self.peer.title}: {answer.text}\n{self.log()}"
+        body = answer.json()
+        if isinstance(body, list):  # BentoML's, of an endpoint that batches
+            (body,) = body
+        predictions: list[dict[str, object]] = body["predictions"]
+        return predictions
+
+    def roles(self) -> dict[str, list[int]]:
+        """Return its processes by role."""
+        found: dict[str, list[int]] = {}
+        for number, process in enumerate(self._processes):
+            name = "" if len(self._processes) == 1 else ("web ", "worker ")[number]
+            found |= {f"{name}{role}": pids for role, pids in family(process.pid).items()}
+        if self._redis is not None:
+            found["redis"] = [self._redis.process.pid]
+        return found
+
+    def log(self, lines: int = 20) -> str:
+        """Return the end of its log."""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """Kill it; there is nothing that it would have to keep."""
+        for process in self._processes:
+            members = [pid for pids in family(process.pid).values() for pid in pids]
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            for pid in members:  # some make sessions of their own
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+        self._processes = []
+        if self._redis is not None:
+            self._redis.remove()
+            self._redis = None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))

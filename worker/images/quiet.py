@@ -1,0 +1,39 @@
+"""Silence: Pillow's warnings ignored while images are decoded, by however many threads at once."""
+
+import threading
+import warnings
+from types import TracebackType
+
+
+class Quiet:
+    """Ignores all warnings inside of `with`. Safe for threads.
+
+    `warnings.catch_warnings` alone is not: the filters are the process's, and where two threads
+    overlap, the one that leaves first lets the other's warnings through, and the last one leaves
+    everything ignored for ever. Here the first in saves the filters, and the last out restores
+    them.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._filters.__exit__(kind, error, traceback)

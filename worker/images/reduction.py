@@ -1,0 +1,111 @@
+"""Reduction: how much smaller a large JPEG may be decoded for a network's small input.
+
+A JPEG holds blocks of 8 x 8 pixels as frequencies. A decoder that leaves out the high ones gives
+a half, a quarter or an eighth of both sides, in a fraction of the time; and what has to be resized
+then is smaller, too. Only the compressed data must be read whole as ever, so that a file which is
+cut off is still found out.
+"""
+
+from typing import NamedTuple
+
+from PIL import Image, JpegImagePlugin
+
+from worker.models.preprocessing import Preprocessing
+
+# Left, top, right, bottom in pixels of an image, whole or not.
+Box = tuple[float, float, float, float]
+
+# Pixels from which on a picture is large. Below, little time is to be saved, and what there is to
+# be seen is finer compared with the pixels: scores would differ more.
+LARGE = 1_000_000
+
+# How many times a network's input must be left on both sides, by the scale. From there on inputs
+# differ by about as much as rounding to whole numbers makes them. For an eighth the decoder has
+# only the mean of each block, and rounds it up.
+LEFT = {8: 6, 4: 3, 2: 3}
+
+_Turn = Image.Transpose
+SIDEWAYS = (_Turn.TRANSPOSE, _Turn.ROTATE_270, _Turn.TRANSVERSE, _Turn.ROTATE_90)
+# What had been the right or the bottom edge is now the left, or the top.
+_RIGHT_TO_LEFT = (_Turn.FLIP_LEFT_RIGHT, _Turn.ROTATE_180)
+_BOTTOM_TO_LEFT = (_Turn.ROTATE_270, _Turn.TRANSVERSE)
+_BOTTOM_TO_TOP = (_Turn.FLIP_TOP_BOTTOM, _Turn.ROTATE_180)
+_RIGHT_TO_TOP = (_Turn.ROTATE_90, _Turn.TRANSVERSE)
+
+
+# What stands at the head of a JPEG: segments, each of which says its length behind its marker.
+_MARKER = 0xFF
+_TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD})
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FREQUENCIES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
+_SEGMENTS = _TABLES | frozenset(range(0xE0, 0xF0)) | {0xFE}  # applications' own, a comment
+
+
+class Picture(NamedTuple):
+    """A decoded image, upright, and where in it the picture is.
+
+    Sides that no scale divides leave a last row or column of which only a part is the picture's.
+    """
+
+    image: Image.Image
+    box: Box | None = None  # None: all of it
+
+
+def scale_for(width: int, height: int, spec: Preprocessing) -> int:
+    """Return by what the sides of an upright picture may be divided: 8, 4, 2, or 1 for not at all.
+
+    Both sides count, whichever way of resizing.
+    """
+    if width * height < LARGE:
+        return 1
+    times = min(width / spec.size[1], height / spec.size[0])
+    return next((scale for scale, left in LEFT.items() if times >= scale * left), 1)
+
+
+def draft(
+    image: JpegImagePlugin.JpegImageFile, data: bytes, spec: Preprocessing, turn: _Turn | None
+) -> int:
+    """Have a JPEG that is not loaded yet decoded smaller, if that may be; return the scale.
+
+    `data` is the file and `turn` makes it upright. No colours are decoded for a network that takes
+    grey.
+    """
+    width, height = image.size
+    across, down = (height, width) if turn in SIDEWAYS else (width, height)
+    scale = scale_for(across, down, spec)
+    if scale == 1 or not _is_in_frequencies(data):
+        return 1
+    grey = spec.color == "gray" and image.mode == "RGB"
+    image.draft("L" if grey else image.mode, (width // scale, height // scale))
+    return scale
+
+
+def _is_in_frequencies(data: bytes) -> bool:
+    """Whether a JPEG is certain to be of a usual kind, which its decoder can make smaller.
+
+    It decodes a lossless one at its full size whatever it is asked for, which Pillow must refuse
+    then: the memory that it has made ready is for less.
+    """
+    position = 2
+    while position + 4 <= len(data) and data[position] == _MARKER:
+        kind = data[position + 1]
+        if kind in _FRAMES:
+            return kind in _FREQUENCIES
+        if kind not in _SEGMENTS:
+            return False
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return False
+
+
+def upright(image: Image.Image, size: tuple[int, int], scale: int, turn: _Turn | None) -> Picture:
+    """Return a decoded image upright; `size` is the picture's (width, height) before `scale`."""
+    turned = image if turn is None else image.transpose(turn)
+    if scale == 1:
+        return Picture(turned)
+    width, height = size[0] / scale, size[1] / scale
+    # Of the last column and row, what lies beyond the picture.
+    beyond, below = image.width - width, image.height - height
+    left = beyond if turn in _RIGHT_TO_LEFT else below if turn in _BOTTOM_TO_LEFT else 0.0
+    top = below if turn in _BOTTOM_TO_TOP else beyond if turn in _RIGHT_TO_TOP else 0.0
+    across, down = (height, width) if turn in SIDEWAYS else (width, height)
+    return Picture(turned, (left, top, left + across, top + down))
