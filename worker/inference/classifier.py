@@ -71,6 +71,7 @@ class Classifier:
                 self.preload()
             finally:
                 self._preloading.release()
+                self._process.look()  # the roster is to say so, and the registry may have changed
 
         threading.Thread(target=load, name="preload", daemon=True).start()
 
