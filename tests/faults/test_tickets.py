@@ -20,12 +20,16 @@ class WithTickets(Scene):
     """A system of two worker processes, and its checker."""
 
     def wait_for_no_ticket(self, lane: Lane) -> None:
-        """Wait until the next job of a lane needs a ticket: none is on its way."""
+        """Wait until the next job of a lane needs a ticket.
+
+        That is when none is on its way and no process waits that could be called instead.
+        """
+        names = [key("ticket", lane), key("tickets", lane), key("waiting", lane)]
         with self.servers.store() as store:
             wait_until(
-                lambda: not store.exists(key("ticket", lane), key("tickets", lane)),
+                lambda: not store.exists(*names),
                 within_s=30,
-                what="no ticket is on its way",
+                what="no ticket is on its way, and no process waits to be called",
             )
 
 

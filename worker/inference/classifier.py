@@ -68,7 +68,9 @@ class Classifier:
         threading.Thread(target=load, name="preload", daemon=True).start()
 
     def work(self, ticket: Lane) -> bool:
-        """Work on what waits, interactive first, until nothing does or the turn is over.
+        """Work on what waits, interactive first, until the turn is over.
+
+        Where nothing waits, this process does: to be called costs a fraction of a ticket.
 
         Returns whether the process may go on; otherwise it has grown too much and should end now.
         """
@@ -77,20 +79,26 @@ class Classifier:
         lane: Lane | None = ticket
         while True:
             try:
+                leave = self._leaving.versions()
+                # What is left to others must not be what this process is called to all the time.
+                wait_s = 0.0 if leave else deadline - time.monotonic()
                 claim = process.claims.claim(
                     process.lanes,
                     self._capacity(Lane.INTERACTIVE),
                     bulk=self._capacity(Lane.BULK),
                     ticket=lane,
-                    leave=self._leaving.versions(),
+                    leave=leave,
+                    wait_s=wait_s,
                 )
+                lane = None
+                if claim is None:
+                    if process.claims.called(wait_s, until=process.closing):
+                        continue
+                    return True
             except redis.RedisError as error:
                 # The ticket is used up, but the sweeper sends another.
                 _log.warning("nothing claimed", action="store_unavailable", error=str(error))
                 return True
-            if claim is None:
-                return True
-            lane = None
             process.send_tickets(claim.tickets_needed)
             self._run(claim)
             if process.memory.exceeded:
