@@ -24,10 +24,14 @@ class WithTickets(Scene):
 
         That is when none is on its way and no process waits that could be called instead.
         """
-        names = [key("ticket", lane), key("tickets", lane), key("waiting", lane)]
         with self.servers.store() as store:
+
+            def none() -> bool:
+                waiting = store.zcount(key("waiting", lane), time.time() * 1000, "inf")
+                return not (waiting or store.exists(key("ticket", lane), key("tickets", lane)))
+
             wait_until(
-                lambda: not store.exists(*names),
+                none,
                 within_s=30,
                 what="no ticket is on its way, and no process waits to be called",
             )
