@@ -44,14 +44,15 @@ def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
     return body
 
 
-def submitted(job_id: str, accepted: Job | None = None) -> Response:
+def submitted(job_id: str, accepted: Job | None = None, *, waited: bool = False) -> Response:
     """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended.
 
     `accepted` is the job as it was accepted, where that is known: with it a store that fails from
     now on does not turn an accepted job into an error, which would make the client send it again.
+    `waited`: that has been done.
     """
     wait = preferred_wait()
-    if accepted is not None and not wait:
+    if accepted is not None and (waited or not wait):
         job = accepted
     else:
         try:

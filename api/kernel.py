@@ -4,8 +4,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import cast
 
+import redis
 import structlog
 from flask import current_app
 
@@ -14,12 +16,12 @@ from worker.connection import connect
 from worker.errors import OverloadedError
 from worker.jobs.backlog import Limit, backlogs, overloaded
 from worker.jobs.batches import Batches
-from worker.jobs.endings import Endings
+from worker.jobs.endings import Ending, Endings
 from worker.jobs.rates import Rates
 from worker.jobs.records import Job, Lane
 from worker.jobs.room import room
 from worker.jobs.roster import Roster
-from worker.jobs.store import Accepted, JobStore, Submission
+from worker.jobs.store import Accepted, JobStore, Submission, new_job_id, told
 from worker.jobs.tickets import send_ticket
 from worker.models.registry import Registry
 from worker.settings import Settings
@@ -56,12 +58,36 @@ class Kernel:
         self._broker.close()
         self.client.close()
 
-    def submit(self, submission: Submission) -> Accepted:
+    def submit(self, submission: Submission, *, wait_s: float = 0.0) -> Accepted:
         """Accept a job and send its ticket; raise `OverloadedError` while Redis is too full.
 
-        A ticket that cannot be sent is logged only: the job is safe, and a sweeper sends another.
+        With `wait_s` a new job is followed for so long, and what is returned is how it stands then,
+        or stood when something was last heard of it: once it is accepted nothing here fails.
         """
         self.check_room(len(submission.upload))
+        if wait_s <= 0 or not self.take_place():
+            return self._accept(submission)
+        try:
+            # Watched before it exists, so that nothing has to be read to know how it stands.
+            submission = replace(submission, job_id=submission.job_id or new_job_id())
+            with self.watch(str(submission.job_id)) as ending:
+                accepted = self._accept(submission)
+                if accepted.job is None:
+                    return accepted
+                try:
+                    job = self._follow(accepted.job, ending, self._until(wait_s))
+                except redis.RedisError as error:
+                    _log.warning("store error", action="store_error", error=str(error))
+                    return accepted
+                return accepted._replace(job=job)
+        finally:
+            self.leave_place()
+
+    def _accept(self, submission: Submission) -> Accepted:
+        """Accept a job and send its ticket.
+
+        One that cannot be sent is logged only: the job is safe, and a sweeper sends another.
+        """
         accepted = self.store.accept(submission)
         if accepted.ticket_needed:
             self.ticket(submission.lane)
@@ -112,26 +138,33 @@ class Kernel:
 
     def wait_for(self, job_id: str, seconds: float) -> Job:
         """Return the job once it has ended, or as it is when the time is up or no place is free."""
-        deadline = time.monotonic() + min(seconds, self.settings.max_wait_s)
+        until = self._until(seconds)
         job = self.store.get(job_id)
         if job.status.ended or seconds <= 0:
             return job
         if not self.take_place():
             return job
         try:
-            with self.watch(job_id) as ended:
-                while True:
-                    job = self.store.get(job_id)
-                    left = deadline - time.monotonic()
-                    if job.status.ended or left <= 0:
-                        return job
-                    if ended.wait(min(left, _LOOK_AGAIN_S)):
-                        ended.clear()
+            with self.watch(job_id) as ending:
+                return self._follow(self.store.get(job_id), ending, until)
         finally:
             self.leave_place()
 
+    def _until(self, seconds: float) -> float:
+        return time.monotonic() + min(seconds, self.settings.max_wait_s)
+
+    def _follow(self, job: Job, ending: Ending, until: float) -> Job:
+        """Return the job once it has ended, or as it is at a time."""
+        while not job.status.ended and (left := until - time.monotonic()) > 0:
+            if ending.wait(min(left, _LOOK_AGAIN_S)):
+                if ending.record:
+                    return told(job.id, ending.record)
+                ending.clear()
+            job = self.store.get(job.id)
+        return job
+
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[threading.Event]:
+    def watch(self, job_id: str) -> Iterator[Ending]:
         """Give an event that is set when it is time to look at the job again."""
         with self._endings.watch(job_id) as event:
             yield event

@@ -33,14 +33,15 @@ def create() -> Response:
     Multipart with the file `image` (and fields `model`, `top`), or the image itself as the body
     with `?model=&top=`. `Idempotency-Key` makes a repetition return the first job.
     """
-    preferred_wait()  # a bad one is refused before anything is accepted
+    wait = preferred_wait() or 0.0  # a bad one is refused before anything is accepted
     image, fields = _image()
     accepted = accept_image(
         image,
         model=fields.get("model"),
         top=fields.get("top"),
+        wait_s=wait,
     )
-    return submitted(accepted.job_id, accepted.job)
+    return submitted(accepted.job_id, accepted.job, waited=True)
 
 
 def accept_image(
@@ -49,6 +50,7 @@ def accept_image(
     model: str | None,
     top: str | None,
     keep_upload_s: float = 0.0,
+    wait_s: float = 0.0,
 ) -> Accepted:
     """Check an image and accept it as a prediction of the version that `model` means now."""
     settings = kernel().settings
@@ -80,7 +82,8 @@ def accept_image(
             keep_upload_s=keep_upload_s,
             idempotency_digest=digest,
             fingerprint=fingerprint,
-        )
+        ),
+        wait_s=wait_s,
     )
 
 

@@ -114,6 +114,7 @@ class WorkerProcess:
         self._look.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=2)
+        self._try(self.claims.stop_waiting)
         self._try(lambda: self.claims.release_all(_STOPPED))
         self._try(lambda: self._roster.leave(self.id))
         self.client.close()

@@ -41,6 +41,7 @@ CORES = len(os.sched_getaffinity(0))
 FEW = 1000  # records with which listing and reading are compared
 CLIENTS = 32
 _READS = 60  # of each address, of each system
+_PREDICTION_MS = 150  # the most that anybody may wait for one while old records are forgotten
 _PING_S = 0.002  # between two pings of a Redis that is watched
 
 
@@ -210,7 +211,7 @@ class Growth:
         """Let the time of all records pass at once, and predict while they are forgotten."""
         side = self.many
         count = side.store.zcard(key("expiry"))
-        alone = median(side.clients.run(200, 1))
+        alone = side.clients.run(200, 1)
         side.store.zunionstore(key("expiry"), {key("expiry"): 0})
         side.store.config_set("slowlog-log-slower-than", 5000)
         side.store.config_set("latency-monitor-threshold", 20)
@@ -228,21 +229,24 @@ class Growth:
             ">= 1000 /s",
             holds=rate >= 1000,
         )
-        slow = max((row["duration"] for row in side.store.slowlog_get(100)), default=0) / 1000
+        longest = max(took) * 1000
         self.table.add(
-            "  longest command meanwhile",
-            f"{slow:.0f} ms" if slow else "below 5 ms",
-            "<= 50 ms",
-            holds=slow <= 50,
+            "  longest wait for a prediction meanwhile",
+            f"{longest:.0f} ms",
+            f"<= {_PREDICTION_MS} ms",
+            holds=longest <= _PREDICTION_MS,
         )
+        slow = max((row["duration"] for row in side.store.slowlog_get(100)), default=0) / 1000
+        self.table.add("  longest command meanwhile", f"{slow:.0f} ms" if slow else "below 5 ms")
         # What else Redis waited for: its disk, for one.
         events = ", ".join(f"{row[0].decode()} {row[3]}" for row in side.store.latency_latest())
         self.table.add("  longest wait for Redis meanwhile", f"{worst() * 1000:.0f} ms")
         self.table.add("  of which Redis itself knows, in ms", events or "nothing over 20")
         self.table.add(
             "  a prediction before and meanwhile, medians",
-            f"{alone * 1000:.1f}, {median(took) * 1000:.1f} ms",
+            f"{median(alone) * 1000:.1f}, {median(took) * 1000:.1f} ms",
         )
+        self.table.add("  the longest before", f"{max(alone) * 1000:.0f} ms")
 
 
 def empty(side: Side) -> None:

@@ -231,7 +231,7 @@ def test_ended_jobs_are_forgotten_when_their_time_has_passed(work: Work) -> None
 def test_one_sweep_forgets_all_that_is_due_in_short_steps(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeper_module, "_BOUND", 3)
+    monkeypatch.setattr(sweeper_module, "_FORGOTTEN", 3)
     ids = [work.accept() for _ in range(8)]
     for job_id in ids[:7]:
         work.store.cancel(job_id)
@@ -243,7 +243,7 @@ def test_one_sweep_forgets_all_that_is_due_in_short_steps(
 def test_a_sweep_that_has_taken_long_enough_leaves_the_rest_to_the_next(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeper_module, "_BOUND", 3)
+    monkeypatch.setattr(sweeper_module, "_FORGOTTEN", 3)
     monkeypatch.setattr(sweeper_module, "_FORGETTING_S", 0.0)
     for _ in range(7):
         job_id = work.accept()
@@ -255,7 +255,7 @@ def test_a_sweep_that_has_taken_long_enough_leaves_the_rest_to_the_next(
 def test_forgotten_jobs_are_remembered_for_a_limited_time_and_leave_in_short_steps(
     work: Work, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweeper_module, "_BOUND", 3)
+    monkeypatch.setattr(sweeper_module, "_FORGOTTEN", 3)
     seconds, _ = client.time()
     past = (seconds - work.settings.tombstone_ttl_s) * 1000 - 10
     client.zadd(key("expired"), {f"old-{n}": past + n for n in range(8)})

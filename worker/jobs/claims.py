@@ -17,6 +17,7 @@ from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS
 from worker.settings import Settings
 
+_CALL_SLICE_S = 0.25  # of waiting to be called, between looks at whether to go on
 _MOST_UPLOAD_BYTES = 64 * 1024 * 1024  # of one claim together, so that its answer stays bounded
 
 
@@ -78,18 +79,21 @@ class Claims:
         bulk: int | None = None,
         ticket: Lane | None = None,
         leave: Sequence[str] = (),
+        wait_s: float = 0.0,
     ) -> Claim | None:
         """Claim up to `capacity` items of one target, or None where nothing waits.
 
         `bulk` is the capacity for the bulk lane, where that is another.
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
         `leave` names versions (`NAME@VERSION`) that are left to other workers.
+        `wait_s`: where nothing waits, work of these seconds is announced by calling this process,
+        which must then be in `called`.
         """
         capacities = dict.fromkeys(Lane, capacity)
         if bulk is not None:
             capacities[Lane.BULK] = bulk
         with self._lock:
-            answer = self._claim(capacities, lanes, ticket, leave)
+            answer = self._claim(capacities, lanes, ticket, leave, wait_s)
             if answer is None:
                 return None
             number, lane, target, tickets, jobs, rows = answer
@@ -122,6 +126,7 @@ class Claims:
         lanes: Sequence[Lane],
         ticket: Lane | None,
         leave: Sequence[str],
+        wait_s: float,
     ) -> Any:
         answer: Any = 0
         while answer == 0:  # only ended jobs were met so far
@@ -134,6 +139,7 @@ class Claims:
                     TICKET_MS,
                     ticket.value if ticket else "",
                     " ".join(leave),
+                    round(max(0.0, wait_s) * 1000),
                     *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
                 )
             except redis.RedisError:
@@ -142,6 +148,29 @@ class Claims:
                 raise
             ticket = None
         return answer
+
+    def called(self, wait_s: float, *, until: Callable[[], bool]) -> bool:
+        """Wait to be called, for as long as `claim` was told; return whether that happened.
+
+        Waiting ends early where `until` says so. Being called promises nothing: another process may
+        have taken the work by now.
+        """
+        if wait_s <= 0:
+            return False
+        calls = key("call", self._worker_id)
+        deadline = time.monotonic() + wait_s
+        while not until() and (left := deadline - time.monotonic()) > 0:
+            if self._client.blpop([calls], max(0.01, min(left, _CALL_SLICE_S))):
+                return True
+        return self.stop_waiting()
+
+    def stop_waiting(self) -> bool:
+        """Be called no more; return whether this process had been."""
+        with self._client.pipeline() as pipe:  # a transaction: nobody calls in between
+            for lane in Lane:
+                pipe.zrem(key("waiting", lane.value), self._worker_id)
+            pipe.lpop(key("call", self._worker_id))
+            return pipe.execute()[-1] is not None
 
     def renew(self) -> tuple[int, ...]:
         """Prolong the leases of everything held; return the claims that were lost meanwhile.
@@ -201,8 +230,12 @@ class Claims:
     def take_back(self, is_dead: Callable[[str], bool]) -> int:
         """Take back what dead workers hold; return the number of their claims.
 
-        `is_dead` is asked about the id of each worker that holds a claim.
+        `is_dead` is asked about the id of each worker that holds a claim or waits to be called.
         """
+        for lane in Lane:
+            for raw in self._client.zrange(key("waiting", lane.value), 0, -1):
+                if is_dead(raw.decode()):
+                    self._client.zrem(key("waiting", lane.value), raw)
         numbers = [raw.decode() for raw in self._client.zrange(key("leases"), 0, -1)]
         with self._client.pipeline(transaction=False) as pipe:
             for number in numbers:

@@ -13,6 +13,13 @@ from worker.jobs.keys import key
 _log = structlog.get_logger(__name__)
 _RECONNECT_S = 1.0
 _LISTEN_S = 5.0  # for a message, at most; then the connection is looked after
+_ID_BYTES = 26  # of a message; what follows is the record
+
+
+class Ending(threading.Event):
+    """Is set when a job has ended or may have ended unnoticed."""
+
+    record = b""  # of the job that has ended, where that was told: names and values, JSON
 
 
 class Endings:
@@ -24,7 +31,7 @@ class Endings:
 
     def __init__(self, connect: Callable[[], redis.Redis]) -> None:
         self._connect = connect
-        self._waiting: defaultdict[bytes, list[threading.Event]] = defaultdict(list)
+        self._waiting: defaultdict[bytes, list[Ending]] = defaultdict(list)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
@@ -34,9 +41,9 @@ class Endings:
         self._closed.set()
 
     @contextmanager
-    def watch(self, job_id: str) -> Iterator[threading.Event]:
+    def watch(self, job_id: str) -> Iterator[Ending]:
         """Give an event that is set when the job ends or may have ended unnoticed."""
-        event, name = threading.Event(), job_id.encode()
+        event, name = Ending(), job_id.encode()
         with self._lock:
             self._waiting[name].append(event)
             if self._thread is None:
@@ -76,7 +83,8 @@ class Endings:
                 for event in events:
                     event.set()
 
-    def _wake(self, name: bytes) -> None:
+    def _wake(self, message: bytes) -> None:
         with self._lock:
-            for event in self._waiting.get(name, ()):
+            for event in self._waiting.get(message[:_ID_BYTES], ()):
+                event.record = message[_ID_BYTES:]
                 event.set()

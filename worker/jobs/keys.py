@@ -17,6 +17,8 @@
 | `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION`, `NAME@VERSION/ID` or `-` |
 | `lane:LANE` | sorted set | targets of which items wait, by when they were last served |
 | `ticket:LANE` | string | present while a ticket is on its way |
+| `waiting:LANE` | sorted set | worker processes that wait to be called, by until when they do |
+| `call:WORKER` | list | lanes that such a process is called to |
 | `claim:NUMBER` | hash | items that a worker holds: item -> attempts; `@...` fields describe it |
 | `claims` | counter | the last claim's number, which is its fencing token |
 | `leases` | sorted set | claims by the time until which they hold |
@@ -31,7 +33,7 @@
 | `sweeper` | string | lock: who sweeps |
 | `swept` | string | when the last sweep was |
 | `totals` | hash | counters for monitoring |
-| `ended` | channel | ids of jobs as they end |
+| `ended` | channel | ids of jobs as they end, a prediction's with its record after it (JSON) |
 
 One key is the broker's, and has no prefix: `LANE`, a list of the tickets that no worker has taken.
 """
@@ -59,6 +61,8 @@ TEMPLATES = {
     "queue": "queue:%s:%s",
     "lane": "lane:%s",
     "ticket": "ticket:%s",
+    "waiting": "waiting:%s",
+    "call": "call:%s",
     "claim": "claim:%s",
     "claims": "claims",
     "leases": "leases",

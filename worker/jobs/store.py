@@ -3,6 +3,7 @@
 import heapq
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -183,7 +184,7 @@ class JobStore:
         check_job_id(job_id)
         values = self._client.hmget(key("job", job_id), _FIELDS)
         if values[0] is not None:
-            return _job(job_id, values)
+            return _job(job_id, _row(values))
         if self._client.zscore(key("expired"), job_id) is not None or self._forgotten(job_id):
             raise GoneError(f"Job {job_id} has expired: results are kept for a limited time.")
         raise NotFoundError(f"There is no job '{job_id}'.")
@@ -216,7 +217,9 @@ class JobStore:
                 pipe.hmget(key("job", job_id), _FIELDS)
             rows = pipe.execute()
         jobs = [
-            _job(job_id, row) for job_id, row in zip(ids, rows, strict=True) if row[0] is not None
+            _job(job_id, _row(values))
+            for job_id, values in zip(ids, rows, strict=True)
+            if values[0] is not None
         ]
         return Page(jobs, ids[-1] if more else None)
 
@@ -274,11 +277,19 @@ def _pace(number: Callable[[str], int | None]) -> Pace | None:
     return Pace(since_ms=since, done_then=number("before_done") or 0, until_ms=number("finished"))
 
 
-def _job(job_id: str, values: list[bytes | None]) -> Job:
-    row = {
-        name: value.decode() if value is not None else None
-        for name, value in zip(_FIELDS, values, strict=True)
-    }
+def told(job_id: str, record: bytes) -> Job:
+    """Return the job of a record that came with its ending: names and values in turn, as JSON."""
+    flat = json.loads(record)
+    return _job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _row(values: list[bytes | None]) -> dict[str, str]:
+    pairs = zip(_FIELDS, values, strict=True)
+    return {name: value.decode() for name, value in pairs if value is not None}
+
+
+def _job(job_id: str, fields: dict[str, str]) -> Job:
+    row = defaultdict[str, str | None](lambda: None, fields)
 
     def number(name: str) -> int | None:
         value = row[name]

@@ -6,16 +6,20 @@
 -- An item that was claimed before is given alone: it may be what killed its worker, and must not
 -- take the others down with it again. So is the listing of a folder, which takes longer.
 --
--- The first write is a DEL or an LPOP, so that a full Redis can still be worked empty.
+-- Where nothing waits, the worker may wait itself: from then on it is called instead of a ticket sent.
+-- That is noted here so that nothing comes in between.
+--
+-- The first write is a DEL, a ZREM or an LPOP, so that a full Redis can still be worked empty.
 --
 -- ARGV: worker id, lease_ms, most bytes of uploads, ticket_ms, lane whose ticket arrived or '',
---       versions that are left to other workers with spaces between, then each lane and the number
---       of items that are taken of it at most.
+--       versions that are left to other workers with spaces between, ms that the worker waits where
+--       nothing does, then each lane and the number of items that are taken of it at most.
 -- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
 -- {claim, lane, target, lanes that need a ticket, {{job, kind, options}, ...}, {{item, attempts,
 -- place of its job in the list before, upload, path of an image of a batch}, ...}}.
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
-local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 7
+local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 8
+local wait_ms = tonumber(ARGV[7])
 if ARGV[5] ~= '' then redis.call('DEL', K.ticket(ARGV[5])) end
 
 local left = {}
@@ -112,5 +116,11 @@ for n = first_lane, #ARGV, 2 do
     end
   end
 end
-if skipped < most_skipped then return nil end
-return 0
+if skipped >= most_skipped then return 0 end
+if wait_ms > 0 then
+  for n = first_lane, #ARGV, 2 do
+    redis.call('ZREM', K.waiting(ARGV[n]), worker)
+    redis.call('ZADD', K.waiting(ARGV[n]), now_ms() + wait_ms, worker)
+  end
+end
+return nil

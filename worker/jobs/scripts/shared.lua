@@ -86,7 +86,9 @@ local function end_job(id, status, field, value, ttl_ms)
     drop_uploads(id, tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
   end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
-  redis.call('PUBLISH', K.ended(), id)
+  -- Whoever waits for a prediction gets the record at once, which saves reading it.
+  local record = job[1] == 'prediction' and cjson.encode(redis.call('HGETALL', K.job(id))) or ''
+  redis.call('PUBLISH', K.ended(), id .. record)
 end
 
 local function failure(code, message)
@@ -236,10 +238,27 @@ local function backlog(lane)
   return depth, age
 end
 
--- Whether a ticket has to be sent for a lane: something waits, no ticket lies in the broker's queue
--- and none is on its way there or from there.
+-- Call a worker process that waits for work of a lane, and say whether there was one. The one that
+-- came last is called, so that others return to where tickets find them.
+local function called(lane)
+  local latest = redis.call('ZREVRANGE', K.waiting(lane), 0, 0, 'WITHSCORES')
+  if not latest[1] then return false end
+  if tonumber(latest[2]) <= now_ms() then -- so have all others; they are dead
+    redis.call('DEL', K.waiting(lane))
+    return false
+  end
+  redis.call('ZREM', K.waiting('interactive'), latest[1])
+  redis.call('ZREM', K.waiting('bulk'), latest[1])
+  redis.call('RPUSH', K.call(latest[1]), lane)
+  redis.call('PEXPIRE', K.call(latest[1]), 10000)
+  return true
+end
+
+-- Whether a ticket has to be sent for a lane: something waits, no process that waits for it can be
+-- called, no ticket lies in the broker's queue and none is on its way there or from there.
 local function ticket_needed(lane, ticket_ms)
   if redis.call('ZCARD', K.lane(lane)) == 0 then return false end
+  if called(lane) then return false end
   if redis.call('LLEN', K.tickets(lane)) > 0 then return false end
   return redis.call('SET', K.ticket(lane), '1', 'NX', 'PX', ticket_ms) and true or false
 end
