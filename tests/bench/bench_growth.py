@@ -33,6 +33,7 @@ from tests.bench.table import Table
 from tests.support.polling import wait_until
 from tests.support.servers import DURABLE, Servers
 from tests.support.submitting import ended, predict
+from tests.support.termination import stop_as_by_ctrl_c
 from worker.jobs.keys import key
 from worker.jobs.store import JobStore
 from worker.settings import Settings
@@ -300,6 +301,7 @@ def main() -> int:
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files to repeat")
     parser.add_argument("--only", nargs="*", help="reads, throughput, rewrite, restart, expire")
     arguments = parser.parse_args()
+    stop_as_by_ctrl_c()
     fixtures = os.environ.get("PERMAFROST_FIXTURES")
     if not fixtures:
         parser.error("set PERMAFROST_FIXTURES to the folder of models and photographs")

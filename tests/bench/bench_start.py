@@ -26,6 +26,7 @@ from tests.support.pictures import jpeg
 from tests.support.polling import wait_until
 from tests.support.submitting import freeze_upload
 from tests.support.system import ROOT, System, clean_environment
+from tests.support.termination import stop_as_by_ctrl_c
 
 START_S = 12.0
 SERVED_S = 2.0
@@ -186,6 +187,7 @@ def main() -> int:
         "--cold", action="store_true", help="also start with nothing in the page cache"
     )
     arguments = parser.parse_args()
+    stop_as_by_ctrl_c()
     rounds = 3 if arguments.quick else 7
     folder = Path(tempfile.mkdtemp(prefix="permafrost-bench-"))
     table = Table()
