@@ -135,6 +135,7 @@ class SideBySide:
         self._told("comparing answers")
         for server in self._servers.values():
             self._compare(server)
+            server.rest()
 
     def _classified(self) -> Photographs:
         """Have all photographs classified, and leave out those that cannot be."""
@@ -253,5 +254,6 @@ class SideBySide:
             path="/predict",
             photographs=self._photographs,
             roles=server.roles,
+            awake=server.awake,
             connections=clients,
         )
