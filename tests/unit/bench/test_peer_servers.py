@@ -11,7 +11,8 @@ from tests.bench.peer_servers import PEERS, Peer, PeerServer
 from tests.support.polling import wait_until
 from tests.support.system import ROOT
 
-CODE = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+PAUSE = "import signal; signal.pause()"
+CODE = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{PAUSE}'])"
 
 
 def server(tmp_path: Path, *, sleepless: bool) -> PeerServer:
@@ -19,7 +20,6 @@ def server(tmp_path: Path, *, sleepless: bool) -> PeerServer:
     peer = Peer(key="x", title="x", settings="", tried="", commands=commands, sleepless=sleepless)
     running = PeerServer(peer, tmp_path / "model.json", Path(sys.executable), tmp_path / "log")
     running.start()
-    wait_until(lambda: len(pids(running)) == 2, within_s=20, what="it and its child run")
     return running
 
 
@@ -35,6 +35,7 @@ def stopped(running: PeerServer) -> list[bool]:
 def test_a_sleepless_peer_is_stopped_except_in_its_turns(tmp_path: Path, sleepless: bool) -> None:
     running = server(tmp_path, sleepless=sleepless)
     try:
+        wait_until(lambda: len(pids(running)) == 2, within_s=20, what="it and its child run")
         running.rest()
         wait_until(lambda: stopped(running) == [sleepless] * 2, within_s=5, what="it rests")
         with running.awake():
