@@ -83,6 +83,18 @@ class Kernel:
         finally:
             self.leave_place()
 
+    def take_up(self, submission: Submission, until: float) -> Accepted:
+        """Accept a job that may have been accepted before under its id, and follow it.
+
+        It is followed until a monotonic time.
+        """
+        accepted = self._accept(submission)
+        try:
+            return accepted._replace(job=self.wait_for(accepted.job_id, until - time.monotonic()))
+        except redis.RedisError as error:
+            _log.warning("store error", action="store_error", error=str(error))
+            return accepted
+
     def _accept(self, submission: Submission) -> Accepted:
         """Accept a job and send its ticket.
 
@@ -102,16 +114,25 @@ class Kernel:
 
     def check_room(self, more_bytes: int = 0) -> None:
         """Raise `OverloadedError` where Redis would hold more than its share of `maxmemory`."""
-        now = time.monotonic()
-        if now - self._memory_checked > _MEMORY_CHECK_S:
+        if not self._knows_room():
             self._room = room(self.client, self.settings.memory_limit_share)
-            self._memory_checked = now
+            self._memory_checked = time.monotonic()
         if more_bytes > self._room:
             raise OverloadedError(
                 "The queue's memory is almost full, so nothing new is accepted until workers have "
                 "caught up: try again later."
             )
         self._room -= more_bytes
+
+    def has_room(self, more_bytes: int) -> bool:
+        """Whether `check_room` would find room without asking Redis."""
+        if not self._knows_room() or more_bytes > self._room:
+            return False
+        self._room -= more_bytes
+        return True
+
+    def _knows_room(self) -> bool:
+        return time.monotonic() - self._memory_checked <= _MEMORY_CHECK_S
 
     def check_open(self, lane: Lane) -> None:
         """Raise `OverloadedError` where nothing new is accepted in a lane.
