@@ -13,11 +13,13 @@ finds the first. So no error is worded here.
 
 import heapq
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import partial
 from typing import Any, Protocol
 
+import structlog
 from flask import Flask
 
 from api.answers import ended_prediction
@@ -29,9 +31,9 @@ from api.predictions import submission_of
 from worker.errors import PermafrostError
 from worker.jobs.endings import ID_BYTES
 from worker.jobs.records import Job, Lane
-from worker.jobs.store import new_job_id, told
+from worker.jobs.store import Submission, new_job_id, told
 
-_LEAVE_S = 3.0  # for jobs to end once the process shall; gunicorn gives it 5
+_log = structlog.get_logger(__name__)
 
 
 class Client(Protocol):
@@ -58,6 +60,7 @@ class _Waiting:
     client: Client
     applied_s: float  # of what the client would wait
     until: float
+    begun: bool = False  # from when on it may be accepted
 
 
 class Express:
@@ -69,6 +72,7 @@ class Express:
         self._lines = Lines(kernel.settings, loop, told=self._ended, broken=self._all_the_long_way)
         self._waiting: dict[str, _Waiting] = {}
         self._times: list[tuple[float, str]] = []  # a heap of until when, and job
+        self._behind: list[Callable[[], object]] = []  # what begins once Redis's memory is known
         self._leaving = False
         self._date: tuple[int, str] = (0, "")
 
@@ -85,11 +89,17 @@ class Express:
 
     def take(self, client: Client) -> bool:
         """Take a request that has arrived, or leave it to the long way."""
+        try:
+            return self._take(client)
+        except Exception as error:  # the loop must outlive whatever this request meets
+            _log.error("short way failed", action="short_way_failed", exc_info=error)
+            self.forget(client)
+            return False
+
+    def _take(self, client: Client) -> bool:
         settings = self._kernel.settings
         ask = plain_request(client.received, settings.max_image_bytes)
         if ask is None or self._leaving or not self._lines.open():
-            return False
-        if not self._kernel.has_room(len(ask.image)):
             return False
         try:
             submission = submission_of(
@@ -102,8 +112,12 @@ class Express:
         until = time.monotonic() + applied_s
         self._waiting[job_id] = _Waiting(client, applied_s, until)
         heapq.heappush(self._times, (until, job_id))
-        call = self._kernel.store.acceptance(submission)
-        self._lines.accept(partial(self._accepted, job_id), call.arguments)
+        if self._kernel.knows_room():
+            self._begin(job_id, submission)
+        else:
+            if not self._behind:
+                self._lines.look_at_memory(self._memory_known)
+            self._behind.append(partial(self._begin, job_id, submission))
         return True
 
     def forget(self, client: Client) -> None:
@@ -114,10 +128,10 @@ class Express:
         """Send a request the long way."""
         self._go_the_long_way(self._job_of(client))
 
-    def leave(self) -> None:
-        """Take nothing more, and wait for what was taken only a little longer."""
+    def leave(self, within_s: float) -> None:
+        """Take nothing more, and wait for what was taken only so much longer."""
         self._leaving = True
-        until = time.monotonic() + _LEAVE_S
+        until = time.monotonic() + within_s
         for job_id, waiting in self._waiting.items():
             if waiting.until > until:
                 waiting.until = until
@@ -135,6 +149,24 @@ class Express:
         if not self._times:
             return most
         return max(0.0, min(most, self._times[0][0] - time.monotonic()))
+
+    def _begin(self, job_id: str, submission: Submission) -> None:
+        waiting = self._waiting.get(job_id)
+        if waiting is None:
+            return
+        if not self._kernel.has_room(len(submission.upload)):
+            self._go_the_long_way(job_id)
+            return
+        waiting.begun = True
+        call = self._kernel.store.acceptance(submission)
+        self._lines.accept(partial(self._accepted, job_id), call.arguments)
+
+    def _memory_known(self, answer: Any) -> None:
+        behind, self._behind = self._behind, []
+        if isinstance(answer, bytes):
+            self._kernel.note_memory(answer)
+        for begin in behind:
+            begin()
 
     # -- what is heard of a job -----------------------------------------------------------------
 
@@ -155,13 +187,14 @@ class Express:
         return next((job for job, one in self._waiting.items() if one.client is client), "")
 
     def _all_the_long_way(self) -> None:
+        self._behind.clear()
         for job_id in list(self._waiting):
             self._go_the_long_way(job_id)
 
     def _go_the_long_way(self, job_id: str) -> None:
         waiting = self._waiting.pop(job_id, None)
         if waiting is not None:
-            waiting.client.begun = Begun(job_id, waiting.until)
+            waiting.client.begun = Begun(job_id, waiting.until) if waiting.begun else None
             self._loop.go_the_long_way(waiting.client)
 
     def _response(self, job: Job, applied_s: float) -> bytes:

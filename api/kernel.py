@@ -19,7 +19,7 @@ from worker.jobs.batches import Batches
 from worker.jobs.endings import Ending, Endings
 from worker.jobs.rates import Rates
 from worker.jobs.records import Job, Lane
-from worker.jobs.room import room
+from worker.jobs.room import room, room_told
 from worker.jobs.roster import Roster
 from worker.jobs.store import Accepted, JobStore, Submission, new_job_id, told
 from worker.jobs.tickets import send_ticket
@@ -114,25 +114,31 @@ class Kernel:
 
     def check_room(self, more_bytes: int = 0) -> None:
         """Raise `OverloadedError` where Redis would hold more than its share of `maxmemory`."""
-        if not self._knows_room():
-            self._room = room(self.client, self.settings.memory_limit_share)
-            self._memory_checked = time.monotonic()
-        if more_bytes > self._room:
+        if not self.knows_room():
+            self._note_room(room(self.client, self.settings.memory_limit_share))
+        if not self.has_room(more_bytes):
             raise OverloadedError(
                 "The queue's memory is almost full, so nothing new is accepted until workers have "
                 "caught up: try again later."
             )
-        self._room -= more_bytes
+
+    def knows_room(self) -> bool:
+        """Whether it is known well enough how full Redis is."""
+        return time.monotonic() - self._memory_checked <= _MEMORY_CHECK_S
+
+    def note_memory(self, info: bytes) -> None:
+        """Take note of what Redis answered to `INFO memory`."""
+        self._note_room(room_told(info, self.settings.memory_limit_share))
 
     def has_room(self, more_bytes: int) -> bool:
-        """Whether `check_room` would find room without asking Redis."""
-        if not self._knows_room() or more_bytes > self._room:
+        """Whether there is room for so much more, as far as is known; if so it is taken."""
+        if more_bytes > self._room:
             return False
         self._room -= more_bytes
         return True
 
-    def _knows_room(self) -> bool:
-        return time.monotonic() - self._memory_checked <= _MEMORY_CHECK_S
+    def _note_room(self, room: float) -> None:
+        self._room, self._memory_checked = room, time.monotonic()
 
     def check_open(self, lane: Lane) -> None:
         """Raise `OverloadedError` where nothing new is accepted in a lane.

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-import redis
 import structlog
 
 from worker.connection import connect
@@ -65,9 +64,11 @@ class Lines:
 
     def accept(self, answer: Answer, arguments: tuple[str | bytes | int | float, ...]) -> None:
         """Ask Redis to accept a job; it is sent at the end of the turn."""
-        if self._commands is None:
-            raise WireError("The lines are not open.")
-        self._commands.ask(answer, "EVALSHA", self._digest, 0, *arguments)
+        self._ask(answer, "EVALSHA", self._digest, 0, *arguments)
+
+    def look_at_memory(self, answer: Answer) -> None:
+        """Ask Redis how full it is."""
+        self._ask(answer, "INFO", "memory")
 
     def turn(self, *, watch: bool) -> None:
         """Send what was asked in this turn; `watch`: make sure that Redis lives."""
@@ -122,6 +123,11 @@ class Lines:
         else:
             raise WireError(str(answer))
 
+    def _ask(self, answer: Answer, *command: str | bytes | int | float) -> None:
+        if self._commands is None:
+            raise WireError("The lines are not open.")
+        self._commands.ask(answer, *command)
+
     # -- in the loop ----------------------------------------------------------------------------
 
     def _ready(self, wire: Wire, _file: object) -> None:
@@ -140,10 +146,16 @@ class Lines:
     def _try(self, wire: Wire, do: Callable[[], object]) -> None:
         try:
             do()
-        except (WireError, redis.RedisError) as error:
+        except Exception as error:  # the loop must outlive whatever these lines meet
             if wire not in self._wires:
                 return
-            _log.warning("short way broken", action="short_way_broken", error=str(error))
+            unknown = not isinstance(error, WireError)
+            _log.warning(
+                "short way broken",
+                action="short_way_broken",
+                error=str(error),
+                exc_info=error if unknown else None,
+            )
             self.close()
             self._open_after = time.monotonic() + _OPEN_AGAIN_S
             self._broken()

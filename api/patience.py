@@ -152,7 +152,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Begin to stop."""
         super().handle_exit(sig, frame)
         if self.express is not None:
-            self.method_queue.defer(self.express.leave)
+            # The rest of the time is for saying where to look for what has not ended.
+            self.method_queue.defer(self.express.leave, self.cfg.graceful_timeout / 2)
 
     # -- what the short way asks of the loop ------------------------------------------------------
 

@@ -22,7 +22,6 @@ _KNOWN = frozenset(
     )
 )
 _FIELDS = frozenset({"model", "top"})
-_LONGEST_FIELD = 200  # bytes
 _LONGEST_HEAD = 4096  # bytes
 
 _LINE = re.compile(rb"POST /v1/predictions(?:\?([\x21-\x7e]{1,400}))? HTTP/1\.1")
@@ -32,9 +31,11 @@ _FORM = re.compile(
     r'multipart/form-data; ?boundary=(?:"([\w.+-]{1,70})"|([\w.+-]{1,70}))', re.IGNORECASE
 )
 _DISPOSITION = re.compile(
-    rb'content-disposition: ?form-data; ?name="([a-z]{1,20})"(; ?filename="[^"\\\r\n]*")?',
+    r'content-disposition: ?form-data; ?name="([a-z]{1,20})"(; ?filename="[^"\\\x00-\x1f]*")?',
     re.IGNORECASE,
 )
+_VALUE = re.compile(rb"[\x00-\x7f]{0,200}")  # of a field
+_KIND = re.compile(r"content-type: ?[\x20-\x7e]*", re.IGNORECASE)
 
 
 class Ask(NamedTuple):
@@ -117,38 +118,42 @@ def _query(text: str) -> dict[str, str] | None:
 
 def _form(body: bytes, boundary: bytes) -> tuple[bytes, dict[str, str]] | None:
     """Return the one file `image` of a form and its fields; format: RFC 7578."""
-    first, *parts, last = b"\r\n".join((b"", body)).split(b"\r\n--" + boundary)
-    if first or last not in (b"--", b"--\r\n"):
-        return None
     images: list[bytes] = []
     fields: dict[str, str] = {}
-    for part in parts:
+    for part in _parts(body, b"--" + boundary):
         head, blank, content = part.partition(b"\r\n\r\n")
-        if not blank or not head.startswith(b"\r\n"):
-            return None
-        found = _part(head[2:])
+        found = _part(head[2:]) if blank and head.startswith(b"\r\n") else None
         if found is None:
             return None
         name, is_file = found
         if is_file and name == "image":
             images.append(content)
-        elif is_file or name not in _FIELDS or name in fields or len(content) > _LONGEST_FIELD:
+        elif is_file or name not in _FIELDS or name in fields or not _VALUE.fullmatch(content):
             return None
         else:
-            try:
-                fields[name] = content.decode("ascii")
-            except UnicodeDecodeError:
-                return None
+            fields[name] = content.decode("ascii")
     return (images[0], fields) if len(images) == 1 else None
+
+
+def _parts(body: bytes, delimiter: bytes) -> list[bytes]:
+    """Return what lies between a form's delimiters; nothing where it is not as it should be."""
+    before, *parts = b"\r\n".join((b"", body)).split(b"\r\n" + delimiter)
+    # A delimiter elsewhere than behind CRLF is one to some readers and none to others.
+    if before or not parts or len(parts) != body.count(delimiter):
+        return []
+    return parts if parts.pop() in (b"--", b"--\r\n") else []
 
 
 @lru_cache(maxsize=256)
 def _part(head: bytes) -> tuple[str, bool] | None:
     """Return the name of a form's part and whether it is a file."""
-    disposition, *others = head.split(b"\r\n")
+    try:
+        disposition, *others = head.decode().split("\r\n")
+    except UnicodeDecodeError:
+        return None
     found = _DISPOSITION.fullmatch(disposition)
-    if not found or any(not row.lower().startswith(b"content-type:") for row in others):
+    if not found or not all(_KIND.fullmatch(row) for row in others):
         return None
     if others and not found[2]:  # a field in a character set of its own
         return None
-    return found[1].decode("ascii"), found[2] is not None
+    return found[1], found[2] is not None
