@@ -1,7 +1,24 @@
-"""The memory of a worker process: how much it may grow before it is replaced."""
+"""The memory of a worker process: how much it may grow, and what it can do without."""
+
+import ctypes
+import mmap
+import re
+import threading
+from pathlib import Path
 
 import psutil
 
+_SMAPS = Path("/proc/self/smaps")  # Linux only
+# A stretch of memory that a file is mapped to: from, to, mode, path, and kB of it that are in
+# memory, that were written to and that were written to and swapped out.
+_STRETCH = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) [0-9a-f]+ \S+ [1-9]\d* +(\S.*)\n"
+    r"(?:\w+:.*\n)*?Rss: +(\d+) kB\n"
+    r"(?:\w+:.*\n)*?Anonymous: +(\d+) kB\n"
+    r"(?:\w+:.*\n)*?Swap: +(\d+) kB$",
+    re.MULTILINE,
+)
+_READ_ONLY = {"r--p", "r-xp"}
 _ROOM = 1.25  # times what the process has with its graphs loaded, at least
 
 
@@ -29,3 +46,57 @@ class MemoryLimit:
     def exceeded(self) -> bool:
         """Whether the process should be replaced."""
         return self.used > self._limit
+
+
+def untouched(smaps: str) -> list[tuple[int, int]]:
+    """Return the stretches, as addresses, of programs and libraries that are as on disk.
+
+    `smaps` is what /proc/PID/smaps says. A stretch is left out where any page of it was written to,
+    as the loader does when it puts a library together and forbids writing afterwards: such pages
+    exist nowhere else. There always are some, so that where none is told of, as by emulators, the
+    rest is not believed either, and nothing is returned.
+    """
+    stretches = _STRETCH.findall(smaps)
+    programs = {path for _, _, mode, path, *_ in stretches if "x" in mode}
+    found, written = [], False
+    for start, end, mode, path, resident, anonymous, swapped in stretches:
+        if path not in programs or mode not in _READ_ONLY:
+            continue
+        if int(anonymous) or int(swapped):
+            written = True
+        elif int(resident):
+            found.append((int(start, 16), int(end, 16)))
+    return found if written else []
+
+
+def leave_libraries() -> None:
+    """Let go of the pages of programs and libraries that this process has read so far.
+
+    They stay in the system's cache, and what is needed again is mapped again when it is used, as
+    after the system itself was short of memory. Importing TensorFlow reads 370 MB, nearly all of it
+    for the last time: tables by which its libraries are put together.
+
+    Does nothing where the system does not tell what is mapped, or while the process has a second
+    thread of Python, which could load a library between the look and the letting go.
+    """
+    if threading.active_count() > 1:
+        return
+    try:
+        smaps = _SMAPS.read_text(errors="replace")
+    except OSError:  # not Linux, or a kernel that tells no such thing
+        return
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for start, end in untouched(smaps):
+        # One that is refused, as of pages that are locked, stays as it is.
+        libc.madvise(start, end - start, mmap.MADV_DONTNEED)
+
+
+def leave_freed() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it.
+
+    Loading a graph needs several times of what it has then.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)

@@ -44,7 +44,7 @@ class WorkerProcess:
     `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet,
     `closing` whether its worker was asked to stop. `mark` is what processes of one worker have in
     common, and `deadline` where this one notes when its work has to be done. `on_tick`, where set,
-    is called about twice a second.
+    is called about twice a second, and as soon as `look` asks for it.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class WorkerProcess:
         self.store = JobStore(self.client, settings)
         self.items = 0
         self._state = "starting"
-        self._reported_state = ""
+        self._reported: tuple[str, Sequence[GraphReport]] = ("", ())  # state and graphs
         self._consuming = consuming
         self._graphs = graphs
         self.on_tick: Callable[[], None] | None = None
@@ -82,6 +82,7 @@ class WorkerProcess:
         self._deadline = deadline
         self._run: tuple[Claim, float] | None = None  # what is run, and since when
         self._stop = threading.Event()
+        self._look = threading.Event()  # set where the keeper is not to wait for its next turn
         self._thread = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
     @property
@@ -110,12 +111,17 @@ class WorkerProcess:
         """Hand back what is still held, leave the roster and stop the keeper."""
         self._state = "stopping"
         self._stop.set()
+        self._look.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout=2)
         self._try(self.claims.stop_waiting)
         self._try(lambda: self.claims.release_all(_STOPPED))
         self._try(lambda: self._roster.leave(self.id))
         self.client.close()
+
+    def look(self) -> None:
+        """Have the keeper look now at what it would see at its next turn."""
+        self._look.set()
 
     @contextmanager
     def running(self, claim: Claim) -> Iterator[None]:
@@ -192,13 +198,16 @@ class WorkerProcess:
             "sweep": self.settings.sweep_interval_s,
         }
         duties = {"renew": self._renew, "report": self._report, "sweep": self._sweeper.sweep}
-        while not self._stop.wait(min(_TICK_S, *every.values())):
+        while not self._stop.is_set():
+            self._look.wait(min(_TICK_S, *every.values()))
+            self._look.clear()
+            if self._stop.is_set():
+                return
             self._try(self._watch)
             if self._stop.is_set():
                 return
+            self._try(self._report_changes)
             now = time.monotonic()
-            if self.state != self._reported_state:
-                due["report"] = now
             for name, duty in duties.items():
                 if now >= due[name]:
                     due[name] = now + every[name]
@@ -267,8 +276,12 @@ class WorkerProcess:
         for number in self.claims.renew():
             _log.warning("claim lost", action="claim_lost", claim=number)
 
+    def _report_changes(self) -> None:
+        if (self.state, list(self._graphs())) != self._reported:
+            self._report()
+
     def _report(self) -> None:
-        state = self.state
+        state, graphs = self.state, list(self._graphs())
         with contextlib.suppress(psutil.Error):
             self._roster.report(
                 WorkerReport(
@@ -277,10 +290,10 @@ class WorkerProcess:
                     host=socket.gethostname(),
                     state=state,
                     queues=[lane.value for lane in self.lanes],
-                    graphs=list(self._graphs()),
+                    graphs=graphs,
                     memory_bytes=self.memory.used,
                     items=self.items,
                     started_ms=self._started_ms,
                 )
             )
-            self._reported_state = state
+            self._reported = (state, graphs)

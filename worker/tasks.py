@@ -24,6 +24,7 @@ from worker.app import app
 from worker.deadlines import Deadline
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
+from worker.memory import leave_libraries
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
 from worker.settings import get_settings
@@ -51,6 +52,7 @@ def _import_tensorflow(**_: object) -> None:
         # and takes no tickets meanwhile: half a second whenever a process is replaced.
         gc.collect()
         gc.freeze()
+        leave_libraries()
 
 
 @worker_process_init.connect

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,11 @@ from worker.connection import connect, redis_url
 from worker.settings import Settings
 
 OLDEST = (6, 2)  # the oldest release with the commands that the job store uses
+
+# Records of jobs are small hashes. Redis keeps a hash in one piece, which takes half of the memory,
+# while it has at most so many fields and no value is longer than so many bytes. By default that is
+# 64 bytes, and results are longer.
+COMPACT = {"hash-max-ziplist-entries": "128", "hash-max-ziplist-value": "1024"}
 
 
 def executable() -> str:
@@ -87,12 +93,17 @@ aof-load-truncated yes
 auto-aof-rewrite-percentage 100
 auto-aof-rewrite-min-size 64mb
 
+{_lines(COMPACT)}
 maxmemory {settings.redis_max_memory}
 maxmemory-policy noeviction
 
 # A title would be written over the environment, by which `up` knows its processes again.
 set-proc-title no
 """
+
+
+def _lines(options: Mapping[str, str]) -> str:
+    return "".join(f"{name} {value}\n" for name, value in options.items())
 
 
 def _quoted(path: Path) -> str:

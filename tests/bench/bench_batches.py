@@ -27,6 +27,7 @@ import httpx
 import psutil
 import redis
 
+from tests.bench.publishing import publish_tutorial
 from tests.bench.table import Table
 from tests.support.polling import wait_until
 from tests.support.servers import Servers
@@ -303,16 +304,7 @@ def main() -> int:
     table = Table()
     servers = Servers(data / "data", workers=CORES, PERMAFROST_DEDUPLICATE="false")
     try:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "tests.bench.tutorial_model"),
-                *(str(tutorial / "checkpoint" / "dogs-cats-model"), str(servers.data)),
-            ],
-            cwd=ROOT,
-            env=clean_environment(TF_CPP_MIN_LOG_LEVEL="3"),
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )
+        publish_tutorial(tutorial, servers.data)
         servers.start()
         bench = Bench(servers, sorted(p for p in chosen.rglob("*") if p.is_file()), table)
         print(

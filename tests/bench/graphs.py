@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from deploy.local import demo
+from tests.support.system import ROOT, clean_environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class Graph:
 
 def known() -> dict[str, Graph]:
     """Return the graphs of a full run, by name; without the tutorial's where it is not there."""
-    graphs = [_DEMO]
+    graphs = [_DEMO, _ALEXNET, _MOBILENET]
     if os.environ.get("PERMAFROST_FIXTURES"):
         graphs.insert(0, _tutorial())
     return {graph.name: graph for graph in graphs}
@@ -64,4 +67,41 @@ _DEMO = Graph(
     title="the demo model",
     source=lambda _: [demo.FOLDER / name for name in demo.FILES],
     options={name: value for name, value in demo.OPTIONS.items() if name != "name"},
+)
+
+# Where a graph takes tens of ms, everybody is as fast as the graph.
+_BOUND_BY_GRAPH = frozenset({"litserve", "litserve-onnx", "celery"})
+
+
+def _made(name: str) -> Callable[[Path], Sequence[Path]]:
+    """Return what has a graph written into the scratch folder, in a process of its own."""
+
+    def make(scratch: Path) -> Sequence[Path]:
+        path = scratch / name
+        subprocess.run(
+            [sys.executable, "-m", "tests.bench.made_graphs", path.stem, str(path)],
+            cwd=ROOT,
+            env=clean_environment(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES=""),
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        return [path]
+
+    return make
+
+
+_ALEXNET = Graph(
+    name="alexnet",
+    title="as large as AlexNet, 62 million parameters",
+    source=_made("alexnet.pb"),
+    options={"preprocessing": {"preset": "zero_one"}, "scores": "probabilities"},
+    not_asked=_BOUND_BY_GRAPH,
+)
+_MOBILENET = Graph(
+    name="mobilenet",
+    title="MobileNetV2's shape, random weights",
+    source=_made("mobilenet.keras"),
+    options={"preprocessing": {"preset": "minus_one_one"}, "scores": "probabilities"},
+    not_asked=_BOUND_BY_GRAPH,
+    onnx_limit=1.7,
 )

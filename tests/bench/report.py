@@ -11,7 +11,7 @@ def print_part(
     part: str, measured: Mapping[str, Sequence[Round]], titles: Mapping[str, str]
 ) -> None:
     """Print a line for each contender."""
-    print(f"\n  {part:<32} {'images/s (least..greatest)':>28} {'p50 ms':>8} {'p99 ms':>8}  wrong")
+    print(f"\n  {part:<38} {'images/s (least..greatest)':>28} {'p50 ms':>8} {'p99 ms':>8}  wrong")
     for key, rounds in measured.items():
         rates = spread([one.rate for one in rounds]).shown()
         latencies = [
@@ -19,7 +19,7 @@ def print_part(
         ]
         errors = sum((Counter(one.errors) for one in rounds), Counter())
         wrong = ", ".join(f"{count} x {what}" for what, count in errors.most_common(3))
-        print(f"  {titles[key]:<32} {rates:>28} {latencies[0]:>8} {latencies[1]:>8}  {wrong}")
+        print(f"  {titles[key]:<38} {rates:>28} {latencies[0]:>8} {latencies[1]:>8}  {wrong}")
 
 
 def print_budget(
@@ -30,7 +30,7 @@ def print_budget(
     for key, rounds in measured.items():
         found = budget(rounds)
         each = ", ".join(f"{name} {used:.2f}" for name, used in found.items())
-        print(f"  {titles[key]:<32} {sum(found.values()):6.2f}  {each}")
+        print(f"  {titles[key]:<38} {sum(found.values()):6.2f}  {each}")
 
 
 def _median(values: Sequence[float | None]) -> str:

@@ -156,7 +156,7 @@ class SideBySide:
             folder = self._photographs.paths[0].parent
             limit = Limit(keys[model], titles[model], self._product.system.data, model, folder)
             self._stack.callback(limit.stop)
-            limit.start(CORES)
+            self._told(f"{limit.title}: {limit.start(CORES)}")
             limits.append(limit)
         return limits
 
@@ -167,12 +167,14 @@ class SideBySide:
             self._ours("permafrost-raw", "Permafrost, image as body", MODEL, CLIENTS, form="raw")
         )
         contenders.append(self._bundle("bundle", f"Permafrost, {BUNDLE} in a request", BUNDLING))
-        contenders.append(self._bundle("bundle-alone", "  one request at a time", 1))
+        contenders.append(self._bundle("bundle-alone", "Permafrost, one such request at a time", 1))
         contenders.append(self._folder("folder", "Permafrost, folder", MODEL, rate))
         if ACCELERATED in self._served:
             contenders += [
                 self._ours("permafrost-onnx", "Permafrost, ONNX Runtime", ACCELERATED, CLIENTS),
-                self._folder("folder-onnx", "  folder, ONNX Runtime", ACCELERATED, limits[1].rate),
+                self._folder(
+                    "folder-onnx", "Permafrost, folder, ONNX Runtime", ACCELERATED, limits[1].rate
+                ),
             ]
         contenders += [
             self._peer(server, min(CLIENTS, server.peer.clients))

@@ -20,12 +20,20 @@ class WithTickets(Scene):
     """A system of two worker processes, and its checker."""
 
     def wait_for_no_ticket(self, lane: Lane) -> None:
-        """Wait until the next job of a lane needs a ticket: none is on its way."""
+        """Wait until the next job of a lane needs a ticket.
+
+        That is when none is on its way and no process waits that could be called instead.
+        """
         with self.servers.store() as store:
+
+            def none() -> bool:
+                waiting = store.zcount(key("waiting", lane), time.time() * 1000, "inf")
+                return not (waiting or store.exists(key("ticket", lane), key("tickets", lane)))
+
             wait_until(
-                lambda: not store.exists(key("ticket", lane), key("tickets", lane)),
+                none,
                 within_s=30,
-                what="no ticket is on its way",
+                what="no ticket is on its way, and no process waits to be called",
             )
 
 

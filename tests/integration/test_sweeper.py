@@ -228,6 +228,42 @@ def test_ended_jobs_are_forgotten_when_their_time_has_passed(work: Work) -> None
     assert not {f"log:{job_id}" for job_id in ids[:2]} & work.key_names()
 
 
+def test_one_sweep_forgets_all_that_is_due_in_short_steps(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper_module, "_FORGOTTEN", 3)
+    ids = [work.accept() for _ in range(8)]
+    for job_id in ids[:7]:
+        work.store.cancel(job_id)
+        work.let_expire(job_id)
+    assert work.sweep().forgotten == 7
+    assert [job.id for job in work.store.page().jobs] == [ids[7]]
+
+
+def test_a_sweep_that_has_taken_long_enough_leaves_the_rest_to_the_next(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper_module, "_FORGOTTEN", 3)
+    monkeypatch.setattr(sweeper_module, "_FORGETTING_S", 0.0)
+    for _ in range(7):
+        job_id = work.accept()
+        work.store.cancel(job_id)
+        work.let_expire(job_id)
+    assert [work.sweep().forgotten for _ in range(4)] == [3, 3, 1, 0]
+
+
+def test_forgotten_jobs_are_remembered_for_a_limited_time_and_leave_in_short_steps(
+    work: Work, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper_module, "_FORGOTTEN", 3)
+    seconds, _ = client.time()
+    past = (seconds - work.settings.tombstone_ttl_s) * 1000 - 10
+    client.zadd(key("expired"), {f"old-{n}": past + n for n in range(8)})
+    client.zadd(key("expired"), {"young": seconds * 1000})
+    work.sweep()
+    assert client.zrange(key("expired"), 0, -1) == [b"young"]
+
+
 def test_the_memory_of_forgotten_jobs_is_bounded(
     work: Work, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,18 @@ from worker.memory import MemoryLimit
 from worker.process import WorkerProcess
 from worker.settings import Settings
 
+_GRAPH = GraphReport(
+    model="cats-dogs",
+    version=2,
+    sha256="ab" * 32,
+    state="ready",
+    loads=1,
+    load_seconds=0.1,
+    bytes=1,
+    runtime="tensorflow",
+    error=None,
+)
+
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
@@ -87,6 +99,36 @@ def test_a_process_that_tickets_do_not_reach_yet_is_not_ready(
     gate.append(True)
     assert process.state == "ready"
     process.stop()
+
+
+def test_a_graph_is_on_the_roster_as_soon_as_it_is_loaded(settings: Settings, work: Work) -> None:
+    rare = settings.model_copy(update={"heartbeat_s": 600.0})
+    graphs: list[GraphReport] = []
+    process = WorkerProcess(rare, CLASSIFYING, lambda _: None, graphs=lambda: graphs)
+    _start(process)
+    wait_until(lambda: _row(work), within_s=5, what="it reports")
+    graphs.append(_GRAPH)
+    process.look()
+    wait_until(lambda: (_row(work) or {})["graphs"], within_s=5, what="it reports the graph")
+    process.stop()
+
+
+def test_the_keeper_looks_at_once_where_it_is_asked_to(
+    settings: Settings, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "_TICK_S", 600.0)
+    patient = settings.model_copy(
+        update={"heartbeat_s": 600.0, "sweep_interval_s": 600.0, "lease_s": 6000.0}
+    )
+    process = WorkerProcess(patient, CLASSIFYING, lambda _: None)
+    ticks: list[int] = []
+    process.on_tick = lambda: ticks.append(1)
+    _start(process)
+    for count in (1, 2):
+        process.look()
+        wait_until(lambda: len(ticks) == count, within_s=5, what="it looks")  # noqa: B023
+    process.stop()  # which does not wait for the next turn either
+    assert not process._thread.is_alive()
 
 
 def test_the_keeper_renews_in_time(settings: Settings, work: Work) -> None:

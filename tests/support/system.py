@@ -36,10 +36,18 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 class System:
-    """`permafrost up` as a subprocess."""
+    """`permafrost up` as a subprocess of `program`, by default this Python without the launcher."""
 
-    def __init__(self, data: Path, *, options: Sequence[str] = (), **environment: str) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        options: Sequence[str] = (),
+        program: Sequence[str] = (sys.executable, "-m", "deploy"),
+        **environment: str,
+    ) -> None:
         self.data = data
+        self._program = list(program)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._mark = f"{os.getpid()}-{self.port}"
@@ -49,7 +57,12 @@ class System:
 
     def start(self, *, within_s: float = 120) -> None:
         """Start it and wait for the line that says it is ready."""
-        command = [sys.executable, "-m", "deploy", "up", "--port", str(self.port)]
+        self.launch()
+        self.await_ready(within_s=within_s)
+
+    def launch(self) -> None:
+        """Start it and return at once."""
+        command = [*self._program, "up", "--port", str(self.port)]
         with self.output.open("w") as log:
             self.process = subprocess.Popen(
                 [*command, "--data", str(self.data), *self._options],
@@ -58,6 +71,9 @@ class System:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
             )
+
+    def await_ready(self, *, within_s: float = 120) -> None:
+        """Wait for the line that says it is ready."""
         wait_until(self._ready, within_s=within_s, what="the ready line", every_s=0.1)
 
     def _ready(self) -> bool:

@@ -17,6 +17,7 @@ from celery.bin.worker import worker as celery_worker
 from deploy.docker import healthcheck
 from deploy.local.layout import Layout
 from deploy.local.options import Options
+from deploy.local.redis_server import COMPACT
 from deploy.local.services import services as local_services
 from tests.support.system import ROOT
 from worker.jobs.records import Lane
@@ -75,6 +76,12 @@ def test_every_variable_has_a_default() -> None:
 def test_the_services_are_those_of_the_local_system(tmp_path: Path) -> None:
     local = local_services(Options(), Layout(tmp_path), Settings(data=tmp_path), "redis-server")
     assert set(SERVICES) == {service.name for service in local}
+
+
+def test_redis_keeps_records_as_small_as_the_embedded_one_does() -> None:
+    words = command("redis")
+    given = {name: words[words.index(f"--{name}") + 1] for name in COMPACT}
+    assert given == COMPACT
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -1,35 +1,28 @@
-"""Classifying: claims micro-batches, decodes, runs the graph once, writes the outcomes."""
+"""Classifying: claims micro-batches, has them run, writes the outcomes."""
 
-import math
 import threading
 import time
 from functools import partial
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import redis
 import structlog
 
 from worker.errors import (
-    ImageError,
     ModelNotFoundError,
     ModelUnavailableError,
     NotAClassifierError,
 )
-from worker.images.decode import decode_for
-from worker.images.preprocess import prepare
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
 from worker.inference.leaving import Leaving
 from worker.inference.listing import Listings
+from worker.inference.micro_batch import classify, failure, first_line
 from worker.inference.pace import Pace
 from worker.inference.reading import read
-from worker.inference.scores import rank, to_scores
 from worker.jobs.batches import Batches
-from worker.jobs.claims import Claim, ClaimedItem
-from worker.jobs.records import Item, Kind, Lane, Outcome
+from worker.jobs.claims import Claim
+from worker.jobs.records import Item, Lane, Outcome
 from worker.models.generation import generation
 from worker.models.manifest import ModelRef
 from worker.models.registry import Registry
@@ -38,7 +31,6 @@ from worker.process import WorkerProcess
 _log = structlog.get_logger(__name__)
 _TURN_S = 2.0  # a ticket's turn; then the process returns to Celery, which may want to stop it
 _SHARE_OF_LIMIT = 0.25  # of the time limit that a micro-batch should take at most
-_MOST_EXTRA_VALUES = 1000  # numbers shown per image of each output after the first
 
 
 class Classifier:
@@ -71,6 +63,7 @@ class Classifier:
                 self.preload()
             finally:
                 self._preloading.release()
+                self._process.look()  # the roster is to say so, and the registry may have changed
 
         threading.Thread(target=load, name="preload", daemon=True).start()
 
@@ -125,13 +118,13 @@ class Classifier:
             if not self._leaving.is_hopeless(claim.version):
                 self._process.hand_back(claim, error.message, counts=False)
                 return
-            failure = _failure(ModelUnavailableError.code, error.message)
-            failed = dict.fromkeys((claimed.item for claimed in claim.items), failure)
+            gone = failure(ModelUnavailableError.code, error.message)
+            failed = dict.fromkeys((claimed.item for claimed in claim.items), gone)
             self._process.finish(claim, failed)
             return
         except Exception as error:  # whatever it was, the items must not be lost
             _log.exception("claim failed", action="claim_failed", claim=claim.number)
-            reason = f"the worker met {type(error).__name__}: {_first_line(error)}"
+            reason = f"the worker met {type(error).__name__}: {first_line(error)}"
             self._process.hand_back(claim, reason, counts=True)
         else:
             self._process.finish(claim, outcomes)
@@ -149,8 +142,8 @@ class Classifier:
         try:
             graph = self._graph(claim.version)
         except NotAClassifierError as error:
-            failure = _failure(error.code, error.message)
-            return dict.fromkeys((claimed.item for claimed in claim.items), failure)
+            gone = failure(error.code, error.message)
+            return dict.fromkeys((claimed.item for claimed in claim.items), gone)
         settings = self._process.settings
         run = partial(
             classify,
@@ -178,108 +171,3 @@ class Classifier:
             raise
         manifest.classifying()
         return self._graphs.get(manifest)
-
-
-def classify(
-    graph: LoadedGraph, items: tuple[ClaimedItem, ...], *, most_pixels: int, reduced: bool
-) -> dict[Item, Outcome]:
-    """Decode the items' uploads, run the graph once over all that could be read, and rank.
-
-    An image that cannot be read costs only itself: its outcome is the error. With `reduced`, large
-    ones are decoded no larger than the graph's input needs.
-    """
-    outcomes: dict[Item, Outcome] = {}
-    spec = graph.preprocessing
-    rows = np.empty((len(items), *spec.shape), graph.dtype)
-    readable: list[ClaimedItem] = []
-    for claimed in items:
-        try:
-            picture = decode_for(claimed.upload, spec if reduced else None, most_pixels=most_pixels)
-            row = rows[len(readable)]
-            prepare(picture.image, spec, graph.dtype, box=picture.box, out=row)
-            readable.append(claimed)
-        except ImageError as error:
-            outcomes[claimed.item] = _failure(error.code, error.message)
-        except Exception as error:  # a mistake of ours, but still of this image alone
-            _log.exception("image not prepared", action="image_not_prepared", item=claimed.item.key)
-            outcomes[claimed.item] = _failure(
-                ImageError.code, f"The image could not be prepared: {_first_line(error)}"
-            )
-    try:
-        outcomes.update(_run(graph, readable, rows[: len(readable)]))
-    except Exception:
-        # Whatever it was, it must not cost the others: each image has a try of its own.
-        _log.exception("micro-batch failed", action="micro_batch_failed", images=len(readable))
-        for number, claimed in enumerate(readable):
-            try:
-                outcomes.update(_run(graph, [claimed], rows[number : number + 1]))
-            except Exception as error:  # TensorFlow's and NumPy's errors alike
-                outcomes[claimed.item] = _failure(
-                    "model_failed", f"The model failed on this image: {_first_line(error)}"
-                )
-    return outcomes
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300]
-
-
-def _failure(code: str, message: str) -> Outcome:
-    return Outcome(error={"code": code, "message": message})
-
-
-def _run(
-    graph: LoadedGraph, items: list[ClaimedItem], rows: npt.NDArray[np.generic]
-) -> dict[Item, Outcome]:
-    if not items:
-        return {}
-    return _results(graph, graph.run(rows), items)
-
-
-def _results(
-    graph: LoadedGraph, outputs: list[npt.NDArray[Any]], items: list[ClaimedItem]
-) -> dict[Item, Outcome]:
-    manifest = graph.manifest
-    if outputs[0].shape[:1] != (len(items),):
-        raise ValueError(
-            f"{manifest.outputs[0].name} has the shape {list(outputs[0].shape)} for {len(items)} "
-            "image(s): its first side must be the number of images."
-        )
-    scores = to_scores(np.asarray(outputs[0], np.float32).reshape(len(items), -1), graph.scores)
-    outcomes = {}
-    for number, claimed in enumerate(items):
-        if not np.isfinite(scores[number]).all():
-            outcomes[claimed.item] = _failure(
-                "not_finite", "The model answered with NaN or infinity for this image."
-            )
-            continue
-        top = int(claimed.options.get("top", 5))
-        predictions = rank(scores[number], manifest.labels, top)
-        if claimed.kind is Kind.BATCH:  # kept short: there are many
-            outcomes[claimed.item] = Outcome(
-                result=[[p["label"], p["score"]] for p in predictions],
-                label=predictions[0]["label"],
-            )
-            continue
-        result: dict[str, Any] = {"predictions": predictions}
-        if len(outputs) > 1:
-            result["outputs"] = {
-                tensor.name: _listed(values[number])
-                for tensor, values in zip(manifest.outputs[1:], outputs[1:], strict=True)
-                if values.shape[:1] == (len(items),)  # others are not about single images
-            }
-        outcomes[claimed.item] = Outcome(result=result)
-    return outcomes
-
-
-def _listed(values: npt.NDArray[Any]) -> list[Any]:
-    """Return the first values of one image as JSON can hold them."""
-    return [_plain(v) for v in np.asarray(values).reshape(-1)[:_MOST_EXTRA_VALUES].tolist()]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return value if isinstance(value, bool | int | str) else str(value)

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import ModelUnavailableError
+from worker.inference.pieces import Pieces
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.models.manifest import Manifest, Tensor
 from worker.settings import Settings
@@ -22,6 +23,7 @@ class Session(Protocol):
 
     FAILURES: ClassVar[tuple[type[Exception], ...]]  # of what cannot be loaded or run
     dtype: npt.DTypeLike  # of the input
+    clock: Callable[[], float]  # of the runs, in seconds: the thread's, if it works alone
 
     def __init__(
         self, content: bytes, source: Tensor, outputs: Sequence[str], settings: Settings
@@ -49,6 +51,7 @@ class LoadedGraph:
         self.preprocessing, self.scores = manifest.classifying()
         shape = manifest.inputs[0].shape
         self.fixed_batch: int | None = shape[0] if shape else None
+        self._pieces = Pieces(settings.micro_batch)
         content = _read(manifest, path)
         runtime = _runtime(manifest)
         session: Session | None = None
@@ -75,7 +78,11 @@ class LoadedGraph:
         """
         fixed = self.fixed_batch
         if fixed is None:
-            return self._session.run(batch)
+            clock = self._session.clock
+            started = clock()
+            answers = self._session.run(batch)
+            self._pieces.ran(len(batch), clock() - started)
+            return answers
         pieces = []
         for start in range(0, len(batch), fixed):
             piece = batch[start : start + fixed]
@@ -83,6 +90,10 @@ class LoadedGraph:
             answers = self._session.run(np.pad(piece, padding))
             pieces.append([_rows(answer, fixed)[: len(piece)] for answer in answers])
         return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+
+    def next_piece(self, waiting: int) -> int:
+        """Return how many of the images that wait are best run now: 1 to `waiting`."""
+        return waiting if self.fixed_batch else self._pieces.next(waiting)
 
     def close(self) -> None:
         """Free the session."""

@@ -12,6 +12,7 @@ import structlog
 from worker.errors import ModelUnavailableError
 from worker.inference.graph import LoadedGraph
 from worker.jobs.roster import GraphReport
+from worker.memory import leave_freed
 from worker.models.manifest import Manifest
 from worker.models.registry import Registry
 from worker.settings import Settings
@@ -172,6 +173,7 @@ class Graphs:
             )
             self._failed(entry, message)
             raise ModelUnavailableError(message) from error
+        leave_freed()
         entry.failing_since = None
         entry.graph, entry.loads, entry.state = graph, entry.loads + 1, "ready"
         _log.info(
@@ -225,3 +227,4 @@ def _free(dropped: int) -> None:
     """
     if dropped:
         gc.collect()
+        leave_freed()

@@ -1,6 +1,7 @@
 """A frozen graph, converted to ONNX, in ONNX Runtime."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -53,6 +54,9 @@ class OnnxSession:
         # It keeps the file for the case that it is made again with other providers ("TODO: This is
         # bad as we're holding the memory indefinitely"): each weight would be in memory twice.
         self._session._model_bytes = None
+        self.clock: Callable[[], float] = (
+            time.thread_time if settings.intra_op_threads == 1 else time.perf_counter
+        )
         self._source, self._outputs = source.name, list(outputs)
         kind = {put.name: put.type for put in self._session.get_inputs()}.get(source.name)
         if kind not in _TYPES:

@@ -1,5 +1,6 @@
 """The sweeper: repairs what the death of a process left behind."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,9 @@ from worker.jobs.store import TICKET_MS
 from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)
-_BOUND = 200  # claims and jobs of each sort that one sweep repairs at most
+_BOUND = 200  # claims and jobs of each sort that one step repairs at most
+_FORGOTTEN = 50  # jobs that one step forgets at most: about a millisecond of Redis's time
+_FORGETTING_S = 0.4  # for which one sweep may go on forgetting: enough for thousands of jobs
 _MOST_TOMBSTONES = 250_000  # forgotten jobs remembered, about 30 MB; of older ones 404 is said
 
 
@@ -41,7 +44,11 @@ class Sweeper:
         self._scripts = Scripts(client)
 
     def sweep(self) -> Swept | None:
-        """Sweep and send the tickets that were lost; None where another process did just now."""
+        """Sweep and send the tickets that were lost; None where another process did just now.
+
+        What has to be forgotten is as much as ended within some seconds, a day ago. So that is done
+        in as many short steps as it takes, for a while.
+        """
         answer = self._scripts.run(
             "sweep",
             self._worker_id,
@@ -50,7 +57,6 @@ class Sweeper:
             self._settings.max_attempts,
             self._settings.result_ttl_s * 1000,
             self._settings.queue_ttl_s * 1000,
-            self._settings.tombstone_ttl_s * 1000,
             _MOST_TOMBSTONES,
             TICKET_MS,
             _BOUND,
@@ -58,10 +64,22 @@ class Sweeper:
         )
         if answer is None:
             return None
-        dead, late, old, lanes = answer
-        swept = Swept(dead, late, old, tuple(Lane(raw.decode()) for raw in lanes))
-        if swept.lost_tickets:
-            self._send_tickets(swept.lost_tickets)
+        dead, late, lanes = answer
+        lost_tickets = tuple(Lane(raw.decode()) for raw in lanes)
+        if lost_tickets:
+            self._send_tickets(lost_tickets)
+        swept = Swept(dead, late, self._forget(), lost_tickets)
         if any(swept):
             _log.info("swept", action="swept", **swept._asdict())
         return swept
+
+    def _forget(self) -> int:
+        """Forget what has to be, or some of it, and return of how many jobs."""
+        deadline = time.monotonic() + _FORGETTING_S
+        ttl_ms = self._settings.tombstone_ttl_s * 1000
+        forgotten = 0
+        while True:
+            count, more = self._scripts.run("forget", ttl_ms, _FORGOTTEN)
+            forgotten += int(count)
+            if not more or time.monotonic() > deadline:
+                return forgotten

@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 from tests.support.pictures import CRASH, HANG, SEIZE
-from worker.inference import classifier
+from worker.inference import micro_batch
 
-_decode = vars(classifier)["decode_for"]
+_decode = vars(micro_batch)["decode_for"]
 
 
 def _faulty(content: bytes, *rest: Any, **options: Any) -> Any:
@@ -26,4 +26,4 @@ def _faulty(content: bytes, *rest: Any, **options: Any) -> Any:
     return _decode(content, *rest, **options)
 
 
-vars(classifier)["decode_for"] = _faulty
+vars(micro_batch)["decode_for"] = _faulty

@@ -1,21 +1,20 @@
 -- Repair what the death of a process left behind: dead claims go back to their queues, entries of
--- ended jobs leave theirs, jobs that waited too long fail, ended jobs whose time has passed are
--- forgotten, batches that nobody adds to are sealed, lost tickets are named for sending. Bounded, so
--- that one call stays short; the next sweep goes on. A lock that is left to expire lets all processes
--- together sweep once per interval.
+-- ended jobs leave theirs, jobs that waited too long fail, batches that nobody adds to are sealed,
+-- lost tickets are named for sending. Bounded, so that one call stays short; the next sweep goes on. A
+-- lock that is left to expire lets all processes together sweep once per interval.
 --
 -- ARGV: worker id, interval_ms, lease_ms, max attempts, result ttl in ms, queue ttl in ms,
---       tombstone ttl in ms, most tombstones, ticket_ms, bound, lanes ...
+--       most tombstones, ticket_ms, bound, lanes ...
 -- Returns nil where another process swept within the interval, or {claims taken back, jobs timed
--- out, jobs forgotten, lanes that need a ticket}.
+-- out, lanes that need a ticket}.
 if redis.call('EXISTS', K.sweeper()) == 1 then return nil end
 local interval_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local max_attempts, ttl_ms, queue_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local most_tombstones, ticket_ms, bound = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
-local first_lane = 11
+local most_tombstones, ticket_ms, bound = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
+local first_lane = 10
 local now = now_ms()
 -- First, because it only removes: a full Redis must be swept too.
-redis.call('ZREMRANGEBYSCORE', K.expired(), '-inf', now - tonumber(ARGV[7]))
+redis.call('ZREMRANGEBYRANK', K.expired(), 0, -1 - most_tombstones)
 redis.call('SET', K.sweeper(), ARGV[1], 'PX', interval_ms)
 
 -- Where nobody has swept for so long, Redis stood still or everybody was gone. Whoever lives on
@@ -71,26 +70,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.open(), '-inf', now, 'LIMIT', 
   end
 end
 
-local old = redis.call('ZRANGEBYSCORE', K.expiry(), '-inf', now, 'LIMIT', 0, bound)
-for _, id in ipairs(old) do
-  local job = redis.call('HMGET', K.job(id), 'kind', 'status')
-  if job[1] then
-    redis.call('ZREM', K.index(job[1], job[2]), id)
-  else -- no sweeper ran for an hour and the record expired by itself: it is in one of these
-    for _, kind in ipairs({'prediction', 'batch', 'freeze', 'inspection'}) do
-      for _, status in ipairs({'succeeded', 'failed', 'cancelled'}) do
-        redis.call('ZREM', K.index(kind, status), id)
-      end
-    end
-  end
-  redis.call('UNLINK', K.job(id), unpack(belongings(id)))
-  redis.call('ZREM', K.expiry(), id)
-  redis.call('ZADD', K.expired(), now, id)
-end
-redis.call('ZREMRANGEBYRANK', K.expired(), 0, -1 - most_tombstones)
-
 local lanes = {}
 for n = first_lane, #ARGV do
   if ticket_needed(ARGV[n], ticket_ms) then lanes[#lanes + 1] = ARGV[n] end
 end
-return {#dead, late, #old, lanes}
+return {#dead, late, lanes}

@@ -1,0 +1,78 @@
+"""A GraphDef in TensorFlow: who runs it, and what it refuses to run."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from worker.inference.tensorflow_session import TensorFlowSession
+from worker.models.manifest import Tensor
+from worker.settings import Settings
+
+v1 = tf.compat.v1
+SIDE = 64
+SOURCE = Tensor(name="x:0", shape=[None, SIDE, SIDE, 3], dtype="float32")
+HALVES = np.full((2, SIDE, SIDE, 3), 0.5, np.float32)
+
+
+def _session(build: Callable[[Any], list[Any]], settings: Settings) -> TensorFlowSession:
+    graph = tf.Graph()
+    with graph.as_default():
+        x = v1.placeholder(tf.float32, SOURCE.shape, name="x")
+        outputs = [y.name for y in build(x)]
+    return TensorFlowSession(graph.as_graph_def().SerializeToString(), SOURCE, outputs, settings)
+
+
+def _convolved(x: Any) -> list[Any]:
+    filters = np.full((3, 3, 3, 64), 0.01, np.float32)
+    return [tf.reduce_mean(tf.nn.conv2d(x, filters, 1, "SAME"), [1, 2, 3])]
+
+
+def _repeated(x: Any) -> list[Any]:
+    """A loop as TensorFlow 1 wrote it, of Enter, Switch, NextIteration and so on."""
+    v1.disable_control_flow_v2()
+    try:
+        return [v1.while_loop(lambda n, _: n < 3, lambda n, y: (n + 1, y * 2.0), [0, x])[1]]
+    finally:
+        v1.enable_control_flow_v2()
+
+
+def test_a_graph_is_run_by_the_thread_that_asks_for_it(settings: Settings) -> None:
+    session = _session(_convolved, settings)
+    images = np.zeros((64, SIDE, SIDE, 3), np.float32)
+    session.run(images)
+    mine, everyones = time.thread_time(), time.process_time()
+    for _ in range(5):
+        session.run(images)
+    mine, everyones = time.thread_time() - mine, time.process_time() - everyones
+    assert session.clock is time.thread_time
+    assert mine > 0.8 * everyones
+
+
+def test_a_loop_of_tensorflow_1_is_run_by_its_threads(settings: Settings) -> None:
+    session = _session(_repeated, settings)
+    assert session.clock is time.perf_counter
+    assert (session.run(HALVES)[0] == 4.0).all()
+
+
+def test_more_threads_are_used_where_the_settings_ask_for_them(settings: Settings) -> None:
+    session = _session(_convolved, settings.model_copy(update={"inter_op_threads": 2}))
+    assert session.clock is time.perf_counter
+    assert session.run(HALVES)[0].shape == (2,)
+
+
+def test_an_input_may_be_an_output_too(settings: Settings) -> None:
+    session = _session(lambda x: [x, x * 2.0], settings)
+    same, twice = session.run(HALVES)
+    assert np.array_equal(same, HALVES)
+    assert (twice == 1.0).all()
+
+
+@pytest.mark.parametrize("batch", [HALVES[:, 1:], HALVES[0], HALVES.astype(np.float64)])
+def test_inputs_of_another_shape_or_type_are_refused(settings: Settings, batch: Any) -> None:
+    session = _session(_convolved, settings)
+    with pytest.raises(ValueError, match="the graph takes"):
+        session.run(batch)
