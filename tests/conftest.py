@@ -10,6 +10,7 @@ import redis
 
 from tests.support.redis_server import RedisServer, executable
 from tests.support.system import System
+from tests.support.termination import stop_as_by_ctrl_c
 from worker.connection import connect
 from worker.settings import Settings
 
@@ -25,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the tables in docs/ that tests compare with what they see",
     )
+
+
+def pytest_configure() -> None:
+    """Have the tests' servers stopped where pytest is told to end."""
+    stop_as_by_ctrl_c()
 
 
 @pytest.fixture(autouse=True)

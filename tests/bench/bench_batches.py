@@ -32,6 +32,7 @@ from tests.bench.table import Table
 from tests.support.polling import wait_until
 from tests.support.servers import Servers
 from tests.support.system import ROOT, clean_environment
+from tests.support.termination import stop_as_by_ctrl_c
 
 CORES = len(os.sched_getaffinity(0))
 LIMIT_MS = 150.0  # that a prediction may be slower beside a batch
@@ -294,6 +295,7 @@ def main() -> int:
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files to repeat")
     parser.add_argument("--only", nargs="*", help="throughput, scale, interactive, upload")
     arguments = parser.parse_args()
+    stop_as_by_ctrl_c()
     fixtures = os.environ.get("PERMAFROST_FIXTURES")
     if not fixtures:
         parser.error("set PERMAFROST_FIXTURES to the folder of models and photographs")

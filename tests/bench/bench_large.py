@@ -32,6 +32,7 @@ from tests.bench.large_photographs import Photograph, photographs
 from tests.bench.table import Table
 from tests.support.polling import wait_until
 from tests.support.servers import Servers
+from tests.support.termination import stop_as_by_ctrl_c
 from worker.images.decode import decode, decode_for
 from worker.images.preprocess import prepare
 from worker.inference.graph import LoadedGraph
@@ -243,6 +244,7 @@ def main() -> int:
     parser.add_argument("--drawn", action="store_true", help="draw them")
     parser.add_argument("--quick", action="store_true", help="a quarter of the photographs")
     arguments = parser.parse_args()
+    stop_as_by_ctrl_c()
     variable = os.environ.get("PERMAFROST_FIXTURES")
     if not variable:
         parser.error("set PERMAFROST_FIXTURES to the folder of models and photographs")

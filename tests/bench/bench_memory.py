@@ -25,6 +25,7 @@ from tests.bench.table import Table
 from tests.support.polling import wait_until
 from tests.support.servers import Servers
 from tests.support.system import ROOT, System
+from tests.support.termination import stop_as_by_ctrl_c
 
 MB = 1_000_000
 FURTHER_MB, API_MB, IDLE_MB = 400, 120, 1600
@@ -165,6 +166,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="two inference processes, shorter")
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files to repeat")
     arguments = parser.parse_args()
+    stop_as_by_ctrl_c()
     fixtures = os.environ.get("PERMAFROST_FIXTURES")
     if not fixtures:
         parser.error("set PERMAFROST_FIXTURES to the folder of models and photographs")

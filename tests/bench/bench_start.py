@@ -26,6 +26,7 @@ from tests.support.pictures import jpeg
 from tests.support.polling import wait_until
 from tests.support.submitting import freeze_upload
 from tests.support.system import ROOT, System, clean_environment
+from tests.support.termination import stop_as_by_ctrl_c
 
 START_S = 12.0
 SERVED_S = 2.0
@@ -73,9 +74,9 @@ def publish_large(system: System, table: Table) -> None:
         assert answer["model"]["version"] == version, answer
         served_by_all(system, LARGE, version)
         took.append(time.perf_counter() - began)
-    # Told, not asked for: each process copies and warms a quarter of a gigabyte.
-    table.add("a version of 62 million parameters in every worker process", _seconds(took))
-    table.add("  a prediction sent as its alias was moved, answered after", _seconds(answered))
+    # Each process reads, checks, copies and warms a quarter of a gigabyte.
+    _add(table, "a version of 62 million parameters in every worker process", took)
+    _add(table, "  a prediction sent as its alias was moved, answered after", answered)
 
 
 def move(system: System, name: str, version: int) -> float:
@@ -186,6 +187,7 @@ def main() -> int:
         "--cold", action="store_true", help="also start with nothing in the page cache"
     )
     arguments = parser.parse_args()
+    stop_as_by_ctrl_c()
     rounds = 3 if arguments.quick else 7
     folder = Path(tempfile.mkdtemp(prefix="permafrost-bench-"))
     table = Table()

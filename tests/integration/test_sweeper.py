@@ -228,6 +228,22 @@ def test_ended_jobs_are_forgotten_when_their_time_has_passed(work: Work) -> None
     assert not {f"log:{job_id}" for job_id in ids[:2]} & work.key_names()
 
 
+def test_jobs_of_different_kinds_and_one_without_a_record_are_forgotten_together(
+    work: Work, client: redis.Redis
+) -> None:
+    ids = [work.accept(freeze()), work.accept(), work.accept(), work.accept()]
+    work.store.add_log(ids[1], "a line")
+    for job_id in ids[:3]:
+        work.store.cancel(job_id)
+        work.let_expire(job_id)
+    client.delete(key("job", ids[2]))  # as it expires where nobody sweeps for an hour
+    assert work.sweep().forgotten == 3
+    assert [job.id for job in work.store.page().jobs] == [ids[3]]
+    assert not client.keys(key("index", "*", "cancelled"))
+    assert not [name for name in work.key_names() if any(job_id in name for job_id in ids[:3])]
+    assert client.zcard(key("expired")) == 3
+
+
 def test_one_sweep_forgets_all_that_is_due_in_short_steps(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

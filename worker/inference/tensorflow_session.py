@@ -51,6 +51,7 @@ class TensorFlowSession:
         graph = tf.Graph()
         with graph.as_default():
             tf.import_graph_def(graph_def, name="")
+        del graph_def  # as large as the file; making the session takes several times of that
         config = v1.ConfigProto(
             intra_op_parallelism_threads=settings.intra_op_threads,
             inter_op_parallelism_threads=settings.inter_op_threads,

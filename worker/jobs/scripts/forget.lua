@@ -7,34 +7,36 @@
 -- Returns {jobs forgotten, 1 if more may have to go at once}.
 local now, bound = now_ms(), tonumber(ARGV[2])
 local old = redis.call('ZRANGEBYSCORE', K.expiry(), '-inf', now, 'LIMIT', 0, bound)
-local records, tombstones, listed = {}, {}, {} -- `listed`: ids by the index that they are in
+local tombstones, gone = {}, {}
+local listed = {} -- kind -> status -> ids
 
-local function leave(index, id)
-  listed[index] = listed[index] or {}
-  table.insert(listed[index], id)
+local function leave(kind, status, id)
+  listed[kind] = listed[kind] or {}
+  listed[kind][status] = listed[kind][status] or {}
+  table.insert(listed[kind][status], id)
 end
 
-for _, id in ipairs(old) do
+for n, id in ipairs(old) do
   local job = redis.call('HMGET', K.job(id), 'kind', 'status')
   if job[1] then
-    leave(K.index(job[1], job[2]), id)
+    leave(job[1], job[2], id)
   else -- no sweeper ran for an hour and the record expired by itself: it is in one of these
     for _, kind in ipairs({'prediction', 'batch', 'freeze', 'inspection'}) do
-      for _, status in ipairs({'succeeded', 'failed', 'cancelled'}) do
-        leave(K.index(kind, status), id)
-      end
+      for _, status in ipairs({'succeeded', 'failed', 'cancelled'}) do leave(kind, status, id) end
     end
   end
-  table.insert(records, K.job(id))
+  if n > 1 then table.insert(gone, K.job(id)) end
   for _, belonging in ipairs(belongings(id)) do
-    if redis.call('EXISTS', belonging) == 1 then table.insert(records, belonging) end
+    if redis.call('EXISTS', belonging) == 1 then table.insert(gone, belonging) end
   end
   table.insert(tombstones, now)
   table.insert(tombstones, id)
 end
 if #old > 0 then
-  for index, ids in pairs(listed) do redis.call('ZREM', index, unpack(ids)) end
-  redis.call('UNLINK', unpack(records))
+  for kind, by_status in pairs(listed) do
+    for status, ids in pairs(by_status) do redis.call('ZREM', K.index(kind, status), unpack(ids)) end
+  end
+  redis.call('UNLINK', K.job(old[1]), unpack(gone))
   redis.call('ZREM', K.expiry(), unpack(old))
   redis.call('ZADD', K.expired(), unpack(tombstones))
 end
