@@ -22,6 +22,7 @@ from tests.support.work import CLASSIFYING, Work, prediction
 from worker.errors import ModelUnavailableError
 from worker.images.decode import decode_for
 from worker.images.preprocess import prepare
+from worker.inference import graph as graph_module
 from worker.inference import graphs as graphs_module
 from worker.inference import leaving as leaving_module
 from worker.inference.classifier import Classifier
@@ -158,6 +159,28 @@ def test_a_graph_answers_for_each_image_whatever_its_batch(
     assert answers[:, 0] == pytest.approx(inputs.mean(axis=(1, 2, 3)), abs=1e-5)
     assert graph.load_seconds > 0
     graph.close()
+
+
+@pytest.mark.parametrize(("most_s", "warmed"), [(float("inf"), {1, 32}), (0.0, {1})])
+def test_a_full_batch_is_run_before_the_first_request_unless_it_takes_long(
+    registry: Registry,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    most_s: float,
+    warmed: set[int],
+) -> None:
+    manifest = _publish(registry, tmp_path)
+    run, sizes = LoadedGraph.run, set()
+
+    def noted(graph: LoadedGraph, batch: np.ndarray) -> list[np.ndarray]:
+        sizes.add(len(batch))
+        return run(graph, batch)
+
+    monkeypatch.setattr(LoadedGraph, "run", noted)
+    monkeypatch.setattr(graph_module, "_WARMED_S", most_s)
+    LoadedGraph(manifest, registry.served_path(manifest), settings).close()
+    assert sizes == warmed
 
 
 def test_a_graph_of_one_image_may_drop_that_dimension(

@@ -9,7 +9,7 @@ measured while they do their work.
 from collections import deque
 from statistics import median
 
-_SIZES = (2, 4, 6, 8, 16, 32, 64)
+_SIZES = (1, 2, 4, 6, 8, 16, 32, 64)
 _KEPT = 5  # latest measurements of each size, of which the one in the middle counts
 _ENOUGH = 2  # measurements of a size, before it is compared with others
 # Runs, of which one tries another size again: the machine's load may have changed. It is a prime,
@@ -32,8 +32,6 @@ class Pieces:
         """Return how many of the images that wait shall be run now: 1 to `waiting`."""
         self._runs += 1
         sizes = [size for size in self._costs if size <= waiting]
-        if not sizes:
-            return waiting
         unknown = [size for size in sizes if len(self._costs[size]) < _ENOUGH]
         if unknown:
             return max(unknown)
