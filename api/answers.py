@@ -1,5 +1,6 @@
 """How jobs are answered: links, headers, and waiting as `Prefer: wait=` asks (RFC 7240)."""
 
+import json
 import re
 import time
 from typing import Any
@@ -44,6 +45,13 @@ def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
     return body
 
 
+def ended_prediction(job: Job) -> bytes:
+    """Return the body that `submitted` gives for a prediction, where there is no request."""
+    self_url = f"/v1/jobs/{job.id}"
+    links = {"self": self_url, "results": None, "events": f"{self_url}/events"}
+    return json.dumps({**job.as_json(), "links": links}, separators=(",", ":")).encode() + b"\n"
+
+
 def submitted(job_id: str, accepted: Job | None = None, *, waited: bool = False) -> Response:
     """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended.
 
@@ -78,8 +86,7 @@ def preferred_wait() -> float | None:
     """Return the seconds that `Prefer: wait=` or `?wait=` asks for, or None."""
     text = request.args.get("wait")
     if text is None:
-        match = _WAIT.search(",".join(request.headers.getlist("Prefer")))
-        return float(match[1]) if match else None
+        return wait_of(",".join(request.headers.getlist("Prefer")))
     try:
         seconds = float(text)
     except ValueError:
@@ -87,6 +94,12 @@ def preferred_wait() -> float | None:
     if not 0 <= seconds < float("inf"):
         raise InvalidRequestError(f"wait must be a number of seconds, not '{text[:40]}'.")
     return seconds
+
+
+def wait_of(prefer: str) -> float | None:
+    """Return the seconds that the value of a `Prefer` header asks for, or None."""
+    match = _WAIT.search(prefer)
+    return float(match[1]) if match else None
 
 
 def whole_number(text: str | None, name: str, default: int, least: int, most: int) -> int:

@@ -193,7 +193,7 @@ def _from_query() -> dict[str, Any]:
 
 
 def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:
-    manifest = resolve_model(_text(fields, "model"))
+    manifest = resolve_model(kernel().registry, _text(fields, "model"))
     top = fields.get("top")
     count = whole_number(None if top is None else str(top), "top", 5, 1, 1000)
     asked = json.dumps([origin.value, fields.get("model"), count, options], sort_keys=True)

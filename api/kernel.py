@@ -19,7 +19,7 @@ from worker.jobs.batches import Batches
 from worker.jobs.endings import Ending, Endings
 from worker.jobs.rates import Rates
 from worker.jobs.records import Job, Lane
-from worker.jobs.room import room
+from worker.jobs.room import room, room_told
 from worker.jobs.roster import Roster
 from worker.jobs.store import Accepted, JobStore, Submission, new_job_id, told
 from worker.jobs.tickets import send_ticket
@@ -83,6 +83,18 @@ class Kernel:
         finally:
             self.leave_place()
 
+    def take_up(self, submission: Submission, until: float) -> Accepted:
+        """Accept a job that may have been accepted before under its id, and follow it.
+
+        It is followed until a monotonic time.
+        """
+        accepted = self._accept(submission)
+        try:
+            return accepted._replace(job=self.wait_for(accepted.job_id, until - time.monotonic()))
+        except redis.RedisError as error:
+            _log.warning("store error", action="store_error", error=str(error))
+            return accepted
+
     def _accept(self, submission: Submission) -> Accepted:
         """Accept a job and send its ticket.
 
@@ -102,16 +114,31 @@ class Kernel:
 
     def check_room(self, more_bytes: int = 0) -> None:
         """Raise `OverloadedError` where Redis would hold more than its share of `maxmemory`."""
-        now = time.monotonic()
-        if now - self._memory_checked > _MEMORY_CHECK_S:
-            self._room = room(self.client, self.settings.memory_limit_share)
-            self._memory_checked = now
-        if more_bytes > self._room:
+        if not self.knows_room():
+            self._note_room(room(self.client, self.settings.memory_limit_share))
+        if not self.has_room(more_bytes):
             raise OverloadedError(
                 "The queue's memory is almost full, so nothing new is accepted until workers have "
                 "caught up: try again later."
             )
+
+    def knows_room(self) -> bool:
+        """Whether it is known well enough how full Redis is."""
+        return time.monotonic() - self._memory_checked <= _MEMORY_CHECK_S
+
+    def note_memory(self, info: bytes) -> None:
+        """Take note of what Redis answered to `INFO memory`."""
+        self._note_room(room_told(info, self.settings.memory_limit_share))
+
+    def has_room(self, more_bytes: int) -> bool:
+        """Whether there is room for so much more, as far as is known; if so it is taken."""
+        if more_bytes > self._room:
+            return False
         self._room -= more_bytes
+        return True
+
+    def _note_room(self, room: float) -> None:
+        self._room, self._memory_checked = room, time.monotonic()
 
     def check_open(self, lane: Lane) -> None:
         """Raise `OverloadedError` where nothing new is accepted in a lane.

@@ -17,8 +17,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from flask import Flask
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from api.begun import going_on
+from api.express import Express
 
 _ARRIVE_S = 60.0  # for the head of a request and the beginning of its body
 _MOST_HEAD = 64 * 1024  # bytes; gunicorn refuses what is larger than its own limits
@@ -76,6 +80,16 @@ class _Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's worker with threads, which waits for requests without holding one."""
 
+    express: Express | None = None
+
+    def load_wsgi(self) -> None:
+        """Load the application, and with it the short way of predictions where it has one."""
+        super().load_wsgi()
+        # Not where something lies between it and its clients, or has to be told of each request.
+        plain = isinstance(self.wsgi, Flask) and "wsgi_app" not in vars(self.wsgi)
+        if plain and not self.cfg.is_ssl and not self.log.access_log_enabled:
+            self.express = Express.of(self.wsgi, self)
+
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection and wait for its first request."""
         # A handshake needs a thread, and so does telling HTTP/2 from HTTP/1.
@@ -87,7 +101,10 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         except (BlockingIOError, ConnectionAbortedError):
             return
         self.nr_conns += 1
-        self._await(TConn(self.cfg, accepted, client, listener.getsockname()))
+        conn = TConn(self.cfg, accepted, client, listener.getsockname())
+        conn.begun = None
+        conn.held = conn.idle = False  # by the short way; and between two of its requests
+        self._await(conn)
 
     def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
         """Wait for another request on a connection."""
@@ -101,14 +118,17 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def handle(self, conn: TConn) -> Any:
         """Handle the request that has arrived; runs in a thread."""
         received = getattr(conn, "received", None)
-        if received:
-            conn.received = bytearray()
-            conn.data_ready = True
-            conn.init()
-            if not isinstance(conn.parser.unreader, _Paced):
-                conn.parser.unreader = _Paced(conn.sock)
-            conn.parser.unreader.unread(bytes(received))
-        return super().handle(conn)
+        if not received:
+            return super().handle(conn)
+        conn.received = bytearray()
+        conn.data_ready = True
+        conn.init()
+        if not isinstance(conn.parser.unreader, _Paced):
+            conn.parser.unreader = _Paced(conn.sock)
+        conn.parser.unreader.unread(bytes(received))
+        begun, conn.begun = conn.begun, None
+        with going_on(begun):
+            return super().handle(conn)
 
     def murder_pending(self) -> None:
         """Give up what takes too long to arrive."""
@@ -117,14 +137,67 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             conn = self.pending_conns[0]
             if getattr(conn, "received", None):  # one that sent nothing is only closed
                 self._try(partial(conn.sock.send, _TOO_SLOW))
+            self.pending_conns.remove(conn)
             self._drop(conn)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Take one turn of the loop."""
+        if self.express is None:
+            super().wait_for_and_dispatch_events(timeout)
+            return
+        super().wait_for_and_dispatch_events(self.express.due_s(timeout))
+        self.express.turn()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Begin to stop."""
+        super().handle_exit(sig, frame)
+        if self.express is not None:
+            # The rest of the time is for saying where to look for what has not ended.
+            self.method_queue.defer(self.express.leave, self.cfg.graceful_timeout / 2)
+
+    # -- what the short way asks of the loop ------------------------------------------------------
+
+    def defer(self, do: Callable[[], object]) -> None:
+        """Run something in the loop; any thread may call this."""
+        self.method_queue.defer(do)
+
+    def in_thread(self, do: Callable[[], object]) -> None:
+        """Run something in a thread."""
+        self.tpool.submit(do)
+
+    def go_the_long_way(self, conn: TConn) -> None:
+        """Handle a request that the short way held in a thread, through the application."""
+        conn.held = False
+        self.poller.unregister(conn.sock)
+        self.enqueue_req(conn)
+
+    def answer(self, conn: TConn, response: bytes) -> None:
+        """Send a response to a request that the short way held; wait for the client's next one."""
+        conn.held = False
+        self.nr += 1
+        try:
+            whole = conn.sock.send(response) == len(response)
+        except OSError:
+            whole = False
+        if not whole:  # a client that takes not even that much has gone or means harm
+            self._drop(conn)
+            return
+        conn.received = bytearray()
+        conn.idle = True
+        conn.set_timeout()
+        self.keepalived_conns.append(conn)
+
+    # -- how connections come to the loop and leave it --------------------------------------------
 
     def _await(self, conn: TConn) -> None:
         conn.received = bytearray()
-        conn.timeout = time.monotonic() + _ARRIVE_S
         conn.sock.setblocking(False)
-        self.pending_conns.append(conn)
+        self._expect(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
+
+    def _expect(self, conn: TConn) -> None:
+        conn.timeout = time.monotonic() + _ARRIVE_S
+        self.pending_conns.append(conn)
 
     def _read(self, conn: TConn, client: socket.socket) -> None:
         try:
@@ -133,17 +206,28 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             return
         except OSError:
             content = b""
-        if not content:  # the client has gone
-            self._drop(conn)
-            return
+        if conn.idle:
+            conn.idle = False
+            self.keepalived_conns.remove(conn)
+            self._expect(conn)
         conn.received += content
-        if has_arrived(conn.received):
-            self.poller.unregister(client)
+        if conn.held and self.express is not None:
+            if content:  # gunicorn can read requests that are sent one behind the other
+                self.express.give_up(conn)
+            else:
+                self.express.forget(conn)
+                self._drop(conn)
+        elif not content:  # the client has gone
             self.pending_conns.remove(conn)
-            self.enqueue_req(conn)
+            self._drop(conn)
+        elif has_arrived(conn.received):
+            self.pending_conns.remove(conn)
+            conn.held = self.express is not None and self.express.take(conn)
+            if not conn.held:
+                self.poller.unregister(client)
+                self.enqueue_req(conn)
 
     def _drop(self, conn: TConn) -> None:
-        self.pending_conns.remove(conn)
         self._try(partial(self.poller.unregister, conn.sock))
         self.nr_conns -= 1
         conn.close()

@@ -1,11 +1,14 @@
 """`POST /v1/predictions`: one image, one job."""
 
+from dataclasses import replace
+
 from apiflask import APIBlueprint
 from flask import Response, request
 
 from api.answers import preferred_wait, submitted, whole_number
+from api.begun import begun
 from api.idempotency import idempotency
-from api.kernel import kernel
+from api.kernel import Kernel, kernel
 from worker.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -16,6 +19,7 @@ from worker.images.decode import sniff
 from worker.jobs.records import Kind, Lane, PinnedModel
 from worker.jobs.store import Accepted, Submission
 from worker.models.manifest import Manifest, ModelRef
+from worker.models.registry import Registry
 
 blueprint = APIBlueprint("predictions", __name__)
 
@@ -67,38 +71,54 @@ def accept_image(
         raise UnsupportedMediaError(
             "The upload is not an image of a known kind: send a JPEG, PNG, GIF, WebP, BMP or TIFF."
         )
-    manifest = resolve_model(model)
-    count = whole_number(top, "top", 5, 1, _MOST_TOP)
+    submission = submission_of(kernel(), image, model=model, top=top, keep_upload_s=keep_upload_s)
     digest, fingerprint = idempotency(
-        Kind.PREDICTION, str(model).encode(), str(count).encode(), image
+        Kind.PREDICTION, str(model).encode(), str(submission.options["top"]).encode(), image
     )
-    return kernel().submit(
-        Submission(
-            kind=Kind.PREDICTION,
-            lane=Lane.INTERACTIVE,
-            model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
-            options={"top": count},
-            upload=image,
-            keep_upload_s=keep_upload_s,
-            idempotency_digest=digest,
-            fingerprint=fingerprint,
-        ),
-        wait_s=wait_s,
+    submission = replace(submission, idempotency_digest=digest, fingerprint=fingerprint)
+    earlier = begun()
+    if earlier is not None:
+        return kernel().take_up(replace(submission, job_id=earlier.job_id), earlier.until)
+    return kernel().submit(submission, wait_s=wait_s)
+
+
+def submission_of(
+    kernel: Kernel,
+    image: bytes,
+    *,
+    model: str | None,
+    top: str | None,
+    keep_upload_s: float = 0.0,
+    job_id: str | None = None,
+) -> Submission:
+    """Return the submission of an image, by the version that `model` means now.
+
+    Raises errors of the model and `InvalidRequestError`.
+    """
+    manifest = resolve_model(kernel.registry, model)
+    count = whole_number(top, "top", 5, 1, _MOST_TOP)
+    return Submission(
+        kind=Kind.PREDICTION,
+        lane=Lane.INTERACTIVE,
+        model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
+        options={"top": count},
+        upload=image,
+        keep_upload_s=keep_upload_s,
+        job_id=job_id,
     )
 
 
-def resolve_model(text: str | None) -> Manifest:
+def resolve_model(registry: Registry, text: str | None) -> Manifest:
     """Return the version that a request means; without a name, the only model there is.
 
     Raises `NotAClassifierError` where images cannot be classified with it.
     """
-    manifest = _meant(text)
+    manifest = _meant(registry, text)
     manifest.classifying()
     return manifest
 
 
-def _meant(text: str | None) -> Manifest:
-    registry = kernel().registry
+def _meant(registry: Registry, text: str | None) -> Manifest:
     if text:
         return registry.resolve(ModelRef.parse(text))
     names = registry.names()

@@ -87,8 +87,9 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         48,
         ge=0,
-        description="Requests of one API process that may wait for jobs or follow events at once; "
-        "must stay below its threads. Further ones are answered at once.",
+        description="Requests of one API process that may hold a thread while they wait for jobs "
+        "or follow events; must stay below its threads. Further ones are answered at once. "
+        "Predictions that wait for their own answer mostly hold none and are not counted.",
     )
     memory_limit_share: float = Field(
         0.75,

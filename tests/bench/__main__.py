@@ -78,6 +78,8 @@ def main() -> int:
             part, summary, quick=asked.quick, photographs=asked.photographs
         )
     _print_summary(table, summary)
+    if asked.quick and not parts:
+        print(f"not measured: add --only {' '.join(PARTS)}")
     file.write_text(json.dumps(numbers, indent=1))
     print(f"\n{time.monotonic() - began:.0f} s in all; numbers in {file}, chart in {chart}")
     return 0 if table.holds and summary.holds else 1
@@ -87,7 +89,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="permafrost bench", description=(__doc__ or "").split("\n", maxsplit=1)[0]
     )
-    parser.add_argument("--quick", action="store_true", help="one graph, fewer and shorter rounds")
+    parser.add_argument("--quick", action="store_true", help="one graph, its peers, short rounds")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of each measurement")
     parser.add_argument("--seconds", type=float, metavar="S", help="of a turn")
     parser.add_argument("--photographs", type=Path, metavar="DIR", help="folder of JPEG and PNG")
@@ -134,7 +136,9 @@ def _chosen(asked: argparse.Namespace) -> tuple[list[graphs.Graph], list[Part]]:
         return [graphs.given(asked.graph, asked.freeze)], parts
     if only:
         return chosen, parts
-    return list(known.values())[: 1 if asked.quick else None], list(PARTS.values())
+    if asked.quick:
+        return list(known.values())[:1], []
+    return list(known.values()), list(PARTS.values())
 
 
 def _print_head(machine: dict[str, Any], where: str, rounds: int) -> None:
@@ -143,7 +147,7 @@ def _print_head(machine: dict[str, Any], where: str, rounds: int) -> None:
     print(f"{'photographs':<12} {where}")
     print(f"{'Permafrost':<12} {DURABILITY}")
     for peer in PEERS:
-        print(f"{peer.title:<28} {peer.settings}")
+        print(f"{peer.title}: {peer.settings}\n    tried: {peer.tried}")
     print(f"{rounds} rounds in turns; load averages {os.getloadavg()[0]:.1f} (1 min)")
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,14 @@ class HttpContender:
     headers: str = ""
     form: str = "multipart"  # or raw, or batch
     images: int = 1  # of one request of the form batch
+    awake: Callable[[], AbstractContextManager[None]] = nullcontext  # lasts as long as its turn
 
     def turn(self, seconds: float) -> Round:
         """Have photographs classified for so long."""
+        with self.awake():
+            return self._turn(seconds)
+
+    def _turn(self, seconds: float) -> Round:
         order: dict[str, Any] = {
             "port": self.port,
             "path": self.path,

@@ -24,7 +24,15 @@ class Part:
         return f"tests.bench.bench_{self.name}"
 
 
-PARTS = {part.name: part for part in (Part("large", "large photographs", takes_photographs=True),)}
+PARTS = {
+    part.name: part
+    for part in (
+        Part("large", "large photographs", takes_photographs=True),
+        Part("memory", "memory", takes_photographs=True),
+        Part("start", "start, and a new version served"),
+        Part("growth", "a million jobs' records in Redis", takes_photographs=True),
+    )
+}
 _CANNOT_RUN = 2  # argparse's exit code; what is missing has been said
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tests.bench.graphs import Graph
 from tests.bench.http_contenders import HttpContender, Photographs
 from tests.bench.limit import Limit
 from tests.bench.peer_servers import LITSERVE_ONE, PEERS, Peer, PeerServer
+from tests.bench.processor_time import used_ms
 from tests.bench.product import ACCELERATED, MODEL, WAIT, FolderBatch, Product
 from tests.bench.rounds import Contender, Round, interleaved
 from tests.bench.wanted import MANY, ONE
@@ -24,6 +26,7 @@ CLIENTS = 32
 BUNDLE = 32  # uploads in one request
 BUNDLING = 4  # clients that send them
 _SERVER_BYTES = 2 * 2**30  # that one peer may take, with a process per core
+_IDLE_S = 3.0  # that idle servers are watched for
 _COMPARED = 32  # photographs of which a peer's answers are compared with ours
 
 
@@ -81,10 +84,24 @@ class SideBySide:
         one = self._one()
         for contender in [*many, *one]:
             contender.turn(lengths.warm_s)
+        self._told(f"everybody idle: {self._idle():.1%} of one core")
         return {
             MANY: interleaved(many, lengths.rounds, lengths.seconds, self._told),
             ONE: interleaved(one, lengths.rounds, lengths.one_seconds, self._told),
         }
+
+    def _idle(self) -> float:
+        """Return the share of a core that all servers use while nobody asks them anything.
+
+        It is what those that wait for their turn take from the one that has it.
+        """
+        before = self._used_ms()
+        time.sleep(_IDLE_S)
+        return (self._used_ms() - before) / 1000 / _IDLE_S
+
+    def _used_ms(self) -> float:
+        roles = [self._product.roles(), *(server.roles() for server in self._servers.values())]
+        return sum(sum(used_ms(each).values()) for each in roles)
 
     def titles(self) -> dict[str, str]:
         """Return how the contenders are called, by key."""
@@ -118,6 +135,7 @@ class SideBySide:
         self._told("comparing answers")
         for server in self._servers.values():
             self._compare(server)
+            server.rest()
 
     def _classified(self) -> Photographs:
         """Have all photographs classified, and leave out those that cannot be."""
@@ -236,5 +254,6 @@ class SideBySide:
             path="/predict",
             photographs=self._photographs,
             roles=server.roles,
+            awake=server.awake,
             connections=clients,
         )

@@ -269,6 +269,17 @@ def test_an_alias_moves_to_a_version_that_there_is(registry: Registry, graph: Pa
     assert registry.model("cats-dogs").aliases == {"stable": 1}
 
 
+def test_an_alias_that_another_process_moves_is_seen_at_once(
+    registry: Registry, graph: Path, root: Path
+) -> None:
+    for version in range(1, 6):
+        Registry(root).publish(_draft(), graph)
+        assert registry.resolve(ModelRef("cats-dogs", None, None)).version == version
+    for version in (1, 4, 2):
+        Registry(root).set_alias("cats-dogs", "stable", version)
+        assert registry.resolve(ModelRef("cats-dogs", None, None)).version == version
+
+
 def test_a_version_in_use_by_an_alias_cannot_be_retired(registry: Registry, graph: Path) -> None:
     registry.publish(_draft(), graph)
     with pytest.raises(ConflictError, match="'stable'"):

@@ -13,7 +13,7 @@ from worker.jobs.keys import key
 _log = structlog.get_logger(__name__)
 _RECONNECT_S = 1.0
 _LISTEN_S = 5.0  # for a message, at most; then the connection is looked after
-_ID_BYTES = 26  # of a message; what follows is the record
+ID_BYTES = 26  # of a message of the channel; what follows is the record
 
 
 class Ending(threading.Event):
@@ -85,6 +85,6 @@ class Endings:
 
     def _wake(self, message: bytes) -> None:
         with self._lock:
-            for event in self._waiting.get(message[:_ID_BYTES], ()):
-                event.record = message[_ID_BYTES:]
+            for event in self._waiting.get(message[:ID_BYTES], ()):
+                event.record = message[ID_BYTES:]
                 event.set()

@@ -66,6 +66,18 @@ class Submission:
     idempotency_digest: str = ""  # of the client's key
     fingerprint: str = ""  # of the request, to tell a repetition from another request
 
+    @property
+    def total(self) -> int:
+        """Items that the job begins with."""
+        return 0 if self.kind is Kind.BATCH else 1
+
+
+class Call(NamedTuple):
+    """A script and what it is given."""
+
+    script: str
+    arguments: tuple[str | bytes | int | float, ...]
+
 
 class Accepted(NamedTuple):
     """What became of a submission."""
@@ -122,37 +134,48 @@ class JobStore:
         `OverloadedError` where too much waits, and redis's errors where the job was not accepted
         or, if the connection broke, may not have been.
         """
+        call = self.acceptance(submission)
+        return self.accepted(submission, self._scripts.run(call.script, *call.arguments))
+
+    def acceptance(self, submission: Submission) -> Call:
+        """Return the call that accepts a job, for whoever makes it over a connection of its own."""
         model = submission.model
         limit = Limit.of(self._settings, submission.lane)
         files: list[str | int] = []
         for place, stored in enumerate(submission.files):
             files += [stored.name, f"{place}:{stored.size}:{stored.chunks}"]
         new_id = submission.job_id or new_job_id()
-        total = 0 if submission.kind is Kind.BATCH else 1
-        job_id, state, more, last = self._scripts.run(
+        return Call(
             "accept",
-            new_id,
-            submission.kind.value,
-            submission.lane.value,
-            target_of(submission, new_id),
-            model.name if model else "",
-            model.version if model else "",
-            model.sha256 if model else "",
-            json.dumps(dict(submission.options), separators=(",", ":")),
-            round(submission.keep_upload_s * 1000),
-            TICKET_MS,
-            submission.idempotency_digest,
-            submission.fingerprint,
-            self._settings.idempotency_ttl_s * 1000,
-            submission.upload,
-            total,
-            submission.origin.value,
-            give_up_after_ms(self._settings, submission.origin),
-            limit.depth,
-            round(limit.age_s * 1000),
-            *files,
+            (
+                new_id,
+                submission.kind.value,
+                submission.lane.value,
+                target_of(submission, new_id),
+                model.name if model else "",
+                model.version if model else "",
+                model.sha256 if model else "",
+                json.dumps(dict(submission.options), separators=(",", ":")),
+                round(submission.keep_upload_s * 1000),
+                TICKET_MS,
+                submission.idempotency_digest,
+                submission.fingerprint,
+                self._settings.idempotency_ttl_s * 1000,
+                submission.upload,
+                submission.total,
+                submission.origin.value,
+                give_up_after_ms(self._settings, submission.origin),
+                limit.depth,
+                round(limit.age_s * 1000),
+                *files,
+            ),
         )
+
+    def accepted(self, submission: Submission, answer: Any) -> Accepted:
+        """Return what became of a submission by the script's answer; raises as `accept` does."""
+        job_id, state, more, last = answer
         if state == -2:
+            limit = Limit.of(self._settings, submission.lane)
             raise overloaded(submission.lane, Backlog(depth=more, age_s=last / 1000), limit)
         if state == -1:
             raise IdempotencyMismatchError(
@@ -165,12 +188,14 @@ class JobStore:
                 id=job_id.decode(),
                 kind=submission.kind,
                 status=Status.QUEUED,
-                model=model,
+                model=submission.model,
                 created_ms=last,
                 started_ms=None,
                 finished_ms=None,
                 expires_ms=None,
-                progress=Progress(total=total, succeeded=0, failed=0, sealed=total == 1),
+                progress=Progress(
+                    total=submission.total, succeeded=0, failed=0, sealed=submission.total == 1
+                ),
                 attempts=0,
                 result=None,
                 error=None,

@@ -63,6 +63,8 @@ class Registry:
         self._root = root
         self._manifests: dict[tuple[str, int], Manifest] = {}
         self._manifests_lock = threading.Lock()
+        # Of a model: inode, time of change in ns and size of the file with its aliases, and these.
+        self._known_aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -281,9 +283,17 @@ class Registry:
         return (self._folder(name, version) / _RETIRED_FILE).exists()
 
     def _aliases(self, name: str) -> dict[str, int]:
+        path = self._root / name / _ALIASES_FILE
         try:
-            aliases = json.loads((self._root / name / _ALIASES_FILE).read_bytes())
-            return {str(alias): int(version) for alias, version in aliases.items()}
+            # The file is replaced and never written in place, so a look at it tells of a change.
+            found = path.stat()
+            state = (found.st_ino, found.st_mtime_ns, found.st_size)
+            known = self._known_aliases.get(name)
+            if known is None or known[0] != state:
+                aliases = json.loads(path.read_bytes())
+                known = (state, {str(alias): int(number) for alias, number in aliases.items()})
+                self._known_aliases[name] = known
+            return dict(known[1])
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, TypeError, AttributeError) as error:

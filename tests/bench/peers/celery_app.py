@@ -1,6 +1,6 @@
 """Plain Celery: one task per image with a result backend, behind a Flask app that waits for it.
 
-    celery --app tests.bench.peers.celery_app worker --concurrency WORKERS
+    celery --app tests.bench.peers.celery_app worker --concurrency WORKERS --prefetch-multiplier 1
     gunicorn tests.bench.peers.celery_app:web --workers 2 --worker-class gthread --threads 32
 
 `PEER_REDIS` is the broker and the result backend. The upload travels in the message, which is why
@@ -22,7 +22,6 @@ app.conf.update(
     accept_content=["pickle", "json"],
     result_serializer="json",
     result_expires=3600,
-    worker_prefetch_multiplier=4,
     broker_connection_retry_on_startup=True,
 )
 models: list[Model] = []  # of this process

@@ -10,7 +10,8 @@ from worker.jobs.keys import lua_builders
 
 
 @cache
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Return the script `name` as Redis is given it."""
     folder = files(__package__)
     shared = (folder / "shared.lua").read_text()
     return lua_builders() + shared + (folder / f"{name}.lua").read_text()
@@ -27,5 +28,5 @@ class Scripts:
         """Run the script `name` with `args` as its ARGV and return Redis's answer."""
         script = self._registered.get(name)
         if script is None:
-            script = self._registered[name] = self._client.register_script(_source(name))
+            script = self._registered[name] = self._client.register_script(source(name))
         return script(args=list(args))

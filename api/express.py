@@ -1,0 +1,215 @@
+"""The short way of a plain prediction that is waited for: no thread, no Flask, one round to Redis.
+
+Most of what `POST /v1/predictions` costs the API is not the work: it is a thread that is woken to
+begin and once more to answer, Flask finding out what is meant, and questions to Redis that wait for
+their answers one by one. Here the loop that reads the requests (`api.patience`) reads the plain
+ones whole, accepts all that have arrived together, hears of their endings and answers them itself.
+
+A job is accepted by the same script with the same arguments, so that it is as durable and as
+limited as any other. Whatever is not plain or does not go well takes the long way through Flask:
+before acceptance as if nothing had happened, later under the same id, by which accepting it again
+finds the first. So no error is worded here.
+"""
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+from flask import Flask
+
+from api.answers import ended_prediction
+from api.begun import Begun
+from api.kernel import Kernel
+from api.lines import Lines, Loop
+from api.plain_request import plain_request
+from api.predictions import submission_of
+from worker.errors import PermafrostError
+from worker.jobs.endings import ID_BYTES
+from worker.jobs.records import Job, Lane
+from worker.jobs.store import Submission, new_job_id, told
+
+_log = structlog.get_logger(__name__)
+
+
+class Client(Protocol):
+    """A connection of a client."""
+
+    received: bytearray
+    begun: Begun | None
+
+
+class ClientLoop(Loop, Protocol):
+    """The loop that reads what clients send."""
+
+    def answer(self, client: Any, response: bytes) -> None:
+        """Send a response, then wait for the client's next request."""
+
+    def go_the_long_way(self, client: Any) -> None:
+        """Handle the client's request in a thread, through Flask."""
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A request of which the job is accepted or about to be."""
+
+    client: Client
+    applied_s: float  # of what the client would wait
+    until: float
+    begun: bool = False  # from when on it may be accepted
+
+
+class Express:
+    """Accepts and answers plain predictions in the loop of one process."""
+
+    def __init__(self, kernel: Kernel, loop: ClientLoop) -> None:
+        self._kernel = kernel
+        self._loop = loop
+        self._lines = Lines(kernel.settings, loop, told=self._ended, broken=self._all_the_long_way)
+        self._waiting: dict[str, _Waiting] = {}
+        self._times: list[tuple[float, str]] = []  # a heap of until when, and job
+        self._behind: list[Callable[[], object]] = []  # what begins once Redis's memory is known
+        self._leaving = False
+        self._date: tuple[int, str] = (0, "")
+
+    @classmethod
+    def of(cls, app: Flask, loop: ClientLoop) -> "Express | None":
+        """Return the short way into an application, or None where it must not be taken.
+
+        Clients are counted by Flask, and where nobody may wait nobody does.
+        """
+        kernel: Kernel = app.extensions["kernel"]
+        if kernel.settings.client_rate > 0 or kernel.settings.max_waiting == 0:
+            return None
+        return cls(kernel, loop)
+
+    def take(self, client: Client) -> bool:
+        """Take a request that has arrived, or leave it to the long way."""
+        try:
+            return self._take(client)
+        except Exception as error:  # the loop must outlive whatever this request meets
+            _log.error("short way failed", action="short_way_failed", exc_info=error)
+            self.forget(client)
+            return False
+
+    def _take(self, client: Client) -> bool:
+        settings = self._kernel.settings
+        ask = plain_request(client.received, settings.max_image_bytes)
+        if ask is None or self._leaving or not self._lines.open():
+            return False
+        try:
+            submission = submission_of(
+                self._kernel, ask.image, model=ask.model, top=ask.top, job_id=new_job_id()
+            )
+        except PermafrostError:  # the long way says what is wrong
+            return False
+        job_id = str(submission.job_id)
+        applied_s = min(ask.wait_s, settings.max_wait_s)
+        until = time.monotonic() + applied_s
+        self._waiting[job_id] = _Waiting(client, applied_s, until)
+        heapq.heappush(self._times, (until, job_id))
+        if self._kernel.knows_room():
+            self._begin(job_id, submission)
+        else:
+            if not self._behind:
+                self._lines.look_at_memory(self._memory_known)
+            self._behind.append(partial(self._begin, job_id, submission))
+        return True
+
+    def forget(self, client: Client) -> None:
+        """Answer a client no more that has gone; its job is done all the same."""
+        self._waiting.pop(self._job_of(client), None)
+
+    def give_up(self, client: Client) -> None:
+        """Send a request the long way."""
+        self._go_the_long_way(self._job_of(client))
+
+    def leave(self, within_s: float) -> None:
+        """Take nothing more, and wait for what was taken only so much longer."""
+        self._leaving = True
+        until = time.monotonic() + within_s
+        for job_id, waiting in self._waiting.items():
+            if waiting.until > until:
+                waiting.until = until
+                heapq.heappush(self._times, (until, job_id))
+
+    def turn(self) -> None:
+        """Do what is due at the end of a turn of the loop."""
+        now = time.monotonic()
+        while self._times and (self._times[0][0] <= now or self._times[0][1] not in self._waiting):
+            self._go_the_long_way(heapq.heappop(self._times)[1])
+        self._lines.turn(watch=bool(self._waiting))
+
+    def due_s(self, most: float) -> float:
+        """Return the seconds until a turn is due, at most `most`."""
+        if not self._times:
+            return most
+        return max(0.0, min(most, self._times[0][0] - time.monotonic()))
+
+    def _begin(self, job_id: str, submission: Submission) -> None:
+        waiting = self._waiting.get(job_id)
+        if waiting is None:
+            return
+        if not self._kernel.has_room(len(submission.upload)):
+            self._go_the_long_way(job_id)
+            return
+        waiting.begun = True
+        call = self._kernel.store.acceptance(submission)
+        self._lines.accept(partial(self._accepted, job_id), call.arguments)
+
+    def _memory_known(self, answer: Any) -> None:
+        behind, self._behind = self._behind, []
+        if isinstance(answer, bytes):
+            self._kernel.note_memory(answer)
+        for begin in behind:
+            begin()
+
+    # -- what is heard of a job -----------------------------------------------------------------
+
+    def _accepted(self, job_id: str, answer: Any) -> None:
+        if not isinstance(answer, list) or answer[1] != 1:  # refused; the long way says why
+            self._go_the_long_way(job_id)
+        elif answer[2] == 1:
+            self._loop.in_thread(partial(self._kernel.ticket, Lane.INTERACTIVE))
+
+    def _ended(self, message: bytes) -> None:
+        job_id = message[:ID_BYTES].decode("ascii")
+        waiting = self._waiting.pop(job_id, None)
+        if waiting is not None:
+            job = told(job_id, message[ID_BYTES:])
+            self._loop.answer(waiting.client, self._response(job, waiting.applied_s))
+
+    def _job_of(self, client: Client) -> str:
+        return next((job for job, one in self._waiting.items() if one.client is client), "")
+
+    def _all_the_long_way(self) -> None:
+        self._behind.clear()
+        for job_id in list(self._waiting):
+            self._go_the_long_way(job_id)
+
+    def _go_the_long_way(self, job_id: str) -> None:
+        waiting = self._waiting.pop(job_id, None)
+        if waiting is not None:
+            waiting.client.begun = Begun(job_id, waiting.until) if waiting.begun else None
+            self._loop.go_the_long_way(waiting.client)
+
+    def _response(self, job: Job, applied_s: float) -> bytes:
+        """Return what Flask and gunicorn answer for a job that has ended in time."""
+        body = ended_prediction(job)
+        return (
+            "HTTP/1.1 200 OK\r\n"
+            f"Server: gunicorn\r\nDate: {self._now()}\r\nConnection: keep-alive\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"Location: /v1/jobs/{job.id}\r\nPreference-Applied: wait={applied_s:g}\r\n\r\n"
+        ).encode("ascii") + body
+
+    def _now(self) -> str:
+        """Return the time as HTTP spells it (RFC 9110, section 5.6.7)."""
+        second = int(time.time())
+        if second != self._date[0]:
+            self._date = (second, formatdate(second, usegmt=True))
+        return self._date[1]

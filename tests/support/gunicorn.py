@@ -1,0 +1,76 @@
+"""The API behind gunicorn, on a real Redis and without workers."""
+
+import http.client
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.support.api import publish
+from tests.support.polling import wait_until
+from tests.support.redis_server import RedisServer
+from tests.support.system import ROOT, clean_environment, free_port
+from worker.settings import Settings
+
+HOST = "127.0.0.1"
+
+
+class Api:
+    """Two API processes on two ports, on one store and one data folder."""
+
+    def __init__(self, data: Path) -> None:
+        publish(Settings(data=data))
+        self.redis = RedisServer()
+        self._environment = clean_environment(REDIS_URL=self.redis.url, PERMAFROST_DATA=str(data))
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.ports = [free_port(), free_port()]
+        for port in self.ports:
+            self.start(port)
+
+    def start(self, port: int) -> None:
+        self._processes[port] = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "api:create_app()", "--bind", f"{HOST}:{port}"),
+                *("--worker-class", "api.patience.PatientWorker", "--threads", "2"),
+                *("--no-control-socket", "--graceful-timeout", "2"),
+            ],
+            cwd=ROOT,
+            env={**self._environment, "PERMAFROST_MAX_WAITING": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+        def answers() -> bool:
+            try:
+                return httpx.get(f"http://{HOST}:{port}/healthz").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_until(answers, within_s=60, what="the API answers")
+
+    def stop(self, port: int) -> int:
+        process = self._processes.pop(port)
+        process.terminate()
+        return process.wait(timeout=20)
+
+    def remove(self) -> None:
+        for port in list(self._processes):
+            process = self._processes.pop(port)
+            process.kill()
+            process.wait()
+        self.redis.process.send_signal(signal.SIGCONT)
+        self.redis.remove()
+
+
+def connect(api: Api) -> socket.socket:
+    return socket.create_connection((HOST, api.ports[0]), timeout=20)
+
+
+def answer(connection: socket.socket) -> http.client.HTTPResponse:
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    response.read()
+    return response
