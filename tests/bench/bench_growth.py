@@ -258,6 +258,7 @@ def let_time_pass(side: Side) -> None:
     for first in range(0, side.store.zcard(key("expiry")), _AT_ONCE):
         ids = side.store.zrange(key("expiry"), first, first + _AT_ONCE - 1)
         side.store.zadd(due, dict.fromkeys(ids, 0))
+    side.store.unlink(key("expiry"))  # to be freed by another thread, which RENAME would not do
     side.store.rename(due, key("expiry"))
 
 

@@ -1,5 +1,7 @@
 """A GraphDef in TensorFlow: who runs it, and what it refuses to run."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.support.system import ROOT, clean_environment
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.models.manifest import Tensor
 from worker.settings import Settings
@@ -40,16 +43,34 @@ def _repeated(x: Any) -> list[Any]:
         v1.enable_control_flow_v2()
 
 
-def test_a_graph_is_run_by_the_thread_that_asks_for_it(settings: Settings) -> None:
+def share_of_the_caller(settings: Settings) -> float:
+    """Return which share of the processor time of a graph's runs the calling thread used."""
     session = _session(_convolved, settings)
     images = np.zeros((64, SIDE, SIDE, 3), np.float32)
     session.run(images)
     mine, everyones = time.thread_time(), time.process_time()
     for _ in range(5):
         session.run(images)
-    mine, everyones = time.thread_time() - mine, time.process_time() - everyones
-    assert session.clock is time.thread_time
-    assert mine > 0.8 * everyones
+    return (time.thread_time() - mine) / (time.process_time() - everyones)
+
+
+def test_a_graph_is_run_by_the_thread_that_asks_for_it(settings: Settings) -> None:
+    assert _session(_convolved, settings).clock is time.thread_time
+    # In a process of its own, as a worker's is: the first session decides of how many threads
+    # the processor's pool has, and other tests have made others here.
+    program = (
+        "import sys; from pathlib import Path; from worker.settings import Settings; "
+        f"from {__name__} import share_of_the_caller as share; "
+        "print(share(Settings(data=Path(sys.argv[1]))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(settings.data)],
+        cwd=ROOT,
+        env=clean_environment(TF_CPP_MIN_LOG_LEVEL="3"),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert float(done.stdout) > 0.8
 
 
 def test_a_loop_of_tensorflow_1_is_run_by_its_threads(settings: Settings) -> None:
