@@ -23,6 +23,7 @@ class Graph:
     options: Mapping[str, Any] = field(default_factory=dict)  # of the freeze
     # Numbers to reach that this graph is not measured by, because its own work hides the rest.
     not_asked: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()  # peers that would take minutes for each photograph
     onnx_limit: float | None = None  # folder batches with ONNX Runtime over the limit, at least
 
 
@@ -96,6 +97,7 @@ _ALEXNET = Graph(
     source=_made("alexnet.pb"),
     options={"preprocessing": {"preset": "zero_one"}, "scores": "probabilities"},
     not_asked=_BOUND_BY_GRAPH,
+    left_out=frozenset({"tutorial"}),  # each upload's session optimises 250 MB anew
 )
 _MOBILENET = Graph(
     name="mobilenet",

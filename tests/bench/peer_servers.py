@@ -19,7 +19,7 @@ from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
 
-_START_S = 180  # for TensorFlow's import in many processes at once
+_START_S = 600  # for TensorFlow's import in many processes at once
 PACKAGE = "tests.bench.peers"
 
 

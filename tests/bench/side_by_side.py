@@ -60,7 +60,7 @@ class SideBySide:
         self._scratch = scratch / graph.name
         self._scratch.mkdir(parents=True)
         self._given = paths
-        self._peers = peers
+        self._peers = [peer for peer in peers if peer.key not in graph.left_out]
         self._stack = ExitStack()
         self._product = Product(self._scratch)
         self._servers: dict[str, PeerServer] = {}

@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 Call = Callable[[Array], Array]
 
 TOP = 5
+# Above it TensorFlow's optimiser takes many seconds and a graph is no faster for it.
+LARGE_GRAPH_BYTES = 100 * 1024 * 1024
 WARM_SIZES = (1, 16, 32)  # a graph's first run of each size of batch is slow
 
 
@@ -127,6 +129,8 @@ def in_tensorflow(spec: dict[str, Any]) -> Call:
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1, inter_op_parallelism_threads=1
     )
+    if Path(spec["graph"]).stat().st_size > LARGE_GRAPH_BYTES:
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
     session = tf.compat.v1.Session(graph=graph, config=config)
     call: Call = session.make_callable(
         graph.get_tensor_by_name(spec["output"]), [graph.get_tensor_by_name(spec["input"])]
