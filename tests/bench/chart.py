@@ -14,7 +14,7 @@ from tests.bench.rounds import Spread
 Kind = Literal["limit", "ours", "peer"]
 
 _WIDTH, _MARGIN = 800, 20
-_BARS_AT, _BARS_WIDE = 250, 400  # px from the left; the longest bar
+_BARS_AT, _BARS_WIDE = 300, 380  # px from the left; the longest bar
 _ROW, _BAR = 25, 15  # px of a line, and of the bar in it
 _TITLE, _PANEL_TITLE, _GAP = 62, 30, 18
 _CAP = 4  # px of half the stroke that ends a spread
