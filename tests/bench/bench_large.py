@@ -27,7 +27,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from freezing.process import freeze
+from tests.bench.frozen import frozen
 from tests.bench.large_photographs import Photograph, photographs
 from tests.bench.table import Table
 from tests.support.polling import wait_until
@@ -37,8 +37,6 @@ from worker.images.decode import decode, decode_for
 from worker.images.preprocess import prepare
 from worker.inference.graph import LoadedGraph
 from worker.inference.scores import to_scores
-from worker.jobs.requests import FreezeRequest
-from worker.models.registry import Registry
 from worker.settings import Settings
 
 CORES = len(os.sched_getaffinity(0))
@@ -91,24 +89,10 @@ class Difference:
 
 def published(fixtures: Path, settings: Settings) -> dict[str, LoadedGraph]:
     """Freeze, publish and load the networks."""
-    registry = Registry(settings.models_folder)
-    graphs = {}
-    for name, (source, fields) in MODELS.items():
-        workdir = settings.data / "work" / name
-        workdir.mkdir(parents=True)
-        freeze(
-            FreezeRequest.parse({"preprocessing": "zero_one", **fields, "name": name}),
-            fixtures / source,
-            workdir=workdir,
-            registry=registry,
-            job_id=name,
-            settings=settings,
-            on_log=lambda _: None,
-            cancelled=lambda: False,
-        )
-        manifest = registry.manifest(name, 1)
-        graphs[name] = LoadedGraph(manifest, registry.served_path(manifest), settings)
-    return graphs
+    return {
+        name: frozen(name, fixtures / source, fields, settings)[0]
+        for name, (source, fields) in MODELS.items()
+    }
 
 
 def one_input(content: bytes, graph: LoadedGraph, reduced: bool) -> npt.NDArray[np.generic]:

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from tests.bench.clients import Clients
-from tests.bench.processes import Memory, cpu_seconds, memory, together, wakeups
+from tests.bench.processes import Memory, cpu_seconds, memory, role_of, together, wakeups
 from tests.bench.publishing import publish_tutorial
 from tests.bench.table import Table
 from tests.support.polling import wait_until
@@ -80,7 +80,7 @@ def weigh(table: Table, system: System, when: str) -> None:
     processes = system.processes()
     sums: dict[str, list[Memory]] = defaultdict(list)
     for process in processes:
-        sums[_role(process)].append(memory(process.pid))
+        sums[role_of(process)].append(memory(process.pid))
     table.add(when, "PSS / USS / RSS")
     for role, found in sorted(sums.items()):
         for one in found:
@@ -114,9 +114,9 @@ def burn(table: Table, system: System, seconds: float) -> None:
     took = time.monotonic() - began
     sums: dict[str, tuple[float, float]] = {}
     for process in processes:
-        used, woken = sums.get(_role(process), (0.0, 0.0))
+        used, woken = sums.get(role_of(process), (0.0, 0.0))
         first = before[process.pid]
-        sums[_role(process)] = (
+        sums[role_of(process)] = (
             used + (cpu_seconds(process) - first[0]) / took,
             woken + (wakeups(process.pid) - first[1]) / took,
         )
@@ -125,22 +125,6 @@ def burn(table: Table, system: System, seconds: float) -> None:
         table.add(f"  {role}", f"{used * 1000:.1f} ms, {woken:.0f}")
     whole = sum(used for used, _ in sums.values())
     table.add("  in all, of one processor", f"{whole:.1%}", "< 3 %", holds=whole < 0.03)
-
-
-def _role(process: psutil.Process) -> str:
-    """Return what a process of the local system is."""
-    words = process.cmdline()
-    command = " ".join(words)
-    parent = process.parent()
-    child = parent is not None and parent.cmdline() == words
-    if "redis-server" in command:
-        return "redis"
-    if "gunicorn" in command:
-        return "api" if child else "api's parent"
-    if "celery" in command:
-        what = "freezing" if "freezing.tasks" in words else "inference"
-        return what if child else f"{what}'s parent"
-    return "supervisord" if "supervisor.supervisord" in command else "up"
 
 
 def _settle(system: System) -> None:

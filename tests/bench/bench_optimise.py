@@ -19,11 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freezing.process import freeze
 from tests.bench.bench_runtimes import images_per_second
+from tests.bench.frozen import frozen
 from worker.inference.graph import LoadedGraph
-from worker.jobs.requests import FreezeRequest
-from worker.models.registry import Registry
 from worker.settings import Settings
 
 SIZES = (1, 32)  # of micro-batches
@@ -75,24 +73,8 @@ NETWORKS = {"MobileNetV2 (0.35)": save_mobilenet, "convolutions": save_convoluti
 
 def load(source: Path, optimise: bool, settings: Settings) -> tuple[LoadedGraph, dict[str, Any]]:
     """Freeze the source and load what came out."""
-    registry = Registry(settings.models_folder)
     name = f"{source.stem}-{'optimised' if optimise else 'plain'}"
-    workdir = settings.data / name
-    workdir.mkdir(parents=True)
-    result = freeze(
-        FreezeRequest.parse(
-            {"name": name, "optimise": optimise, "preprocessing": "zero_one", "scores": "logits"}
-        ),
-        source,
-        workdir=workdir,
-        registry=registry,
-        job_id=name,
-        settings=settings,
-        on_log=lambda _: None,
-        cancelled=lambda: False,
-    )
-    manifest = registry.manifest(name, 1)
-    return LoadedGraph(manifest, registry.served_path(manifest), settings), result
+    return frozen(name, source, {"optimise": optimise, "scores": "logits"}, settings)
 
 
 def rates(

@@ -50,3 +50,19 @@ def wakeups(pid: int) -> int:
     """Return how often the threads of a process have been put on a processor."""
     texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
     return sum(int(count) for text in texts for count in _SWITCHES.findall(text))
+
+
+def role_of(process: psutil.Process) -> str:
+    """Return what a process of the local system is."""
+    words = process.cmdline()
+    command = " ".join(words)
+    parent = process.parent()
+    child = parent is not None and parent.cmdline() == words
+    if "redis-server" in command:
+        return "redis"
+    if "gunicorn" in command:
+        return "api" if child else "api's parent"
+    if "celery" in command:
+        what = "freezing" if "freezing.tasks" in words else "inference"
+        return what if child else f"{what}'s parent"
+    return "supervisord" if "supervisor.supervisord" in command else "up"

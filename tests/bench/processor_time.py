@@ -6,6 +6,16 @@ from pathlib import Path
 
 import psutil
 
+from tests.bench.processes import role_of
+
+# What is told apart of the local system where it is the product that is measured.
+_ROLES = {
+    "redis": "redis",
+    "api": "api",
+    "api's parent": "api",
+    "inference": "worker children",
+    "inference's parent": "worker main",
+}
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -33,24 +43,10 @@ def of_permafrost(processes: Iterable[psutil.Process]) -> dict[str, list[int]]:
     roles: dict[str, list[int]] = {}
     for process in processes:
         try:
-            roles.setdefault(_role(process), []).append(process.pid)
+            roles.setdefault(_ROLES.get(role_of(process), "the rest"), []).append(process.pid)
         except psutil.Error:
             continue
     return roles
-
-
-def _role(process: psutil.Process) -> str:
-    words = process.cmdline()
-    command = " ".join(words)
-    parent = process.parent()
-    child = parent is not None and parent.cmdline() == words
-    if "redis-server" in command:
-        return "redis"
-    if "gunicorn" in command:
-        return "api"
-    if "celery" in command and "freezing.tasks" not in command:
-        return "worker children" if child else "worker main"
-    return "the rest"
 
 
 def _used_ms(pid: int) -> float:

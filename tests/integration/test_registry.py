@@ -280,6 +280,20 @@ def test_an_alias_that_another_process_moves_is_seen_at_once(
         assert registry.resolve(ModelRef("cats-dogs", None, None)).version == version
 
 
+def test_aliases_that_look_as_those_before_them_are_seen_all_the_same(
+    registry: Registry, graph: Path, root: Path
+) -> None:
+    for _ in range(2):
+        registry.publish(_draft(), graph)
+    file = root / "cats-dogs" / "aliases.json"
+    found, content = file.stat(), file.read_bytes()
+    assert registry.model("cats-dogs").aliases == {"stable": 2}
+    # As where an inode is used again within one tick of the kernel's clock.
+    file.write_bytes(content.replace(b"2", b"1"))
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+    assert registry.model("cats-dogs").aliases == {"stable": 1}
+
+
 def test_a_version_in_use_by_an_alias_cannot_be_retired(registry: Registry, graph: Path) -> None:
     registry.publish(_draft(), graph)
     with pytest.raises(ConflictError, match="'stable'"):

@@ -64,8 +64,10 @@ class Wire:
 
     def ask(self, answer: Answer, *command: str | bytes | int | float) -> None:
         """Ask something; it is sent by the next `send`."""
+        # Packed first: what cannot be is not sent, and must not have the next answer.
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its hint says: one word
+        self._unsent.append(packed)
         self._asked.append(answer)
-        self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # says: one
 
     def send(self) -> int:
         """Send what the socket takes; return the events to wait for. Raises `WireError`."""

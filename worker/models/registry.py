@@ -43,6 +43,7 @@ ACCELERATED_FILE = "graph.onnx"
 MANIFEST_FILE = "manifest.json"
 _RETIRED_FILE = "retired"
 _ALIASES_FILE = "aliases.json"
+_SETTLED_NS = 2 * 10**9  # after which a file with aliases is told from its successors at a look
 _STAGED_S = 24 * 3600  # after which what lies in `.staging` was left behind by a process that died
 
 
@@ -285,14 +286,18 @@ class Registry:
     def _aliases(self, name: str) -> dict[str, int]:
         path = self._root / name / _ALIASES_FILE
         try:
-            # The file is replaced and never written in place, so a look at it tells of a change.
+            # The file is replaced and never written in place, so a look at it tells of a change;
+            # but a file just written may be told from the next one neither by its time, which is
+            # as coarse as the kernel's clock, nor by its inode, which may be used again.
             found = path.stat()
             state = (found.st_ino, found.st_mtime_ns, found.st_size)
             known = self._known_aliases.get(name)
             if known is None or known[0] != state:
+                settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
                 aliases = json.loads(path.read_bytes())
                 known = (state, {str(alias): int(number) for alias, number in aliases.items()})
-                self._known_aliases[name] = known
+                if settled:
+                    self._known_aliases[name] = known
             return dict(known[1])
         except (FileNotFoundError, NotADirectoryError):
             return {}
