@@ -19,6 +19,7 @@ import structlog
 from freezing.failures import failure
 from freezing.steps import Report
 from worker.errors import FreezeError
+from worker.onednn import switch_on
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Child:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE)}
         environment.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
         environment.update(HOME=str(folder), TMPDIR=str(folder))
+        switch_on(environment)  # as where the graph will be served, with which it is compared
         # What a person set for Keras must not change how a file is read.
         environment.update(KERAS_BACKEND="tensorflow", KERAS_HOME=str(folder))
         self._order = order

@@ -6,12 +6,12 @@ value from outside wins over both.
 
 import os
 
-# oneDNN is on by default only on processors with AVX-512 VNNI or newer; with AVX2 alone it
-# trains a network of this kind about twice as fast.
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from worker.onednn import switch_on
+
+switch_on()
 # Without it, a page of remarks about absent GPUs hides the progress lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import tensorflow.compat.v1 as tf
+import tensorflow.compat.v1 as tf  # noqa: E402
 
 __all__ = ["tf"]

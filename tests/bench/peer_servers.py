@@ -18,6 +18,7 @@ from tests.bench.processor_time import family
 from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
+from worker.onednn import switch_on
 
 _START_S = 600  # for TensorFlow's import in many processes at once
 PACKAGE = "tests.bench.peers"
@@ -139,6 +140,7 @@ class PeerServer:
             CUDA_VISIBLE_DEVICES="",
             BENTOML_DO_NOT_TRACK="True",
         )
+        switch_on(environment)  # a documented setting of TensorFlow, which Permafrost has too
         if self.peer.redis:
             self._redis = RedisServer(("--save", "", "--appendonly", "yes"))
             environment["PEER_REDIS"] = f"redis+socket://{self._redis.socket}"

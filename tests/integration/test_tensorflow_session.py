@@ -13,6 +13,7 @@ import tensorflow as tf
 from tests.support.system import ROOT, clean_environment
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.models.manifest import Tensor
+from worker.onednn import VARIABLE, switch_on
 from worker.settings import Settings
 
 v1 = tf.compat.v1
@@ -97,3 +98,29 @@ def test_inputs_of_another_shape_or_type_are_refused(settings: Settings, batch: 
     session = _session(_convolved, settings)
     with pytest.raises(ValueError, match="the graph takes"):
         session.run(batch)
+
+
+@pytest.mark.parametrize("chosen", ["0", None])
+def test_onednn_is_on_unless_a_person_says_no(chosen: str | None) -> None:
+    supported: dict[str, str] = {}
+    switch_on(supported)
+    if not supported:
+        pytest.skip("This processor has no AVX2, so TensorFlow decides.")
+    environment = clean_environment(TF_CPP_MIN_LOG_LEVEL="3")
+    environment.pop(VARIABLE, None)
+    if chosen is not None:
+        environment[VARIABLE] = chosen
+    # TensorFlow decides it at its import, hence in a process of its own.
+    program = (
+        "import worker.inference.tensorflow_session; "
+        "from tensorflow.python.util import _pywrap_util_port; "
+        "print(_pywrap_util_port.IsMklEnabled())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert done.stdout.strip() == str(chosen is None).encode()

@@ -6,9 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2
 
+from worker.inference.tensorflow import CallableOptions, tf
 from worker.models.manifest import Tensor
 from worker.settings import Settings
 
@@ -84,7 +83,7 @@ class TensorFlowSession:
             return
         # What `make_callable` gives for a call with feeds is `run` in disguise.
         self._call = self._session._make_callable_from_options(
-            config_pb2.CallableOptions(feed=[source.name], fetch=outputs)
+            CallableOptions(feed=[source.name], fetch=outputs)
         )
 
     def run(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

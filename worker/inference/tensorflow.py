@@ -1,0 +1,13 @@
+"""TensorFlow as a worker runs it: `from worker.inference.tensorflow import tf`.
+
+What is decided here only counts before the first import of TensorFlow in a process.
+"""
+
+from worker.onednn import switch_on
+
+switch_on()
+
+import tensorflow as tf  # noqa: E402
+from tensorflow.core.protobuf.config_pb2 import CallableOptions  # noqa: E402
+
+__all__ = ["CallableOptions", "tf"]
