@@ -1,6 +1,7 @@
 """Endings: one subscription per process that wakes whoever waits for a job to end."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from worker.jobs.keys import key
 _log = structlog.get_logger(__name__)
 _RECONNECT_S = 1.0
 _LISTEN_S = 5.0  # for a message, at most; then the connection is looked after
+_IDLE_S = 5.0  # after which nobody waits any more: every ending of the system costs who listens
 ID_BYTES = 26  # of a message of the channel; what follows is the record
 
 
@@ -29,11 +31,14 @@ class Endings:
     again; they must look at the record themselves, and had better do so from time to time.
     """
 
-    def __init__(self, connect: Callable[[], redis.Redis]) -> None:
+    def __init__(self, connect: Callable[[], redis.Redis], *, idle_s: float = _IDLE_S) -> None:
+        """`idle_s`: how long to go on listening once nobody waits."""
         self._connect = connect
+        self._idle_s = idle_s
         self._waiting: defaultdict[bytes, list[Ending]] = defaultdict(list)
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: threading.Thread | None = None  # while somebody waits, and a little longer
+        self._waited = 0.0  # when somebody did, of the monotonic clock
         self._closed = threading.Event()
 
     def close(self) -> None:
@@ -59,12 +64,12 @@ class Endings:
                     del self._waiting[name]
 
     def _listen(self) -> None:
-        while not self._closed.is_set():
+        while self._is_needed():
             try:
                 with self._connect() as client, client.pubsub() as channel:
                     channel.subscribe(key("ended"))
-                    while not self._closed.is_set():
-                        message = channel.get_message(timeout=_LISTEN_S)
+                    while self._is_needed():
+                        message = channel.get_message(timeout=min(_LISTEN_S, self._idle_s))
                         if message is None:
                             continue
                         if message["type"] == "subscribe":
@@ -76,6 +81,17 @@ class Endings:
                     _log.warning(
                         "endings interrupted", action="endings_interrupted", error=str(error)
                     )
+
+    def _is_needed(self) -> bool:
+        """Whether to go on listening; where not, the next who waits starts a thread again."""
+        with self._lock:
+            now = time.monotonic()
+            if self._waiting:
+                self._waited = now
+            if not self._closed.is_set() and now - self._waited < self._idle_s:
+                return True
+            self._thread = None
+            return False
 
     def _wake_all(self) -> None:
         with self._lock:
