@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.bench.bench_runtimes import images_per_second
 from tests.bench.frozen import frozen
+from tests.bench.pacing import pace
 from worker.inference.graph import LoadedGraph
 from worker.settings import Settings
 
@@ -84,7 +85,7 @@ def rates(
     found: list[list[float]] = [[] for _ in graphs]
     for _ in range(rounds):
         for graph, rows in zip(graphs, found, strict=True):
-            rows.append(images_per_second(graph, images, size))
+            rows.append(pace(partial(graph.run, images[:size])).passed * size)
     return [median(rows) for rows in found]
 
 

@@ -1,101 +1,120 @@
-"""The two runtimes side by side, on the tutorial's dog/cat network and its photographs.
+"""The two runtimes side by side, and how near both come to what the processor can do at all.
 
-    PERMAFROST_FIXTURES=... python -m tests.bench.bench_runtimes [--rounds N] [--threads N]
+    PERMAFROST_FIXTURES=... python -m tests.bench.bench_runtimes [--graph NAME] [--rounds N] ...
 
-Both graphs are frozen from the checkpoint as a person would do it, loaded as a worker does, and run
-in turns, so that a machine that becomes faster or slower meanwhile does not decide the ratio.
+Both graphs are frozen as a person would do it, loaded as a worker does, and run in turns with a
+product of two large matrices, so that a machine that becomes faster or slower meanwhile does not
+decide a ratio. Little that multiplies and adds numbers of 32 bits is faster on a core than that
+product, so its rate bounds what a runtime can make of a network of convolutions and matrices.
 """
 
 import argparse
 import os
 import sys
 import tempfile
-import time
+from collections.abc import Sequence
+from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import numpy.typing as npt
 
-from freezing.process import freeze
+from tests.bench import graphs, photographs
+from tests.bench.float_operations import float_operations
+from tests.bench.frozen import frozen
+from tests.bench.pacing import Pace, pace
 from worker.images.decode import decode
 from worker.images.preprocess import prepare
 from worker.inference.graph import LoadedGraph
-from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Runtime
 from worker.models.registry import Registry
 from worker.settings import Settings
 
 RUNTIMES: tuple[Runtime, ...] = ("tensorflow", "onnxruntime")
-SIZES = (1, 32)  # of micro-batches
-ROUND_S = 0.5  # that one runtime is run for before it is the other's turn
+SIZES = (1, 4, 8, 32)  # of micro-batches
+SIDE = 1500  # rows and columns of the matrices
 
 
-def load(checkpoint: Path, runtime: Runtime, settings: Settings) -> LoadedGraph:
-    """Freeze the checkpoint for a runtime and load it."""
-    registry = Registry(settings.models_folder)
-    workdir = settings.data / runtime
-    workdir.mkdir(parents=True)
-    fields = {"name": runtime, "outputs": ["y_pred"], "runtime": runtime}
-    freeze(
-        FreezeRequest.parse({**fields, "preprocessing": "zero_one"}),
-        checkpoint,
-        workdir=workdir,
-        registry=registry,
-        job_id=runtime,
-        settings=settings,
-        on_log=lambda _: None,
-        cancelled=lambda: False,
+def loaded(
+    graph: graphs.Graph, files: Sequence[Path], settings: Settings
+) -> dict[Runtime, LoadedGraph]:
+    """Freeze a graph for both runtimes and load it."""
+    source = files[0] if len(files) == 1 else files[0].parent
+    return {
+        runtime: frozen(runtime, source, {**graph.options, "runtime": runtime}, settings)[0]
+        for runtime in RUNTIMES
+    }
+
+
+def inputs(graph: LoadedGraph, scratch: Path) -> npt.NDArray[np.generic]:
+    """Return photographs as inputs of a graph, (images, ...)."""
+    paths, _ = photographs.find(None, scratch)
+    return np.stack(
+        [
+            prepare(decode(path.read_bytes(), most_pixels=10**8), graph.preprocessing, graph.dtype)
+            for path in islice(cycle(paths), max(SIZES))
+        ]
     )
-    manifest = registry.manifest(runtime, 1)
-    return LoadedGraph(manifest, registry.served_path(manifest), settings)
 
 
-def images_per_second(graph: LoadedGraph, images: npt.NDArray[np.generic], size: int) -> float:
-    """Run for a while in micro-batches of `size`."""
-    started, done = time.perf_counter(), 0
-    while (passed := time.perf_counter() - started) < ROUND_S:
-        graph.run(images[:size])
-        done += size
-    return done / passed
+def show(
+    loaded: dict[Runtime, LoadedGraph],
+    images: npt.NDArray[np.generic],
+    operations: int,
+    rounds: int,
+) -> None:
+    """Measure and print a table."""
+    matrix = np.random.default_rng(1).random((SIDE, SIDE), np.float32)
+    products: list[float] = []
+    paces: dict[tuple[int, Runtime], list[Pace]] = {
+        (size, runtime): [] for size in SIZES for runtime in RUNTIMES
+    }
+    for _ in range(rounds):
+        products.append(pace(lambda: matrix @ matrix).used * 2 * SIDE**3)
+        for (size, runtime), found in paces.items():
+            found.append(pace(partial(loaded[runtime].run, images[:size])))
+    best = median(products)
+    print(f"{operations / 1e6:,.0f} million operations per image")
+    print(f"a product of matrices: {best / 1e9:.0f} billion operations per second of a core")
+    names = "".join(f"{runtime:>13}" for runtime in RUNTIMES)
+    print(f"{'':>5}{'images/s':>26}{'':>7}{'of that product':>26}")
+    print(f"{'batch':>5}{names}{'ratio':>7}{names}")
+    for size in SIZES:
+        rates, shares = [], []
+        for runtime in RUNTIMES:
+            rates.append(median(one.passed for one in paces[size, runtime]) * size)
+            used = median(one.used for one in paces[size, runtime]) * size
+            shares.append(used * operations / best)
+        print(
+            f"{size:>5}"
+            + "".join(f"{rate:>13,.0f}" for rate in rates)
+            + f"{rates[1] / rates[0]:>7.2f}"
+            + "".join(f"{share:>13.0%}" for share in shares)
+        )
 
 
 def main() -> int:
     """Print a table."""
+    known = graphs.known()
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--graph", choices=sorted(known), default=next(iter(known)))
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--threads", type=int, default=1, help="of one operation")
     asked = options.parse_args()
-    folder = os.environ.get("PERMAFROST_FIXTURES")
-    if not folder:
-        print("PERMAFROST_FIXTURES is not set.", file=sys.stderr)
-        return 2
-    tutorial = Path(folder) / "tutorial-dogs-cats"
+    graph = known[asked.graph]
     with tempfile.TemporaryDirectory() as data:
         settings = Settings(data=Path(data), intra_op_threads=asked.threads)
-        graphs = {r: load(tutorial / "checkpoint", r, settings) for r in RUNTIMES}
-        first = graphs["tensorflow"]
-        photographs = sorted((tutorial / "images").rglob("*.jpg"))[: max(SIZES)]
-        images = np.stack(
-            [
-                prepare(
-                    decode(path.read_bytes(), most_pixels=10**8), first.preprocessing, first.dtype
-                )
-                for path in photographs
-            ]
-        )
-        apart = np.abs(graphs["onnxruntime"].run(images)[0] - first.run(images)[0]).max()
-        print(f"{asked.rounds} rounds in turns, {asked.threads} thread(s), images/s, medians")
+        both = loaded(graph, graph.source(Path(data)), settings)
+        first = both["tensorflow"].manifest
+        path = Registry(settings.models_folder).served_path(first)
+        images = inputs(both["tensorflow"], Path(data))
+        apart = np.abs(both["onnxruntime"].run(images)[0] - both["tensorflow"].run(images)[0])
+        print(f"{graph.title}; {asked.rounds} rounds in turns, {asked.threads} thread(s), medians")
         print(f"load averages {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
-        print(f"{'batch':>5}  {'tensorflow':>10}  {'onnxruntime':>11}  {'ratio':>5}")
-        for size in SIZES:
-            rates: dict[Runtime, list[float]] = {runtime: [] for runtime in RUNTIMES}
-            for _ in range(asked.rounds):
-                for runtime in RUNTIMES:
-                    rates[runtime].append(images_per_second(graphs[runtime], images, size))
-            one, two = (median(rates[runtime]) for runtime in RUNTIMES)
-            print(f"{size:>5}  {one:>10,.0f}  {two:>11,.0f}  {two / one:>5.2f}")
-        print(f"largest difference between their answers: {apart:.2g}")
+        show(both, images, float_operations(first, path), asked.rounds)
+        print(f"largest difference between their answers: {apart.max():.2g}")
     return 0
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.bench.rounds import Round
 from tests.support.system import ROOT, clean_environment
 
-SIZES = (16, 32, 64)  # of micro-batches; the best one is used
+SIZES = (4, 8, 16, 32, 64)  # of micro-batches; the best one is used
 _WARM = 300  # images of the turns that find it out
 
 

@@ -9,15 +9,17 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 
 from tests.bench.processor_time import family
+from tests.bench.wanted import MANY, ONE, PARTS
 from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
+from worker.models.manifest import Runtime
 from worker.onednn import switch_on
 
 _START_S = 600  # for TensorFlow's import in many processes at once
@@ -38,6 +40,8 @@ class Peer:
     sleepless: bool = False  # it asks all the time whether there is work, and is stopped meanwhile
     clients: int = 32  # that it is the fastest with, at most 32
     environment: Mapping[str, str] = field(default_factory=dict)
+    runtime: Runtime = "tensorflow"  # that it serves the graph with
+    parts: frozenset[str] = frozenset(PARTS)  # of a run that it takes part in
 
 
 LITSERVE = Peer(
@@ -49,6 +53,14 @@ LITSERVE = Peer(
     sleepless=True,  # a fifth of a core, asking its queue every tenth of a ms
     commands=[("python", "-m", f"{PACKAGE}.litserve_app", "{port}", "{cores}", "16", "0.005")],
 )
+LITSERVE_ONNX = replace(
+    LITSERVE,
+    key="litserve-onnx",
+    title="LitServe, batching, ONNX Runtime",
+    tried="those of LitServe with TensorFlow",
+    runtime="onnxruntime",
+    parts=frozenset({MANY}),
+)
 LITSERVE_ONE = Peer(
     key="litserve-one",
     title="LitServe, no batching",
@@ -56,6 +68,7 @@ LITSERVE_ONE = Peer(
     tried="4.4 ms; without fast_queue 4.6; batching with 2, 5 and 10 ms of timeout: 5.7, 8.7, 13.8",
     commands=[("python", "-m", f"{PACKAGE}.litserve_app", "{port}", "{cores}", "1", "0")],
     environment={"PEER_FAST_QUEUE": "1"},
+    parts=frozenset({ONE}),
 )
 BENTOML = Peer(
     key="bentoml",
@@ -116,7 +129,7 @@ CELERY = Peer(
     redis=True,
     environment={"C_FORCE_ROOT": "1"},  # pickle as root: this Redis is nobody else's
 )
-PEERS = (LITSERVE, LITSERVE_ONE, BENTOML, FLASK, TUTORIAL, CELERY)
+PEERS = (LITSERVE, LITSERVE_ONE, LITSERVE_ONNX, BENTOML, FLASK, TUTORIAL, CELERY)
 
 
 class PeerServer:

@@ -14,7 +14,7 @@ from tests.bench.answers_compared import disagreement, right_labels, tolerance
 from tests.bench.graphs import Graph
 from tests.bench.http_contenders import HttpContender, Photographs
 from tests.bench.limit import Limit
-from tests.bench.peer_servers import LITSERVE_ONE, PEERS, Peer, PeerServer
+from tests.bench.peer_servers import PEERS, Peer, PeerServer
 from tests.bench.processor_time import used_ms
 from tests.bench.product import ACCELERATED, MODEL, WAIT, FolderBatch, Product
 from tests.bench.rounds import Contender, Round, interleaved
@@ -120,12 +120,17 @@ class SideBySide:
         self._served: Mapping[str, Manifest] = served
         self._photographs = self._classified()
         self._known: list[Contender] = []
-        spec = product.describe(served[MODEL], self._scratch / "model.json")
+        specs = {
+            manifest.runtime: product.describe(manifest, self._scratch / f"{name}.json")
+            for name, manifest in served.items()
+        }
+        peers = [peer for peer in self._peers if peer.runtime in specs]
         room = psutil.virtual_memory().available // _SERVER_BYTES
-        if room < len(self._peers):
-            self._told(f"memory for {room} of {len(self._peers)} peers: the first ones are left in")
+        if room < len(peers):
+            self._told(f"memory for {room} of {len(peers)} peers: the first ones are left in")
         self._told("starting the peers")
-        for peer in self._peers[:room]:
+        for peer in peers[:room]:
+            spec = specs[peer.runtime]
             server = PeerServer(peer, spec, self._python, self._scratch / f"{peer.key}.log")
             self._servers[peer.key] = server
             self._stack.callback(server.stop)
@@ -196,8 +201,8 @@ class SideBySide:
             ]
         contenders += [
             self._peer(server, min(CLIENTS, server.peer.clients))
-            for key, server in self._servers.items()
-            if key != LITSERVE_ONE.key
+            for server in self._servers.values()
+            if MANY in server.peer.parts
         ]
         self._known += contenders
         return contenders
@@ -208,7 +213,9 @@ class SideBySide:
             contenders.append(
                 self._ours("permafrost-onnx", "Permafrost, ONNX Runtime", ACCELERATED, 1)
             )
-        contenders += [self._peer(server, 1) for server in self._servers.values()]
+        contenders += [
+            self._peer(server, 1) for server in self._servers.values() if ONE in server.peer.parts
+        ]
         self._known += contenders
         return contenders
 

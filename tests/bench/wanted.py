@@ -70,6 +70,13 @@ def wanted(onnx_limit: float | None) -> list[Wanted]:
             least=1.6,
         ),
         Wanted(
+            name="litserve-onnx-both",
+            what="  with ONNX Runtime, over LitServe with it",
+            part=MANY,
+            above="permafrost-onnx",
+            below="litserve-onnx",
+        ),
+        Wanted(
             name="celery",
             what="  over plain Celery",
             part=MANY,
@@ -113,19 +120,19 @@ def wanted(onnx_limit: float | None) -> list[Wanted]:
         ),
         Wanted(
             name="one-litserve",
-            what="  over LitServe's at its best",
-            part=ONE,
-            above="permafrost",
-            below="litserve-one",
-            of="p50_ms",
-            most=0.85,
-        ),
-        Wanted(
-            name="one-litserve-batching",
             what="  over LitServe's with batching",
             part=ONE,
             above="permafrost",
             below="litserve",
+            of="p50_ms",
+            most=0.85,
+        ),
+        Wanted(
+            name="one-litserve-best",
+            what="  over LitServe's at its best, without",
+            part=ONE,
+            above="permafrost",
+            below="litserve-one",
             of="p50_ms",
         ),
         Wanted(
