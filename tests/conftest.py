@@ -12,7 +12,11 @@ from tests.support.redis_server import RedisServer, executable
 from tests.support.system import System
 from tests.support.termination import stop_as_by_ctrl_c
 from worker.connection import connect
+from worker.onednn import switch_on
 from worker.settings import Settings
+
+# TensorFlow decides it at its import, which is each test module's: tests run graphs as workers do.
+switch_on()
 
 # A machine that is busy with something else must not fail a test.
 hypothesis.settings.register_profile("permafrost", deadline=None)

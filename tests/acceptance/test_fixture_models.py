@@ -361,8 +361,8 @@ def _size(count: int) -> str:
 
 
 def _bound(value: float) -> str:
-    """Return the power of ten that the difference stays below; the rest varies by machine."""
+    """Return the power of ten that the difference stays below, as far as no machine decides it."""
     return next(text for bound, text in _BOUNDS if value <= bound)
 
 
-_BOUNDS = ((1e-6, "< 1e-6"), (1e-5, "< 1e-5"), (TOLERANCE, "< 1e-4"))
+_BOUNDS = ((1e-5, "< 1e-5"), (TOLERANCE, "< 1e-4"))

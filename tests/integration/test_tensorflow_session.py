@@ -55,23 +55,29 @@ def share_of_the_caller(settings: Settings) -> float:
     return (time.thread_time() - mine) / (time.process_time() - everyones)
 
 
-def test_a_graph_is_run_by_the_thread_that_asks_for_it(settings: Settings) -> None:
-    assert _session(_convolved, settings).clock is time.thread_time
-    # In a process of its own, as a worker's is: the first session decides of how many threads
-    # the processor's pool has, and other tests have made others here.
+def _alone(function: str, settings: Settings, **environment: str) -> str:
+    """Return what a function of this module, called in a process of its own, returns."""
     program = (
         "import sys; from pathlib import Path; from worker.settings import Settings; "
-        f"from {__name__} import share_of_the_caller as share; "
-        "print(share(Settings(data=Path(sys.argv[1]))))"
+        f"from {__name__} import {function} as called; "
+        "print(called(Settings(data=Path(sys.argv[1]))))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(settings.data)],
         cwd=ROOT,
-        env=clean_environment(TF_CPP_MIN_LOG_LEVEL="3"),
+        env=clean_environment(TF_CPP_MIN_LOG_LEVEL="3", **environment),
         stdout=subprocess.PIPE,
+        text=True,
         check=True,
     )
-    assert float(done.stdout) > 0.8
+    return done.stdout.strip()
+
+
+def test_a_graph_is_run_by_the_thread_that_asks_for_it(settings: Settings) -> None:
+    assert _session(_convolved, settings).clock is time.thread_time
+    # In a process of its own, as a worker's is: the first session decides of how many threads
+    # the processor's pool has, and other tests have made others here.
+    assert float(_alone("share_of_the_caller", settings)) > 0.8
 
 
 def test_a_loop_of_tensorflow_1_is_run_by_its_threads(settings: Settings) -> None:
@@ -100,6 +106,23 @@ def test_inputs_of_another_shape_or_type_are_refused(settings: Settings, batch: 
         session.run(batch)
 
 
+def answers_of_groups(settings: Settings) -> float:
+    """Run a convolution in three groups, and return what it answers for `HALVES`."""
+
+    def in_groups(x: Any) -> list[Any]:
+        y = tf.nn.conv2d(x, np.full((1, 1, 1, 6), 0.25, np.float32), 1, "SAME")
+        return [tf.reduce_mean(tf.nn.relu(tf.nn.bias_add(y, np.ones(6, np.float32))), [1, 2, 3])]
+
+    return float(_session(in_groups, settings).run(HALVES)[0][0])
+
+
+@pytest.mark.parametrize("onednn", ["0", "1"])
+def test_a_convolution_may_have_groups_with_onednn_and_without(
+    settings: Settings, onednn: str
+) -> None:
+    assert _alone("answers_of_groups", settings, **{VARIABLE: onednn}) == "1.125"
+
+
 @pytest.mark.parametrize("chosen", ["0", None])
 def test_onednn_is_on_unless_a_person_says_no(chosen: str | None) -> None:
     supported: dict[str, str] = {}
@@ -113,8 +136,7 @@ def test_onednn_is_on_unless_a_person_says_no(chosen: str | None) -> None:
     # TensorFlow decides it at its import, hence in a process of its own.
     program = (
         "import worker.inference.tensorflow_session; "
-        "from tensorflow.python.util import _pywrap_util_port; "
-        "print(_pywrap_util_port.IsMklEnabled())"
+        "print(worker.inference.tensorflow.onednn_is_on())"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -9,5 +9,11 @@ switch_on()
 
 import tensorflow as tf  # noqa: E402
 from tensorflow.core.protobuf.config_pb2 import CallableOptions  # noqa: E402
+from tensorflow.python.util import _pywrap_util_port  # noqa: E402
 
-__all__ = ["CallableOptions", "tf"]
+__all__ = ["CallableOptions", "onednn_is_on", "tf"]
+
+
+def onednn_is_on() -> bool:
+    """Tell whether TensorFlow runs convolutions and matrix products by oneDNN."""
+    return bool(_pywrap_util_port.IsMklEnabled())

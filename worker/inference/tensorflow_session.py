@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from worker.inference.tensorflow import CallableOptions, tf
+from worker.inference.tensorflow import CallableOptions, onednn_is_on, tf
 from worker.models.manifest import Tensor
 from worker.settings import Settings
 
@@ -56,8 +56,12 @@ class TensorFlowSession:
             inter_op_parallelism_threads=settings.inter_op_threads,
             use_per_session_threads=False,
         )
+        rewriting = config.graph_options.rewrite_options
         if len(content) > _LARGE_GRAPH_BYTES:
-            config.graph_options.rewrite_options.disable_meta_optimizer = True
+            rewriting.disable_meta_optimizer = True
+        if not onednn_is_on() and any(_is_grouped(one) for one in graph.get_operations()):
+            # It puts a convolution and its bias into one op, which knows groups in oneDNN only.
+            rewriting.remapping = rewriting.OFF
         if settings.intra_op_threads == settings.inter_op_threads == 1:
             config.experimental.executor_type = _IN_TURN
             try:
@@ -103,3 +107,14 @@ class TensorFlowSession:
     def close(self) -> None:
         """Free the session."""
         self._session.close()
+
+
+def _is_grouped(operation: Any) -> bool:
+    """Tell whether it is a convolution whose filters each see some of the channels only."""
+    if operation.type != "Conv2D" or operation.get_attr("data_format") != b"NHWC":
+        return False
+    images, filters = (tensor.shape for tensor in operation.inputs)
+    if images.rank is None or filters.rank is None:
+        return False
+    seen, channels = filters[2], images[3]
+    return None not in (seen, channels) and seen != channels
