@@ -129,7 +129,7 @@ def test_the_tutorial_checkpoint_answers_as_before(freezer: Freezer, tutorial: P
     assert result["nodes_after"] <= 41
     assert result["parameters"] == 2_126_178
     assert result["removed"]["optimizer_slots"] == 22
-    assert result["verification"]["max_abs_difference"] <= 1e-6
+    assert result["verification"]["max_abs_difference"] <= 1e-5
     assert result["verification"]["top1_agreement"] == 1.0
     assert result["inputs"] == [{"name": "x:0", "shape": [None, 128, 128, 3], "dtype": "float32"}]
     assert result["outputs"] == [{"name": "y_pred:0", "shape": [None, 2], "dtype": "float32"}]
@@ -198,8 +198,8 @@ def test_a_model_that_takes_no_images_is_published_but_does_not_classify(
     result = freezer(source, outputs=["pred"], runtime="onnxruntime")
     assert result["classifies"] is False
     assert "predictions are refused" in result["warnings"][-1]
-    assert result["verification"]["max_abs_difference"] <= 1e-6
-    assert result["accelerated"]["verification"]["max_abs_difference"] <= 1e-6
+    assert result["verification"]["max_abs_difference"] <= 1e-5
+    assert result["accelerated"]["verification"]["max_abs_difference"] <= 1e-5
     manifest = freezer.registry.resolve(ModelRef.parse("model"))
     assert (manifest.preprocessing, manifest.scores, manifest.classifies) == (None, None, False)
     slope = freezer.run("pred:0", np.array([0, 1, 2], np.float32))
