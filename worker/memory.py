@@ -4,6 +4,8 @@ import ctypes
 import mmap
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,13 @@ _STRETCH = re.compile(
     r"(?:\w+:.*\n)*?Swap: +(\d+) kB$",
     re.MULTILINE,
 )
+# Parameters of glibc's mallopt(3).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
+_MAPPINGS = 65536  # its default for M_MMAP_MAX
+_LARGE_BYTES = 32 * 1024 * 1024  # the most that it makes of M_MMAP_THRESHOLD by itself
+_NEVER = 2**31 - 1
+_users: set[object] = set()  # of `reusing_freed`, now
+_users_lock = threading.Lock()
 _READ_ONLY = {"r--p", "r-xp"}
 _ROOM = 1.25  # times what the process has with its graphs loaded, at least
 
@@ -92,11 +101,50 @@ def leave_libraries() -> None:
         libc.madvise(start, end - start, mmap.MADV_DONTNEED)
 
 
-def leave_freed() -> None:
-    """Give memory that was freed back to the system, where the C library keeps it.
+def share_heap() -> None:
+    """Have all threads of this process allocate from one heap, so that each reuses what any freed.
 
-    Loading a graph needs several times of what it has then.
+    glibc gives each thread a heap of its own that never holds more than 64 MiB, so that larger
+    pieces, such as weights, come from the system and go back to it each time. A worker's threads
+    take turns, so that there is little to wait for. It counts for this process and those that it
+    forks, as long as there is one thread yet. Does nothing with another C library.
     """
+    _tune(_M_ARENA_MAX, 1)
+
+
+@contextmanager
+def reusing_freed() -> Iterator[None]:
+    """Have memory that is freed used again, and given back to the system at the end only.
+
+    Loading a graph copies its weights again and again. Most of its time is the system's, which
+    hands out empty pages, unless one copy takes the place of another.
+    """
+    user = object()
+    with _users_lock:
+        _users.add(user)
+        _tune(_M_MMAP_MAX, 0)
+        _tune(_M_TRIM_THRESHOLD, _NEVER)
+    try:
+        yield
+    finally:
+        with _users_lock:
+            _users.discard(user)
+            if not _users:
+                # What glibc arrives at by itself in a process that frees large pieces.
+                _tune(_M_MMAP_MAX, _MAPPINGS)
+                _tune(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+                _tune(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)
+        leave_freed()
+
+
+def leave_freed() -> None:
+    """Give memory that was freed back to the system, where the C library keeps it."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
     if trim is not None:
         trim(0)
+
+
+def _tune(parameter: int, value: int) -> None:
+    tune = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
+    if tune is not None:
+        tune(parameter, value)

@@ -24,7 +24,7 @@ from worker.app import app
 from worker.deadlines import Deadline
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
-from worker.memory import leave_libraries
+from worker.memory import leave_libraries, share_heap
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
 from worker.settings import get_settings
@@ -43,6 +43,7 @@ def _lanes() -> list[Lane]:
 @worker_init.connect
 def _import_tensorflow(**_: object) -> None:
     if _lanes():
+        share_heap()  # before anything starts a thread
         # TensorFlow writes of every processor feature and absent GPU otherwise.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import worker.inference.classifier  # noqa: F401, PLC0415

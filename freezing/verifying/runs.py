@@ -47,7 +47,7 @@ def _open(path: Path, wanted: Expected) -> AbstractContextManager[Runnable]:
     if path.suffix == ".onnx":
         from worker.inference.onnx_session import OnnxSession  # noqa: PLC0415 - loads its runtime
 
-        return closing(OnnxSession(path.read_bytes(), wanted.input, outputs, get_settings()))
+        return closing(OnnxSession(path.read_bytes, wanted.input, outputs, get_settings()))
     from freezing.verifying.sessions import Written  # noqa: PLC0415 - loads TensorFlow
 
     return Written(path, wanted.input.name, outputs)

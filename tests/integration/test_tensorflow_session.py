@@ -1,5 +1,6 @@
 """A GraphDef in TensorFlow: who runs it, and what it refuses to run."""
 
+import gc
 import subprocess
 import sys
 import time
@@ -7,11 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
 from tests.support.system import ROOT, clean_environment
 from worker.inference.tensorflow_session import TensorFlowSession
+from worker.memory import leave_freed
 from worker.models.manifest import Tensor
 from worker.onednn import VARIABLE, switch_on
 from worker.settings import Settings
@@ -27,7 +30,7 @@ def _session(build: Callable[[Any], list[Any]], settings: Settings) -> TensorFlo
     with graph.as_default():
         x = v1.placeholder(tf.float32, SOURCE.shape, name="x")
         outputs = [y.name for y in build(x)]
-    return TensorFlowSession(graph.as_graph_def().SerializeToString(), SOURCE, outputs, settings)
+    return TensorFlowSession(graph.as_graph_def().SerializeToString, SOURCE, outputs, settings)
 
 
 def _convolved(x: Any) -> list[Any]:
@@ -84,6 +87,45 @@ def test_a_loop_of_tensorflow_1_is_run_by_its_threads(settings: Settings) -> Non
     session = _session(_repeated, settings)
     assert session.clock is time.perf_counter
     assert (session.run(HALVES)[0] == 4.0).all()
+
+
+def copies_of_weights(settings: Settings) -> float:
+    """Return how many times as large as its weights a process becomes by a graph."""
+    side = 4096
+    source = Tensor(name="x:0", shape=[None, side], dtype="float32")
+    graph = tf.Graph()
+    with graph.as_default():
+        x = v1.placeholder(tf.float32, source.shape, name="x")
+        y = tf.matmul(x, np.random.default_rng(1).random((side, side), np.float32))
+    content = [graph.as_graph_def().SerializeToString()]
+    size = len(content[0])
+    _session(_convolved, settings).run(HALVES)  # makes what there is once for a process
+    del graph, x
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    session = TensorFlowSession(content.pop, source, [y.name], settings)
+    session.run(np.zeros((1, side), np.float32))
+    leave_freed()
+    return (psutil.Process().memory_info().rss - before) / size
+
+
+def test_weights_are_kept_no_oftener_than_tensorflow_needs_them(settings: Settings) -> None:
+    assert float(_alone("copies_of_weights", settings)) < 3.5
+
+
+def test_a_graph_may_have_functions(settings: Settings) -> None:
+    def branching(x: Any) -> list[Any]:
+        return [tf.cond(tf.reduce_sum(x) > 0, lambda: x * 2.0, lambda: x * 3.0)]
+
+    session = _session(branching, settings)
+    assert (session.run(HALVES)[0] == 1.0).all()
+    assert (session.run(-HALVES)[0] == -1.5).all()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xff", b"no graph", b"\x0a\x04\x12\x02No"])
+def test_what_is_no_graph_is_refused(settings: Settings, content: bytes) -> None:
+    with pytest.raises(TensorFlowSession.FAILURES):
+        TensorFlowSession(lambda: content, SOURCE, ["x:0"], settings)
 
 
 def test_more_threads_are_used_where_the_settings_ask_for_them(settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from worker.errors import ModelUnavailableError
 from worker.inference.pieces import Pieces
 from worker.inference.tensorflow_session import TensorFlowSession
+from worker.memory import reusing_freed
 from worker.models.manifest import Manifest, Tensor
 from worker.settings import Settings
 
@@ -27,9 +29,13 @@ class Session(Protocol):
     clock: Callable[[], float]  # of the runs, in seconds: the thread's, if it works alone
 
     def __init__(
-        self, content: bytes, source: Tensor, outputs: Sequence[str], settings: Settings
+        self,
+        read: Callable[[], bytes],
+        source: Tensor,
+        outputs: Sequence[str],
+        settings: Settings,
     ) -> None:
-        """Load what a file holds; `source` is its input and `outputs` are names of tensors."""
+        """Load what `read` returns; `source` is the input and `outputs` are names of tensors."""
 
     def run(self, batch: Array) -> list[Array]:
         """Return one array per output for a batch of inputs (images, ...)."""
@@ -53,14 +59,15 @@ class LoadedGraph:
         shape = manifest.inputs[0].shape
         self.fixed_batch: int | None = shape[0] if shape else None
         self._pieces = Pieces(settings.micro_batch)
-        content = _read(manifest, path)
         runtime = _runtime(manifest)
         session: Session | None = None
         try:
             outputs = [output.name for output in manifest.outputs]
-            session = self._session = runtime(content, manifest.inputs[0], outputs, settings)
-            self.dtype = session.dtype
-            self._warm(settings.micro_batch)
+            with reusing_freed():
+                read = partial(_read, manifest, path)
+                session = self._session = runtime(read, manifest.inputs[0], outputs, settings)
+                self.dtype = session.dtype
+                self._warm(settings.micro_batch)
         except runtime.FAILURES as error:
             if session is not None:
                 session.close()

@@ -173,7 +173,6 @@ class Graphs:
             )
             self._failed(entry, message)
             raise ModelUnavailableError(message) from error
-        leave_freed()
         entry.failing_since = None
         entry.graph, entry.loads, entry.state = graph, entry.loads + 1, "ready"
         _log.info(

@@ -32,15 +32,22 @@ _TYPES: dict[str, npt.DTypeLike] = {
 class OnnxSession:
     """An ONNX model on the CPU. Safe for threads.
 
-    Raises one of `FAILURES` where `content` is no model that can be run.
+    Raises one of `FAILURES` where what is read is no model that can be run.
     """
 
     FAILURES: ClassVar[tuple[type[Exception], ...]] = (*_FAILURES, ValueError)
 
     def __init__(
-        self, content: bytes, source: Tensor, outputs: Sequence[str], settings: Settings
+        self,
+        read: Callable[[], bytes],
+        source: Tensor,
+        outputs: Sequence[str],
+        settings: Settings,
     ) -> None:
-        """Load a serialised model, whose tensors have the names that they have in TensorFlow."""
+        """Load the serialised model that `read` returns.
+
+        Its tensors have the names that they have in TensorFlow.
+        """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = settings.intra_op_threads
         options.inter_op_num_threads = settings.inter_op_threads
@@ -49,7 +56,7 @@ class OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         self._session: Any = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
+            read(), options, providers=["CPUExecutionProvider"]
         )
         # It keeps the file for the case that it is made again with other providers ("TODO: This is
         # bad as we're holding the memory indefinitely"): each weight would be in memory twice.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from worker.inference.tensorflow import CallableOptions, onednn_is_on, tf
+from worker.inference.tensorflow import CallableOptions, import_graph, onednn_is_on, tf
 from worker.models.manifest import Tensor
 from worker.settings import Settings
 
@@ -29,7 +29,7 @@ class TensorFlowSession:
     With one thread for operations and one inside them, a graph is run by the caller's, unless it
     has control flow: no thread has to be woken for each run, and none spins while it waits.
 
-    Raises one of `FAILURES` where `content` is no graph that can be run.
+    Raises one of `FAILURES` where what is read is no graph that can be run.
     """
 
     FAILURES: ClassVar[tuple[type[Exception], ...]] = (
@@ -40,24 +40,25 @@ class TensorFlowSession:
     )
 
     def __init__(
-        self, content: bytes, source: Tensor, outputs: Sequence[str], settings: Settings
+        self,
+        read: Callable[[], bytes],
+        source: Tensor,
+        outputs: Sequence[str],
+        settings: Settings,
     ) -> None:
-        """Load a serialised GraphDef."""
+        """Load the serialised GraphDef that `read` returns, which nobody else should keep."""
         self.dtype: npt.DTypeLike = tf.as_dtype(source.dtype).as_numpy_dtype
         self.clock: Callable[[], float] = time.perf_counter
-        graph_def = v1.GraphDef()
-        graph_def.ParseFromString(content)
-        graph = tf.Graph()
-        with graph.as_default():
-            tf.import_graph_def(graph_def, name="")
-        del graph_def  # as large as the file; making the session takes several times of that
+        graph, size = import_graph(read)
         config = v1.ConfigProto(
             intra_op_parallelism_threads=settings.intra_op_threads,
             inter_op_parallelism_threads=settings.inter_op_threads,
             use_per_session_threads=False,
         )
+        # Otherwise it keeps a copy of the weights for a session that is asked what it ran.
+        config.experimental.disable_output_partition_graphs = True
         rewriting = config.graph_options.rewrite_options
-        if len(content) > _LARGE_GRAPH_BYTES:
+        if size > _LARGE_GRAPH_BYTES:
             rewriting.disable_meta_optimizer = True
         if not onednn_is_on() and any(_is_grouped(one) for one in graph.get_operations()):
             # It puts a convolution and its bias into one op, which knows groups in oneDNN only.

@@ -59,7 +59,7 @@ def test_onnx_runtime_answers_as_the_checkpoint_did(
     assert made["verification"]["samples"] == 8
     assert made["verification"]["max_abs_difference"] < 1e-5
     source = Tensor(**frozen.outcome["inputs"][0])
-    session = OnnxSession(content, source, [f"{name}:0" for name in outputs], Settings())
+    session = OnnxSession(lambda: content, source, [f"{name}:0" for name in outputs], Settings())
     assert np.dtype(session.dtype).name == source.dtype
     for found, expected in zip(session.run(saved.images), saved.expected.values(), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5)

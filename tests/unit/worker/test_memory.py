@@ -181,3 +181,44 @@ print("less" if before - after > 50_000_000 or not hasattr(libc, "malloc_trim") 
 """
     )
     assert said == "less\n"
+
+
+# Takes and frees 100 MB twice, as graphs are loaded: in a thread, inside `reusing_freed` or not.
+_TWICE = """
+import ctypes, resource, sys, threading, psutil
+from contextlib import nullcontext
+from worker.memory import reusing_freed, share_heap
+libc = ctypes.CDLL(None)
+if not hasattr(libc, "malloc_trim"):
+    sys.exit("not glibc")
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+libc.malloc.argtypes = [ctypes.c_size_t]
+def taken():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = libc.malloc(100_000_000)
+    ctypes.memset(block, 1, 100_000_000)
+    libc.free(block)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def load():
+    before = psutil.Process().memory_info().rss
+    with reusing_freed() if "reusing" in sys.argv else nullcontext():
+        found = taken(), taken()
+    found += (psutil.Process().memory_info().rss - before,)
+    print("none" if found[1] < found[0] / 20 else "all" if found[1] > found[0] / 2 else found)
+    print("kept" if found[2] > 50_000_000 else "given back")
+share_heap()
+thread = threading.Thread(target=load)
+thread.start()
+thread.join()
+"""
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("how", "pages"), [(("reusing",), "none"), ((), "all")], ids=["while loading", "otherwise"]
+)
+def test_memory_that_was_freed_is_used_again_while_a_graph_is_loaded(
+    how: tuple[str, ...], pages: str
+) -> None:
+    """How many pages the system had to hand out the second time; in the end it has all again."""
+    assert _run(_TWICE, *how) == f"{pages}\ngiven back\n"
