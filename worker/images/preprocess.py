@@ -7,10 +7,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from worker.images.reduction import Box
+from worker.images.resize import resize
 from worker.models.preprocessing import Preprocessing
 
 _MODES = {1: "L", 3: "RGB"}
-_METHOD = Image.Resampling.BILINEAR  # over all pixels that one of the result stands for
 
 
 def prepare(
@@ -79,17 +79,17 @@ def _resized(image: Image.Image, spec: Preprocessing, box: Box | None) -> Image.
     match spec.resize:
         case "crop":
             middle = _middle((left, top, right, bottom), width / height)
-            return image.resize((width, height), _METHOD, middle)
+            return resize(image, (width, height), middle)
         case "pad":
             size = _contained(right - left, bottom - top, (width, height))
             padded = Image.new(image.mode, (width, height))
             if min(size) > 0:
                 # One of the two is nought.
                 place = round((width - size[0]) * 0.5), round((height - size[1]) * 0.5)
-                padded.paste(image.resize(size, _METHOD, box), place)
+                padded.paste(resize(image, size, box), place)
             return padded
         case _:
-            return image.resize((width, height), _METHOD, box)
+            return resize(image, (width, height), box)
 
 
 def _middle(box: Box, ratio: float) -> Box:
