@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from flask import Flask
+from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
@@ -28,6 +29,7 @@ _ARRIVE_S = 60.0  # for the head of a request and the beginning of its body
 _MOST_HEAD = 64 * 1024  # bytes; gunicorn refuses what is larger than its own limits
 _BEGUN = 256 * 1024  # bytes of a body after which a thread reads the rest
 _READ = 64 * 1024  # bytes at a time
+_READ_AWAY = 32 * 1024  # bytes of a body that gunicorn surely reads away, to keep the connection
 _SLOWEST = 4096  # bytes per second, in the long run, of the rest of a body
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -77,10 +79,36 @@ class _Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
         return content
 
 
+def closing(application: Callable[..., Any]) -> Callable[..., Any]:
+    """Have responses say `Connection: close` where most of the request's body was not read.
+
+    gunicorn says `keep-alive`, and closes the connection for the rest that it would have to read:
+    the client's next request on it is lost.
+    """
+
+    def call(environ: dict[str, Any], start_response: Any) -> Any:
+        def start(*arguments: Any) -> Any:
+            response = start_response.__self__
+            if _is_unread(response.req.body.reader):
+                response.force_close()
+            return start_response(*arguments)
+
+        return application(environ, start)
+
+    return call
+
+
+def _is_unread(reader: Any) -> bool:
+    if isinstance(reader, LengthReader):
+        return bool(reader.length > _READ_AWAY)
+    return isinstance(reader, ChunkedReader) and reader.parser is not None
+
+
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """gunicorn's worker with threads, which waits for requests without holding one."""
 
     express: Express | None = None
+    wsgi: Callable[..., Any]
 
     def load_wsgi(self) -> None:
         """Load the application, and with it the short way of predictions where it has one."""
@@ -89,6 +117,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         plain = isinstance(self.wsgi, Flask) and "wsgi_app" not in vars(self.wsgi)
         if plain and not self.cfg.is_ssl and not self.log.access_log_enabled:
             self.express = Express.of(self.wsgi, self)
+        if self.cfg.http2_cleartext == "off" and not self.cfg.is_ssl:
+            self.wsgi = closing(self.wsgi)
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection and wait for its first request."""

@@ -64,6 +64,32 @@ def test_a_large_body_is_read_by_a_thread(api: Api) -> None:
     assert response.status_code == 413
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("files", [1, 2, 32, 100])
+def test_the_connection_is_kept_after_a_refused_upload_or_said_to_be_closed(
+    api: Api, files: int, chunked: bool
+) -> None:
+    one = b'--b\r\nContent-Disposition: form-data; name="nothing"; filename="a"\r\n\r\n%b\r\n'
+    form = one % bytes(22_000) * files + b"--b--\r\n"
+    head = (
+        b"POST /v1/batches HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    )
+    if chunked:
+        request = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(form), form)
+        request += b"0\r\n\r\n"
+    else:
+        request = head + b"Content-Length: %d\r\n\r\n%b" % (len(form), form)
+    with connect(api) as connection:
+        connection.sendall(request)
+        refused = answer(connection)
+        assert refused.status == 400
+        kept = refused.headers["Connection"] == "keep-alive"
+        assert kept or files > 1
+        if kept:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert answer(connection).status == 200
+
+
 def test_a_client_that_waits_to_be_asked_is_asked(api: Api) -> None:
     image = photograph()
     with connect(api) as connection:
