@@ -18,7 +18,7 @@ from worker.inference.graphs import Graphs
 from worker.inference.leaving import Leaving
 from worker.inference.listing import Listings
 from worker.inference.micro_batch import classify, failure, first_line
-from worker.inference.pace import Pace
+from worker.inference.pace import Pace, Patience
 from worker.inference.reading import read
 from worker.jobs.batches import Batches
 from worker.jobs.claims import Claim
@@ -43,6 +43,7 @@ class Classifier:
         self._generation: bytes | None = b"never read"
         self._preloading = threading.Lock()
         self._paces = {lane: Pace(process.settings.micro_batch) for lane in process.lanes}
+        self._patience = Patience()
         self._batches = Batches(process.client, process.settings)
         self._listings = Listings(process, self._batches)
         self._leaving = Leaving(process, graphs)
@@ -111,6 +112,8 @@ class Classifier:
         if claim.items[0].is_listing:
             self._listings.start(claim, claim.items[0])
             return
+        if claim.lane is Lane.INTERACTIVE:
+            self._patience.asked()
         started = time.monotonic()
         try:
             outcomes = self._outcomes(claim)
@@ -135,7 +138,7 @@ class Classifier:
         if pace is None:
             return 0
         if lane is Lane.BULK:  # others wait for it
-            return pace.images()
+            return pace.images(self._patience.seconds)
         return pace.images(limit_s * _SHARE_OF_LIMIT)
 
     def _outcomes(self, claim: Claim) -> dict[Item, Outcome]:

@@ -12,9 +12,9 @@ from statistics import median
 _SIZES = (1, 2, 4, 6, 8, 16, 32, 64)
 _KEPT = 5  # latest measurements of each size, of which the one in the middle counts
 _ENOUGH = 2  # measurements of a size, before it is compared with others
-# Runs, of which one tries another size again: the machine's load may have changed. It is a prime,
-# lest it be the same piece of each micro-batch, for which only the small sizes are left.
-_TRY_EVERY = 61
+# Runs from which on the size that was not run for longest is tried again, as soon as so many images
+# wait: the machine's load may have changed. After twice as many it is one that need not wait.
+_TRY_AFTER = 60
 
 
 class Pieces:
@@ -24,9 +24,11 @@ class Pieces:
         """Know nothing; `most` is the largest micro-batch."""
         sizes = sorted({size for size in _SIZES if size < most} | {most})
         self._costs: dict[int, deque[float]] = {size: deque(maxlen=_KEPT) for size in sizes}
+        self._known: dict[int, float] = {}  # the one in the middle
         self._met: set[int] = set()  # sizes run once: that run prepared what the others need
         self._measured = dict.fromkeys(sizes, 0)  # the number of each size's latest run
         self._runs = 0
+        self._tried = 0  # the number of the run that last tried a size again
 
     def next(self, waiting: int) -> int:
         """Return how many of the images that wait shall be run now: 1 to `waiting`."""
@@ -35,10 +37,32 @@ class Pieces:
         unknown = [size for size in sizes if len(self._costs[size]) < _ENOUGH]
         if unknown:
             return max(unknown)
-        if self._runs % _TRY_EVERY == 0:
-            return min(sizes, key=lambda size: self._measured[size])
-        best = min(sizes, key=lambda size: median(self._costs[size]))
-        return -(-waiting // -(-waiting // best))  # as many pieces, but none a small rest
+        since = self._runs - self._tried
+        if since > _TRY_AFTER:
+            among = sizes if since > 2 * _TRY_AFTER else list(self._costs)
+            stalest = min(among, key=lambda size: self._measured[size])
+            if stalest <= waiting:
+                self._tried = self._runs
+                return stalest
+        # As many pieces as a size makes of what waits, but none a small rest; or all at once.
+        alike = {-(-waiting // -(-waiting // size)) for size in sizes} | {waiting}
+        return min(alike, key=lambda size: (self._cost(size), size))
+
+    def _cost(self, images: int) -> float:
+        """Return the seconds per image of a run; of a size that is none of ours, by the next ones.
+
+        Between two sizes the time of a run grows by the same with each image. Beyond the largest
+        one that was measured, an image is taken to cost what it does there.
+        """
+        known = self._known
+        if images in known:
+            return known[images]
+        below = max(size for size in known if size < images)
+        above = min((size for size in known if size > images), default=None)
+        if above is None:
+            return known[below]
+        first, last = known[below] * below, known[above] * above
+        return (first + (last - first) * (images - below) / (above - below)) / images
 
     def ran(self, images: int, seconds: float) -> None:
         """Take note of how long a run took."""
@@ -47,5 +71,6 @@ class Pieces:
             return
         if images in self._met:
             costs.append(seconds / images)
+            self._known[images] = median(costs)
         self._measured[images] = self._runs
         self._met.add(images)

@@ -45,7 +45,21 @@ def test_the_cheapest_size_is_found(best: int) -> None:
 
 
 def test_pieces_are_alike_so_that_none_is_a_small_rest() -> None:
-    assert _usual(Pieces(32), 18, lambda size: 1 + abs(size - 8)) == (6, 6, 6)
+    assert _usual(Pieces(32), 18, lambda size: 1 + abs(size - 8)) == (9, 9)
+
+
+@pytest.mark.parametrize("waiting", [3, 7, 13, 18, 31])
+def test_what_waits_is_run_at_once_where_a_run_is_dear(waiting: int) -> None:
+    # Many weights: reading them costs as much as six images, whatever the size of the run.
+    assert _usual(Pieces(32), waiting, lambda size: 6 / size + 1) == (waiting,)
+
+
+def test_beyond_the_sizes_that_were_met_an_image_costs_what_it_does_there() -> None:
+    pieces = Pieces(32)
+    for _ in range(100):
+        _run(pieces, 16, lambda size: 6 / size + 1)
+    assert pieces.next(16) == 16
+    assert [pieces.next(18) for _ in range(3)] == [18] * 3
 
 
 def test_what_the_first_run_of_a_size_prepares_does_not_count_against_it() -> None:
