@@ -114,9 +114,14 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Load the application, and with it the short way of predictions where it has one."""
         super().load_wsgi()
         # Not where something lies between it and its clients, or has to be told of each request.
-        plain = isinstance(self.wsgi, Flask) and "wsgi_app" not in vars(self.wsgi)
-        if plain and not self.cfg.is_ssl and not self.log.access_log_enabled:
-            self.express = Express.of(self.wsgi, self)
+        application = self.wsgi
+        if (
+            isinstance(application, Flask)
+            and "wsgi_app" not in vars(application)
+            and not self.cfg.is_ssl
+            and not self.log.access_log_enabled
+        ):
+            self.express = Express.of(application, self)
         if self.cfg.http2_cleartext == "off" and not self.cfg.is_ssl:
             self.wsgi = closing(self.wsgi)
 
