@@ -12,7 +12,7 @@ import time
 _SHORT_S = 0.08
 # ... and what only the first one has to wait after a while, behind a slow network.
 _LONG_S = 0.4
-_WHILE_S = 10.0  # that a single image is remembered for
+_WHILE_S = 3.0  # that a single image is remembered for
 _WEIGHT = 0.3  # of the newest measurement
 
 

@@ -45,8 +45,8 @@ def test_micro_batches_are_short_while_people_ask_for_single_images(now: list[fl
     beside = patience.seconds
     assert (beside, alone) == pytest.approx((0.08, 0.4))
     for _ in range(3):
-        now[0] += 9.9
+        now[0] += 2.9
         assert patience.seconds == beside
         patience.asked()
-    now[0] += 10.1
+    now[0] += 3.1
     assert patience.seconds == alone
