@@ -10,6 +10,7 @@ import structlog
 from worker.errors import ImageError
 from worker.images.decode import decode_for
 from worker.images.preprocess import prepare
+from worker.images.reduction import LARGE
 from worker.inference.graph import LoadedGraph
 from worker.inference.scores import rank, to_scores
 from worker.jobs.claims import ClaimedItem
@@ -20,20 +21,32 @@ _MOST_EXTRA_VALUES = 1000  # numbers shown per image of each output after the fi
 
 
 def classify(
-    graph: LoadedGraph, items: tuple[ClaimedItem, ...], *, most_pixels: int, reduced: bool
+    graph: LoadedGraph,
+    items: tuple[ClaimedItem, ...],
+    *,
+    most_pixels: int,
+    reduced: bool,
+    fast_from: int = LARGE,
 ) -> dict[Item, Outcome]:
     """Decode the items' uploads, run the graph over all that could be read, and rank.
 
     That is done in pieces, which the processor's cache holds: what was decoded is run at once. An
     image that cannot be read costs only itself: its outcome is the error. With `reduced`, large
-    ones are decoded no larger than the graph's input needs.
+    ones are decoded no larger than the graph's input needs, and those that then have `fast_from`
+    pixels and more are resized the fast way.
     """
     outcomes: dict[Item, Outcome] = {}
     rows = np.empty((len(items), *graph.preprocessing.shape), graph.dtype)  # of the largest piece
     while items:
         size = graph.next_piece(len(items))
         readable = _prepare(
-            graph, items[:size], rows, outcomes, most_pixels=most_pixels, reduced=reduced
+            graph,
+            items[:size],
+            rows,
+            outcomes,
+            most_pixels=most_pixels,
+            reduced=reduced,
+            fast_from=fast_from,
         )
         outcomes.update(_classified(graph, readable, rows[: len(readable)]))
         items = items[size:]
@@ -48,6 +61,7 @@ def _prepare(
     *,
     most_pixels: int,
     reduced: bool,
+    fast_from: int,
 ) -> list[ClaimedItem]:
     """Fill the first rows with the items that can be read, and return those.
 
@@ -59,7 +73,7 @@ def _prepare(
         try:
             picture = decode_for(claimed.upload, spec if reduced else None, most_pixels=most_pixels)
             row = rows[len(readable)]
-            prepare(picture.image, spec, graph.dtype, box=picture.box, out=row)
+            prepare(picture.image, spec, graph.dtype, box=picture.box, fast_from=fast_from, out=row)
             readable.append(claimed)
         except ImageError as error:
             outcomes[claimed.item] = failure(error.code, error.message)

@@ -22,7 +22,7 @@ def _noise(width: int, height: int, mode: str) -> Image.Image:
 
 
 def _differences(image: Image.Image, size: tuple[int, int], box: Box | None) -> Any:
-    found = resize(image, size, box)
+    found = resize(image, size, box, fast_from=0)
     assert (found.mode, found.size) == (image.mode, size)
     expected = image.resize(size, Image.Resampling.BILINEAR, box)
     return np.abs(np.asarray(found, int) - np.asarray(expected, int))
@@ -66,7 +66,7 @@ def test_a_photograph_of_twelve_megapixels_is_resized_alike() -> None:
 def test_other_modes_are_resized_by_pillow(mode: str) -> None:
     image = Image.new(mode, (40, 30), 77)
     expected = image.resize((9, 7), Image.Resampling.BILINEAR)
-    assert resize(image, (9, 7)).tobytes() == expected.tobytes()
+    assert resize(image, (9, 7), fast_from=0).tobytes() == expected.tobytes()
 
 
 def test_without_the_fast_library_pillow_resizes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +78,15 @@ def test_without_the_fast_library_pillow_resizes(monkeypatch: pytest.MonkeyPatch
 def test_the_image_itself_is_left_as_it_was() -> None:
     image = _noise(50, 40, "RGB")
     before = image.tobytes()
-    resize(image, (20, 20))
-    resize(image, (50, 40))
+    resize(image, (20, 20), fast_from=0)
+    resize(image, (50, 40), fast_from=0)
     assert image.tobytes() == before
+
+
+def test_small_pictures_are_resized_as_pillow_does_it() -> None:
+    image = _noise(999, 1000, "RGB")
+    expected = image.resize((128, 128), Image.Resampling.BILINEAR)
+    assert resize(image, (128, 128)).tobytes() == expected.tobytes()
+    large = _noise(1000, 1000, "RGB")
+    expected = large.resize((128, 128), Image.Resampling.BILINEAR)
+    assert resize(large, (128, 128)).tobytes() != expected.tobytes()
