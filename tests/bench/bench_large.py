@@ -129,6 +129,11 @@ def took(work: Callable[[], object]) -> float:
     return (time.process_time() - started) * 1000
 
 
+def judge(table: Table, what: str, ratio: float) -> None:
+    """Add a ratio that is asked for."""
+    table.add(what, f"{ratio:.2f}", f">= {WANTED:.0f}", holds=ratio >= WANTED)
+
+
 def one_process(
     table: Table, graph: LoadedGraph, pictures: Sequence[Photograph], rounds: int
 ) -> None:
@@ -161,12 +166,7 @@ def one_process(
         sum(median(found[way]) for found in times.values())
         for way in ("Pillow", "whole", "reduced")
     )
-    table.add(
-        "all kinds alike: times a full decode's rate",
-        f"{pillow / reduced:.2f}",
-        f">= {WANTED:.0f}",
-        holds=pillow / reduced >= WANTED,
-    )
+    judge(table, "all kinds alike: times a full decode's rate", pillow / reduced)
     table.add("  times that of every pixel with our resizing", f"{whole / reduced:.2f}")
 
 
@@ -228,12 +228,7 @@ def whole_system(
     table.add(f"{count} decoded and resized by Pillow, and nothing else", f"{plain:.1f} /s")
     table.add("  a batch of them, every pixel decoded", f"{full:.1f} /s")
     table.add("  a batch of them, no more decoded than needed", f"{fast:.1f} /s")
-    table.add(
-        "  its times a full decode's rate",
-        f"{fast / plain:.2f}",
-        f">= {WANTED:.0f}",
-        holds=fast / plain >= WANTED,
-    )
+    judge(table, "  its times a full decode's rate", fast / plain)
     table.add("  times that of the batch of every pixel", f"{fast / full:.2f}")
     apart = Difference()
     for path, whole in rows[False].items():
