@@ -67,14 +67,6 @@ class Settings(BaseSettings):
         "scores a little, by less than 0.01 on average: what is all but undecided may get "
         "another answer.",
     )
-    fast_resize_pixels: int = Field(
-        1_000_000,
-        ge=0,
-        description="Pictures that have so many pixels once they are decoded are resized with the "
-        "processor's vector instructions, in a fourth of the time; 0 for all of them. Values may "
-        "differ by 1 of 255 from those that Pillow computes; the scores of the tutorial's network "
-        "did by 0.0006 at most.",
-    )
     max_model_bytes: int = Field(
         512 * MIB,
         gt=0,

@@ -20,7 +20,7 @@ from tests.bench.machine import described
 from tests.bench.parts import PARTS, Part, run
 from tests.bench.peer_environment import python_of_peers
 from tests.bench.peer_servers import PEERS
-from tests.bench.product import DURABILITY, SETTINGS
+from tests.bench.product import DURABILITY
 from tests.bench.report import print_budget, print_part
 from tests.bench.rounds import Round, spread
 from tests.bench.side_by_side import FULL, QUICK, Lengths, SideBySide
@@ -146,8 +146,6 @@ def _print_head(machine: dict[str, Any], where: str, rounds: int) -> None:
         print(f"{name:<12} {value}")
     print(f"{'photographs':<12} {where}")
     print(f"{'Permafrost':<12} {DURABILITY}")
-    for name, value in SETTINGS.items():
-        print(f"{'':<12} {name}={value}, for the limit too")
     for peer in PEERS:
         print(f"{peer.title}: {peer.settings}\n    tried: {peer.tried}")
     print(f"{rounds} rounds in turns; load averages {os.getloadavg()[0]:.1f} (1 min)")

@@ -24,21 +24,13 @@ def images_per_second(graph: LoadedGraph, files: list[Path], size: int, threads:
     """Classify `files` in micro-batches of `size`; return the rate."""
     turn = count()
     preprocessing = graph.preprocessing
-    fast_from = Settings().fast_resize_pixels
 
     def work() -> None:
         while chosen := files[(start := next(turn) * size) : start + size]:
             rows = np.empty((len(chosen), *preprocessing.shape), graph.dtype)
             for path, row in zip(chosen, rows, strict=True):
                 picture = decode_for(path.read_bytes(), preprocessing, most_pixels=10**8)
-                prepare(
-                    picture.image,
-                    preprocessing,
-                    graph.dtype,
-                    box=picture.box,
-                    fast_from=fast_from,
-                    out=row,
-                )
+                prepare(picture.image, preprocessing, graph.dtype, box=picture.box, out=row)
             graph.run(rows)
 
     running = [threading.Thread(target=work) for _ in range(threads)]

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from itertools import cycle, islice
 from pathlib import Path
 
-from tests.bench.product import SETTINGS
 from tests.bench.rounds import Round
 from tests.support.system import ROOT, clean_environment
 
@@ -37,7 +36,6 @@ class LimitProcess:
                 TF_CPP_MIN_LOG_LEVEL="3",
                 CUDA_VISIBLE_DEVICES="",
                 PERMAFROST_INTER_OP_THREADS=f"{inter_op}",
-                **SETTINGS,
             ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -24,10 +24,6 @@ DURABILITY = (
     "`permafrost up` as delivered: Redis with its append-only file, claims, sweeper, limits; "
     "a worker process per core, 2 API processes"
 )
-# What may be set for a run, and is then for the limit too.
-SETTINGS = {
-    name: os.environ[name] for name in ("PERMAFROST_FAST_RESIZE_PIXELS",) if name in os.environ
-}
 
 
 class Product:
@@ -35,9 +31,7 @@ class Product:
 
     def __init__(self, folder: Path) -> None:
         # Photographs are repeated, and a batch would classify those with the same bytes once.
-        self.system = System(
-            folder / "data", options=["--no-demo"], PERMAFROST_DEDUPLICATE="false", **SETTINGS
-        )
+        self.system = System(folder / "data", options=["--no-demo"], PERMAFROST_DEDUPLICATE="false")
         self.url = self.system.url
         self._folders = folder / "data" / "folders"
 

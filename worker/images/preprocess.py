@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from worker.images.reduction import LARGE, Box
+from worker.images.reduction import Box
 from worker.images.resize import resize
 from worker.models.preprocessing import Preprocessing
 
@@ -19,7 +19,6 @@ def prepare(
     dtype: npt.DTypeLike,
     *,
     box: Box | None = None,
-    fast_from: int = LARGE,
     out: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.generic]:
     """Return the image as one input without its batch dimension.
@@ -28,11 +27,10 @@ def prepare(
     `(pixel * scale - mean) / std` in float32, then cast to `dtype` (rounded and clipped to its
     range where it is an integer type). Transparency is ignored, as training code does.
 
-    `box` is where in the image the picture is, if not everywhere. An image of `fast_from` pixels
-    and more is resized with vector instructions, which may change values by 1 of 255. The input is
-    written into `out` where that is given, one contiguous array of that shape and `dtype`.
+    `box` is where in the image the picture is, if not everywhere. The input is written into `out`
+    where that is given, one contiguous array of that shape and `dtype`.
     """
-    pixels = np.asarray(_resized(_coloured(image, spec), spec, box, fast_from))
+    pixels = _resized(_coloured(image, spec), spec, box)
     if spec.color == "bgr":
         pixels = pixels[..., ::-1]
     row = np.empty(spec.shape, dtype) if out is None else out
@@ -73,27 +71,27 @@ def _coloured(image: Image.Image, spec: Preprocessing) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
-def _resized(
-    image: Image.Image, spec: Preprocessing, box: Box | None, fast_from: int
-) -> Image.Image:
+def _resized(image: Image.Image, spec: Preprocessing, box: Box | None) -> npt.NDArray[np.uint8]:
+    """Return the pixels of an image, or of the part in a box, at the size of an input."""
     height, width = spec.size
     if box is None and image.size == (width, height):
-        return image
+        return np.asarray(image)
     left, top, right, bottom = box or (0, 0, *image.size)
     match spec.resize:
         case "crop":
             middle = _middle((left, top, right, bottom), width / height)
-            return resize(image, (width, height), middle, fast_from=fast_from)
+            return resize(image, (width, height), middle)
         case "pad":
             size = _contained(right - left, bottom - top, (width, height))
-            padded = Image.new(image.mode, (width, height))
+            channels = () if spec.channels == 1 else (spec.channels,)
+            padded = np.zeros((height, width, *channels), np.uint8)
             if min(size) > 0:
                 # One of the two is nought.
-                place = round((width - size[0]) * 0.5), round((height - size[1]) * 0.5)
-                padded.paste(resize(image, size, box, fast_from=fast_from), place)
+                x, y = round((width - size[0]) * 0.5), round((height - size[1]) * 0.5)
+                padded[y : y + size[1], x : x + size[0]] = resize(image, size, box)
             return padded
         case _:
-            return resize(image, (width, height), box, fast_from=fast_from)
+            return resize(image, (width, height), box)
 
 
 def _middle(box: Box, ratio: float) -> Box:

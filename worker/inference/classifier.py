@@ -153,7 +153,6 @@ class Classifier:
             graph,
             most_pixels=settings.max_image_pixels,
             reduced=settings.reduced_decoding,
-            fast_from=settings.fast_resize_pixels,
         )
         outcomes: dict[Item, Outcome] = {}
         with self._process.running(claim):

@@ -10,7 +10,6 @@ import structlog
 from worker.errors import ImageError
 from worker.images.decode import decode_for
 from worker.images.preprocess import prepare
-from worker.images.reduction import LARGE
 from worker.inference.graph import LoadedGraph
 from worker.inference.scores import rank, to_scores
 from worker.jobs.claims import ClaimedItem
@@ -26,14 +25,12 @@ def classify(
     *,
     most_pixels: int,
     reduced: bool,
-    fast_from: int = LARGE,
 ) -> dict[Item, Outcome]:
     """Decode the items' uploads, run the graph over all that could be read, and rank.
 
     That is done in pieces, which the processor's cache holds: what was decoded is run at once. An
     image that cannot be read costs only itself: its outcome is the error. With `reduced`, large
-    ones are decoded no larger than the graph's input needs, and those that then have `fast_from`
-    pixels and more are resized the fast way.
+    ones are decoded no larger than the graph's input needs.
     """
     outcomes: dict[Item, Outcome] = {}
     rows = np.empty((len(items), *graph.preprocessing.shape), graph.dtype)  # of the largest piece
@@ -46,7 +43,6 @@ def classify(
             outcomes,
             most_pixels=most_pixels,
             reduced=reduced,
-            fast_from=fast_from,
         )
         outcomes.update(_classified(graph, readable, rows[: len(readable)]))
         items = items[size:]
@@ -61,7 +57,6 @@ def _prepare(
     *,
     most_pixels: int,
     reduced: bool,
-    fast_from: int,
 ) -> list[ClaimedItem]:
     """Fill the first rows with the items that can be read, and return those.
 
@@ -73,7 +68,7 @@ def _prepare(
         try:
             picture = decode_for(claimed.upload, spec if reduced else None, most_pixels=most_pixels)
             row = rows[len(readable)]
-            prepare(picture.image, spec, graph.dtype, box=picture.box, fast_from=fast_from, out=row)
+            prepare(picture.image, spec, graph.dtype, box=picture.box, out=row)
             readable.append(claimed)
         except ImageError as error:
             outcomes[claimed.item] = failure(error.code, error.message)

@@ -1,0 +1,50 @@
+"""Weights: how much of which pixels of a line goes into each pixel of a resized one."""
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+# A weight of 1 as a whole number. A sum of pixels of 8 bits times weights that are 1 together just
+# fits into 32 bits with it.
+PRECISION = 22
+
+
+class Weights(NamedTuple):
+    """What one pass takes from a line, for each of the `width` pixels that it makes of it."""
+
+    firsts: npt.NDArray[np.int64]  # (width,): the first pixel that counts
+    counts: npt.NDArray[np.int64]  # (width,): how many do
+    factors: npt.NDArray[np.int32]  # (width, taps): of these, in 2 ** -22; the rest are nought
+
+    @property
+    def taps(self) -> int:
+        """The most pixels that count for one."""
+        return int(self.factors.shape[1])
+
+
+@functools.lru_cache(64)  # of 5 kB for a photograph, and of 500 for the largest that a JPEG can be
+def bilinear(length: int, start: float, end: float, width: int) -> Weights:
+    """Return what makes `width` pixels of those from `start` to `end` of a line of `length`.
+
+    Triangles as wide as two pixels of the result, or of the line where that has fewer. All of it
+    is computed as Pillow does (`precompute_coeffs` and `normalize_coeffs_8bpc` in its Resample.c),
+    to the last bit: the ends are of single precision and the rest of double, sums are made from
+    the left, and weights are rounded, half away from nought.
+    """
+    first, last = np.float32(start), np.float32(end)
+    scale = float(last - first) / width
+    support = max(scale, 1.0)
+    taps = math.ceil(support) * 2 + 1
+    centres = float(first) + (np.arange(width) + 0.5) * scale
+    firsts = np.maximum((centres - support + 0.5).astype(np.int64), 0)
+    ends = np.minimum((centres + support + 0.5).astype(np.int64), length)
+    counts = ends - firsts
+    tap = np.arange(taps)[:, np.newaxis]
+    shares = 1.0 - np.abs((tap + firsts - centres + 0.5) * (1.0 / support))
+    shares[(tap >= counts) | (shares < 0.0)] = 0.0
+    shares /= np.add.accumulate(shares, axis=0)[-1]  # `sum` would not go from the first to the last
+    factors = (shares * (1 << PRECISION) + 0.5).astype(np.int32)
+    return Weights(firsts, counts, np.ascontiguousarray(factors.T))
