@@ -17,8 +17,9 @@ from PIL import (
 )
 
 from worker.errors import ImageError, ImageTooLargeError, NotAnImageError, TruncatedImageError
+from worker.images.jpeg import decode_plain, size_of_plain
 from worker.images.quiet import Quiet
-from worker.images.reduction import Picture, draft, upright
+from worker.images.reduction import Picture, draft, scale_for, upright
 from worker.models.preprocessing import Preprocessing
 
 # The kinds that are accepted; Pillow knows many more, which nobody uploads but attackers. Its JPEG
@@ -71,15 +72,25 @@ def decode(data: bytes, *, most_pixels: int) -> Image.Image:
     Of an animation this is the first frame. Raises `NotAnImageError`, `TruncatedImageError`,
     `ImageTooLargeError` (before the pixels are decoded) or `ImageError` for other damage.
     """
-    return decode_for(data, None, most_pixels=most_pixels).image
+    return _decode(data, None, most_pixels).image
 
 
 def decode_for(data: bytes, spec: Preprocessing | None, *, most_pixels: int) -> Picture:
     """Return the image as `decode` does, but no larger than an input of this kind needs it.
 
     That saves time with large JPEGs alone; any other image, and with None any at all, is decoded
-    whole. Raises what `decode` raises; `most_pixels` are those of the file.
+    whole. It may be of the mode RGBX, which is RGB with a fourth byte without meaning. Raises what
+    `decode` raises; `most_pixels` are those of the file.
     """
+    size = size_of_plain(data)
+    if size is not None and size[0] * size[1] <= most_pixels:
+        image = decode_plain(data) if spec is None or scale_for(*size, spec) == 1 else None
+        if image is not None:
+            return Picture(image)
+    return _decode(data, spec, most_pixels)
+
+
+def _decode(data: bytes, spec: Preprocessing | None, most_pixels: int) -> Picture:
     if not data:
         raise NotAnImageError("The file is empty.")
     try:

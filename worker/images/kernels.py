@@ -15,17 +15,21 @@ import contextlib
 import ctypes
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from worker.images.weights import PRECISION, Weights
+from worker.images.weights import PRECISION, PairedWeights, Weights
 
 BLOCK = 8  # pixels that the second pass makes at once: rows of the first have a multiple of them
 _ROWS = 4  # that the first pass goes through side by side, so as to fetch a weight once for them
+
+# What both take: pointers and numbers of 64 bits.
+_PARAMETERS = {"along": "pnpnnnppn", "down": "pnpnnpppn"}
+_C_TYPES = {"p": ctypes.c_void_p, "n": ctypes.c_int64}
 
 _log = structlog.get_logger(__name__)
 
@@ -47,15 +51,15 @@ class Kernels:
         passes.getModulePassManager().run(module, passes)
         self._engine = llvm.create_mcjit_compiler(module, machine)  # whose code it stays
         self._engine.finalize_object()
-        pointer, number = ctypes.c_void_p, ctypes.c_int64
-        weights = (pointer, pointer, pointer, number)
-        along = ctypes.CFUNCTYPE(None, pointer, number, pointer, number, number, number, *weights)
-        down = ctypes.CFUNCTYPE(None, pointer, number, pointer, number, number, *weights)
-        self._along = along(self._engine.get_function_address("along"))
-        self._down = down(self._engine.get_function_address("down"))
+        self._along, self._down = (
+            ctypes.CFUNCTYPE(None, *(_C_TYPES[kind] for kind in kinds))(
+                self._engine.get_function_address(name)
+            )
+            for name, kinds in _PARAMETERS.items()
+        )
 
     def along(
-        self, source: int, source_row: int, target: npt.NDArray[np.uint8], weights: Weights
+        self, source: int, source_row: int, target: npt.NDArray[np.uint8], weights: PairedWeights
     ) -> None:
         """Resize as many rows along their length as `target` has.
 
@@ -63,14 +67,17 @@ class Kernels:
         bytes. `target` has (rows, pixels, 4) values, of which the pixels behind as many as there
         are weights are left as they are.
         """
+        firsts, factors = weights
         self._along(
             source,
             source_row,
             target.ctypes.data,
             target.strides[0],
             len(target),
-            len(weights.firsts),
-            *_addresses(weights),
+            len(firsts),
+            firsts.ctypes.data,
+            factors.ctypes.data,
+            factors.shape[1],
         )
 
     def down(
@@ -78,16 +85,20 @@ class Kernels:
     ) -> None:
         """Make of the rows of `source`, (any, pixels, 4), those of `target`, (rows, pixels, 3).
 
-        There are a multiple of `BLOCK` pixels, and as many rows in `target` as there are weights.
+        There are a multiple of `BLOCK` pixels, and as many rows in `target` as weights.
         """
         rows, pixels, _ = target.shape
+        firsts, counts, factors = weights
         self._down(
             source.ctypes.data,
             source.strides[0],
             target.ctypes.data,
             rows,
             pixels // BLOCK,
-            *_addresses(weights),
+            firsts.ctypes.data,
+            counts.ctypes.data,
+            factors.ctypes.data,
+            factors.shape[1],
         )
 
 
@@ -103,11 +114,6 @@ def kernels() -> Kernels | None:
         return None
 
 
-def _addresses(weights: Weights) -> tuple[int, int, int, int]:
-    firsts, counts, factors = (each.ctypes.data for each in weights)
-    return firsts, counts, factors, weights.taps
-
-
 def _module() -> Any:
     """Return both kernels in LLVM's intermediate representation."""
     ir = importlib.import_module("llvmlite.ir")
@@ -119,29 +125,29 @@ def _module() -> Any:
 
 def _write_along(ir: Any, module: Any) -> None:
     """Write the first pass: rows of a picture to rows of another length."""
-    write = _Writer(ir, module, "along", pointers=(0, 2, 6, 7, 8), parameters=10)
-    source, source_row, target, target_row, rows, width, *weights = write.parameters
-    pixel = 4
+    write = _Writer(ir, module, "along")
+    source, source_row, target, target_row, rows, width, firsts, factors, pairs = write.parameters
+    pixel, pair = 4, 8
     last = write.sub(rows, write.number(1))
-    sums = [write.variable(pixel) for _ in range(_ROWS)]
+    sums = [write.variable(pair) for _ in range(_ROWS)]
     with write.loop(rows, step=_ROWS) as y:
         # Behind the last row it is repeated.
         lines = [write.least(write.add(y, write.number(i)), last) for i in range(_ROWS)]
         sources = [write.at(source, write.mul(line, source_row)) for line in lines]
         targets = [write.at(target, write.mul(line, target_row)) for line in lines]
         with write.loop(width) as x:
-            first, count, factors = write.weights(weights, x)
             for each in sums:
                 write.clear(each)
-            begin = write.mul(first, write.number(pixel))
-            with write.loop(count) as tap:
-                factor = write.factor(factors, tap, pixel)
-                place = write.add(begin, write.mul(tap, write.number(pixel)))
+            begin = write.mul(write.entry(firsts, x), write.number(pixel))
+            before = write.mul(x, pairs)
+            with write.loop(pairs) as number:
+                factor = write.factors(factors, write.add(before, number), pair)
+                place = write.add(begin, write.mul(number, write.number(pair)))
                 for each, line in zip(sums, sources, strict=True):
                     write.accumulate(each, write.at(line, place), factor)
             place = write.mul(x, write.number(pixel))
             for each, line in zip(sums, targets, strict=True):
-                write.store(write.rounded(each), write.at(line, place))
+                write.store(write.rounded(write.halves(each)), write.at(line, place))
     write.end()
 
 
@@ -150,37 +156,36 @@ def _write_down(ir: Any, module: Any) -> None:
 
     Of the four bytes of each pixel the last is left out.
     """
-    write = _Writer(ir, module, "down", pointers=(0, 2, 5, 6, 7), parameters=9)
-    source, source_row, target, rows, blocks, *weights = write.parameters
+    write = _Writer(ir, module, "down")
+    source, source_row, target, rows, blocks, firsts, counts, factors, taps = write.parameters
     values = 4 * BLOCK
     colours = [i for i in range(values) if i % 4 < 3]
     target_row = write.mul(blocks, write.number(len(colours)))
     total = write.variable(values)
     with write.loop(rows) as y:
-        first, count, factors = write.weights(weights, y)
-        begin = write.at(source, write.mul(first, source_row))
+        begin = write.at(source, write.mul(write.entry(firsts, y), source_row))
+        count, before = write.entry(counts, y), write.mul(y, taps)
         line = write.at(target, write.mul(y, target_row))
         with write.loop(blocks) as block:
             write.clear(total)
             place = write.at(begin, write.mul(block, write.number(values)))
             with write.loop(count) as tap:
-                factor = write.factor(factors, tap, values)
+                factor = write.factor(factors, write.add(before, tap), values)
                 write.accumulate(total, write.at(place, write.mul(tap, source_row)), factor)
             place = write.at(line, write.mul(block, write.number(len(colours))))
-            write.store(write.rounded(total, colours), place)
+            write.store(write.rounded(write.whole(total), colours), place)
     write.end()
 
 
 class _Writer:
     """One function being written, in the words of the two above."""
 
-    def __init__(
-        self, ir: Any, module: Any, name: str, *, pointers: tuple[int, ...], parameters: int
-    ) -> None:
+    def __init__(self, ir: Any, module: Any, name: str) -> None:
         self._ir = ir
         self._long, self._int, self._byte = ir.IntType(64), ir.IntType(32), ir.IntType(8)
-        kinds = [ir.PointerType() if i in pointers else self._long for i in range(parameters)]
-        function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
+        kinds = {"p": ir.PointerType(), "n": self._long}
+        takes = [kinds[kind] for kind in _PARAMETERS[name]]
+        function = ir.Function(module, ir.FunctionType(ir.VoidType(), takes), name)
         self.parameters = function.args
         # Variables belong to the entry, where the compiler finds that they can be registers.
         entry = function.append_basic_block()
@@ -220,60 +225,70 @@ class _Writer:
         self._builder.cbranch(self._builder.icmp_signed("<", following, end), body, after)
         self._builder.position_at_end(after)
 
-    def weights(self, weights: list[Any], index: Any) -> tuple[Any, Any, Any]:
-        """Return one pixel's first and count, and the address of its factors."""
-        firsts, counts, factors, taps = weights
-        first, count = (
-            self._builder.load(self.at(each, self.mul(index, self.number(8))), typ=self._long)
-            for each in (firsts, counts)
-        )
-        return first, count, self.at(factors, self.mul(self.mul(index, taps), self.number(4)))
+    def entry(self, numbers: Any, index: Any) -> Any:
+        """Return one of an array of numbers of 64 bits."""
+        return self._builder.load(self.at(numbers, self.mul(index, self.number(8))), typ=self._long)
 
-    def factor(self, factors: Any, tap: Any, values: int) -> Any:
+    def factor(self, factors: Any, index: Any, values: int) -> Any:
         """Return one factor, once for each of so many values."""
-        place = self.at(factors, self.mul(tap, self.number(4)))
+        place = self.at(factors, self.mul(index, self.number(4)))
         one = self._builder.load(place, typ=self._int)
         vector = self._ir.VectorType(self._int, values)
         nothing = self._ir.Constant(vector, self._ir.Undefined)
-        first = self._ir.Constant(self._int, 0)
-        filled = self._builder.insert_element(nothing, one, first)
-        zeros = self._ir.Constant(vector, [0] * values)
-        return self._builder.shuffle_vector(filled, nothing, zeros)
+        filled = self._builder.insert_element(nothing, one, self._ir.Constant(self._int, 0))
+        return self._builder.shuffle_vector(filled, nothing, self._order([0] * values))
+
+    def factors(self, factors: Any, index: Any, values: int) -> Any:
+        """Return the factors of so many values, each its own."""
+        place = self.at(factors, self.mul(index, self.number(4 * values)))
+        return self._builder.load(place, align=4, typ=self._ir.VectorType(self._int, values))
 
     def variable(self, values: int) -> Any:
         """Return a new variable of so many whole numbers of 32 bits."""
         return self._entry.alloca(self._ir.VectorType(self._int, values))
 
     def clear(self, variable: Any) -> None:
-        """Set every number of a variable to a half, so that it is rounded in the end."""
-        self._builder.store(self._all(variable, 1 << (PRECISION - 1)), variable)
+        """Set every number of a variable to nought."""
+        self._builder.store(self._all(variable.allocated_type, 0), variable)
 
     def accumulate(self, variable: Any, place: Any, factor: Any) -> None:
         """Add the bytes at an address, times a factor."""
         kind = variable.allocated_type
         narrow = self._ir.VectorType(self._byte, kind.count)
         pixels = self._builder.zext(self._builder.load(place, align=1, typ=narrow), kind)
-        before = self._builder.load(variable)
+        before = self.whole(variable)
         self._builder.store(self.add(before, self.mul(pixels, factor)), variable)
 
-    def rounded(self, variable: Any, chosen: list[int] | None = None) -> Any:
-        """Return a variable as bytes: all of them, or those that are `chosen`."""
-        kind = variable.allocated_type
-        value = self._builder.ashr(self._builder.load(variable), self._all(variable, PRECISION))
+    def whole(self, variable: Any) -> Any:
+        """Return the value of a variable."""
+        return self._builder.load(variable)
+
+    def halves(self, variable: Any) -> Any:
+        """Return the sum of both halves of a variable."""
+        value, count = self.whole(variable), variable.allocated_type.count
+        orders = self._order(range(count // 2)), self._order(range(count // 2, count))
+        return self.add(*(self._builder.shuffle_vector(value, value, order) for order in orders))
+
+    def rounded(self, value: Any, chosen: Sequence[int] | None = None) -> Any:
+        """Return sums as bytes: all of them, or those that are `chosen`."""
+        kind = value.type
+        value = self.add(value, self._all(kind, 1 << (PRECISION - 1)))
+        value = self._builder.ashr(value, self._all(kind, PRECISION))
         for limit, is_beyond in ((0, "<"), (255, ">")):
-            bound = self._all(variable, limit)
+            bound = self._all(kind, limit)
             beyond = self._builder.icmp_signed(is_beyond, value, bound)
             value = self._builder.select(beyond, bound, value)
-        narrow = self._ir.VectorType(self._byte, kind.count)
-        value = self._builder.trunc(value, narrow)
+        value = self._builder.trunc(value, self._ir.VectorType(self._byte, kind.count))
         if chosen is None:
             return value
-        order = self._ir.Constant(self._ir.VectorType(self._int, len(chosen)), chosen)
-        return self._builder.shuffle_vector(value, value, order)
+        return self._builder.shuffle_vector(value, value, self._order(chosen))
 
     def store(self, value: Any, place: Any) -> None:
         self._builder.store(value, place, align=1)
 
-    def _all(self, variable: Any, value: int) -> Any:
-        kind = variable.allocated_type
+    def _all(self, kind: Any, value: int) -> Any:
         return self._ir.Constant(kind, [value] * kind.count)
+
+    def _order(self, numbers: Sequence[int]) -> Any:
+        kind = self._ir.VectorType(self._int, len(numbers))
+        return self._ir.Constant(kind, list(numbers))

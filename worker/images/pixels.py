@@ -33,7 +33,7 @@ _pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char
 
 @contextlib.contextmanager
 def pixels(image: Image.Image) -> Iterator[int]:
-    """Give the address of the first pixel of an RGB image, which stays valid meanwhile.
+    """Give the address of the first pixel of an RGB or RGBX image, which stays valid meanwhile.
 
     Each pixel has four bytes, the last of them without meaning. Raises `SeveralBlocksError`.
     """

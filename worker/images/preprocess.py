@@ -10,7 +10,7 @@ from worker.images.reduction import Box
 from worker.images.resize import resize
 from worker.models.preprocessing import Preprocessing
 
-_MODES = {1: "L", 3: "RGB"}
+_MODES = {1: ("L",), 3: ("RGB", "RGBX")}
 
 
 def prepare(
@@ -67,15 +67,16 @@ def _coloured(image: Image.Image, spec: Preprocessing) -> Image.Image:
         # Pillow clips 16-bit greys when it converts them; scale them to 8 bits instead.
         grey = np.asarray(image, dtype=np.float32) / 257.0
         image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
-    mode = _MODES[spec.channels]
-    return image if image.mode == mode else image.convert(mode)  # which would copy it
+    modes = _MODES[spec.channels]
+    return image if image.mode in modes else image.convert(modes[0])  # which would copy it
 
 
 def _resized(image: Image.Image, spec: Preprocessing, box: Box | None) -> npt.NDArray[np.uint8]:
     """Return the pixels of an image, or of the part in a box, at the size of an input."""
     height, width = spec.size
     if box is None and image.size == (width, height):
-        return np.asarray(image)
+        pixels = np.asarray(image)
+        return pixels[..., :3] if image.mode == "RGBX" else pixels
     left, top, right, bottom = box or (0, 0, *image.size)
     match spec.resize:
         case "crop":

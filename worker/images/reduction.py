@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image, JpegImagePlugin
 
+from worker.images.jpeg import is_in_frequencies
 from worker.models.preprocessing import Preprocessing
 
 # Left, top, right, bottom in pixels of an image, whole or not.
@@ -31,14 +32,6 @@ _RIGHT_TO_LEFT = (_Turn.FLIP_LEFT_RIGHT, _Turn.ROTATE_180)
 _BOTTOM_TO_LEFT = (_Turn.ROTATE_270, _Turn.TRANSVERSE)
 _BOTTOM_TO_TOP = (_Turn.FLIP_TOP_BOTTOM, _Turn.ROTATE_180)
 _RIGHT_TO_TOP = (_Turn.ROTATE_90, _Turn.TRANSVERSE)
-
-
-# What stands at the head of a JPEG: segments, each of which says its length behind its marker.
-_MARKER = 0xFF
-_TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD})
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_FREQUENCIES = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended and progressive
-_SEGMENTS = _TABLES | frozenset(range(0xE0, 0xF0)) | {0xFE}  # applications' own, a comment
 
 
 class Picture(NamedTuple):
@@ -73,28 +66,11 @@ def draft(
     width, height = image.size
     across, down = (height, width) if turn in SIDEWAYS else (width, height)
     scale = scale_for(across, down, spec)
-    if scale == 1 or not _is_in_frequencies(data):
+    if scale == 1 or not is_in_frequencies(data):
         return 1
     grey = spec.color == "gray" and image.mode == "RGB"
     image.draft("L" if grey else image.mode, (width // scale, height // scale))
     return scale
-
-
-def _is_in_frequencies(data: bytes) -> bool:
-    """Whether a JPEG is certain to be of a usual kind, which its decoder can make smaller.
-
-    It decodes a lossless one at its full size whatever it is asked for, which Pillow must refuse
-    then: the memory that it has made ready is for less.
-    """
-    position = 2
-    while position + 4 <= len(data) and data[position] == _MARKER:
-        kind = data[position + 1]
-        if kind in _FRAMES:
-            return kind in _FREQUENCIES
-        if kind not in _SEGMENTS:
-            return False
-        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return False
 
 
 def upright(image: Image.Image, size: tuple[int, int], scale: int, turn: _Turn | None) -> Picture:

@@ -12,7 +12,7 @@ from PIL import Image
 from worker.images.kernels import BLOCK, Kernels, kernels
 from worker.images.pixels import SeveralBlocksError, pixels
 from worker.images.reduction import Box
-from worker.images.weights import Weights, bilinear
+from worker.images.weights import PairedWeights, bilinear, paired
 
 _COPIED = 1 << 23  # bytes of a picture that are copied at once, where it lies in several blocks
 
@@ -23,11 +23,11 @@ def resize(
     """Return the image, or the part of it within `box`, at a size of (width, height) pixels.
 
     The shape is (height, width) for a grey image, mode L, and (height, width, channels) for
-    others. `box` lies within the image, as for `Image.resize`.
+    others; of RGBX the fourth is left out. `box` lies within the image, as for `Image.resize`.
     """
-    compiled = kernels() if image.mode == "RGB" else None
+    compiled = kernels() if image.mode in ("RGB", "RGBX") else None
     if compiled is None:
-        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
+        return _by_pillow(image, size, box)
     left, top, right, bottom = box or (0, 0, *image.size)
     # Values are rounded after each pass, so that it shows which was first. Pillow begins with the
     # columns where that makes the other pass much shorter.
@@ -44,7 +44,9 @@ def _resize(
     """Resize an RGB image: its rows first, then what has become of its columns."""
     width, height = size
     left, top, right, bottom = box
-    across = bilinear(image.width, left, right, width)
+    across = paired(image.width, left, right, width)
+    if across is None:  # a picture of a few pixels
+        return _by_pillow(image, size, box)
     down = bilinear(image.height, top, bottom, height)
     first, last = int(down.firsts[0]), int(down.firsts[-1] + down.counts[-1])  # rows that count
     padded = math.ceil(width / BLOCK) * BLOCK
@@ -60,7 +62,7 @@ def _resize_rows(
     image: Image.Image,
     first: int,
     rows: npt.NDArray[np.uint8],
-    weights: Weights,
+    weights: PairedWeights,
 ) -> None:
     """Resize rows of an image, from the `first` on, along their length, until `rows` are full."""
     line = image.width * 4
@@ -75,3 +77,8 @@ def _resize_rows(
         top = first + start
         with pixels(image.crop((0, top, image.width, top + len(part)))) as address:
             compiled.along(address, line, part, weights)
+
+
+def _by_pillow(image: Image.Image, size: tuple[int, int], box: Box | None) -> npt.NDArray[np.uint8]:
+    resized = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box))
+    return resized[..., :3] if image.mode == "RGBX" else resized

@@ -19,13 +19,19 @@ class Weights(NamedTuple):
     counts: npt.NDArray[np.int64]  # (width,): how many do
     factors: npt.NDArray[np.int32]  # (width, taps): of these, in 2 ** -22; the rest are nought
 
-    @property
-    def taps(self) -> int:
-        """The most pixels that count for one."""
-        return int(self.factors.shape[1])
+
+class PairedWeights(NamedTuple):
+    """The same for a pass that takes two pixels of four values at once, and equally many pairs.
+
+    How often a loop is repeated is not to be foreseen by the processor where it varies, and a
+    wrong guess costs as much as two pairs.
+    """
+
+    firsts: npt.NDArray[np.int64]  # (width,)
+    factors: npt.NDArray[np.int32]  # (width, pairs, 8): each once for every value
 
 
-@functools.lru_cache(64)  # of 5 kB for a photograph, and of 500 for the largest that a JPEG can be
+@functools.lru_cache(256)  # of 5 kB for a photograph, 30 for a large one
 def bilinear(length: int, start: float, end: float, width: int) -> Weights:
     """Return what makes `width` pixels of those from `start` to `end` of a line of `length`.
 
@@ -48,3 +54,19 @@ def bilinear(length: int, start: float, end: float, width: int) -> Weights:
     shares /= np.add.accumulate(shares, axis=0)[-1]  # `sum` would not go from the first to the last
     factors = (shares * (1 << PRECISION) + 0.5).astype(np.int32)
     return Weights(firsts, counts, np.ascontiguousarray(factors.T))
+
+
+@functools.lru_cache(256)
+def paired(length: int, start: float, end: float, width: int) -> PairedWeights | None:
+    """Return what `bilinear` does, in pairs; None where the line has fewer pixels than they."""
+    firsts, counts, factors = bilinear(length, start, end, width)
+    taps = math.ceil(int(counts.max()) / 2) * 2
+    if taps > length:
+        return None
+    early = np.maximum(firsts + taps - length, 0)  # by so many pixels, lest the last is beyond
+    tap = np.arange(taps) - early[:, np.newaxis]
+    counting = (tap >= 0) & (tap < counts[:, np.newaxis])
+    moved = np.zeros((width, taps), np.int32)
+    pixel, _ = np.nonzero(counting)
+    moved[counting] = factors[pixel, tap[counting]]
+    return PairedWeights(firsts - early, np.repeat(moved, 4, axis=1).reshape(width, taps // 2, 8))

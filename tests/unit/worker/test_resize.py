@@ -91,6 +91,18 @@ def test_sums_of_the_greatest_values_do_not_overflow(values: int) -> None:
         _assert_alike(image, size)
 
 
+@pytest.mark.parametrize("size", [(128, 128), (2, 300), (1, 1)])
+@pytest.mark.parametrize("picture", [(500, 375), (1, 9), (3, 2), (300, 900)])
+def test_the_fourth_byte_of_rgbx_is_left_out(
+    picture: tuple[int, int], size: tuple[int, int]
+) -> None:
+    image = _noise(*picture)
+    padded = Image.merge("RGBX", (*image.split(), Image.new("L", picture, 77)))
+    found = resize(padded, size)
+    expected = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "CMYK"])
 def test_other_modes_are_resized_by_pillow(mode: str) -> None:
     _assert_alike(Image.new(mode, (40, 30), 77), (9, 7))
