@@ -31,27 +31,31 @@ local jobs, known = {}, {} -- of what was taken: rows to return, and what else i
 local function job_of(id)
   local job = known[id]
   if not job then
-    local values = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts', 'origin')
+    local values = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts', 'origin',
+      'started')
     job = {kind = values[1], status = values[2], options = values[3],
-      attempts = tonumber(values[4]), in_folder = values[5] == 'folder'}
+      attempts = tonumber(values[4]), in_folder = values[5] == 'folder', has_started = values[6]}
     known[id] = job
   end
   return job
 end
 
 local function take_item(id, number, attempts, job)
+  local news = {}
+  if attempts > job.attempts then
+    news = {'attempts', attempts}
+    job.attempts = attempts
+  end
   if not job.place then
     jobs[#jobs + 1] = {id, job.kind, job.options}
     job.place = #jobs - 1
     if job.status == 'queued' then
-      set_status(id, job.kind, 'queued', 'running')
-      redis.call('HSETNX', K.job(id), 'started', now_ms())
+      if not job.has_started then news[#news + 1], news[#news + 2] = 'started', now_ms() end
+      set_status(id, job.kind, 'queued', 'running', news)
+      news = {}
     end
   end
-  if attempts > job.attempts then
-    redis.call('HSET', K.job(id), 'attempts', attempts)
-    job.attempts = attempts
-  end
+  if #news > 0 then redis.call('HSET', K.job(id), unpack(news)) end
   local upload = not job.in_folder and redis.call('GET', K.upload(id, number)) or ''
   local path = job.kind == 'batch' and redis.call('HGET', K.items(id), number) or ''
   return {id .. ':' .. number, attempts, job.place, upload, path}
@@ -109,8 +113,11 @@ for n = first_lane, #ARGV, 2 do
     end
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())
-      redis.call('HSET', K.claim(claim), '@worker', worker, '@lane', lane, '@target', target)
-      for _, row in ipairs(taken) do redis.call('HSET', K.claim(claim), row[1], row[2]) end
+      local about = {'@worker', worker, '@lane', lane, '@target', target}
+      for _, row in ipairs(taken) do
+        about[#about + 1], about[#about + 2] = row[1], row[2]
+      end
+      redis.call('HSET', K.claim(claim), unpack(about))
       redis.call('ZADD', K.leases(), now_ms() + lease_ms, claim)
       return {claim, lane, target, lanes_needing_tickets(), jobs, taken}
     end

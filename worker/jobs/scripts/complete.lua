@@ -26,7 +26,6 @@ for n = 3, #ARGV, 5 do
     if has_ended(job[1]) then
       if job[2] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
     elseif job[2] ~= 'batch' then
-      redis.call('HINCRBY', K.job(id), field == 'result' and 'succeeded' or 'failed', 1)
       end_job(id, field == 'result' and 'succeeded' or 'failed', field, value, ttl_ms)
     elseif number == '0' and field == 'error' then
       end_job(id, 'failed', 'error', value, ttl_ms)

@@ -17,7 +17,7 @@ if has_ended(job[2]) then
   redis.call('PERSIST', K.job(id))
   for _, belonging in ipairs(belongings(id)) do redis.call('PERSIST', belonging) end
   redis.call('HDEL', K.job(id), 'finished', 'expires', 'error')
-  set_status(id, job[1], job[2], 'running')
+  set_status(id, job[1], job[2], 'running', {})
 end
 local queue = K.queue(job[3], job[4])
 for _, number in ipairs(numbers) do

@@ -5,17 +5,24 @@
 -- something (DEL, HDEL, LPOP, ZREM and their like are never refused), and `accept` and `append` do
 -- not.
 
--- Redis's own clock in milliseconds: the only clock that leases and records go by.
+-- Redis's own clock: the only one that leases and records go by. It is read once by a script.
+local clock_us
+local function now_us()
+  if not clock_us then
+    local time = redis.call('TIME')
+    clock_us = time[1] * 1000000 + time[2]
+  end
+  return clock_us
+end
+
 local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return math.floor(now_us() / 1000)
 end
 
 -- The place of a target among those of its lane, which are served in this order: Redis's clock, to the
 -- microsecond, so that of two targets within one millisecond the first one is served first.
 local function turn_now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + time[2] / 1000
+  return now_us() / 1000
 end
 
 local function split_item(item)
@@ -31,15 +38,16 @@ local function has_ended(status)
   return status ~= 'queued' and status ~= 'running'
 end
 
--- Move a job from one status to another, in its record and in the index.
-local function set_status(id, kind, from, to)
+-- Move a job from one status to another, in its record and in the index, and set more of its record:
+-- a list of names and values.
+local function set_status(id, kind, from, to, more)
   redis.call('ZREM', K.index(kind, from), id)
-  redis.call('HSET', K.job(id), 'status', to)
+  redis.call('HSET', K.job(id), 'status', to, unpack(more))
   redis.call('ZADD', K.index(kind, to), 0, id)
 end
 
 -- Delete what was uploaded for a job, or let it live on for keep_ms milliseconds.
-local function drop_uploads(id, total, keep_ms)
+local function drop_uploads(id, kind, total, keep_ms)
   for number = 0, total - 1 do
     if keep_ms > 0 then
       redis.call('PEXPIRE', K.upload(id, number), keep_ms)
@@ -47,6 +55,7 @@ local function drop_uploads(id, total, keep_ms)
       redis.call('DEL', K.upload(id, number))
     end
   end
+  if kind == 'prediction' then return end -- it has no other files
   local names = redis.call('HGETALL', K.files(id))
   for n = 1, #names, 2 do
     local place, _, chunks = string.match(names[n + 1], '^(%d+):(%d+):(%d+)$')
@@ -61,18 +70,24 @@ local function belongings(id)
 end
 
 -- End a job: its record is kept until now + ttl_ms, then the sweeper forgets it. The expiry of the
--- keys themselves, an hour later, is for the case that no sweeper ever runs again.
+-- keys themselves, an hour later, is for the case that no sweeper ever runs again. All jobs but batches
+-- have one item, which ends with them.
 local function end_job(id, status, field, value, ttl_ms)
   local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms', 'origin',
     'lane', 'target')
   local now = now_ms()
-  set_status(id, job[1], job[2], status)
-  redis.call('HSET', K.job(id), 'finished', now, 'expires', now + ttl_ms)
-  if field then redis.call('HSET', K.job(id), field, value) end
+  local more = {'finished', now, 'expires', now + ttl_ms}
+  if field then more[#more + 1], more[#more + 2] = field, value end
+  if job[1] ~= 'batch' and status ~= 'cancelled' then
+    more[#more + 1], more[#more + 2] = status, 1 -- the count has the name of the status
+  end
+  set_status(id, job[1], job[2], status, more)
   redis.call('ZADD', K.expiry(), now + ttl_ms, id)
   redis.call('PEXPIRE', K.job(id), ttl_ms + 3600000)
-  for _, belonging in ipairs(belongings(id)) do
-    redis.call('PEXPIRE', belonging, ttl_ms + 3600000)
+  if job[1] ~= 'prediction' then -- to which nothing else belongs
+    for _, belonging in ipairs(belongings(id)) do
+      redis.call('PEXPIRE', belonging, ttl_ms + 3600000)
+    end
   end
   if job[1] == 'batch' then
     -- The uploads of images that still wait go as the queue is passed over.
@@ -83,7 +98,7 @@ local function end_job(id, status, field, value, ttl_ms)
       redis.call('ZREM', K.lane(job[6]), job[7])
     end
   else
-    drop_uploads(id, tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
+    drop_uploads(id, job[1], tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
   end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
   -- Whoever waits for a prediction gets the record at once, which saves reading it.
@@ -172,7 +187,6 @@ local function fail_item(id, number, code, message, ttl_ms)
     write_item(id, number, 'error', failure(code, message), '', '', job[2], tally)
     return settle(id, tally, ttl_ms)
   end
-  if job[1] ~= 'batch' then redis.call('HINCRBY', K.job(id), 'failed', 1) end
   end_job(id, 'failed', 'error', failure(code, message), ttl_ms)
 end
 
@@ -227,8 +241,9 @@ local function backlog(lane)
   local depth, age = 0, 0
   for _, kind in ipairs(KINDS[lane]) do
     depth = depth + redis.call('ZCARD', K.index(kind, 'queued'))
-    for _, id in ipairs(redis.call('ZRANGE', K.index(kind, 'queued'), 0, 99)) do
-      if not redis.call('ZSCORE', K.open(), id) then
+    local looked_at = kind == 'batch' and 99 or 0
+    for _, id in ipairs(redis.call('ZRANGE', K.index(kind, 'queued'), 0, looked_at)) do
+      if kind ~= 'batch' or not redis.call('ZSCORE', K.open(), id) then
         age = math.max(age, now_ms() - (redis.call('HGET', K.job(id), 'created') or now_ms()))
         break
       end
