@@ -47,9 +47,11 @@ def _import_tensorflow(**_: object) -> None:
         # TensorFlow writes of every processor feature and absent GPU otherwise.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import worker.inference.classifier  # noqa: F401, PLC0415
+        from worker.images.jpeg import turbo  # noqa: PLC0415
         from worker.images.kernels import kernels  # noqa: PLC0415
 
-        kernels()
+        turbo()
+        kernels()  # compiled once for all
 
         # The libraries' 300,000 objects stay for ever: they need neither be looked at by every
         # collection nor be copied into every process by it. Celery collects before each fork, too,

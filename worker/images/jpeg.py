@@ -4,6 +4,7 @@ Pillow reads every header in Python, and copies every row. It has the same decod
 are the same. All that is out of the ordinary, and any damage, is left to it.
 """
 
+import functools
 import importlib
 from collections.abc import Iterator
 from typing import Any
@@ -21,14 +22,13 @@ _PIXELS = 0xDA
 _KNOWN = _TABLES | _FRAMES | _APPLICATIONS | {0xFE, _PIXELS}  # 0xFE: a comment
 
 
-def _library() -> Any:
+@functools.cache
+def turbo() -> Any:
+    """Return libjpeg-turbo. Not before it is needed: the API, which decodes nothing, has none."""
     try:
         return importlib.import_module("simplejpeg")
     except ImportError:  # there are no builds of it for some processors
         return None
-
-
-_turbo = _library()
 
 
 def is_in_frequencies(data: bytes) -> bool:
@@ -45,14 +45,15 @@ def size_of_plain(data: bytes) -> tuple[int, int] | None:
 
     A plain one is of a usual kind, has three colours, and says nothing of how it lies.
     """
-    if _turbo is None or not data.startswith(b"\xff\xd8\xff"):
+    library = turbo()
+    if library is None or not data.startswith(b"\xff\xd8\xff"):
         return None
     kinds = list(_segments(data))
     frames = [kind for kind in kinds if kind in _FRAMES]
     if kinds[-1:] != [_PIXELS] or _EXIF_OR_XMP in kinds or not _FREQUENCIES.issuperset(frames):
         return None
     try:
-        height, width, colours, _ = _turbo.decode_jpeg_header(data)
+        height, width, colours, _ = library.decode_jpeg_header(data)
     except Exception:  # it raises KeyError for ways to store colours that it does not know
         return None
     return (width, height) if colours == "YCbCr" else None
@@ -61,7 +62,7 @@ def size_of_plain(data: bytes) -> tuple[int, int] | None:
 def decode_plain(data: bytes) -> Image.Image | None:
     """Return a plain JPEG as an image of the mode RGBX; None where anything about it is wrong."""
     try:
-        pixels = _turbo.decode_jpeg(data, "RGBX")
+        pixels = turbo().decode_jpeg(data, "RGBX")
     except Exception:  # warnings are errors to it
         return None
     size = pixels.shape[1], pixels.shape[0]
