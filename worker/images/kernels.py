@@ -2,7 +2,7 @@
 
 There is no compiler on most machines that this runs on, but LLVM comes as a package (`llvmlite`).
 What is written down here is its intermediate representation
-(https://llvm.org/docs/LangRef.html); it takes 50 ms to compile, once for all processes that are
+(https://llvm.org/docs/LangRef.html); it takes 60 ms to compile, once for all processes that are
 forked afterwards.
 
 A value of the result is a sum of pixels (8 bits) times weights (22 bits), all of them whole, of

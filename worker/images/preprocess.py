@@ -7,7 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from worker.images.reduction import Box
-from worker.images.resize import resize
+from worker.images.resize import resize, values_of
 from worker.models.preprocessing import Preprocessing
 
 _MODES = {1: ("L",), 3: ("RGB", "RGBX")}
@@ -75,8 +75,7 @@ def _resized(image: Image.Image, spec: Preprocessing, box: Box | None) -> npt.ND
     """Return the pixels of an image, or of the part in a box, at the size of an input."""
     height, width = spec.size
     if box is None and image.size == (width, height):
-        pixels = np.asarray(image)
-        return pixels[..., :3] if image.mode == "RGBX" else pixels
+        return values_of(image)
     left, top, right, bottom = box or (0, 0, *image.size)
     match spec.resize:
         case "crop":
