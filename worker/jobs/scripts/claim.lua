@@ -3,6 +3,9 @@
 -- number is its fencing token: only a worker whose claim still holds an item may write its outcome.
 -- Reads the uploads along with the items, which saves a round trip per image.
 --
+-- Of the bulk lane a worker gets no more than its share of what waits, so that all that work or could
+-- work are done at about the same time: little before the end of a batch claims become smaller.
+--
 -- An item that was claimed before is given alone: it may be what killed its worker, and must not
 -- take the others down with it again. So is the listing of a folder, which takes longer.
 --
@@ -25,6 +28,7 @@ if ARGV[5] ~= '' then redis.call('DEL', K.ticket(ARGV[5])) end
 local left = {}
 for version in string.gmatch(ARGV[6], '%S+') do left[version] = true end
 
+local least_share = 8 -- images, of the bulk lane
 local skipped, most_skipped = 0, 1000 -- entries of ended jobs, dropped on the way
 local jobs, known = {}, {} -- of what was taken: rows to return, and what else is read of a job
 
@@ -59,6 +63,16 @@ local function take_item(id, number, attempts, job)
   local upload = not job.in_folder and redis.call('GET', K.upload(id, number)) or ''
   local path = job.kind == 'batch' and redis.call('HGET', K.items(id), number) or ''
   return {id .. ':' .. number, attempts, job.place, upload, path}
+end
+
+-- How many items a worker takes of a queue: all that it can, or of the bulk lane its share, if that
+-- is not so small that claiming it would cost more than it saves (guided self-scheduling, Polychronopoulos
+-- and Kuck 1987).
+local function share(lane, target, capacity)
+  if lane ~= 'bulk' or capacity <= least_share then return capacity end
+  local others = redis.call('ZCARD', K.leases()) + redis.call('ZCOUNT', K.waiting(lane), now_ms(), '+inf')
+  local part = math.ceil(redis.call('LLEN', K.queue(lane, target)) / (others + 1))
+  return math.min(capacity, math.max(least_share, part))
 end
 
 local function take(lane, target, capacity)
@@ -109,7 +123,7 @@ for n = first_lane, #ARGV, 2 do
     if left[string.match(target, '^[^/]+')] then
       place = place + 1
     else
-      taken = take(lane, target, tonumber(ARGV[n + 1]))
+      taken = take(lane, target, share(lane, target, tonumber(ARGV[n + 1])))
     end
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())

@@ -1,0 +1,87 @@
+"""Shares: how much of what waits in the bulk lane a worker claims, on a real Redis."""
+
+from dataclasses import replace
+
+import pytest
+import redis
+
+from tests.support.work import CLASSIFYING, Work, prediction, success
+from worker.jobs.claims import Claim, Claims
+from worker.jobs.keys import key
+from worker.jobs.records import Lane
+from worker.settings import Settings
+
+
+@pytest.fixture
+def work(client: redis.Redis, settings: Settings) -> Work:
+    return Work(client, settings)
+
+
+def _accept(work: Work, count: int, lane: Lane = Lane.BULK) -> None:
+    for _ in range(count):
+        work.accept(replace(prediction(), lane=lane))
+
+
+def _claim(claims: Claims, capacity: int = 64) -> Claim:
+    claim = claims.claim(CLASSIFYING, capacity)
+    assert claim is not None
+    return claim
+
+
+def _wait_as(worker: str, work: Work, *, until_ms: float = 1e15) -> None:
+    """Have a worker wait although there is something that it could claim."""
+    for lane in CLASSIFYING:
+        work.client.zadd(key("waiting", lane), {worker: until_ms})
+
+
+def test_a_worker_that_is_alone_claims_all_that_it_can(work: Work) -> None:
+    _accept(work, 50)
+    assert len(_claim(work.claims).items) == 50
+
+
+def test_who_waits_is_called_for_its_share(work: Work) -> None:
+    _accept(work, 32)
+    _wait_as("worker-2", work)
+    claim = _claim(work.claims)
+    assert len(claim.items) == 16
+    assert claim.tickets_needed == ()
+    assert work.other_claims.called(60, until=lambda: False)
+    assert len(_claim(work.other_claims).items) == 8  # the first one may be done before it
+
+
+def test_little_before_the_end_claims_become_smaller(work: Work) -> None:
+    """Two workers, of which one asks whenever the other one is at work."""
+    _accept(work, 200)
+    held, sizes = _claim(work.other_claims), []
+    while held:
+        latest = work.claims.claim(CLASSIFYING, 64)
+        work.other_claims.complete(held, success(held))
+        if latest is None:
+            break
+        sizes.append(len(latest.items))
+        held = latest
+    assert sizes == [64, 36, 18, 9, 8, 1]
+
+
+def test_a_share_is_never_too_small_to_be_worth_a_claim(work: Work) -> None:
+    _accept(work, 16)
+    for number in range(2, 10):
+        _wait_as(f"worker-{number}", work)
+    assert len(_claim(work.claims).items) == 8
+
+
+def test_who_has_stopped_waiting_has_no_share(work: Work) -> None:
+    _accept(work, 32)
+    _wait_as("worker-2", work, until_ms=1)
+    assert len(_claim(work.claims).items) == 32
+
+
+def test_no_share_is_larger_than_the_capacity(work: Work) -> None:
+    _accept(work, 40)
+    assert len(_claim(work.claims, 4).items) == 4
+
+
+def test_single_images_are_not_shared_out(work: Work) -> None:
+    _accept(work, 32, Lane.INTERACTIVE)
+    _wait_as("worker-2", work)
+    assert len(_claim(work.claims).items) == 32
