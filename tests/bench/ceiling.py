@@ -31,7 +31,7 @@ def images_per_second(graph: LoadedGraph, files: list[Path], size: int, threads:
             for path, row in zip(chosen, rows, strict=True):
                 picture = decode_for(path.read_bytes(), preprocessing, most_pixels=10**8)
                 prepare(picture.image, preprocessing, graph.dtype, box=picture.box, out=row)
-            graph.run(rows)
+            graph.run_at_once(rows)
 
     running = [threading.Thread(target=work) for _ in range(threads)]
     started = time.perf_counter()

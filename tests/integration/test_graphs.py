@@ -58,6 +58,28 @@ def test_a_graph_answers_for_each_image_whatever_its_batch(
     graph.close()
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_pieces_are_put_together_in_order(
+    registry: Registry, settings: Settings, tmp_path: Path, runtime: Runtime
+) -> None:
+    """An output that is not about single images has nothing to be put together."""
+    manifest = publish(
+        registry,
+        tmp_path,
+        lambda x: [*mean(x), tf.reduce_max(tf.shape(x)[1:]), tf.reduce_mean(x, axis=[1])],
+        runtime=runtime,
+    )
+    small = settings.model_copy(update={"micro_batch": 2})
+    graph = LoadedGraph(manifest, registry.served_path(manifest), small)
+    inputs = np.random.default_rng(1).random((7, SIDE, SIDE, 3), np.float32)
+    for _ in range(20):  # while it tries one size and the other
+        scores, side, columns = graph.run(inputs)
+        assert scores[:, 0] == pytest.approx(inputs.mean(axis=(1, 2, 3)), abs=1e-5)
+        assert side == SIDE
+        np.testing.assert_allclose(columns, inputs.mean(axis=1), atol=1e-5)
+    graph.close()
+
+
 @pytest.mark.parametrize(("most_s", "warmed"), [(float("inf"), {1, 32}), (0.0, {1})])
 def test_a_full_batch_is_run_before_the_first_request_unless_it_takes_long(
     registry: Registry,
@@ -68,13 +90,13 @@ def test_a_full_batch_is_run_before_the_first_request_unless_it_takes_long(
     warmed: set[int],
 ) -> None:
     manifest = publish(registry, tmp_path)
-    run, sizes = LoadedGraph.run, set()
+    run, sizes = LoadedGraph.run_at_once, set()
 
     def noted(graph: LoadedGraph, batch: np.ndarray) -> list[np.ndarray]:
         sizes.add(len(batch))
         return run(graph, batch)
 
-    monkeypatch.setattr(LoadedGraph, "run", noted)
+    monkeypatch.setattr(LoadedGraph, "run_at_once", noted)
     monkeypatch.setattr(graph_module, "_WARMED_S", most_s)
     LoadedGraph(manifest, registry.served_path(manifest), settings).close()
     assert sizes == warmed

@@ -37,8 +37,11 @@ class Session(Protocol):
     ) -> None:
         """Load what `read` returns; `source` is the input and `outputs` are names of tensors."""
 
-    def run(self, batch: Array) -> list[Array]:
-        """Return one array per output for a batch of inputs (images, ...)."""
+    def begin(self, batch: Array) -> list[Array]:
+        """Return what `finish` takes for a batch of inputs (images, ...)."""
+
+    def finish(self, begun: list[Array]) -> list[Array]:
+        """Return one array per output for what was begun, also in several batches."""
 
     def close(self) -> None:
         """Free it."""
@@ -81,31 +84,44 @@ class LoadedGraph:
     def run(self, batch: npt.NDArray[np.generic]) -> list[Array]:
         """Run inputs (images, ...) and return one array (images, ...) per output.
 
-        A graph whose batch dimension is fixed is run in pieces of that size, the last one padded
-        with zeros, which is invisible in the answer.
+        That is done in pieces of the size that the graph was measured to take best. An output that
+        has no row for each image is one piece's.
         """
-        fixed = self.fixed_batch
-        if fixed is None:
-            clock = self._session.clock
-            started = clock()
-            answers = self._session.run(batch)
-            self._pieces.ran(len(batch), clock() - started)
-            return answers
-        pieces = []
-        for start in range(0, len(batch), fixed):
-            piece = batch[start : start + fixed]
-            padding = [(0, fixed - len(piece))] + [(0, 0)] * (batch.ndim - 1)
-            answers = self._session.run(np.pad(piece, padding))
-            pieces.append([_rows(answer, fixed)[: len(piece)] for answer in answers])
-        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+        if self.fixed_batch is not None:
+            return self._padded(batch, self.fixed_batch)
+        pieces, start = [], 0
+        while waiting := len(batch) - start:
+            size = self._pieces.next(waiting)
+            pieces.append((size, self._begin(batch[start : start + size])))
+            start += size
+        return self._session.finish(_joined(pieces))
 
-    def next_piece(self, waiting: int) -> int:
-        """Return how many of the images that wait are best run now: 1 to `waiting`."""
-        return waiting if self.fixed_batch else self._pieces.next(waiting)
+    def run_at_once(self, batch: npt.NDArray[np.generic]) -> list[Array]:
+        """Do what `run` does in one piece, or in those that a graph's fixed batch makes."""
+        if self.fixed_batch is not None:
+            return self._padded(batch, self.fixed_batch)
+        return self._session.finish(self._begin(batch))
 
     def close(self) -> None:
         """Free the session."""
         self._session.close()
+
+    def _begin(self, batch: Array) -> list[Array]:
+        clock = self._session.clock
+        started = clock()
+        begun = self._session.begin(batch)
+        self._pieces.ran(len(batch), clock() - started)
+        return begun
+
+    def _padded(self, batch: Array, fixed: int) -> list[Array]:
+        """Run pieces of a fixed size, the last one padded with zeros, which the answer hides."""
+        session, pieces = self._session, []
+        for start in range(0, len(batch), fixed):
+            piece = batch[start : start + fixed]
+            padding = [(0, fixed - len(piece))] + [(0, 0)] * (batch.ndim - 1)
+            answers = session.finish(session.begin(np.pad(piece, padding)))
+            pieces.append([_rows(answer, fixed)[: len(piece)] for answer in answers])
+        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
     def _warm(self, micro_batch: int) -> None:
         """Run once for one image and once for a full batch, so that no request pays for it.
@@ -114,11 +130,11 @@ class LoadedGraph:
         where it takes long it is left to the first request: the version is ready so much sooner.
         """
         one = np.zeros((1, *self.preprocessing.shape), self.dtype)
-        self.run(one)
+        self.run_at_once(one)
         started = self._session.clock()
-        self.run(one)
+        self.run_at_once(one)
         if (self._session.clock() - started) * micro_batch < _WARMED_S:
-            self.run(np.repeat(one, micro_batch, axis=0))
+            self.run_at_once(np.repeat(one, micro_batch, axis=0))
 
 
 def _runtime(manifest: Manifest) -> type[Session]:
@@ -128,6 +144,18 @@ def _runtime(manifest: Manifest) -> type[Session]:
 
         return OnnxSession
     return TensorFlowSession
+
+
+def _joined(pieces: Sequence[tuple[int, list[Array]]]) -> list[Array]:
+    """Return the arrays of pieces of so many images one behind the other."""
+    if len(pieces) == 1:
+        return pieces[0][1]
+    joined = []
+    for arrays in zip(*(arrays for _, arrays in pieces), strict=True):
+        alike = zip(arrays, pieces, strict=True)
+        by_image = all(array.shape[:1] == (size,) for array, (size, _) in alike)
+        joined.append(np.concatenate(arrays) if by_image else arrays[-1])
+    return joined
 
 
 def _rows(answer: Array, count: int) -> Array:
