@@ -22,8 +22,8 @@ def _accept(work: Work, count: int, lane: Lane = Lane.BULK) -> None:
         work.accept(replace(prediction(), lane=lane))
 
 
-def _claim(claims: Claims, capacity: int = 64) -> Claim:
-    claim = claims.claim(CLASSIFYING, capacity)
+def _claim(claims: Claims, capacity: int = 64, efficient: int = 1) -> Claim:
+    claim = claims.claim(CLASSIFYING, capacity, efficient=efficient)
     assert claim is not None
     return claim
 
@@ -68,6 +68,18 @@ def test_a_share_is_never_too_small_to_be_worth_a_claim(work: Work) -> None:
     for number in range(2, 10):
         _wait_as(f"worker-{number}", work)
     assert len(_claim(work.claims).items) == 8
+
+
+def test_who_is_at_work_is_left_no_share_that_makes_runs_inefficient(work: Work) -> None:
+    _accept(work, 8 + 48)
+    assert len(_claim(work.other_claims, 8).items) == 8
+    assert len(_claim(work.claims, efficient=32).items) == 32
+
+
+def test_who_has_nothing_to_do_is_left_a_share_all_the_same(work: Work) -> None:
+    _accept(work, 48)
+    _wait_as("worker-2", work)
+    assert len(_claim(work.claims, efficient=32).items) == 24
 
 
 def test_who_has_stopped_waiting_has_no_share(work: Work) -> None:

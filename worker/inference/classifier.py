@@ -44,6 +44,7 @@ class Classifier:
         self._preloading = threading.Lock()
         self._paces = {lane: Pace(process.settings.micro_batch) for lane in process.lanes}
         self._patience = Patience()
+        self._efficient = 1  # images of a run of the graph that was run last
         self._batches = Batches(process.client, process.settings)
         self._listings = Listings(process, self._batches)
         self._leaving = Leaving(process, graphs)
@@ -90,6 +91,7 @@ class Classifier:
                     ticket=lane,
                     leave=leave,
                     wait_s=wait_s,
+                    efficient=self._efficient,
                 )
                 lane = None
                 if claim is None:
@@ -162,6 +164,7 @@ class Classifier:
                     outcomes |= classify_once(self._batches, images, run)
                 else:
                     outcomes |= run(images)
+        self._efficient = graph.efficient
         return outcomes
 
     def _graph(self, version: str) -> LoadedGraph:

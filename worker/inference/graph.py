@@ -102,6 +102,11 @@ class LoadedGraph:
             return self._padded(batch, self.fixed_batch)
         return self._session.finish(self._begin(batch))
 
+    @property
+    def efficient(self) -> int:
+        """The number of images from which on a run costs each little more than the best does."""
+        return self.fixed_batch or self._pieces.efficient
+
     def close(self) -> None:
         """Free the session."""
         self._session.close()

@@ -15,6 +15,7 @@ _ENOUGH = 2  # measurements of a size, before it is compared with others
 # Runs from which on the size that was not run for longest is tried again, as soon as so many images
 # wait: the machine's load may have changed. After twice as many it is one that need not wait.
 _TRY_AFTER = 60
+_LITTLE_MORE = 1.1
 
 
 class Pieces:
@@ -47,6 +48,20 @@ class Pieces:
         # As many pieces as a size makes of what waits, but none a small rest; or all at once.
         alike = {-(-waiting // -(-waiting // size)) for size in sizes} | {waiting}
         return min(alike, key=lambda size: (self._cost(size), size))
+
+    @property
+    def efficient(self) -> int:
+        """The least of the sizes that cost an image little more than the best one does.
+
+        While the largest of those that were measured is the best, the next one is worth a try.
+        """
+        known = self._known
+        if not known:
+            return 1
+        best, largest = min(known, key=lambda size: known[size]), max(known)
+        if best == largest:
+            return next((size for size in self._costs if size > largest), largest)
+        return min(size for size, cost in known.items() if cost <= known[best] * _LITTLE_MORE)
 
     def _cost(self, images: int) -> float:
         """Return the seconds per image of a run; of a size that is none of ours, by the next ones.

@@ -80,6 +80,7 @@ class Claims:
         ticket: Lane | None = None,
         leave: Sequence[str] = (),
         wait_s: float = 0.0,
+        efficient: int = 1,
     ) -> Claim | None:
         """Claim up to `capacity` items of one target, or None where nothing waits.
 
@@ -88,12 +89,14 @@ class Claims:
         `leave` names versions (`NAME@VERSION`) that are left to other workers.
         `wait_s`: where nothing waits, work of these seconds is announced by calling this process,
         which must then be in `called`.
+        `efficient` is the number of images from which on a run costs each of them little more than
+        the largest does: others get their shares of the bulk lane, but not by smaller claims.
         """
         capacities = dict.fromkeys(Lane, capacity)
         if bulk is not None:
             capacities[Lane.BULK] = bulk
         with self._lock:
-            answer = self._claim(capacities, lanes, ticket, leave, wait_s)
+            answer = self._claim(capacities, lanes, ticket, leave, wait_s, efficient)
             if answer is None:
                 return None
             number, lane, target, tickets, jobs, rows = answer
@@ -127,6 +130,7 @@ class Claims:
         ticket: Lane | None,
         leave: Sequence[str],
         wait_s: float,
+        efficient: int,
     ) -> Any:
         answer: Any = 0
         while answer == 0:  # only ended jobs were met so far
@@ -140,6 +144,7 @@ class Claims:
                     ticket.value if ticket else "",
                     " ".join(leave),
                     round(max(0.0, wait_s) * 1000),
+                    efficient,
                     *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
                 )
             except redis.RedisError:

@@ -84,3 +84,30 @@ def test_another_size_becomes_the_best_when_the_machine_changes() -> None:
 def test_a_single_image_is_run_at_once() -> None:
     pieces = Pieces(32)
     assert [_run(pieces, 1, float) for _ in range(3)] == [[1], [1], [1]]
+
+
+@pytest.mark.parametrize(
+    ("cost", "efficient"),
+    [
+        (lambda size: 1 + abs(size - 8), 8),
+        (lambda size: 1 + size / 1000, 1),
+        (lambda size: 6 / size + 1, 64),
+        (lambda size: 0.4 / size + 1 + size / 500, 4),
+    ],
+)
+def test_the_least_size_that_is_nearly_the_best_is_efficient(
+    cost: Callable[[int], float], efficient: int
+) -> None:
+    pieces = Pieces(64)
+    for _ in range(30):
+        _run(pieces, 64, cost)
+    assert pieces.efficient == efficient
+
+
+def test_a_size_that_may_be_better_still_counts_as_efficient_until_it_is_measured() -> None:
+    pieces = Pieces(64)
+    assert pieces.efficient == 1
+    for waiting, expected in ((1, 2), (4, 6), (16, 32), (64, 64)):
+        for _ in range(20):
+            _run(pieces, waiting, lambda size: 6 / size + 1)
+        assert pieces.efficient == expected

@@ -4,7 +4,8 @@
 -- Reads the uploads along with the items, which saves a round trip per image.
 --
 -- Of the bulk lane a worker gets no more than its share of what waits, so that all that work or could
--- work are done at about the same time: little before the end of a batch claims become smaller.
+-- work are done at about the same time: little before the end of a batch claims become smaller
+-- (guided self-scheduling, Polychronopoulos and Kuck 1987).
 --
 -- An item that was claimed before is given alone: it may be what killed its worker, and must not
 -- take the others down with it again. So is the listing of a folder, which takes longer.
@@ -16,13 +17,14 @@
 --
 -- ARGV: worker id, lease_ms, most bytes of uploads, ticket_ms, lane whose ticket arrived or '',
 --       versions that are left to other workers with spaces between, ms that the worker waits where
---       nothing does, then each lane and the number of items that are taken of it at most.
+--       nothing does, images that an efficient run has, then each lane and the number of items that
+--       are taken of it at most.
 -- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
 -- {claim, lane, target, lanes that need a ticket, {{job, kind, options}, ...}, {{item, attempts,
 -- place of its job in the list before, upload, path of an image of a batch}, ...}}.
 local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
-local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 8
-local wait_ms = tonumber(ARGV[7])
+local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 9
+local wait_ms, efficient = tonumber(ARGV[7]), tonumber(ARGV[8])
 if ARGV[5] ~= '' then redis.call('DEL', K.ticket(ARGV[5])) end
 
 local left = {}
@@ -65,13 +67,16 @@ local function take_item(id, number, attempts, job)
   return {id .. ':' .. number, attempts, job.place, upload, path}
 end
 
--- How many items a worker takes of a queue: all that it can, or of the bulk lane its share, if that
--- is not so small that claiming it would cost more than it saves (guided self-scheduling, Polychronopoulos
--- and Kuck 1987).
+-- How many items a worker takes of a queue: all that it can, or of the bulk lane its share. Who waits has
+-- nothing better to do, and is only spared what costs more to claim than it saves. Who is at work gets a
+-- share as well, but not at the price of runs that are too small to be efficient.
 local function share(lane, target, capacity)
   if lane ~= 'bulk' or capacity <= least_share then return capacity end
-  local others = redis.call('ZCARD', K.leases()) + redis.call('ZCOUNT', K.waiting(lane), now_ms(), '+inf')
-  local part = math.ceil(redis.call('LLEN', K.queue(lane, target)) / (others + 1))
+  local length = redis.call('LLEN', K.queue(lane, target))
+  local waiting = redis.call('ZCOUNT', K.waiting(lane), now_ms(), '+inf')
+  local working = redis.call('ZCARD', K.leases())
+  local among_all = math.max(efficient, math.ceil(length / (1 + waiting + working)))
+  local part = math.min(among_all, math.ceil(length / (1 + waiting)))
   return math.min(capacity, math.max(least_share, part))
 end
 
