@@ -69,13 +69,15 @@ end
 
 -- How many items a worker takes of a queue: all that it can, or of the bulk lane its share. Who waits has
 -- nothing better to do, and is only spared what costs more to claim than it saves. Who is at work gets a
--- share as well, but not at the price of runs that are too small to be efficient.
+-- share as well, but not at the price of claims of less than half of what they could be, or of runs that
+-- are too small to be efficient.
 local function share(lane, target, capacity)
   if lane ~= 'bulk' or capacity <= least_share then return capacity end
   local length = redis.call('LLEN', K.queue(lane, target))
   local waiting = redis.call('ZCOUNT', K.waiting(lane), now_ms(), '+inf')
   local working = redis.call('ZCARD', K.leases())
-  local among_all = math.max(efficient, math.ceil(length / (1 + waiting + working)))
+  local among_all = math.max(efficient, math.floor(capacity / 2),
+    math.ceil(length / (1 + waiting + working)))
   local part = math.min(among_all, math.ceil(length / (1 + waiting)))
   return math.min(capacity, math.max(least_share, part))
 end
