@@ -108,17 +108,19 @@ def test_what_is_between_has_the_type_of_the_weights() -> None:
 
 
 def _with_body() -> list[Any]:
+    """Return nodes of which one, behind the heavy matrix, uses what is before it unnamed."""
+
     def body(name: str) -> Any:
         values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)]
-        # It sees what is around it, without naming it among the inputs of its node.
-        return helper.make_graph([helper.make_node("Relu", ["conv"], [name])], name, [], values)
+        mean = helper.make_node("ReduceMean", ["conv"], [name], keepdims=0)
+        return helper.make_graph([mean], name, [], values)
 
+    so = helper.make_node("Constant", [], ["so"], value=numpy_helper.from_array(np.array(True)))
     chosen = helper.make_node(
         "If", ["so"], ["chosen"], then_branch=body("then"), else_branch=body("otherwise")
     )
-    so = helper.make_node("Constant", [], ["so"], value=numpy_helper.from_array(np.array(True)))
-    flattened = helper.make_node("Flatten", ["chosen"], ["rows"])
-    return [CONVOLUTION, so, chosen, flattened, HIDDEN, *HEAD]
+    total = helper.make_node("Add", ["hidden", "chosen"], ["y:0"])
+    return [CONVOLUTION, FLATTENED, HIDDEN, so, chosen, total]
 
 
 UNCUT = {
@@ -152,6 +154,10 @@ UNCUT = {
 @pytest.mark.parametrize("content", UNCUT.values(), ids=UNCUT.keys())
 def test_what_gains_nothing_or_is_not_clear_is_left_whole(content: bytes) -> None:
     assert cut(content, "x:0", ["y:0"]) is None
+
+
+def test_a_body_may_use_what_is_in_front_of_the_matrix() -> None:
+    assert _session(_model(_with_body())).run(IMAGES)[0].shape == (7, WIDTH)
 
 
 def test_a_model_of_which_the_middle_is_asked_for_is_left_whole() -> None:
