@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from freezing.confinement.confine import confine
 from freezing.failures import as_event
 from freezing.limits import die_with, limit
 from freezing.steps import Report, Step
+from worker.confinement.confine import confine
 
 
 def main() -> int:

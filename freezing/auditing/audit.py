@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from freezing.auditing import allowed_ops
-from freezing.auditing.refused_ops import why_unsafe
 from freezing.converting.tables import why_not_kept
 from freezing.sources.tables import Table
 from freezing.structure.graphs import Graph, called_functions, op_def
+from worker.auditing import allowed_ops
+from worker.auditing.refused_ops import why_unsafe
 from worker.errors import FreezeError
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.auditing import allowed_ops
 from freezing.converting.functions import inline_functions
 from freezing.reasons import reason
 from freezing.sources.restore import restored_entry
@@ -25,6 +24,7 @@ from freezing.structure.graphs import (
     called_functions,
     op_def,
 )
+from worker.auditing import allowed_ops
 from worker.errors import FreezeError, SourceError
 
 Array = npt.NDArray[Any]

@@ -13,7 +13,7 @@ from tests.support.system import ROOT, clean_environment
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from freezing.confinement.confine import confine
+from worker.confinement.confine import confine
 from freezing.limits import die_with, limit
 own, secret, outside = sys.argv[1:4]
 os.environ.update(HOME=own, TMPDIR=own)

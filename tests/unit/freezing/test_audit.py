@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from freezing.auditing import allowed_ops
 from freezing.auditing.audit import (
     UnsafeGraphError,
     UnsupportedGraphError,
@@ -19,6 +18,7 @@ from freezing.auditing.audit import (
 from freezing.structure.graphs import Graph, op_def
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import freeze, save
+from worker.auditing import allowed_ops
 
 # Ops that image classifiers of all ages are made of.
 HARMLESS = """

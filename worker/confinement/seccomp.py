@@ -11,7 +11,7 @@ import platform
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from freezing.confinement.system import gain_no_privileges, prctl
+from worker.confinement.system import gain_no_privileges, prctl
 
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2  # from <linux/prctl.h> and <linux/seccomp.h>
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from freezing.confinement.system import unshare
+from worker.confinement.system import unshare
 
 # From <linux/sched.h>.
 _NEW_USER, _NEW_NETWORK, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from freezing.confinement import landlock, seccomp
-from freezing.confinement.confine import Confinement, NotConfinedError
 from tests.support.system import ROOT, clean_environment
+from worker.confinement import landlock, seccomp
+from worker.confinement.confine import Confinement, NotConfinedError
 
 # What a model that runs code of its own would try. Each answers with the error it met, or "done".
 ATTEMPTS = """
 import ctypes, json, os, signal, socket, subprocess, sys
 from pathlib import Path
 import freezing, worker
-from freezing.confinement.confine import confine
+from worker.confinement.confine import confine
 
 own, source, secret, outside = (Path(text) for text in sys.argv[1:5])
 outer = os.readlink("/proc/self/ns/net")

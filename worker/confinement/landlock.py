@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from freezing.confinement.system import call, gain_no_privileges
+from worker.confinement.system import call, gain_no_privileges
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # on every machine
 _VERSION_FLAG, _PATH_BENEATH = 1, 1

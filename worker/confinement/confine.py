@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from freezing.confinement.landlock import restrict_files
-from freezing.confinement.namespaces import leave_network
-from freezing.confinement.seccomp import install_filter
-from freezing.confinement.system import gain_no_privileges, keep_capabilities
+from worker.confinement.landlock import restrict_files
+from worker.confinement.namespaces import leave_network
+from worker.confinement.seccomp import install_filter
+from worker.confinement.system import gain_no_privileges, keep_capabilities
 from worker.errors import FreezeError
 
 _ROOT = Path(__file__).resolve().parents[2]
