@@ -24,7 +24,12 @@ def register(app: APIFlask, settings: Settings) -> None:
 
 def _count() -> None:
     if request.method == "POST":
-        kernel().rates.spend(client_name(request.remote_addr))
+        kernel().rates.spend(client())
+
+
+def client() -> str:
+    """Return the name by which the client of this request is counted, for rates and shares."""
+    return client_name(request.remote_addr)
 
 
 def client_name(address: str | None) -> str:
