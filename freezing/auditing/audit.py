@@ -18,6 +18,7 @@ from freezing.converting.tables import why_not_kept
 from freezing.sources.tables import Table
 from freezing.structure.graphs import Graph, called_functions, op_def
 from worker.auditing import allowed_ops
+from worker.auditing.attributes import fault
 from worker.auditing.refused_ops import why_unsafe
 from worker.errors import FreezeError
 
@@ -38,8 +39,6 @@ class UnsupportedGraphError(FreezeError):
 _PIPELINE = re.compile(r"Queue|Reader|Iterator|Dataset|Barrier|RecordInput|Unstage|Stage|MapPeek")
 _TABLE = re.compile(r"HashTable|LookupTable|InitializeTable")
 _ALLOWED = allowed_ops.SERVED | allowed_ops.VARIABLES
-_STANDARD_STREAMS = frozenset({b"stderr", b"stdout", b"log(info)", b"log(warning)", b"log(error)"})
-_HANDLES = frozenset({tf.resource.as_datatype_enum, tf.variant.as_datatype_enum})
 
 
 class _Place(NamedTuple):
@@ -142,20 +141,7 @@ def _is_allowed(graph: Graph, node: Any) -> bool:
     if node.op in graph.functions:
         # Its body is looked at as well. One with the name of an op would stand in for it.
         return op_def(node.op) is None
-    return node.op in _ALLOWED and _fault(node) is None
-
-
-def _fault(node: Any) -> str | None:
-    """Return what an attribute makes an allowed op do that it must not, if one does."""
-    if node.op == "PrintV2" and node.attr["output_stream"].s not in _STANDARD_STREAMS:
-        return "writes a file (its output_stream)"
-    if node.op == "FixedUnigramCandidateSampler" and node.attr["vocab_file"].s:
-        return "reads a file (its vocab_file)"
-    if node.op == "Empty" and not node.attr["init"].b:
-        return "gives memory as it was left by others (its init is false)"
-    if node.op == "Const" and node.attr["dtype"].type in _HANDLES:
-        return "holds the handle of a resource instead of numbers"
-    return None
+    return node.op in _ALLOWED and fault(node) is None
 
 
 def _refusal(graph: Graph, place: _Place) -> FreezeError:
@@ -165,7 +151,7 @@ def _refusal(graph: Graph, place: _Place) -> FreezeError:
             f"The outputs need {place}, which calls a function with the name of TensorFlow's own "
             f"op {op}."
         )
-    why = _fault(place.node) or why_unsafe(op)
+    why = fault(place.node) or why_unsafe(op)
     if why is not None:
         return UnsafeGraphError(
             f"The outputs need {place}, an op of kind {op}, which {why}: such a model is not "

@@ -1,1 +1,1 @@
-"""What a graph may hold that is loaded here: the list, and who looks."""
+"""What a model may hold that is served: the lists, and who looks."""

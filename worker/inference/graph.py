@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.errors import ModelUnavailableError
+from worker.inference.checking import check
 from worker.inference.pieces import Pieces
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.memory import reusing_freed
@@ -51,7 +52,8 @@ class LoadedGraph:
     """A published version in a session of its own, ready to run. Safe for threads.
 
     Raises `ModelUnavailableError` where the file is missing, was changed since it was published
-    (its sha256 is compared with the manifest's) or cannot be loaded, and what
+    (its sha256 is compared with the manifest's), holds what must not be run or cannot be loaded,
+    and what
     `Manifest.classifying` raises where it does not classify.
     """
 
@@ -180,4 +182,5 @@ def _read(manifest: Manifest, path: Path) -> bytes:
             f"The graph file of {manifest.name}@{manifest.version} was changed since it was "
             "published (its sha256 differs): freeze the model again."
         )
+    check(manifest, content)
     return content
