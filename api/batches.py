@@ -20,6 +20,7 @@ from api.kernel import kernel
 from api.multipart import FormField, FormFile, request_parts
 from api.predictions import resolve_model
 from api.tabular import csv_lines, json_lines, readable, row_json
+from worker.archives import ArchiveLimits, examine
 from worker.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedMediaError
 from worker.images.folders import find_folder
 from worker.jobs.keys import check_job_id
@@ -154,6 +155,8 @@ def _from_upload() -> Response:
         raise InvalidRequestError(
             f"The file field '{part.name[:40]}' is not known: use `images` or `archive`."
         )
+    if part.name in WHOLE:  # what is wrong with it is said before there is a batch
+        examine(part.stream, ArchiveLimits.of(kernel().settings))
     accepted = _accept(fields, {}, Origin.REQUEST)
     if accepted.created:
         _take_all(accepted.job_id, chain([part], found))

@@ -4,8 +4,14 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from api.kernel import Kernel
-from worker.errors import ImageFileTooLargeError, InvalidRequestError, NotAnImageError
-from worker.images.archives import members
+from worker.archives import ArchiveLimits, Member, members
+from worker.errors import (
+    DamagedMemberError,
+    ImageError,
+    ImageFileTooLargeError,
+    InvalidRequestError,
+    NotAnImageError,
+)
 from worker.images.decode import sniff
 from worker.images.folders import is_named_like_an_image
 from worker.jobs.batches import Added, NewImage
@@ -16,7 +22,7 @@ WHOLE = frozenset({"archive"})  # of these, those that may be larger than one im
 
 _BYTES_AT_ONCE = 1024 * 1024
 _IMAGES_AT_ONCE = 200
-_MOST_MEMBERS = 1_000_000  # files of one archive
+_HEAD_BYTES = 16  # by which an image is told
 _UNNAMED = b"unnamed"
 
 
@@ -36,8 +42,8 @@ class Intake:
         """Take one file of the request: an image, or with the field `archive` many of them."""
         limit = self._kernel.settings.max_image_bytes
         if field == "archive":
-            for member in members(stream, most_bytes=limit, most_members=_MOST_MEMBERS):
-                self._take(member.path, member.content, member.problem)
+            for member in members(stream, ArchiveLimits.of(self._kernel.settings)):
+                self._take_member(member, limit)
         elif field == "images":
             content = stream.read(limit + 1)
             self._take(filename, content if len(content) <= limit else None, None)
@@ -58,9 +64,19 @@ class Intake:
         self.already += added.already
         self._waiting, self._bytes = [], 0
 
+    def _take_member(self, member: Member, limit: int) -> None:
+        try:
+            content = member.read_first(_HEAD_BYTES)
+            if is_named_like_an_image(member.path) or sniff(content) is not None:
+                content += member.read_first(limit + 1 - len(content))
+        except DamagedMemberError as error:
+            self._take(member.path, None, {"code": ImageError.code, "message": error.message})
+        else:
+            self._take(member.path, content if len(content) <= limit else None, None)
+
     def _take(self, path: bytes, content: bytes | None, problem: dict[str, str] | None) -> None:
         name = path.replace(b"\0", b"") or _UNNAMED
-        head = b"" if content is None else content[:16]
+        head = b"" if content is None else content[:_HEAD_BYTES]
         if not is_named_like_an_image(name) and sniff(head) is None:
             self.skipped += 1
             self._waiting.append(NewImage(path=name, skipped=True))

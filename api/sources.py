@@ -14,8 +14,8 @@ from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
+from worker.archives import ArchiveLimits, examine
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
-from worker.images.archives import is_tar, is_zip
 from worker.jobs.records import Kind, Lane
 from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
 from worker.jobs.store import Accepted, Submission, new_job_id
@@ -23,7 +23,6 @@ from worker.jobs.uploads import MOST_FILES, SAMPLES_FOLDER, StoredFile, drop_fil
 from worker.models.labels import parse_labels
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
-_HEAD_BYTES = 512  # in which an archive is told
 _OTHER_PARTS = 10  # of the form, beside the files
 
 _REQUESTS: dict[Kind, type[InspectionRequest]] = {
@@ -82,10 +81,7 @@ def _source_files() -> list[tuple[str, BinaryIO]]:
     if len(archives) > 1 or (files and archives):
         raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
     for _, stream in archives:
-        head = stream.read(_HEAD_BYTES)
-        stream.seek(0)
-        if not is_zip(head) and not is_tar(head):
-            raise UnsupportedMediaError("The archive is not a zip, tar or tar.gz file.")
+        examine(stream, ArchiveLimits.of(kernel().settings))
     return [*files, *((name or "archive", stream) for name, stream in archives)]
 
 

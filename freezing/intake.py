@@ -7,6 +7,7 @@ import redis
 
 from freezing.sources.paths import find_file, find_source
 from freezing.sources.unpacking import unpacked
+from worker.archives import ArchiveLimits
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.jobs.uploads import SAMPLES_FOLDER, fetch_files
 from worker.settings import Settings
@@ -46,12 +47,7 @@ def bring(
     source = upload
     if request.source is not None:
         source = find_source(request.source, settings.source_roots)
-    source = unpacked(
-        source,
-        workdir / "unpacked",
-        most_bytes=settings.max_unpacked_bytes,
-        most_files=settings.max_unpacked_files,
-    )
+    source = unpacked(source, workdir / "unpacked", ArchiveLimits.of(settings))
     if isinstance(request, FreezeRequest):
         samples += [find_file(name, settings.source_roots) for name in request.samples]
     return Brought(source=source, samples=tuple(samples))

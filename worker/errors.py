@@ -60,6 +60,24 @@ class TooLargeError(PermafrostError):
     status = 413
 
 
+class ArchiveTooLargeError(TooLargeError):
+    """An archive holds more, or unpacks to more, than one may."""
+
+    code = "archive_too_large"
+
+
+class BadArchiveError(InvalidRequestError):
+    """An archive is damaged, encrypted or empty, or holds what cannot be read from it."""
+
+    code = "bad_archive"
+
+
+class DamagedMemberError(BadArchiveError):
+    """One file of an archive cannot be read; the others can."""
+
+    code = "damaged_member"
+
+
 class UnsupportedMediaError(PermafrostError):
     """An upload is not of a kind that can be worked on."""
 

@@ -74,12 +74,20 @@ class Settings(BaseSettings):
         "Larger models are frozen from a path under a sources root.",
     )
     max_unpacked_bytes: int = Field(
-        4096 * MIB,
+        2048 * MIB,
         gt=0,
-        description="Most that an archive with a model may unpack to, in bytes.",
+        description="Most that an archive with images or a model may unpack to, in bytes.",
     )
     max_unpacked_files: int = Field(
-        10_000, gt=0, description="Most files that an archive with a model may hold."
+        10_000,
+        gt=0,
+        description="Most entries that an archive may have: files, folders, links and all others.",
+    )
+    max_unpacked_ratio: float = Field(
+        100.0,
+        gt=0,
+        description="Most that an archive may unpack to as a multiple of its own size; judged "
+        "where it unpacks to more than 64 MiB.",
     )
     max_wait_s: float = Field(
         60.0, ge=0, description="Longest time that a request may wait for its job, in seconds."
