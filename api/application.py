@@ -3,9 +3,12 @@
 from apiflask import APIFlask
 
 from api import (
+    admission,
+    bad_http,
     batches,
     events,
     freezes,
+    headers,
     health,
     inspections,
     jobs,
@@ -17,6 +20,7 @@ from api import (
     problems,
     workers,
 )
+from api.access import Access
 from api.kernel import Kernel
 from worker.logging import configure_logging
 from worker.settings import Settings
@@ -43,9 +47,13 @@ def compose(settings: Settings) -> APIFlask:
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
+    app.extensions["access"] = Access(settings)
     problems.register(app)
+    bad_http.register(app)
+    headers.register(app)
     openapi.register(app)
     limits.register(app, settings)
+    admission.register(app, settings)
     for module in (
         *(predictions, batches, freezes, inspections, jobs, events),
         *(models, workers, health, pages),

@@ -22,8 +22,10 @@ from typing import Any, Protocol
 import structlog
 from flask import Flask
 
+from api.access import Access
 from api.answers import ended_prediction
 from api.begun import Begun
+from api.headers import ALWAYS, NOT_KEPT
 from api.kernel import Kernel
 from api.lines import Lines, Loop
 from api.plain_request import plain_request
@@ -34,6 +36,10 @@ from worker.jobs.records import Job, Lane
 from worker.jobs.store import Submission, new_job_id, told
 
 _log = structlog.get_logger(__name__)
+
+_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in ALWAYS.items()) + (
+    f"Cache-Control: {NOT_KEPT}\r\n"
+)
 
 
 class Client(Protocol):
@@ -66,8 +72,9 @@ class _Waiting:
 class Express:
     """Accepts and answers plain predictions in the loop of one process."""
 
-    def __init__(self, kernel: Kernel, loop: ClientLoop) -> None:
+    def __init__(self, kernel: Kernel, access: Access, loop: ClientLoop) -> None:
         self._kernel = kernel
+        self._access = access
         self._loop = loop
         self._lines = Lines(kernel.settings, loop, told=self._ended, broken=self._all_the_long_way)
         self._waiting: dict[str, _Waiting] = {}
@@ -85,7 +92,7 @@ class Express:
         kernel: Kernel = app.extensions["kernel"]
         if kernel.settings.client_rate > 0 or kernel.settings.max_waiting == 0:
             return None
-        return cls(kernel, loop)
+        return cls(kernel, app.extensions["access"], loop)
 
     def take(self, client: Client) -> bool:
         """Take a request that has arrived, or leave it to the long way."""
@@ -99,7 +106,9 @@ class Express:
     def _take(self, client: Client) -> bool:
         settings = self._kernel.settings
         ask = plain_request(client.received, settings.max_image_bytes)
-        if ask is None or self._leaving or not self._lines.open():
+        if ask is None or not self._access.allows(ask.host):
+            return False
+        if self._leaving or not self._lines.open():
             return False
         try:
             submission = submission_of(
@@ -204,7 +213,8 @@ class Express:
             "HTTP/1.1 200 OK\r\n"
             f"Server: gunicorn\r\nDate: {self._now()}\r\nConnection: keep-alive\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"Location: /v1/jobs/{job.id}\r\nPreference-Applied: wait={applied_s:g}\r\n\r\n"
+            f"Location: /v1/jobs/{job.id}\r\nPreference-Applied: wait={applied_s:g}\r\n"
+            f"{_HEADERS}\r\n"
         ).encode("ascii") + body
 
     def _now(self) -> str:

@@ -13,16 +13,16 @@ _NETWORK_BITS = 64  # of IPv6: whoever has one address has as many
 
 
 def register(app: APIFlask, settings: Settings) -> None:
-    """Make `app` count what each client submits, and refuse with 429 what is too much."""
+    """Make `app` see the clients behind the proxies that it trusts."""
     if settings.trusted_proxies:
         proxies = settings.trusted_proxies
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask's manual does it
             app.wsgi_app, x_for=proxies, x_proto=0, x_host=0, x_port=0, x_prefix=0
         )
-    app.before_request(_count)
 
 
-def _count() -> None:
+def count() -> None:
+    """Count what the client of this request submits; raise `RateLimitedError` for too much."""
     if request.method == "POST":
         kernel().rates.spend(client())
 

@@ -14,7 +14,9 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
@@ -22,6 +24,7 @@ from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.unreader import SocketUnreader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from api.bad_http import TOO_SLOW, raw_answer, refusal
 from api.begun import going_on
 from api.express import Express
 
@@ -30,6 +33,7 @@ _MOST_HEAD = 64 * 1024  # bytes; gunicorn refuses what is larger than its own li
 _BEGUN = 256 * 1024  # bytes of a body after which a thread reads the rest
 _READ = 64 * 1024  # bytes at a time
 _READ_AWAY = 32 * 1024  # bytes of a body that gunicorn surely reads away, to keep the connection
+_ANSWER_S = 1.0  # for a client to take the few bytes of an error
 _SLOWEST = 4096  # bytes per second, in the long run, of the rest of a body
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -37,7 +41,6 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNOR
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _EXPECT = re.compile(rb"\r\nexpect:", re.IGNORECASE)
 _LAST_CHUNK = b"0\r\n\r\n"
-_TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 def has_arrived(received: bytes | bytearray) -> bool:
@@ -89,7 +92,8 @@ def closing(application: Callable[..., Any]) -> Callable[..., Any]:
     def call(environ: dict[str, Any], start_response: Any) -> Any:
         def start(*arguments: Any) -> Any:
             response = start_response.__self__
-            if _is_unread(response.req.body.reader):
+            body = response.req.body
+            if body.failed or _is_unread(body.reader):
                 response.force_close()
             return start_response(*arguments)
 
@@ -165,13 +169,24 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         with going_on(begun):
             return super().handle(conn)
 
+    def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: Any) -> None:
+        """Answer a request that cannot be read, as all other errors are answered."""
+        refused = refusal(exc)
+        if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.exception("Error handling request")
+        else:
+            self.log.info("Refused what is not HTTP from %s: %s", addr, exc)
+        with suppress(OSError):
+            client.settimeout(_ANSWER_S)
+            client.sendall(raw_answer(refused))
+
     def murder_pending(self) -> None:
         """Give up what takes too long to arrive."""
         now = time.monotonic()
         while self.pending_conns and self.pending_conns[0].timeout <= now:
             conn = self.pending_conns[0]
             if getattr(conn, "received", None):  # one that sent nothing is only closed
-                self._try(partial(conn.sock.send, _TOO_SLOW))
+                self._try(partial(conn.sock.send, raw_answer(TOO_SLOW)))
             self.pending_conns.remove(conn)
             self._drop(conn)
 

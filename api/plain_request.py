@@ -41,6 +41,7 @@ _KIND = re.compile(r"content-type: ?[\x20-\x7e]*", re.IGNORECASE)
 class Ask(NamedTuple):
     """What such a request asks for."""
 
+    host: str
     image: bytes
     model: str | None
     top: str | None
@@ -48,6 +49,7 @@ class Ask(NamedTuple):
 
 
 class _Head(NamedTuple):
+    host: str
     length: int  # of the body, in bytes
     boundary: bytes  # of the form; empty where the body is the image
     fields: dict[str, str]  # of the query
@@ -74,7 +76,7 @@ def plain_request(received: bytes | bytearray, most_bytes: int) -> Ask | None:
         image, fields = form[0], {**fields, **form[1]}
     if not image or len(image) > most_bytes or sniff(image[:16]) is None:
         return None
-    return Ask(image, fields.get("model"), fields.get("top"), head.wait_s)
+    return Ask(head.host, image, fields.get("model"), fields.get("top"), head.wait_s)
 
 
 @lru_cache(maxsize=256)  # a client's requests differ in little but their length
@@ -94,7 +96,7 @@ def _head(head: bytes) -> _Head | None:
     if not wait or fields is None:
         return None
     boundary = (form[1] or form[2]) if form else ""
-    return _Head(int(length), boundary.encode("ascii"), fields, wait)
+    return _Head(headers[b"host"], int(length), boundary.encode("ascii"), fields, wait)
 
 
 def _headers(rows: list[bytes]) -> dict[bytes, str] | None:

@@ -26,6 +26,7 @@ def saved_model(manifest: Manifest, graph: Path) -> Response:
     name = f"{manifest.name}-{manifest.version}-savedmodel.zip"
     response.headers["Content-Disposition"] = f"attachment; filename={name}"
     response.set_etag(_etag(manifest))
+    response.headers["Cache-Control"] = "no-cache"
     response.make_conditional(request.environ)
     return response
 

@@ -25,6 +25,20 @@ class InvalidRequestError(PermafrostError):
     status = 400
 
 
+class HostNotAllowedError(PermafrostError):
+    """The request names a host that is not this server: perhaps a foreign name that leads here."""
+
+    code = "host_not_allowed"
+    status = 421
+
+
+class ForeignOriginError(PermafrostError):
+    """A page of another origin sent what changes something here."""
+
+    code = "foreign_origin"
+    status = 403
+
+
 class NotFoundError(PermafrostError):
     """There is nothing of that name or id."""
 

@@ -1,6 +1,7 @@
 """Every setting: one field each, read from the environment once, by whoever composes a program."""
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,11 @@ from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+
+_HOST_PATTERN = re.compile(
+    r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[?[0-9a-f]*:[0-9a-f]*:[0-9a-f.:]*\]?"
+)
+_ORIGIN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 def _either(name: str, standard: str) -> AliasChoices:
@@ -161,7 +167,22 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="Proxies in front of the API that add the client's address to "
-        "X-Forwarded-For. 0: that header is not believed.",
+        "X-Forwarded-For, and set X-Forwarded-Host and X-Forwarded-Proto if they send them. "
+        "0: these headers are not believed.",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Names under which the API may be reached, separated by commas: "
+        "`photos.example.org`, `*.example.org` for all names below one, `*` for any, which is "
+        "only safe behind a proxy that checks them. `localhost`, addresses such as `192.0.2.7`, "
+        "which no foreign name can stand for, and the name that `up --host` is given are always "
+        "allowed. Requests to other names are refused with 421.",
+    )
+    allowed_origins: str = Field(
+        "",
+        description="Origins such as `https://photos.example.org`, separated by commas, whose "
+        "pages may send what changes something, beside the API's own pages. Others are refused "
+        "with 403.",
     )
 
     result_ttl_s: int = Field(
@@ -305,6 +326,28 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path) -> Path:
         return Path(os.path.abspath(value))  # noqa: PTH100 - Path.resolve would follow links
 
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _names(cls, value: str) -> str:
+        for name in listed(value):
+            if name != "*" and not _HOST_PATTERN.fullmatch(name):
+                raise ValueError(
+                    f"'{name}' is no name of a host: give names without scheme and port, such as "
+                    "photos.example.org or *.example.org"
+                )
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        for origin in listed(value):
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"'{origin}' is no origin: give scheme, name and, where it is not the usual "
+                    "one, port, such as https://photos.example.org"
+                )
+        return value
+
     @property
     def models_folder(self) -> Path:
         """Where the registry keeps published versions."""
@@ -319,6 +362,11 @@ class Settings(BaseSettings):
     def folder_roots(self) -> tuple[Path, ...]:
         """Folders under which a batch may name its images."""
         return _roots(self.folders) or (self.data / "folders",)
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """Return the entries of a setting that are separated by commas, in lower case."""
+    return tuple(entry.strip().lower() for entry in value.split(",") if entry.strip())
 
 
 def _roots(value: str) -> tuple[Path, ...]:

@@ -26,7 +26,6 @@ def register(blueprint: Blueprint) -> None:
 def _protect(response: Response) -> Response:
     is_page = response.mimetype == "text/html"
     if is_page or request.blueprint == "pages":
-        response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     if is_page:

@@ -5,9 +5,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from api.access import is_address
 from deploy.local.layout import Layout
 from deploy.local.options import Options, bracketed
-from worker.settings import Settings
+from worker.settings import Settings, listed
 
 API_THREADS = 64  # per API process; `max_waiting` of the settings must stay below
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only gunicorn's heartbeat file goes there
@@ -106,8 +107,17 @@ def _api(options: Options, settings: Settings) -> Service:
             *("--worker-class", "api.patience.PatientWorker", "--threads", str(API_THREADS)),
             *("--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5"),
             *heartbeat,
+            *_known_as(options.host, settings),
             *("--no-control-socket", "--log-level", settings.log_level.lower()),
         ),
         start_s=5,
         stop_s=10,
     )
+
+
+def _known_as(host: str, settings: Settings) -> tuple[str, ...]:
+    """Return what lets requests name the host that the API is bound to; an address always may."""
+    if is_address(host) or host == "localhost":
+        return ()
+    hosts = ",".join((*listed(settings.allowed_hosts), host))
+    return ("--env", f"PERMAFROST_ALLOWED_HOSTS={hosts}")

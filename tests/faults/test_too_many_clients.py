@@ -119,9 +119,9 @@ def test_what_is_too_much_is_refused_and_all_that_is_accepted_is_done(
 
 # -- too slowly -------------------------------------------------------------------------------
 
-HEAD = b"GET /v1/models HTTP/1.1\r\nHost: permafrost\r\nX-Slow: "
+HEAD = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 BODY = (
-    b"POST /v1/predictions HTTP/1.1\r\nHost: permafrost\r\nContent-Type: image/jpeg\r\n"
+    b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\n"
     b"Content-Length: 100000\r\n\r\n\xff\xd8"
 )
 

@@ -26,7 +26,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def test_a_request_in_pieces_is_one_request(api: Api) -> None:
     image = photograph()
     request = (
-        b"POST /v1/predictions HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
+        b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(image), image)
     )
     with connect(api) as connection:
@@ -39,7 +39,7 @@ def test_a_request_in_pieces_is_one_request(api: Api) -> None:
 
 
 def test_requests_that_are_sent_at_once_are_answered_in_turn(api: Api) -> None:
-    request = b"GET /%b HTTP/1.1\r\nHost: h\r\n\r\n"
+    request = b"GET /%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with connect(api) as connection:
         connection.sendall(request % b"healthz" + request % b"v1/nothing" + request % b"healthz")
         received = b""
@@ -72,7 +72,8 @@ def test_the_connection_is_kept_after_a_refused_upload_or_said_to_be_closed(
     one = b'--b\r\nContent-Disposition: form-data; name="nothing"; filename="a"\r\n\r\n%b\r\n'
     form = one % bytes(22_000) * files + b"--b--\r\n"
     head = (
-        b"POST /v1/batches HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        b"POST /v1/batches HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: multipart/form-data; boundary=b\r\n"
     )
     if chunked:
         request = head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(form), form)
@@ -86,7 +87,7 @@ def test_the_connection_is_kept_after_a_refused_upload_or_said_to_be_closed(
         kept = refused.headers["Connection"] == "keep-alive"
         assert kept or files > 1
         if kept:
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert answer(connection).status == 200
 
 
@@ -94,7 +95,7 @@ def test_a_client_that_waits_to_be_asked_is_asked(api: Api) -> None:
     image = photograph()
     with connect(api) as connection:
         connection.sendall(
-            b"POST /v1/predictions HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+            b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
             b"Content-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(image)
         )
         assert connection.recv(100).startswith(b"HTTP/1.1 100")
@@ -105,7 +106,7 @@ def test_a_client_that_waits_to_be_asked_is_asked(api: Api) -> None:
 def test_more_slow_connections_than_threads_hold_nobody_up(api: Api) -> None:
     slow = [connect(api) for _ in range(20)]
     for number, connection in enumerate(slow):
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n" if number % 2 else b"")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" if number % 2 else b"")
     for _ in range(5):
         assert httpx.get(f"http://{HOST}:{api.ports[0]}/healthz", timeout=5).status_code == 200
     for connection in slow[1::2]:  # they are served in the end

@@ -79,7 +79,7 @@ def finish(work: Work) -> None:
 def request(wait: int = 20) -> bytes:
     image = photograph()
     return (
-        b"POST /v1/predictions HTTP/1.1\r\nHost: h\r\nContent-Type: image/png\r\n"
+        b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
         b"Prefer: wait=%d\r\nContent-Length: %d\r\n\r\n%b" % (wait, len(image), image)
     )
 
@@ -172,7 +172,7 @@ def test_a_connection_serves_one_request_after_another_on_either_way(api: Api, w
             accepted(work.client)
             finish(work)
             assert answer(connection).status == 200
-            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert answer(connection).status == 200
 
 
@@ -217,7 +217,7 @@ def test_requests_that_are_sent_one_behind_the_other_are_answered_in_turn(
     with connect(api) as connection:
         connection.sendall(request())
         accepted(work.client)
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         finish(work)
         received = b""
         while received.count(b"HTTP/1.1 200") < 2 or not received.rstrip().endswith(b"}"):

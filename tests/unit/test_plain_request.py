@@ -60,7 +60,7 @@ def form(*parts: bytes, kind: str = "multipart/form-data; boundary=b0") -> bytes
     ],
 )
 def test_a_plain_request_is_read(received: bytes, model: str | None, top: str | None) -> None:
-    assert plain_request(bytearray(received), MOST) == Ask(IMAGE, model, top, 5.0)
+    assert plain_request(bytearray(received), MOST) == Ask("h", IMAGE, model, top, 5.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""Which hosts a request may name, and which pages may send one that changes something.
+
+Any page that a user happens to open can have the browser send requests here. A name of its own that
+it lets lead here (DNS rebinding) would even let it read the answers: so the host that a request
+names must be one of ours. What changes something must not come from a page of another origin, which
+browsers say in `Origin` and `Sec-Fetch-Site` (Fetch Metadata Request Headers, W3C); other clients
+send neither. Pure functions of a request's head, for every door through which requests come.
+"""
+
+import ipaddress
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from worker.errors import ForeignOriginError, HostNotAllowedError, InvalidRequestError
+from worker.settings import Settings, listed
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_FOREIGN_SITES = frozenset({"cross-site", "same-site"})  # another port of the host is `same-site`
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_HOST = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9_.-]{1,253})(?::([0-9]{1,5})?)?")
+_ORIGIN = re.compile(r"(https?)://(.{1,300})")
+_SHOWN = 80  # characters of what a client sent
+
+
+class Place(NamedTuple):
+    """A host, and its port where that is named."""
+
+    host: str  # in lower case, without brackets and a dot at its end
+    port: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What these rules look at in a request."""
+
+    method: str
+    version: tuple[int, int] = (1, 1)  # of HTTP
+    hosts: Sequence[str]  # that it names: `Host`, the one of its target, the one a proxy tells
+    scheme: str | None = None  # as a trusted proxy tells it
+    origin: str | None = None
+    fetch_site: str | None = None
+
+
+def place(text: str) -> Place | None:
+    """Return what the value of a `Host` header names, or None if it is none (RFC 3986, 3.2.2)."""
+    found = _HOST.fullmatch(text.strip(" \t").lower())
+    if not found:
+        return None
+    host = found[1].strip("[]").removesuffix(".")
+    port = int(found[2]) if found[2] else None
+    return Place(host, port) if host and (port is None or port < 1 << 16) else None
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an address. No name can be made to look like one, so each is allowed."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class Access:
+    """The rules, as the settings have them."""
+
+    def __init__(self, settings: Settings) -> None:
+        names = listed(settings.allowed_hosts)
+        self._any = "*" in names
+        self._names = frozenset({"localhost", *(name.strip("[]") for name in names)})
+        self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
+        self._origins = frozenset(
+            _without_default_port(o) for o in listed(settings.allowed_origins)
+        )
+        self.allows = lru_cache(maxsize=1024)(self._allows)
+
+    def check(self, head: Head) -> None:
+        """Raise `PermafrostError` where a request must not be served."""
+        self.check_host(head)
+        self.check_origin(head)
+
+    def check_host(self, head: Head) -> None:
+        """Raise where a request names another host than this one, or none."""
+        if not any(head.hosts):
+            if head.version >= (1, 1):
+                raise InvalidRequestError(
+                    "The request has no Host header, which HTTP/1.1 asks for."
+                )
+            return
+        for text in head.hosts:
+            if self.allows(text):
+                continue
+            named = place(text)
+            if named is None:
+                raise InvalidRequestError(f"'{text[:_SHOWN]}' is no host that a request can name.")
+            raise HostNotAllowedError(
+                f"This server is not known as '{named.host[:_SHOWN]}': use its address or "
+                f"localhost, or, if it shall be reached under that name, start it with "
+                f"PERMAFROST_ALLOWED_HOSTS={named.host[:_SHOWN]}"
+            )
+
+    def check_origin(self, head: Head) -> None:
+        """Raise where a page of another origin sends what changes something."""
+        if head.method in _SAFE:
+            return
+        origin = None if head.origin is None else head.origin.strip(" \t").lower()
+        if origin is not None and _without_default_port(origin) in self._origins:
+            return
+        if (head.fetch_site or "").strip(" \t").lower() in _FOREIGN_SITES:
+            raise _foreign(origin)
+        if origin is not None and not any(_is_of(origin, text, head.scheme) for text in head.hosts):
+            raise _foreign(origin)
+
+    def _allows(self, text: str) -> bool:
+        """Whether the value of a `Host` header names this server."""
+        named = place(text)
+        if named is None:
+            return False
+        return (
+            self._any
+            or named.host in self._names
+            or named.host.endswith(self._suffixes)
+            or is_address(named.host)
+        )
+
+
+def _foreign(origin: str | None) -> ForeignOriginError:
+    whose = "another site" if origin in (None, "null") else f"'{str(origin)[:_SHOWN]}'"
+    return ForeignOriginError(
+        f"A page of {whose} sent this request, and only this server's own pages and clients that "
+        "are no browsers may change something. If that page is yours, name its origin in "
+        "PERMAFROST_ALLOWED_ORIGINS; if a proxy stands between, have it hand on the Host header."
+    )
+
+
+def _is_of(origin: str, host: str, scheme: str | None) -> bool:
+    """Whether an origin is that of a host.
+
+    Where nobody tells the `scheme` that the browser sees (TLS may end at a proxy), either will do.
+    """
+    split, named = _ORIGIN.fullmatch(origin), place(host)
+    if not split or named is None or (scheme is not None and split[1] != scheme):
+        return False
+    own = place(split[2])
+    if own is None or own.host != named.host:
+        return False
+    usual = _DEFAULT_PORTS[split[1]]
+    return (own.port or usual) == (named.port or usual)
+
+
+def _without_default_port(origin: str) -> str:
+    scheme = origin.partition(":")[0]
+    return origin.removesuffix(f":{_DEFAULT_PORTS.get(scheme, '')}")
