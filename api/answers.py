@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from typing import Any
 
 import redis
@@ -11,6 +10,7 @@ from flask import Response, jsonify, request, url_for
 
 from api.kernel import kernel
 from worker.errors import InvalidRequestError
+from worker.jobs.presentation import job_document
 from worker.jobs.records import Job, Kind
 
 _log = structlog.get_logger(__name__)
@@ -25,31 +25,18 @@ def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
     `with_log`: freezes with the `log` of what they reported and their `steps` so far, batches with
     the counts of labels.
     """
-    self_url = url_for("jobs.read", job_id=job.id)
-    body = job.as_json()
-    body["links"] = {"self": self_url, "results": None, "events": f"{self_url}/events"}
-    if job.kind is Kind.BATCH:
-        body["links"]["results"] = url_for("batches.results", job_id=job.id)
-        body["progress"] = job.progress.of_batch(round(time.time() * 1000))
-        body["result"] = {"labels": kernel().batches.labels(job.id) if with_log else {}}
-    if job.kind is Kind.FREEZE and job.result:  # the version that it published
-        body["model"] = {
-            "name": job.result["model"],
-            "version": job.result["version"],
-            "sha256": job.result["sha256"],
-        }
-    if with_log and job.kind in (Kind.FREEZE, Kind.INSPECTION):
-        log = kernel().store.log(job.id)
-        body["log"] = log
-        body["steps"] = [line.step_json() for line in log if line.step]
-    return body
+    has_log = with_log and job.kind in (Kind.FREEZE, Kind.INSPECTION)
+    return job_document(
+        job,
+        labels=kernel().batches.labels(job.id) if with_log and job.kind is Kind.BATCH else None,
+        log=kernel().store.log(job.id) if has_log else None,
+        root=request.script_root,
+    )
 
 
 def ended_prediction(job: Job) -> bytes:
     """Return the body that `submitted` gives for a prediction, where there is no request."""
-    self_url = f"/v1/jobs/{job.id}"
-    links = {"self": self_url, "results": None, "events": f"{self_url}/events"}
-    return json.dumps({**job.as_json(), "links": links}, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(job_document(job), separators=(",", ":")).encode() + b"\n"
 
 
 def submitted(job_id: str, accepted: Job | None = None, *, waited: bool = False) -> Response:

@@ -20,6 +20,7 @@ from api.kernel import kernel
 from api.multipart import FormField, FormFile, request_parts
 from api.predictions import resolve_model
 from api.tabular import csv_lines, json_lines, readable, row_json
+from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
 from worker.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedMediaError
 from worker.images.folders import find_folder
@@ -29,7 +30,7 @@ from worker.jobs.store import Accepted, Submission
 
 blueprint = APIBlueprint("batches", __name__)
 
-_FIELDS = ("model", "top")
+_FIELDS = ("model", "top", "webhook")
 _MOST_PATTERNS = 100
 _LONGEST_PATTERN = 200  # characters
 
@@ -41,8 +42,8 @@ def create() -> Response:
 
     Multipart with any number of files `images` or an `archive` (zip, tar, tar.gz); JSON with
     `folder`, a path under a folders root (`recursive`, `patterns`); or JSON with `"open": true`, to
-    add images in later requests and seal the batch after. `model` and `top` as JSON members, in the
-    query, or as form fields before the first file.
+    add images in later requests and seal the batch after. `model`, `top` and `webhook` as JSON
+    members, in the query, or as form fields before the first file.
     """
     preferred_wait()  # a bad one is refused before anything is accepted
     kernel().check_open(Lane.BULK)
@@ -54,10 +55,10 @@ def create() -> Response:
         )
     body = {**_from_query(), **_json_object()}
     if body.get("open") is True:
-        _refuse_others(body, {"open", "model", "top"})
+        _refuse_others(body, {"open", *_FIELDS})
         accepted = _accept(body, {"open": True}, Origin.OPEN)
     else:
-        _refuse_others(body, {"folder", "model", "top", "recursive", "patterns"})
+        _refuse_others(body, {"folder", "recursive", "patterns", *_FIELDS})
         accepted = _accept(body, _folder_options(body), Origin.FOLDER)
     return submitted(accepted.job_id, accepted.job)
 
@@ -199,7 +200,9 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
     manifest = resolve_model(kernel().registry, _text(fields, "model"))
     top = fields.get("top")
     count = whole_number(None if top is None else str(top), "top", 5, 1, 1000)
-    asked = json.dumps([origin.value, fields.get("model"), count, options], sort_keys=True)
+    webhook = webhook_of(fields.get("webhook"))
+    marks = [origin.value, fields.get("model"), count, options, webhook.url if webhook else None]
+    asked = json.dumps(marks, sort_keys=True)
     digest, fingerprint = idempotency(Kind.BATCH, asked.encode())
     return kernel().submit(
         Submission(
@@ -211,6 +214,7 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
             origin=origin,
             idempotency_digest=digest,
             fingerprint=fingerprint,
+            webhook=webhook,
         )
     )
 

@@ -102,9 +102,22 @@ class _Numbers(Collector):
         jobs = CounterMetricFamily(
             "permafrost_jobs", "Jobs by kind and what became of them.", labels=["kind", "event"]
         )
+        webhooks = CounterMetricFamily(
+            "permafrost_webhooks", "Webhooks by what became of them.", labels=["event"]
+        )
         for name, count in sorted(totals.items()):
-            jobs.add_metric(name.split(":"), count)
+            kind, event = name.split(":")
+            if kind == "webhook":
+                webhooks.add_metric([event], count)
+            else:
+                jobs.add_metric([kind, event], count)
         yield jobs
+        yield webhooks
+        pending = GaugeMetricFamily(
+            "permafrost_webhooks_now", "Webhooks that wait for an attempt or are being sent."
+        )
+        pending.add_metric([], self._core.webhooks_waiting())
+        yield pending
         waiting = GaugeMetricFamily(
             "permafrost_jobs_now", "Jobs by kind that wait or run.", labels=["kind", "status"]
         )

@@ -25,6 +25,7 @@ from worker.jobs.store import Accepted, JobStore, Submission, new_job_id, told
 from worker.jobs.tickets import send_ticket
 from worker.models.registry import Registry
 from worker.settings import Settings
+from worker.webhooks.deliveries import Deliveries
 
 _log = structlog.get_logger(__name__)
 
@@ -139,6 +140,10 @@ class Kernel:
 
     def _note_room(self, room: float) -> None:
         self._room, self._memory_checked = room, time.monotonic()
+
+    def webhooks_waiting(self) -> int:
+        """Return how many webhooks wait for an attempt or are being sent."""
+        return Deliveries(self.client, self.settings).waiting()
 
     def check_open(self, lane: Lane) -> None:
         """Raise `OverloadedError` where nothing new is accepted in a lane.

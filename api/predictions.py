@@ -9,6 +9,7 @@ from api.answers import preferred_wait, submitted, whole_number
 from api.begun import begun
 from api.idempotency import idempotency
 from api.kernel import Kernel, kernel
+from api.webhooks import webhook_of
 from worker.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -20,6 +21,7 @@ from worker.jobs.records import Kind, Lane, PinnedModel
 from worker.jobs.store import Accepted, Submission
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
+from worker.webhooks.targets import Target
 
 blueprint = APIBlueprint("predictions", __name__)
 
@@ -34,8 +36,9 @@ _MOST_TOP = 1000
 def create() -> Response:
     """Classify one image.
 
-    Multipart with the file `image` (and fields `model`, `top`), or the image itself as the body
-    with `?model=&top=`. `Idempotency-Key` makes a repetition return the first job.
+    Multipart with the file `image` (and fields `model`, `top`, `webhook`), or the image itself as
+    the body with these in the query. A `webhook` is told when the job has ended.
+    `Idempotency-Key` makes a repetition return the first job.
     """
     wait = preferred_wait() or 0.0  # a bad one is refused before anything is accepted
     image, fields = _image()
@@ -43,6 +46,7 @@ def create() -> Response:
         image,
         model=fields.get("model"),
         top=fields.get("top"),
+        webhook=webhook_of(fields.get("webhook")),
         wait_s=wait,
     )
     return submitted(accepted.job_id, accepted.job, waited=True)
@@ -53,6 +57,7 @@ def accept_image(
     *,
     model: str | None,
     top: str | None,
+    webhook: Target | None = None,
     keep_upload_s: float = 0.0,
     wait_s: float = 0.0,
 ) -> Accepted:
@@ -73,9 +78,15 @@ def accept_image(
         )
     submission = submission_of(kernel(), image, model=model, top=top, keep_upload_s=keep_upload_s)
     digest, fingerprint = idempotency(
-        Kind.PREDICTION, str(model).encode(), str(submission.options["top"]).encode(), image
+        Kind.PREDICTION,
+        str(model).encode(),
+        str(submission.options["top"]).encode(),
+        webhook.url.encode() if webhook else b"",
+        image,
     )
-    submission = replace(submission, idempotency_digest=digest, fingerprint=fingerprint)
+    submission = replace(
+        submission, idempotency_digest=digest, fingerprint=fingerprint, webhook=webhook
+    )
     earlier = begun()
     if earlier is not None:
         return kernel().take_up(replace(submission, job_id=earlier.job_id), earlier.until)

@@ -14,6 +14,7 @@ from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
+from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from worker.jobs.records import Kind, Lane
@@ -55,6 +56,7 @@ def submit_source(kind: Kind) -> Response:
 
 def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
+    webhook_of(asked.webhook)  # a bad one is refused before anything is stored
     files = _source_files()
     if any(name.startswith(f"{SAMPLES_FOLDER}/") for name, _ in files):
         raise InvalidRequestError(f"No file of a model may lie in a folder '{SAMPLES_FOLDER}'.")
@@ -146,8 +148,12 @@ def _accept(
     job_id: str | None = None,
     files: tuple[StoredFile, ...] = (),
 ) -> Accepted:
-    options = asked.model_dump(mode="json")
-    marks = json.dumps([options, [(file.name, file.size) for file in files]], sort_keys=True)
+    options = asked.model_dump(mode="json", exclude={"webhook"})  # no worker has to know it
+    webhook = webhook_of(asked.webhook)
+    marks = json.dumps(
+        [options, webhook.url if webhook else None, [(file.name, file.size) for file in files]],
+        sort_keys=True,
+    )
     digest, fingerprint = idempotency(kind, marks.encode())
     accepted = kernel().submit(
         Submission(
@@ -158,6 +164,7 @@ def _accept(
             files=files,
             idempotency_digest=digest,
             fingerprint=fingerprint,
+            webhook=webhook,
         )
     )
     if job_id and not accepted.created:  # a repetition: the first job has its own files

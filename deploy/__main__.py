@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from api.cli import app as client
-from worker.errors import PermafrostError
+from worker.errors import InvalidRequestError, PermafrostError
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -78,6 +78,46 @@ def up(
         demo=not no_demo,
     )
     raise typer.Exit(run(options))
+
+
+webhooks = typer.Typer(help="What this machine's webhooks are signed with.", no_args_is_help=True)
+app.add_typer(webhooks, name="webhooks")
+
+
+@webhooks.command()
+def secret(
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="PERMAFROST_DATA", metavar="FOLDER", help="The data folder of the system."
+        ),
+    ] = Path("data"),
+    new: Annotated[
+        bool,
+        typer.Option(
+            "--new", help="Make another one. Until the next --new, webhooks carry both signatures."
+        ),
+    ] = False,
+) -> None:
+    """Print the secret that webhooks are signed with, and make it where there is none.
+
+    Give it to whoever receives webhooks. It takes effect at once.
+    """
+    from worker.setting_errors import (  # noqa: PLC0415 - client commands start without it
+        read_settings,
+    )
+    from worker.webhooks.signatures import known_secrets, make_secret  # noqa: PLC0415
+
+    folder = Path(os.path.abspath(data.expanduser()))  # noqa: PTH100 - links stay as given
+    settings = read_settings(data=folder)
+    if settings.webhook_secret.get_secret_value():
+        if new:
+            raise InvalidRequestError(
+                "PERMAFROST_WEBHOOK_SECRET gives the secret: change it there."
+            )
+        print(known_secrets(settings)[0])
+        return
+    print(make_secret(settings, renew=new)[0])
 
 
 class _Verbatim(TyperCommand):

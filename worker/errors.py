@@ -203,6 +203,19 @@ class UploadGoneError(ImageError):
     code = "upload_gone"
 
 
+class WebhookError(PermafrostError):
+    """What `webhook` names is no address that this server sends to."""
+
+    code = "invalid_webhook"
+    status = 422
+
+
+class WebhooksOffError(WebhookError):
+    """The server has no secret to sign webhooks with, so it takes none."""
+
+    code = "webhooks_off"
+
+
 class FreezeError(PermafrostError):
     """A source cannot be frozen. `code` says why; the freeze job fails with it."""
 

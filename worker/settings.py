@@ -6,8 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.webhooks.secrets import read_secret
+from worker.webhooks.targets import AllowedHosts
 
 MIB = 1024 * 1024
 
@@ -25,7 +28,11 @@ class Settings(BaseSettings):
     """What an operator can change. Each field is an environment variable `PERMAFROST_<FIELD>`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PERMAFROST_", frozen=True, populate_by_name=True, extra="ignore"
+        env_prefix="PERMAFROST_",
+        frozen=True,
+        populate_by_name=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # some of it is secret
     )
 
     data: Path = Field(
@@ -183,6 +190,40 @@ class Settings(BaseSettings):
         description="Origins such as `https://photos.example.org`, separated by commas, whose "
         "pages may send what changes something, beside the API's own pages. Others are refused "
         "with 403.",
+    )
+
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Secret that webhooks are signed with, as `whsec_BASE64`; two with a space "
+        "between while receivers change from the second to the first. Unset: that of the file "
+        "`webhook-secret` in the data folder, which `./permafrost webhooks secret` makes.",
+    )
+    webhook_hosts: str = Field(
+        "",
+        description="Hosts that webhooks may go to although they are private, and over plain http: "
+        "names, `*.DOMAIN`, addresses and networks with commas between, each but a network with "
+        "`:PORT` where no other port is meant.",
+    )
+    webhook_timeout_s: float = Field(
+        15.0, gt=0, description="Time that one attempt at a webhook may take, in seconds."
+    )
+    webhook_retries: str = Field(
+        "5,300,1800,7200,18000,36000,50400,72000,86400",
+        pattern=r"^[0-9]{1,7}(,[0-9]{1,7}){0,99}$",
+        description="Times to wait before each further attempt at a webhook, in seconds with "
+        "commas between. After the last one it is given up.",
+    )
+    webhook_concurrency: int = Field(
+        64, gt=0, le=1000, description="Webhooks that are sent at the same time."
+    )
+    webhook_host_concurrency: int = Field(
+        4, gt=0, description="Webhooks that are sent to one host at the same time."
+    )
+    webhook_max_waiting: int = Field(
+        10_000,
+        gt=0,
+        description="Webhooks to one host that may wait for their next attempt; above it, "
+        "submissions that name the host are refused with 503.",
     )
 
     result_ttl_s: int = Field(
@@ -347,6 +388,24 @@ class Settings(BaseSettings):
                     "one, port, such as https://photos.example.org"
                 )
         return value
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _webhook_hosts(cls, value: str) -> str:
+        AllowedHosts.of(value)  # raises what is wrong with it
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _webhook_secret(cls, value: SecretStr) -> SecretStr:
+        for secret in value.get_secret_value().split():
+            read_secret(secret)
+        return value
+
+    @property
+    def webhook_pauses_s(self) -> tuple[int, ...]:
+        """Seconds to wait before each further attempt at a webhook."""
+        return tuple(map(int, self.webhook_retries.split(",")))
 
     @property
     def models_folder(self) -> Path:

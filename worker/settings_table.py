@@ -6,7 +6,7 @@ Write it anew with `python -m worker.settings_table > docs/settings.md`.
 import sys
 from collections.abc import Iterator
 
-from pydantic import AliasChoices
+from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
 from worker.settings import MIB, Settings
@@ -42,7 +42,7 @@ def _rows() -> Iterator[str]:
 
 def _default(field: FieldInfo) -> str:
     value = field.default
-    if value == "":
+    if value == "" or isinstance(value, SecretStr):
         return ""
     if isinstance(value, int) and value and value % MIB == 0:
         return f"`{value}` ({value // MIB} MiB)"

@@ -39,6 +39,7 @@ class Wanted:
     model: str  # NAME@VERSION
     top: int
     new: bool = False  # not the results of a batch that has ended
+    webhook: str | None = None  # told when the batch has ended
     retry: bool = False  # the failures of a batch that had ended again
 
 
@@ -121,7 +122,7 @@ class BatchRun:
             job = self._begun(
                 "folder",
                 lambda key: self._client.batch_folder(
-                    folder, model=wanted.model, top=wanted.top, key=key
+                    folder, model=wanted.model, top=wanted.top, key=key, webhook=wanted.webhook
                 ),
                 lambda _: True,
             )
@@ -147,6 +148,8 @@ class BatchRun:
 
     def _shared_folder(self) -> str | None:
         paths = self._wanted.paths
+        if self._wanted.webhook is not None:
+            return None  # where the server sees other files, its batch is cancelled and would tell
         if not self._client.is_local or len(paths) != 1 or not os.path.isdir(paths[0]):
             return None
         folder = os.path.abspath(paths[0])
@@ -179,7 +182,9 @@ class BatchRun:
 
         job = self._begun(
             "upload",
-            lambda key: self._client.open_batch(model=wanted.model, top=wanted.top, key=key),
+            lambda key: self._client.open_batch(
+                model=wanted.model, top=wanted.top, key=key, webhook=wanted.webhook
+            ),
             fits,
         )
         self._job_id = str(job["id"])
@@ -234,7 +239,9 @@ class BatchRun:
         from api.client import ServerError  # noqa: PLC0415 - imports httpx
 
         wanted = self._wanted
-        parts = (form, wanted.model, str(wanted.top), wanted.survey.digest)
+        parts = [form, wanted.model, str(wanted.top), wanted.survey.digest]
+        if wanted.webhook is not None:
+            parts.append(wanted.webhook)
         digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
         for counter in range(_MOST_BATCHES):
             try:

@@ -13,7 +13,7 @@ import typer
 
 from api.cli.batch import BatchRun, Wanted
 from api.cli.images import Entry, check, survey, walk
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.options import DEFAULT_SERVER, AsJson, Server, Webhook, connect
 from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.pool import as_done
 from api.cli.results import Row, check_output, write_results
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from api.client import Client
 
 MOST_PREDICTIONS = 8  # files that are sent one by one; more are a batch, and so is any folder
+
+_FOR_ALL = frozenset({"model_not_found", "invalid_webhook", "webhooks_off"})  # whatever the image
 
 _AT_ONCE = 8  # images sent at the same time
 _HOLD_S = 30.0  # how long the server may hold an answer for its job to end
@@ -54,6 +56,7 @@ def classify(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try the failed images of a finished batch again.")
     ] = False,
+    webhook: Webhook = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -73,11 +76,12 @@ def classify(
             *(paths, model, top, output),
             new=new,
             retry=retry,
+            webhook=webhook,
             server=server,
             as_json=as_json,
         )
     else:
-        _predictions(paths, model, top, output, server=server, as_json=as_json)
+        _predictions(paths, model, top, output, webhook=webhook, server=server, as_json=as_json)
 
 
 def _predictions(
@@ -86,6 +90,7 @@ def _predictions(
     top: int,
     output: Path | None,
     *,
+    webhook: str | None,
     server: str,
     as_json: bool,
 ) -> None:
@@ -94,7 +99,13 @@ def _predictions(
     with reported(interrupted="Stopped; nothing was written." if output else "Stopped."):
         started = time.monotonic()
         with connect(server, patience_s=_PATIENCE_S) as client:
-            run = _Run(client, model=chosen_model(client, model), top=top, as_json=as_json)
+            run = _Run(
+                client,
+                model=chosen_model(client, model),
+                top=top,
+                webhook=webhook,
+                as_json=as_json,
+            )
             rows, ended = run.rows(list(walk(paths)))
         if output is not None:
             write_results(output, rows)
@@ -119,6 +130,7 @@ def _batch(
     *,
     new: bool,
     retry: bool,
+    webhook: str | None,
     server: str,
     as_json: bool,
 ) -> None:
@@ -143,6 +155,7 @@ def _batch(
                 top=top,
                 new=new,
                 retry=retry,
+                webhook=webhook,
             )
             with BatchProgress(as_json=as_json) as shown:
                 run = BatchRun(client, wanted, shown, server=server)
@@ -211,10 +224,19 @@ def chosen_model(client: "Client", asked: str | None) -> str:
 class _Run:
     """Sends images and gathers their rows."""
 
-    def __init__(self, client: "Client", *, model: str, top: int, as_json: bool) -> None:
+    def __init__(
+        self,
+        client: "Client",
+        *,
+        model: str,
+        top: int,
+        webhook: str | None = None,
+        as_json: bool,
+    ) -> None:
         self._client = client
         self._model = model
         self._top = top
+        self._webhook = webhook
         self._as_json = as_json
 
     def rows(self, entries: list[Entry]) -> tuple[list[Row], PermafrostError | None]:
@@ -256,7 +278,9 @@ class _Run:
         try:
             if image.stat().st_size == 0:
                 return Row.failure(path, {"code": "not_an_image", "message": "The file is empty."})
-            job = self._client.predict(image, model=self._model, top=self._top, wait_s=_HOLD_S)
+            job = self._client.predict(
+                image, model=self._model, top=self._top, webhook=self._webhook, wait_s=_HOLD_S
+            )
             return Row.of_job(path, self._client.wait_for(job, hold_s=_HOLD_S))
         except InvalidRequestError as error:
             return Row.failure(path, {"code": "unreadable", "message": error.message})
@@ -264,7 +288,7 @@ class _Run:
             reason = f"The file cannot be read: {error.strerror or error}."
             return Row.failure(path, {"code": "unreadable", "message": reason})
         except (ServerError, ConnectionLostError) as error:
-            if error.code == "model_not_found" or error.status in (401, 403):
+            if error.code in _FOR_ALL or error.status in (401, 403):
                 raise
             return Row.failure(path, {"code": error.code, "message": error.message})
 

@@ -13,6 +13,7 @@ from api.cli.options import (
     Checkpoint,
     Server,
     Signature,
+    Webhook,
     again,
     connect,
 )
@@ -87,6 +88,7 @@ def freeze(
     ] = None,
     signature: Signature = None,
     checkpoint: Checkpoint = None,
+    webhook: Webhook = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -105,6 +107,7 @@ def freeze(
             "batch": batch,
             "signature": signature,
             "checkpoint": checkpoint,
+            "webhook": webhook,
         }
         options = {field: value for field, value in fields.items() if value}
         if not optimise:

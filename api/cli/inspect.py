@@ -5,7 +5,16 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.following import PATIENCE_S, follow, submit_source
-from api.cli.options import DEFAULT_SERVER, AsJson, Checkpoint, Server, Signature, again, connect
+from api.cli.options import (
+    DEFAULT_SERVER,
+    AsJson,
+    Checkpoint,
+    Server,
+    Signature,
+    Webhook,
+    again,
+    connect,
+)
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
 
@@ -16,6 +25,7 @@ def inspect(
     ],
     signature: Signature = None,
     checkpoint: Checkpoint = None,
+    webhook: Webhook = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -26,7 +36,8 @@ def inspect(
     given = {"signature": signature, "checkpoint": checkpoint}
     options = {field: value for field, value in given.items() if value}
     with reported(as_json=as_json), connect(server, patience_s=PATIENCE_S) as client:
-        job: dict[str, Any] = submit_source(client, "inspection", source, options, as_json=as_json)
+        asked = {**options, "webhook": webhook} if webhook else options
+        job: dict[str, Any] = submit_source(client, "inspection", source, asked, as_json=as_json)
         job = follow(client, job, as_json=as_json)
     if as_json:
         write_json(job)

@@ -37,6 +37,7 @@ def show_job(out: Console, job: dict[str, Any], *, server: str) -> None:
             ("kept until", job.get("expires_at")),
             ("attempts", job.get("attempts")),
             ("error", f"{error.get('code')}: {error.get('message')}" if error else None),
+            ("webhook", _webhook(job.get("webhook"))),
             ("results", f"{server}{results}?format=csv" if results else None),
         ],
     )
@@ -48,6 +49,19 @@ def show_job(out: Console, job: dict[str, Any], *, server: str) -> None:
     if job.get("result"):
         out.print()
         show_result(out, job)
+
+
+def _webhook(webhook: dict[str, Any] | None) -> str | None:
+    if not webhook:
+        return None
+    parts = [f"{webhook.get('url')} {webhook.get('state')}"]
+    if webhook.get("attempts"):
+        parts.append(counted(webhook["attempts"], "attempt"))
+    if webhook.get("last_error"):
+        parts.append(str(webhook["last_error"]).rstrip("."))
+    if webhook.get("state") == "pending" and webhook.get("next_attempt_at"):
+        parts.append(f"next at {webhook['next_attempt_at']}")
+    return ", ".join(parts)
 
 
 def show_result(out: Console, job: dict[str, Any]) -> None:

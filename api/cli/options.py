@@ -24,6 +24,15 @@ AsJson = Annotated[
     bool, typer.Option("--json", help="Write JSON to standard output, messages to standard error.")
 ]
 
+Webhook = Annotated[
+    str | None,
+    typer.Option(
+        "--webhook",
+        metavar="URL",
+        help="An address that the server tells when the job has ended.",
+    ),
+]
+
 Signature = Annotated[
     str | None,
     typer.Option("--signature", metavar="NAME", help="Which signature of a SavedModel."),

@@ -22,7 +22,7 @@ def workers(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     if as_json:
         write_json(document)
         return
-    if not document["workers"]:
+    if all(worker.get("queues") == ["webhooks"] for worker in document["workers"]):
         message("No worker reports: jobs are accepted, but nobody works on them.")
         return
     columns = (

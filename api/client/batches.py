@@ -13,17 +13,22 @@ from api.client.uploads import sendable
 class BatchRequests(Exchange):
     """What a server does with many images."""
 
-    def open_batch(self, *, model: str, top: int, key: str) -> Json:
-        """Open a batch and return its job; the same `key` gives the same job again."""
-        asked = {"open": True, "model": sendable(model), "top": top}
+    def open_batch(self, *, model: str, top: int, key: str, webhook: str | None = None) -> Json:
+        """Open a batch and return its job; the same `key` gives the same job again.
+
+        `webhook`: an address that the server tells when the batch has ended.
+        """
+        asked = {"open": True, "model": sendable(model), "top": top, **_receiver(webhook)}
         return self._submit_json("/v1/batches", 0, asked, key=key)
 
-    def batch_folder(self, folder: str, *, model: str, top: int, key: str) -> Json:
+    def batch_folder(
+        self, folder: str, *, model: str, top: int, key: str, webhook: str | None = None
+    ) -> Json:
         """Let the server classify a folder that it can read, and return the job.
 
         Raises `ServerError` with the code `not_found` where there is no such folder.
         """
-        asked = {"folder": folder, "model": sendable(model), "top": top}
+        asked = {"folder": folder, "model": sendable(model), "top": top, **_receiver(webhook)}
         return self._submit_json("/v1/batches", 0, asked, key=key)
 
     def add_images(self, job_id: str, form: ImageForm) -> Json:
@@ -73,3 +78,7 @@ class BatchRequests(Exchange):
 
     def _strange(self) -> NotPermafrostError:
         return NotPermafrostError(f"What {self.server} answers is not what Permafrost answers.")
+
+
+def _receiver(webhook: str | None) -> Json:
+    return {} if webhook is None else {"webhook": sendable(webhook)}

@@ -19,12 +19,24 @@ class Client(BatchRequests):
     # -- submitting -------------------------------------------------------------------------
 
     def predict(
-        self, image: Path | bytes, *, model: str, top: int | None = None, wait_s: float = 0
+        self,
+        image: Path | bytes,
+        *,
+        model: str,
+        top: int | None = None,
+        webhook: str | None = None,
+        wait_s: float = 0,
     ) -> Json:
-        """Submit one image and return its job; with `wait_s`, the server holds the answer."""
+        """Submit one image and return its job; with `wait_s`, the server holds the answer.
+
+        `webhook`: an address that the server tells when the job has ended. Freezes and inspections
+        take it among their options.
+        """
         params: Params = {"model": sendable(model)}
         if top is not None:
             params["top"] = top
+        if webhook is not None:
+            params["webhook"] = sendable(webhook)
         headers = {"Content-Type": "application/octet-stream"}
         if isinstance(image, bytes):
             return self._submit("/v1/predictions", wait_s, headers, params=params, content=image)

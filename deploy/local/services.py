@@ -34,7 +34,12 @@ def services(
     options: Options, layout: Layout, settings: Settings, redis_executable: str | None
 ) -> tuple[Service, ...]:
     """Return the services in starting order; without Redis where REDIS_URL names one."""
-    chosen = [_workers(options, settings), _freezing(settings), _api(options, settings)]
+    chosen = [
+        _workers(options, settings),
+        _freezing(settings),
+        _webhooks(),
+        _api(options, settings),
+    ]
     if redis_executable:
         chosen.insert(0, _redis(layout, redis_executable))
     return tuple(chosen)
@@ -89,6 +94,17 @@ def _freezing(settings: Settings) -> Service:
         ),
         start_s=10,
         stop_s=10,  # a freeze that takes longer is started afresh after the next `up`
+    )
+
+
+def _webhooks() -> Service:
+    return Service(
+        name="webhooks",
+        title="the deliverer of webhooks",
+        stage=2,
+        command=(sys.executable, "-m", "worker.webhooks"),
+        start_s=2,
+        stop_s=15,
     )
 
 

@@ -1,11 +1,8 @@
 """Starts the local system, says when it is ready, watches it and stops it in order."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-
-from pydantic import ValidationError
 
 from api.client import Client
 from deploy.local import configuration, leftovers, redis_server
@@ -22,6 +19,7 @@ from deploy.local.readiness import Readiness
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
 from worker.errors import PermafrostError
+from worker.setting_errors import SettingError, read_settings
 from worker.settings import Settings
 
 _POLL_S = 0.2  # between two looks while something is waited for
@@ -60,15 +58,9 @@ def up(options: Options) -> int:
 
 def _settings(options: Options) -> Settings:
     try:
-        settings = Settings(data=options.data)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        name = "_".join(str(part) for part in wrong["loc"]).upper()
-        name = name if name in os.environ else f"PERMAFROST_{name}"
-        raise StartError(
-            f"The environment variable {name} is {wrong['input']!r} ({wrong['msg']}): "
-            "correct or unset it."
-        ) from error
+        settings = read_settings(data=options.data)
+    except SettingError as error:
+        raise StartError(error.message) from None
     if settings.log_level.upper() not in _LOG_LEVELS:
         raise StartError(
             f"LOG_LEVEL is {settings.log_level!r}: give one of {', '.join(_LOG_LEVELS)}."

@@ -110,6 +110,17 @@ def test_an_image_is_sent_as_the_body_with_model_top_and_wait(tmp_path: Path) ->
     assert request.headers["idempotency-key"]
 
 
+def test_whoever_is_to_be_told_is_named_in_every_submission() -> None:
+    server = Server(*(answer(202, job("queued")) for _ in range(3)))
+    client, receiver = server.client(), "https://example.com/hook?a=b&c"
+    client.predict(b"x", model="m", webhook=receiver)
+    client.open_batch(model="m", top=5, key="k", webhook=receiver)
+    client.batch_folder("f", model="m", top=5, key="l", webhook=receiver)
+    first, *others = server.requests
+    assert first.url.params["webhook"] == receiver
+    assert [json.loads(request.content)["webhook"] for request in others] == [receiver] * 2
+
+
 def test_bytes_are_sent_as_they_are_and_without_wait_nothing_is_preferred() -> None:
     server = Server(answer(202, job("queued")))
     assert server.client().predict(b"GIF89a", model="m")["status"] == "queued"

@@ -130,7 +130,7 @@ def test_supervisord_reads_back_what_was_meant(
         for group in options.process_group_configs
         for program in group.process_configs
     }
-    assert set(programs) == {"redis", "worker", "freezing", "api"}
+    assert set(programs) == {"redis", "worker", "freezing", "webhooks", "api"}
     for service in chosen:
         program = programs[service.name]
         command = shlex.split(program.command)
@@ -149,12 +149,13 @@ def test_stages_stop_in_the_reverse_of_their_order(
 ) -> None:
     groups = parsed(layout, monkeypatch, all_services(layout)).process_group_configs
     stages = [[p.name for p in group.process_configs] for group in sorted(groups)]
-    assert [sorted(names) for names in stages] == [["redis"], ["freezing", "worker"], ["api"]]
+    workers = ["freezing", "webhooks", "worker"]
+    assert [sorted(names) for names in stages] == [["redis"], workers, ["api"]]
 
 
 def test_an_external_redis_is_no_service(layout: Layout) -> None:
     chosen = services(Options(), layout, Settings(redis_url="redis://elsewhere"), None)
-    assert [service.name for service in chosen] == ["worker", "freezing", "api"]
+    assert [service.name for service in chosen] == ["worker", "freezing", "webhooks", "api"]
 
 
 def test_choices_reach_the_commands(layout: Layout) -> None:

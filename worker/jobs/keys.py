@@ -32,6 +32,10 @@
 | `generation` | counter | goes up whenever the registry changes |
 | `sweeper` | string | lock: who sweeps |
 | `swept` | string | when the last sweep was |
+| `webhook:DELIVERY` | hash | an ending to tell a receiver of; DELIVERY is `ID-NUMBER` |
+| `webhooks:HOST` | sorted set | deliveries to one host, by when they are due or their lease ends |
+| `receivers` | sorted set | hosts with deliveries, by when the next one is due |
+| `due` | list | has one entry where a delivery has become due |
 | `totals` | hash | counters for monitoring |
 | `ended` | channel | ids of jobs as they end, a prediction's with its record after it (JSON) |
 
@@ -76,6 +80,10 @@ TEMPLATES = {
     "generation": "generation",
     "sweeper": "sweeper",
     "swept": "swept",
+    "webhook": "webhook:%s",
+    "webhooks": "webhooks:%s",
+    "receivers": "receivers",
+    "due": "due",
     "totals": "totals",
     "ended": "ended",
     "tickets": "%s",

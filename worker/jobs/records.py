@@ -119,6 +119,27 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebhookState:
+    """How far it is that a receiver is told of a job's ending."""
+
+    url: str  # as anybody may see it
+    state: str | None = None  # pending, delivered or failed; None before the job has ended
+    attempts: int = 0
+    last_error: str | None = None
+    next_attempt_ms: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as the contract shows it."""
+        return {
+            "url": self.url,
+            "state": self.state or "waiting",
+            "attempts": self.attempts,
+            "last_error": self.last_error,
+            "next_attempt_at": rfc3339(self.next_attempt_ms),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One accepted piece of work, as it stands in Redis. Times are milliseconds since 1970."""
 
@@ -136,10 +157,11 @@ class Job:
     error: dict[str, str] | None
     options: Mapping[str, Any] = field(default_factory=dict)  # what the submission asked for
     origin: Origin = Origin.WHOLE
+    webhook: WebhookState | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as the contract shows it, without links."""
-        return {
+        body = {
             "id": self.id,
             "kind": self.kind.value,
             "status": self.status.value,
@@ -153,6 +175,9 @@ class Job:
             "error": self.error,
             "attempts": self.attempts,
         }
+        if self.webhook:
+            body["webhook"] = self.webhook.as_json()
+        return body
 
 
 class Item(NamedTuple):

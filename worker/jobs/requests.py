@@ -39,6 +39,12 @@ class InspectionRequest(BaseModel):
         description="Which checkpoint (its prefix) or model file, where the source holds several.",
     )
 
+    webhook: str | None = Field(
+        None,
+        description="Address that is told when the job has ended; https and public, unless the "
+        "operator lists the host.",
+    )
+
     @field_validator("source")
     @classmethod
     def _source(cls, value: str | None) -> str | None:

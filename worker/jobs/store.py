@@ -18,6 +18,7 @@ from worker.errors import (
     IdempotencyMismatchError,
     InvalidRequestError,
     NotFoundError,
+    OverloadedError,
 )
 from worker.jobs.backlog import Backlog, Limit, overloaded
 from worker.jobs.keys import check_job_id, is_job_id, key
@@ -32,10 +33,12 @@ from worker.jobs.records import (
     PinnedModel,
     Progress,
     Status,
+    WebhookState,
 )
 from worker.jobs.scripts import Scripts
 from worker.jobs.uploads import StoredFile
 from worker.settings import Settings
+from worker.webhooks.targets import Target, shown_url
 
 _log = structlog.get_logger(__name__)
 
@@ -47,6 +50,7 @@ _FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
     *("total", "succeeded", "failed", "attempts", "result", "error", "options", "skipped"),
     *("sealed", "before_ms", "before_done", "origin"),
+    *("webhook", "webhook_state", "webhook_attempts", "webhook_error", "webhook_next"),
 )
 
 
@@ -65,6 +69,7 @@ class Submission:
     job_id: str | None = None  # chosen by the caller where uploads were stored under it
     idempotency_digest: str = ""  # of the client's key
     fingerprint: str = ""  # of the request, to tell a repetition from another request
+    webhook: Target | None = None  # who is told when the job has ended
 
     @property
     def total(self) -> int:
@@ -167,6 +172,9 @@ class JobStore:
                 give_up_after_ms(self._settings, submission.origin),
                 limit.depth,
                 round(limit.age_s * 1000),
+                submission.webhook.url if submission.webhook else "",
+                submission.webhook.host if submission.webhook else "",
+                self._settings.webhook_max_waiting,
                 *files,
             ),
         )
@@ -177,6 +185,11 @@ class JobStore:
         if state == -2:
             limit = Limit.of(self._settings, submission.lane)
             raise overloaded(submission.lane, Backlog(depth=more, age_s=last / 1000), limit)
+        if state == -3 and submission.webhook:
+            raise OverloadedError(
+                f"{more} webhooks wait for {submission.webhook.host}, which does not take them: "
+                "put that right, or submit without a webhook."
+            )
         if state == -1:
             raise IdempotencyMismatchError(
                 f"This Idempotency-Key was used before for another request (job {job_id.decode()}):"
@@ -201,6 +214,7 @@ class JobStore:
                 error=None,
                 options=dict(submission.options),
                 origin=submission.origin,
+                webhook=WebhookState(url=submission.webhook.shown) if submission.webhook else None,
             )
         return Accepted(job_id.decode(), state == 1, more == 1, job)
 
@@ -302,6 +316,19 @@ def _pace(number: Callable[[str], int | None]) -> Pace | None:
     return Pace(since_ms=since, done_then=number("before_done") or 0, until_ms=number("finished"))
 
 
+def _webhook(row: Mapping[str, str | None], number: Callable[[str], int | None]) -> Any:
+    url = row["webhook"]
+    if not url:
+        return None
+    return WebhookState(
+        url=shown_url(url),
+        state=row["webhook_state"],
+        attempts=number("webhook_attempts") or 0,
+        last_error=row["webhook_error"],
+        next_attempt_ms=number("webhook_next"),
+    )
+
+
 def told(job_id: str, record: bytes) -> Job:
     """Return the job of a record that came with its ending: names and values in turn, as JSON."""
     flat = json.loads(record)
@@ -348,4 +375,5 @@ def _job(job_id: str, fields: dict[str, str]) -> Job:
         error=json.loads(row["error"]) if row["error"] else None,
         options=json.loads(row["options"] or "{}"),
         origin=Origin(row["origin"] or Origin.WHOLE),
+        webhook=_webhook(row, number),
     )

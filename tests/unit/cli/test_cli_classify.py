@@ -258,3 +258,17 @@ def test_names_that_are_not_text_crash_nothing(server: Server, photos: Path) -> 
     assert "photos/two\nlines.jpg" in paths
     found = run("classify", "photos/caf\udce9.jpg", "nothing\udce9")
     assert found.exit_code == 2
+
+
+def test_each_prediction_names_who_is_to_be_told(server: Server, photos: Path) -> None:
+    found = run("classify", FILES[0], "--model", "pets", "--webhook", "https://example.com/hook")
+    assert found.exit_code == 0, found.stderr
+    (sent,) = server.requests_to("/v1/predictions")
+    assert sent.url.params["webhook"] == "https://example.com/hook"
+
+
+def test_a_receiver_that_is_refused_stops_the_command(server: Server, photos: Path) -> None:
+    server.classify = lambda _: problem(422, "invalid_webhook", "webhook: it is not public.")
+    found = run("classify", *FILES[:2], "--model", "pets", "--webhook", "https://x.local/")
+    assert found.exit_code != 0
+    assert "it is not public" in found.stderr

@@ -36,6 +36,15 @@ def test_a_checkpoint_is_uploaded_followed_and_reported(freezing: Server, checkp
     assert re.search(r"^all\s+2,946$", found.stdout, re.MULTILINE)
 
 
+def test_freezes_and_inspections_name_who_is_to_be_told(freezing: Server, checkpoint: Path) -> None:
+    url = "https://example.com/hook"
+    assert run("freeze", "model", "--name", "pets", "--webhook", url).exit_code == 0
+    assert freezing.sent() == {"name": "pets", "webhook": url}
+    freezing.jobs["f1"][-1]["result"] = INSPECTED
+    run("inspect", "model", "--webhook", url)
+    assert url.encode() in freezing.requests_to("/v1/inspections")[-1].content
+
+
 def test_freeze_sends_what_was_asked_for_and_nothing_else(
     freezing: Server, checkpoint: Path
 ) -> None:

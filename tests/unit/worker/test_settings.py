@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from worker.settings import Settings, get_settings
 from worker.settings_table import settings_table, variables
@@ -20,7 +20,11 @@ _VALUES: dict[Any, str] = {
     str: "text",
     Path: "/some/where",
 }
-_OWN_VALUES = {"allowed_origins": "https://photos.example"}  # of texts that must be of a form
+_OWN_VALUES = {  # of texts that must be of a form
+    "allowed_origins": "https://photos.example",
+    "webhook_retries": "1,20,300",
+    "webhook_secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
+}
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -53,7 +57,9 @@ def test_every_setting_is_read_from_its_variables(
     for variable in variables(name, field):
         with monkeypatch.context() as environment:
             environment.setenv(variable, value)
-            assert str(getattr(Settings(), name)) == value
+            found = getattr(Settings(), name)
+            shown = found.get_secret_value() if isinstance(found, SecretStr) else str(found)
+            assert shown == value
 
 
 def test_every_variable_begins_with_permafrost_unless_it_is_a_usual_one() -> None:

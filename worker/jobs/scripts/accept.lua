@@ -6,12 +6,13 @@
 --       keep_upload_ms, ticket_ms, idempotency digest or '', fingerprint, idempotency ttl in ms,
 --       upload bytes or '', number of items, where its items come from ('whole', 'folder',
 --       'request' or 'open'), ms until it is given up where these are requests, most that may wait
---       in the lane or 0, most ms that the oldest may have waited or 0, then name and
---       'place:size:chunks' of each uploaded file.
+--       in the lane or 0, most ms that the oldest may have waited or 0, webhook or '', its host, most
+--       webhooks that may wait for that host, then name and 'place:size:chunks' of each uploaded
+--       file.
 -- Returns {id, 1 if the job is new, 1 if a ticket has to be sent, time of acceptance}, or
 -- {id, 0, 0, 0} where the idempotency key led to the first job, or {id, -1, 0, 0} where it was used
 -- before with another fingerprint, or {id, -2, how many wait, ms the oldest has} where that is too
--- much.
+-- much, or {id, -3, how many, 0} where too many webhooks wait for the host.
 local id, kind, lane, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, fingerprint, origin = ARGV[11], ARGV[12], ARGV[16]
 -- The same call a second time: the answer to the first was lost with its connection.
@@ -32,14 +33,23 @@ local depth, age = backlog(lane)
 local most, oldest = tonumber(ARGV[18]), tonumber(ARGV[19])
 if (most > 0 and depth >= most) or (oldest > 0 and age > oldest) then return {id, -2, depth, age} end
 
+local webhook, host = ARGV[20], ARGV[21]
+if webhook ~= '' then
+  local waiting = redis.call('ZCARD', K.webhooks(host))
+  if waiting >= tonumber(ARGV[22]) then return {id, -3, waiting, 0} end
+end
+
 local now = now_ms()
 redis.call('HSET', K.job(id), 'kind', kind, 'status', 'queued', 'lane', lane, 'target', target,
   'model', ARGV[5], 'version', ARGV[6], 'sha256', ARGV[7], 'options', ARGV[8],
   'keep_upload_ms', ARGV[9], 'created', now, 'total', ARGV[15], 'succeeded', 0, 'failed', 0,
   'skipped', 0, 'attempts', 0, 'origin', origin)
+if webhook ~= '' then
+  redis.call('HSET', K.job(id), 'webhook', webhook, 'webhook_host', host, 'webhook_attempts', 0)
+end
 redis.call('ZADD', K.index(kind, 'queued'), 0, id)
 if ARGV[14] ~= '' then redis.call('SET', K.upload(id, 0), ARGV[14]) end
-for n = 20, #ARGV, 2 do
+for n = 23, #ARGV, 2 do
   local place, _, chunks = string.match(ARGV[n + 1], '^(%d+):(%d+):(%d+)$')
   redis.call('HSET', K.files(id), ARGV[n], ARGV[n + 1])
   for chunk = 0, chunks - 1 do redis.call('PERSIST', K.chunk(id, place, chunk)) end

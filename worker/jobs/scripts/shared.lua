@@ -69,12 +69,35 @@ local function belongings(id)
   return {K.log(id), K.items(id), K.results(id), K.failures(id), K.labels(id)}
 end
 
+-- Write down that a receiver has to be told of a job's ending, in the same step in which it ends. A
+-- batch whose failures are tried again ends once more, which is another delivery. What is told is how
+-- the job stands now, however long it takes. The expiry is for the case that nobody ever delivers.
+local WEBHOOK_MS = 7 * 24 * 3600000
+local function announce(id, kind, status, url, host)
+  local now = now_ms()
+  local number = redis.call('HINCRBY', K.job(id), 'webhook_endings', 1)
+  redis.call('HSET', K.job(id), 'webhook_state', 'pending', 'webhook_attempts', 0, 'webhook_next', now)
+  redis.call('HDEL', K.job(id), 'webhook_error')
+  local delivery = id .. '-' .. number
+  redis.call('HSET', K.webhook(delivery), 'job', id, 'number', number, 'status', status, 'url', url,
+    'host', host, 'ended', now, 'attempts', 0, 'record', cjson.encode(redis.call('HGETALL', K.job(id))))
+  if kind == 'batch' then
+    redis.call('HSET', K.webhook(delivery), 'labels', cjson.encode(redis.call('HGETALL', K.labels(id))))
+  end
+  redis.call('PEXPIRE', K.webhook(delivery), WEBHOOK_MS)
+  redis.call('ZADD', K.webhooks(host), now, delivery)
+  redis.call('PEXPIRE', K.webhooks(host), WEBHOOK_MS)
+  redis.call('ZADD', K.receivers(), 'LT', now, host)
+  redis.call('DEL', K.due())
+  redis.call('RPUSH', K.due(), 1)
+end
+
 -- End a job: its record is kept until now + ttl_ms, then the sweeper forgets it. The expiry of the
 -- keys themselves, an hour later, is for the case that no sweeper ever runs again. All jobs but batches
 -- have one item, which ends with them.
 local function end_job(id, status, field, value, ttl_ms)
   local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms', 'origin',
-    'lane', 'target')
+    'lane', 'target', 'webhook', 'webhook_host')
   local now = now_ms()
   local more = {'finished', now, 'expires', now + ttl_ms}
   if field then more[#more + 1], more[#more + 2] = field, value end
@@ -101,6 +124,7 @@ local function end_job(id, status, field, value, ttl_ms)
     drop_uploads(id, job[1], tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
   end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
+  if job[8] then announce(id, job[1], status, job[8], job[9]) end
   -- Whoever waits for a prediction gets the record at once, which saves reading it.
   local record = job[1] == 'prediction' and cjson.encode(redis.call('HGETALL', K.job(id))) or ''
   redis.call('PUBLISH', K.ended(), id .. record)
