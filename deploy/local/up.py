@@ -230,7 +230,8 @@ class System:
         self._readiness.close()
         try:
             for stage in reversed(self._manager.stages):
-                names = " and ".join(service.title for service in stage)
+                *others, last = (service.title for service in stage)
+                names = f"{', '.join(others)} and {last}" if others else last
                 self._progress.doing(f"Stopping {names}")
                 self._stop_stage(stage)
             self._progress.doing("Stopping the process manager")

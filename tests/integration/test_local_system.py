@@ -214,7 +214,7 @@ def test_sigterm_stops_everything_in_order(mortal: System) -> None:
     said = [line for line in system.output.read_text().splitlines() if line.startswith("Stop")]
     assert said == [
         "Stopping the API",
-        "Stopping the inference worker and the freezing worker",
+        "Stopping the inference worker, the freezing worker and the deliverer of webhooks",
         "Stopping Redis",
         "Stopping the process manager",
         "Stopped.",

@@ -102,9 +102,9 @@ def state(web: FlaskClient, job_id: str) -> dict[str, Any]:
 
 
 def await_state(web: FlaskClient, job_id: str, name: str, *, attempts: int = 1) -> dict[str, Any]:
-    def reached() -> dict[str, Any] | None:
+    def reached() -> dict[str, Any]:
         found = state(web, job_id)
-        return found if (found["state"], found["attempts"]) == (name, attempts) else None
+        return found if (found["state"], found["attempts"]) == (name, attempts) else {}
 
     return wait_until(reached, within_s=20, what=f"the webhook is {name} after {attempts}")
 
