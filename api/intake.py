@@ -12,8 +12,8 @@ from worker.errors import (
     InvalidRequestError,
     NotAnImageError,
 )
-from worker.images.decode import sniff
 from worker.images.folders import is_named_like_an_image
+from worker.images.kinds import HEAD, is_picture
 from worker.jobs.batches import Added, NewImage
 from worker.jobs.records import Lane
 
@@ -22,7 +22,6 @@ WHOLE = frozenset({"archive"})  # of these, those that may be larger than one im
 
 _BYTES_AT_ONCE = 1024 * 1024
 _IMAGES_AT_ONCE = 200
-_HEAD_BYTES = 16  # by which an image is told
 _UNNAMED = b"unnamed"
 
 
@@ -66,8 +65,8 @@ class Intake:
 
     def _take_member(self, member: Member, limit: int) -> None:
         try:
-            content = member.read_first(_HEAD_BYTES)
-            if is_named_like_an_image(member.path) or sniff(content) is not None:
+            content = member.read_first(HEAD)
+            if is_named_like_an_image(member.path) or is_picture(content):
                 content += member.read_first(limit + 1 - len(content))
         except DamagedMemberError as error:
             self._take(member.path, None, {"code": ImageError.code, "message": error.message})
@@ -76,8 +75,8 @@ class Intake:
 
     def _take(self, path: bytes, content: bytes | None, problem: dict[str, str] | None) -> None:
         name = path.replace(b"\0", b"") or _UNNAMED
-        head = b"" if content is None else content[:_HEAD_BYTES]
-        if not is_named_like_an_image(name) and sniff(head) is None:
+        head = b"" if content is None else content[:HEAD]
+        if not is_named_like_an_image(name) and not is_picture(head):
             self.skipped += 1
             self._waiting.append(NewImage(path=name, skipped=True))
         else:

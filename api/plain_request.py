@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from api.answers import wait_of
-from worker.images.decode import sniff
+from worker.images.kinds import sniff
 
 # A header that is not here may mean something: a key, a cookie, another encoding, a proxy.
 _KNOWN = frozenset(

@@ -10,13 +10,8 @@ from api.begun import begun
 from api.idempotency import idempotency
 from api.kernel import Kernel, kernel
 from api.webhooks import webhook_of
-from worker.errors import (
-    InvalidRequestError,
-    ModelNotFoundError,
-    TooLargeError,
-    UnsupportedMediaError,
-)
-from worker.images.decode import sniff
+from worker.errors import InvalidRequestError, ModelNotFoundError, TooLargeError
+from worker.images.kinds import HEAD, refusal, sniff
 from worker.jobs.records import Kind, Lane, PinnedModel
 from worker.jobs.store import Accepted, Submission
 from worker.models.manifest import Manifest, ModelRef
@@ -73,9 +68,7 @@ def accept_image(
             f"at most {settings.max_image_bytes / 2**20:.1f} MiB are accepted."
         )
     if sniff(image[:16]) is None:
-        raise UnsupportedMediaError(
-            "The upload is not an image of a known kind: send a JPEG, PNG, GIF, WebP, BMP or TIFF."
-        )
+        raise refusal(image[:HEAD])
     submission = submission_of(kernel(), image, model=model, top=top, keep_upload_s=keep_upload_s)
     digest, fingerprint = idempotency(
         Kind.PREDICTION,

@@ -179,6 +179,13 @@ class NotAnImageError(ImageError):
     code = "not_an_image"
 
 
+class UnsupportedFormatError(ImageError):
+    """The bytes are a picture, but of a format or of a variant of one that is not accepted."""
+
+    code = "unsupported_format"
+    status = 415
+
+
 class TruncatedImageError(ImageError):
     """The image ends before its last pixel."""
 
@@ -189,6 +196,12 @@ class ImageTooLargeError(ImageError):
     """The image has more pixels than allowed."""
 
     code = "too_many_pixels"
+
+
+class ImageTooCostlyError(ImageError):
+    """The image takes more of the processor's time to be decoded than allowed."""
+
+    code = "too_costly"
 
 
 class ImageFileTooLargeError(ImageError):

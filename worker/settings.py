@@ -72,6 +72,19 @@ class Settings(BaseSettings):
         le=178_956_970,  # where Pillow's own limit lies
         description="Largest image decoded, in pixels (width x height); at most 178956970.",
     )
+    decode_time_limit_s: float = Field(
+        3.0,
+        gt=0,
+        description="Processor time that one image may take to be decoded, in seconds. One that "
+        "takes longer, or would by what its header says, fails with `too_costly`.",
+    )
+    decode_memory_bytes: int = Field(
+        512 * MIB,
+        gt=0,
+        description="Memory that the decoding of one image may take, in bytes. One that needs more "
+        "fails with `too_many_pixels`: 33 million pixels fit as WebP, 67 as CMYK, and as many as "
+        "are allowed at all as plain JPEG or as PNG.",
+    )
     reduced_decoding: bool = Field(
         True,
         description="Whether JPEGs of a million pixels and more are decoded at a half, a quarter "

@@ -3,16 +3,15 @@
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from api.cli.text import path_text
 from worker.errors import InvalidRequestError
-
-_UNKNOWN = "This is not an image of a known kind: a JPEG, PNG, GIF, WebP, BMP or TIFF."
+from worker.images.folders import is_named_like_an_image
+from worker.images.kinds import HEAD, is_picture, refusal, sniff
 
 
 class Entry(NamedTuple):
@@ -136,11 +135,16 @@ def _named(path: str) -> Entry:
     except OSError as error:
         return Entry(path, path_text(path), error=f"The file cannot be read: {error.strerror}.")
     entry = _entry(path, path, state)
-    return (
-        entry
-        if entry.error or _is_image(path)
-        else entry._replace(error=_UNKNOWN, code="unsupported_media")
-    )
+    if entry.error or is_named_like_an_image(os.fsencode(path)):
+        return entry
+    try:
+        head = _head(path)
+    except OSError as error:
+        return entry._replace(error=f"The file cannot be read: {error.strerror}.")
+    if sniff(head) is not None:
+        return entry
+    refused = refusal(head)
+    return entry._replace(error=refused.message, code=refused.code)
 
 
 def _entry(path: str, name: str, state: os.stat_result) -> Entry:
@@ -149,20 +153,14 @@ def _entry(path: str, name: str, state: os.stat_result) -> Entry:
 
 
 def _is_image(path: str) -> bool:
-    is_named_like_an_image, sniff = _rules()
     if is_named_like_an_image(os.fsencode(path)):
         return True
     try:
-        with Path(path).open("rb") as file:
-            return sniff(file.read(16)) is not None
+        return is_picture(_head(path))
     except OSError:
         return False
 
 
-@lru_cache(maxsize=1)
-def _rules() -> tuple[Callable[[bytes], bool], Callable[[bytes], str | None]]:
-    """Return how the server tells an image by its name and by its first bytes."""
-    from worker.images.decode import sniff  # noqa: PLC0415 - imports Pillow
-    from worker.images.folders import is_named_like_an_image  # noqa: PLC0415
-
-    return is_named_like_an_image, sniff
+def _head(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        return file.read(HEAD)

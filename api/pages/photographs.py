@@ -2,7 +2,7 @@
 
 import redis
 
-from worker.images.decode import sniff
+from worker.images.kinds import sniff
 from worker.jobs.keys import check_job_id, key
 
 # What a browser's file chooser offers: the media types that `sniff` knows.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from worker.errors import FreezeError, ImageError
-from worker.images.decode import decode
+from worker.images.decode import Limits, decode
 from worker.images.preprocess import prepare
 from worker.models.preprocessing import Preprocessing
 
@@ -56,7 +56,7 @@ def sample_inputs(
 
 def _read(path: Path, most_pixels: int) -> Image.Image:
     try:
-        return decode(path.read_bytes(), most_pixels=most_pixels)
+        return decode(path.read_bytes(), Limits(pixels=most_pixels))
     except ImageError as error:
         raise SampleError(f"The sample '{path.name}' cannot be used: {error.message}") from error
     except OSError as error:

@@ -38,7 +38,7 @@ from tests.bench.table import Table
 from tests.support.polling import wait_until
 from tests.support.servers import Servers
 from tests.support.termination import stop_as_by_ctrl_c
-from worker.images.decode import decode, decode_for
+from worker.images.decode import Limits, decode, decode_for
 from worker.images.preprocess import prepare
 from worker.inference.graph import LoadedGraph
 from worker.inference.scores import to_scores
@@ -110,7 +110,7 @@ def published(fixtures: Path, settings: Settings) -> dict[str, LoadedGraph]:
 def one_input(content: bytes, graph: LoadedGraph, reduced: bool) -> npt.NDArray[np.generic]:
     """Decode and prepare an image as a worker does."""
     spec = graph.preprocessing
-    picture = decode_for(content, spec if reduced else None, most_pixels=MOST_PIXELS)
+    picture = decode_for(content, spec if reduced else None, limits=Limits(pixels=MOST_PIXELS))
     return prepare(picture.image, spec, graph.dtype, box=picture.box)
 
 
@@ -150,7 +150,7 @@ def one_process(
     for _ in range(rounds):
         for one in pictures:
             ways: dict[str, Callable[[], object]] = {
-                "decode": partial(decode, one.content, most_pixels=MOST_PIXELS),
+                "decode": partial(decode, one.content, limits=Limits(pixels=MOST_PIXELS)),
                 "Pillow": partial(full_decode, one.content, graph),
                 "whole": partial(one_input, one.content, graph, reduced=False),
                 "reduced": partial(one_input, one.content, graph, reduced=True),

@@ -25,7 +25,7 @@ from tests.bench import graphs, photographs
 from tests.bench.float_operations import float_operations
 from tests.bench.frozen import frozen
 from tests.bench.pacing import Pace, pace
-from worker.images.decode import decode
+from worker.images.decode import Limits, decode
 from worker.images.preprocess import prepare
 from worker.inference.graph import LoadedGraph
 from worker.models.manifest import Runtime
@@ -53,7 +53,11 @@ def inputs(graph: LoadedGraph, scratch: Path) -> npt.NDArray[np.generic]:
     paths, _ = photographs.find(None, scratch)
     return np.stack(
         [
-            prepare(decode(path.read_bytes(), most_pixels=10**8), graph.preprocessing, graph.dtype)
+            prepare(
+                decode(path.read_bytes(), limits=Limits(pixels=10**8)),
+                graph.preprocessing,
+                graph.dtype,
+            )
             for path in islice(cycle(paths), max(SIZES))
         ]
     )

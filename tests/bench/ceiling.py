@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.images.decode import decode_for
+from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
 from worker.inference.graph import LoadedGraph
 from worker.models.registry import Registry
@@ -29,7 +29,7 @@ def images_per_second(graph: LoadedGraph, files: list[Path], size: int, threads:
         while chosen := files[(start := next(turn) * size) : start + size]:
             rows = np.empty((len(chosen), *preprocessing.shape), graph.dtype)
             for path, row in zip(chosen, rows, strict=True):
-                picture = decode_for(path.read_bytes(), preprocessing, most_pixels=10**8)
+                picture = decode_for(path.read_bytes(), preprocessing, limits=Limits(pixels=10**8))
                 prepare(picture.image, preprocessing, graph.dtype, box=picture.box, out=row)
             graph.run_at_once(rows)
 

@@ -92,7 +92,7 @@ def test_what_is_no_image_is_said_in_place(system: System, visitor: Visitor) -> 
     page.set_input_files(
         "#image", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Dear diary"}
     )
-    expect(page.locator("#verdict")).to_contain_text("not an image of a known kind")
+    expect(page.locator("#verdict")).to_contain_text("text and not an image")
     expect(page.locator("#name")).to_have_text("notes.txt")
     expect(page.locator("#outcome .bars")).to_have_count(0)
 
@@ -175,7 +175,7 @@ def test_without_javascript_the_form_comes_back_with_what_is_wrong(
         "#image", {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Dear diary"}
     )
     page.get_by_role("button", name="Classify").click()
-    expect(page.get_by_role("alert")).to_contain_text("not an image of a known kind")
+    expect(page.get_by_role("alert")).to_contain_text("text and not an image")
     expect(page.locator("#image")).to_be_visible()
 
 

@@ -15,7 +15,7 @@ from tests.support.api import photograph
 from tests.support.bright_model import RUNTIMES, SIDE, TEAL, mean, publish, states
 from tests.support.polling import wait_until
 from tests.support.work import CLASSIFYING, Work, prediction
-from worker.images.decode import decode_for
+from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
 from worker.inference import leaving as leaving_module
 from worker.inference.classifier import Classifier
@@ -108,7 +108,7 @@ def test_large_photographs_are_decoded_smaller_where_the_settings_let_them(
     upload = _patches(1100, 1000)
     inputs = {}
     for choice in (True, False):
-        picture = decode_for(upload, spec if choice else None, most_pixels=10**7)
+        picture = decode_for(upload, spec if choice else None, limits=Limits(pixels=10**7))
         row = prepare(picture.image, spec, np.float32, box=picture.box)
         inputs[choice] = row.reshape(-1).tolist()
     assert inputs[True] != inputs[False]

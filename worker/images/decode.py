@@ -1,13 +1,10 @@
 """Decoding: bytes to pixels, with limits, and with a sentence for every way that it can fail."""
 
-import contextlib
-import io
-import struct
-import zlib
-from typing import Literal
+from collections.abc import Callable
+from typing import NamedTuple
 
+import structlog
 from PIL import (
-    ExifTags,
     Image,
     ImageFile,
     JpegImagePlugin,
@@ -16,28 +13,60 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from worker.errors import ImageError, ImageTooLargeError, NotAnImageError, TruncatedImageError
+from worker.errors import (
+    ImageError,
+    ImageTooLargeError,
+    NotAnImageError,
+    TruncatedImageError,
+    UnsupportedFormatError,
+)
+from worker.images.clock import Clock, TimedFile
+from worker.images.essentials import Essentials, jpeg, png, tiff, webp
+from worker.images.essentials.directory import Directory
 from worker.images.jpeg import decode_plain, size_of_plain
+from worker.images.kinds import HEAD, refusal, sniff
+from worker.images.modes import eight_bit, memory_of
 from worker.images.quiet import Quiet
 from worker.images.reduction import Picture, draft, scale_for, upright
 from worker.models.preprocessing import Preprocessing
 
-# The kinds that are accepted; Pillow knows many more, which nobody uploads but attackers. Its JPEG
-# covers MPO, which phones write.
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")
+_log = structlog.get_logger(__name__)
+
+
+class Limits(NamedTuple):
+    """What the decoding of one image may take; the settings say it."""
+
+    pixels: int = 100_000_000
+    seconds: float = 3.0  # of the processor
+    memory: int = 512 << 20  # bytes
+
+
+class _Format(NamedTuple):
+    """One accepted format: what Pillow calls it, and how its essentials are found."""
+
+    name: str
+    essentials: Callable[[bytes], Essentials] = Essentials
+
+
+# By media type. Pillow knows many more, which nobody uploads but attackers; and each file is only
+# tried as the one format that its first bytes say.
+_FORMATS = {
+    "image/jpeg": _Format("JPEG", jpeg.essentials),
+    "image/png": _Format("PNG", png.essentials),
+    "image/gif": _Format("GIF"),
+    "image/webp": _Format("WEBP", webp.essentials),
+    "image/bmp": _Format("BMP"),
+    "image/tiff": _Format("TIFF", tiff.essentials),
+}
+FORMATS = tuple(known.name for known in _FORMATS.values())
 
 # Not among those that Pillow knows at once; for them it would import every plugin that it has.
 _PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 
-_MAGIC = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF87a", "image/gif"),
-    (b"GIF89a", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-)
+# The longest side of an image. No format for photographs goes beyond; what resizes a longer one
+# would need gigabytes for its weights.
+_LONGEST_SIDE = 65_535  # pixels
+
 # Pillow warns of what is wrong beside the pixels, which does not matter here, and of sizes below
 # its own limit; ours is checked.
 _QUIET = Quiet()
@@ -56,124 +85,123 @@ _UPRIGHT = {
 }
 
 
-def sniff(head: bytes) -> str | None:
-    """Return the media type of an image by its first bytes (16 suffice), or None."""
-    for magic, media_type in _MAGIC:
-        if head.startswith(magic):
-            return media_type
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+def decode(data: bytes, limits: Limits) -> Image.Image:
+    """Return the image, upright as its EXIF orientation says, every pixel decoded to 8 bits.
 
-
-def decode(data: bytes, *, most_pixels: int) -> Image.Image:
-    """Return the image, upright as its EXIF orientation says, every pixel decoded.
-
-    Of an animation this is the first frame. Raises `NotAnImageError`, `TruncatedImageError`,
-    `ImageTooLargeError` (before the pixels are decoded) or `ImageError` for other damage.
+    Of an animation this is the first frame. Raises `NotAnImageError`, `UnsupportedFormatError`,
+    `TruncatedImageError`, `ImageTooLargeError` (before the pixels are decoded),
+    `ImageTooCostlyError` or `ImageError` for other damage.
     """
-    return _decode(data, None, most_pixels).image
+    return _decode(data, None, limits).image
 
 
-def decode_for(data: bytes, spec: Preprocessing | None, *, most_pixels: int) -> Picture:
+def decode_for(data: bytes, spec: Preprocessing | None, limits: Limits) -> Picture:
     """Return the image as `decode` does, but no larger than an input of this kind needs it.
 
     That saves time with large JPEGs alone; any other image, and with None any at all, is decoded
     whole. It may be of the mode RGBX, which is RGB with a fourth byte without meaning. Raises what
-    `decode` raises; `most_pixels` are those of the file.
+    `decode` raises; the limit on pixels is for those of the file.
     """
     size = size_of_plain(data)
-    if size is not None and size[0] * size[1] <= most_pixels:
+    if size is not None and _is_cheap(data, size[0] * size[1], limits):
         image = decode_plain(data) if spec is None or scale_for(*size, spec) == 1 else None
         if image is not None:
             return Picture(image)
-    return _decode(data, spec, most_pixels)
+    return _decode(data, spec, limits)
 
 
-def _decode(data: bytes, spec: Preprocessing | None, most_pixels: int) -> Picture:
+def _is_cheap(data: bytes, pixels: int, limits: Limits) -> bool:
+    """Whether a plain JPEG is sure to stay below the limits, so that nothing needs to watch it."""
+    return (
+        pixels <= limits.pixels
+        and jpeg.scans_cost_s(data, pixels) <= limits.seconds
+        and jpeg.scans_memory(data, pixels) + 4 * pixels <= limits.memory
+    )
+
+
+def _decode(data: bytes, spec: Preprocessing | None, limits: Limits) -> Picture:
     if not data:
         raise NotAnImageError("The file is empty.")
+    kind = sniff(data)
+    if kind is None:
+        error = refusal(data[:HEAD])
+        if isinstance(error, UnsupportedFormatError):
+            raise error
+        raise NotAnImageError(error.message)
+    known = _FORMATS[kind]
+    clock = Clock(limits.seconds)
     try:
         with _QUIET:
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            width, height = image.size
-            if width * height > most_pixels:
-                raise ImageTooLargeError(
-                    f"The image has {width} x {height} pixels; at most {most_pixels:,} are allowed."
-                )
-            return _loaded(image, data, spec)
+            essentials = known.essentials(data)
+            if essentials.size is not None:
+                _check_size(essentials.size, limits)
+            clock.afford(essentials.cost_s)
+            file = TimedFile(essentials.file, clock)
+            image = Image.open(file, formats=(known.name,))
+            _check_size(image.size, limits)
+            return _loaded(image, essentials, spec, limits)
     except ImageError:
         raise
     except Image.DecompressionBombError:
         raise ImageTooLargeError(
-            f"The image has more pixels than allowed; at most {most_pixels:,} are."
+            f"The image has more pixels than allowed; at most {limits.pixels:,} are."
         ) from None
-    except UnidentifiedImageError:
-        kind = sniff(data[:16])
-        if _is_cut_off(data):
-            raise TruncatedImageError(_CUT_OFF) from None
-        if kind is None:
-            raise NotAnImageError(
-                "The file is not an image of a known kind (JPEG, PNG, GIF, WebP, BMP or TIFF)."
-            ) from None
-        raise ImageError(f"The file begins as {kind}, but its header is damaged.") from None
     except MemoryError:
         raise ImageTooLargeError("The image does not fit into memory.") from None
     except Exception as error:  # Pillow's plugins raise any error on damaged data
-        reason = str(error).split("\n", 1)[0].rstrip(".")
-        if any(word in reason.lower() for word in _TRUNCATION_WORDS) or _is_cut_off(data):
-            raise TruncatedImageError(_CUT_OFF) from None
-        raise ImageError(f"The image is damaged: {reason or type(error).__name__}.") from None
+        _log.info("image refused", action="image_refused", format=known.name, error=repr(error))
+        raise _damage(data, known.name, error) from None
 
 
-def _loaded(image: Image.Image, data: bytes, spec: Preprocessing | None) -> Picture:
+def _check_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.pixels:
+        raise ImageTooLargeError(
+            f"The image has {width} x {height} pixels; at most {limits.pixels:,} are allowed."
+        )
+    if max(size) > _LONGEST_SIDE:
+        raise ImageTooLargeError(
+            f"The image has {width} x {height} pixels; no side may have more than "
+            f"{_LONGEST_SIDE:,}."
+        )
+
+
+def _loaded(
+    image: Image.Image, essentials: Essentials, spec: Preprocessing | None, limits: Limits
+) -> Picture:
     """Decode the pixels of an opened image and turn it upright."""
+    turn = _UPRIGHT.get(essentials.orientation or 1)
     size, scale = image.size, 1
     if spec is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-        scale = draft(image, data, spec, _turn(image))
+        scale = draft(image, essentials.file, spec, turn)
+    memory = essentials.memory + memory_of(image, turned=turn is not None)
+    if memory > limits.memory:
+        most = size[0] * size[1] * limits.memory // memory
+        raise ImageTooLargeError(
+            f"The image has {size[0]} x {size[1]} pixels; as it is stored, at most about "
+            f"{most:,} fit into the memory that one may take. A plain JPEG may have more."
+        )
     image.load()
-    if image.format == "PNG":
-        _check_png(data)
-    return upright(image, size, scale, _turn(image))
+    return upright(eight_bit(image, essentials.greys), size, scale, turn)
 
 
-def _is_cut_off(data: bytes) -> bool:
-    """Whether the header says that there is more, of kinds whose decoders do not say so."""
-    if len(data) < 12:
-        return False
-    match sniff(data[:16]):
-        case "image/webp":
-            return int.from_bytes(data[4:8], "little") + 8 > len(data)
-        case "image/tiff":
-            order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
-            return int.from_bytes(data[4:8], order) + 2 > len(data)
-    return False
+def _damage(data: bytes, name: str, error: Exception) -> ImageError:
+    """Return what is said of an image that Pillow could not decode.
 
-
-def _check_png(data: bytes) -> None:
-    """Raise `ImageError` where the checksum of the pixels is wrong or cut off.
-
-    Pillow does not look at it.
+    Its own words are for programmers; they are in the log.
     """
-    position = 8
-    while position + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"IDAT":
-            end = position + 8 + length
-            if end + 4 > len(data):
-                raise TruncatedImageError(_CUT_OFF)
-            found = zlib.crc32(memoryview(data)[position + 4 : end])
-            if found.to_bytes(4, "big") != data[end : end + 4]:
-                raise ImageError("The image is damaged: the checksum of its pixels is wrong.")
-        position += 12 + length
-
-
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Return what makes an image upright, or None."""
-    orientation = None
-    with contextlib.suppress(Exception):  # damaged EXIF data is no reason to refuse the pixels
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    return _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    reason = str(error).lower()
+    if any(word in reason for word in _TRUNCATION_WORDS):
+        return TruncatedImageError(_CUT_OFF)
+    if name == "TIFF":
+        directory = Directory(data)
+        if tiff.is_cut_off(directory, len(data)):
+            return TruncatedImageError(_CUT_OFF)
+        if isinstance(error, UnidentifiedImageError):
+            return tiff.refused(tiff.described(directory))
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(f"The file begins as a {name}, but its header is damaged: save it again.")
+    return ImageError(f"The {name} is damaged, its pixels cannot be decoded: save it again.")
 
 
 # A truncated image is an error here, never a half grey picture.

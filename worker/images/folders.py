@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import ImageError, ImageFileTooLargeError, InvalidRequestError, NotFoundError
-from worker.images.decode import sniff
+from worker.images.kinds import HEAD, is_picture
 
 # A file so named is meant to be an image; one that cannot be read is a failed row, not skipped. The
-# last three are what telephones write and workers cannot decode.
+# last two lines are pictures that are not accepted, which the folder's owner is to know.
 SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".gif", ".webp", ".bmp"),
-        *(".tif", ".tiff", ".heic", ".heif", ".avif"),
+        *(".tif", ".tiff"),
+        *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".psd"),
+        *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"),
     }
 )
 
@@ -211,7 +213,7 @@ def _is_image(path: bytes, kind: bytes, real_root: bytes) -> bool:
             return True
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return sniff(os.read(descriptor, 16)) is not None
+            return is_picture(os.read(descriptor, HEAD))
         finally:
             os.close(descriptor)
     except OSError:

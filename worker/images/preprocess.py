@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from worker.images.modes import eight_bit
 from worker.images.reduction import Box
 from worker.images.resize import resize, values_of
 from worker.models.preprocessing import Preprocessing
 
-_MODES = {1: ("L",), 3: ("RGB", "RGBX")}
+_MODES = {1: ("L",), 3: ("RGB", "RGBX", "RGBA")}
 
 
 def prepare(
@@ -63,10 +64,7 @@ def _calculate(
 
 
 def _coloured(image: Image.Image, spec: Preprocessing) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # Pillow clips 16-bit greys when it converts them; scale them to 8 bits instead.
-        grey = np.asarray(image, dtype=np.float32) / 257.0
-        image = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    image = eight_bit(image)
     modes = _MODES[spec.channels]
     return image if image.mode in modes else image.convert(modes[0])  # which would copy it
 

@@ -14,6 +14,7 @@ from worker.images.pixels import SeveralBlocksError, pixels
 from worker.images.reduction import Box
 from worker.images.weights import PairedWeights, bilinear, paired
 
+_COLOURED = ("RGB", "RGBX", "RGBA")
 _COPIED = 1 << 23  # bytes of a picture that are copied at once, where it lies in several blocks
 
 
@@ -23,9 +24,10 @@ def resize(
     """Return the image, or the part of it within `box`, at a size of (width, height) pixels.
 
     The shape is (height, width) for a grey image, mode L, and (height, width, channels) for
-    others; of RGBX the fourth is left out. `box` lies within the image, as for `Image.resize`.
+    others; of RGBX and RGBA the fourth is left out. `box` lies within the image, as for
+    `Image.resize`.
     """
-    compiled = kernels() if image.mode in ("RGB", "RGBX") else None
+    compiled = kernels() if image.mode in _COLOURED else None
     if compiled is None:
         return _by_pillow(image, size, box)
     left, top, right, bottom = box or (0, 0, *image.size)
@@ -80,10 +82,12 @@ def _resize_rows(
 
 
 def _by_pillow(image: Image.Image, size: tuple[int, int], box: Box | None) -> npt.NDArray[np.uint8]:
+    if image.mode == "RGBA":  # of which it would weigh the colours by their opacity
+        image = image.convert("RGB")
     return values_of(image.resize(size, Image.Resampling.BILINEAR, box))
 
 
 def values_of(image: Image.Image) -> npt.NDArray[np.uint8]:
     """Return an image's values, of the shape that `resize` gives them."""
     found = np.asarray(image)
-    return found[..., :3] if image.mode == "RGBX" else found
+    return found[..., :3] if image.mode in ("RGBX", "RGBA") else found

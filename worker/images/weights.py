@@ -11,6 +11,10 @@ import numpy.typing as npt
 # fits into 32 bits with it.
 PRECISION = 22
 
+# Pixels of a line up to which its weights are remembered: 5 kB for a photograph, and less than 200
+# for the longest. Those of longer ones would be megabytes, which strangers could have us keep.
+_LONGEST = 4096
+
 
 class Weights(NamedTuple):
     """What one pass takes from a line, for each of the `width` pixels that it makes of it."""
@@ -31,8 +35,12 @@ class PairedWeights(NamedTuple):
     factors: npt.NDArray[np.int32]  # (width, pairs, 8): each once for every value
 
 
-@functools.lru_cache(256)  # of 5 kB for a photograph, 30 for a large one
 def bilinear(length: int, start: float, end: float, width: int) -> Weights:
+    """Return what `_bilinear` does, which is remembered where it is not too large."""
+    return (_remembered if length <= _LONGEST else _bilinear)(length, start, end, width)
+
+
+def _bilinear(length: int, start: float, end: float, width: int) -> Weights:
     """Return what makes `width` pixels of those from `start` to `end` of a line of `length`.
 
     Triangles as wide as two pixels of the result, or of the line where that has fewer. All of it
@@ -56,8 +64,15 @@ def bilinear(length: int, start: float, end: float, width: int) -> Weights:
     return Weights(firsts, counts, np.ascontiguousarray(factors.T))
 
 
-@functools.lru_cache(256)
+_remembered = functools.lru_cache(256)(_bilinear)
+
+
 def paired(length: int, start: float, end: float, width: int) -> PairedWeights | None:
+    """Return what `_paired` does, which is remembered where it is not too large."""
+    return (_paired_remembered if length <= _LONGEST else _paired)(length, start, end, width)
+
+
+def _paired(length: int, start: float, end: float, width: int) -> PairedWeights | None:
     """Return what `bilinear` does, in pairs; None where the line has fewer pixels than they."""
     firsts, counts, factors = bilinear(length, start, end, width)
     taps = math.ceil(int(counts.max()) / 2) * 2
@@ -70,3 +85,6 @@ def paired(length: int, start: float, end: float, width: int) -> PairedWeights |
     pixel, _ = np.nonzero(counting)
     moved[counting] = factors[pixel, tap[counting]]
     return PairedWeights(firsts - early, np.repeat(moved, 4, axis=1).reshape(width, taps // 2, 8))
+
+
+_paired_remembered = functools.lru_cache(256)(_paired)

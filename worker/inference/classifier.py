@@ -12,6 +12,7 @@ from worker.errors import (
     ModelUnavailableError,
     NotAClassifierError,
 )
+from worker.images.decode import Limits
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import Graphs
@@ -153,7 +154,11 @@ class Classifier:
         run = partial(
             classify,
             graph,
-            most_pixels=settings.max_image_pixels,
+            limits=Limits(
+                settings.max_image_pixels,
+                settings.decode_time_limit_s,
+                settings.decode_memory_bytes,
+            ),
             reduced=settings.reduced_decoding,
         )
         outcomes: dict[Item, Outcome] = {}

@@ -1,6 +1,8 @@
 """A micro-batch: its images decoded, run through the graph, and ranked."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,8 +10,9 @@ import numpy.typing as npt
 import structlog
 
 from worker.errors import ImageError
-from worker.images.decode import decode_for
+from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
+from worker.images.reduction import Picture
 from worker.inference.graph import LoadedGraph
 from worker.inference.scores import rank, to_scores
 from worker.jobs.claims import ClaimedItem
@@ -23,7 +26,7 @@ def classify(
     graph: LoadedGraph,
     items: tuple[ClaimedItem, ...],
     *,
-    most_pixels: int,
+    limits: Limits,
     reduced: bool,
 ) -> dict[Item, Outcome]:
     """Decode the items' uploads, run the graph over all that could be read, and rank.
@@ -34,7 +37,9 @@ def classify(
     """
     outcomes: dict[Item, Outcome] = {}
     rows = np.empty((len(items), *graph.preprocessing.shape), graph.dtype)
-    readable = _prepare(graph, items, rows, outcomes, most_pixels=most_pixels, reduced=reduced)
+    spec = graph.preprocessing if reduced else None
+    decoded = partial(decode_for, spec=spec, limits=limits)
+    readable = _prepare(graph, items, rows, outcomes, decoded)
     outcomes.update(_classified(graph, readable, rows[: len(readable)]))
     return outcomes
 
@@ -44,9 +49,7 @@ def _prepare(
     items: tuple[ClaimedItem, ...],
     rows: npt.NDArray[np.generic],
     outcomes: dict[Item, Outcome],
-    *,
-    most_pixels: int,
-    reduced: bool,
+    decoded: Callable[[bytes], Picture],
 ) -> list[ClaimedItem]:
     """Fill the first rows with the items that can be read, and return those.
 
@@ -56,16 +59,16 @@ def _prepare(
     readable: list[ClaimedItem] = []
     for claimed in items:
         try:
-            picture = decode_for(claimed.upload, spec if reduced else None, most_pixels=most_pixels)
+            picture = decoded(claimed.upload)
             row = rows[len(readable)]
             prepare(picture.image, spec, graph.dtype, box=picture.box, out=row)
             readable.append(claimed)
         except ImageError as error:
             outcomes[claimed.item] = failure(error.code, error.message)
-        except Exception as error:  # a mistake of ours, but still of this image alone
+        except Exception:  # a mistake of ours, but still of this image alone
             _log.exception("image not prepared", action="image_not_prepared", item=claimed.item.key)
             outcomes[claimed.item] = failure(
-                ImageError.code, f"The image could not be prepared: {first_line(error)}"
+                ImageError.code, "The image could not be prepared: save it again as JPEG or PNG."
             )
     return readable
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from worker.errors import ImageError, ImageTooLargeError, TruncatedImageError
 from worker.images import jpeg
-from worker.images.decode import decode, decode_for
+from worker.images.decode import Limits, decode, decode_for
 from worker.images.preprocess import prepare
 from worker.models.preprocessing import Color, Preprocessing
 
@@ -57,16 +57,16 @@ def _answer(content: bytes, *, short: bool) -> tuple[str, bytes]:
     """Return what is said of an image, and its pixels."""
     try:
         if short:
-            image = decode_for(content, None, most_pixels=MOST).image
+            image = decode_for(content, None, limits=Limits(pixels=MOST)).image
         else:
-            image = decode(content, most_pixels=MOST)
+            image = decode(content, limits=Limits(pixels=MOST))
     except ImageError as error:
         return f"{error.code}: {error.message}", b""
     return f"{image.size}", _pixels(image).tobytes()
 
 
 def _goes_the_short_way(content: bytes) -> bool:
-    return decode_for(content, SPEC, most_pixels=MOST).image.mode == "RGBX"
+    return decode_for(content, SPEC, limits=Limits(pixels=MOST)).image.mode == "RGBX"
 
 
 @pytest.mark.parametrize("options", PLAIN, ids=str)
@@ -74,8 +74,8 @@ def _goes_the_short_way(content: bytes) -> bool:
 def test_a_plain_jpeg_has_the_very_pixels(options: dict[str, Any], size: tuple[int, int]) -> None:
     content = _jpeg(_picture(*size), **options)
     assert _goes_the_short_way(content)
-    found = decode_for(content, SPEC, most_pixels=MOST).image
-    expected = decode(content, most_pixels=MOST)
+    found = decode_for(content, SPEC, limits=Limits(pixels=MOST)).image
+    expected = decode(content, limits=Limits(pixels=MOST))
     assert (expected.mode, expected.size) == ("RGB", found.size)
     np.testing.assert_array_equal(_pixels(found), _pixels(expected))
 
@@ -91,8 +91,8 @@ def test_the_inputs_of_networks_are_the_same(
     short, long = (
         prepare(image, spec, np.float32)
         for image in (
-            decode_for(content, spec, most_pixels=MOST).image,
-            decode(content, most_pixels=MOST),
+            decode_for(content, spec, limits=Limits(pixels=MOST)).image,
+            decode(content, limits=Limits(pixels=MOST)),
         )
     )
     np.testing.assert_array_equal(short, long)
@@ -113,28 +113,28 @@ def test_the_inputs_of_networks_are_the_same(
 def test_what_is_not_plain_is_left_to_pillow(content: bytes) -> None:
     assert not _goes_the_short_way(content)
     np.testing.assert_array_equal(
-        _pixels(decode_for(content, SPEC, most_pixels=MOST).image),
-        _pixels(decode(content, most_pixels=MOST)),
+        _pixels(decode_for(content, SPEC, limits=Limits(pixels=MOST)).image),
+        _pixels(decode(content, limits=Limits(pixels=MOST))),
     )
 
 
 def test_a_picture_on_its_side_is_turned() -> None:
     content = _jpeg(_picture(), exif=_exif(6))
-    assert decode_for(content, SPEC, most_pixels=MOST).image.size == (61, 93)
+    assert decode_for(content, SPEC, limits=Limits(pixels=MOST)).image.size == (61, 93)
 
 
 def test_the_limit_on_pixels_holds() -> None:
     content = _jpeg(_picture(100, 100))
     with pytest.raises(ImageTooLargeError, match="100 x 100 pixels; at most 9,999"):
-        decode_for(content, SPEC, most_pixels=9_999)
-    assert decode_for(content, SPEC, most_pixels=10_000).image.size == (100, 100)
+        decode_for(content, SPEC, limits=Limits(pixels=9_999))
+    assert decode_for(content, SPEC, limits=Limits(pixels=10_000)).image.size == (100, 100)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9, 0.99])
 def test_a_plain_jpeg_that_is_cut_off_says_so(share: float) -> None:
     content = _jpeg(_picture(), quality=95)
     with pytest.raises(TruncatedImageError):
-        decode_for(content[: int(len(content) * share)], SPEC, most_pixels=MOST)
+        decode_for(content[: int(len(content) * share)], SPEC, limits=Limits(pixels=MOST))
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=str)

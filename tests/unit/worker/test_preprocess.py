@@ -154,11 +154,9 @@ def test_every_mode_of_colour_gives_the_same_colour(mode: str) -> None:
     assert found[0, 0].tolist() == pytest.approx(RED, abs=2)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "I", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA"])
 def test_grey_is_the_same_in_all_three_channels(mode: str) -> None:
     image = Image.new("L", (2, 2), 255).convert(mode)
-    if mode == "I":
-        image = image.point(lambda value: value * 257)
     found = prepare(image, Preprocessing(size=(2, 2), scale=1.0), np.float32)
     assert found[0, 0].tolist() == [255, 255, 255]
 

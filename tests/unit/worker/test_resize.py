@@ -104,7 +104,14 @@ def test_the_fourth_byte_of_rgbx_is_left_out(
     np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "CMYK"])
+def test_transparency_is_left_out_and_not_weighed() -> None:
+    rng = np.random.default_rng(8)
+    image = Image.fromarray(rng.integers(0, 256, (30, 40, 4), dtype=np.uint8))
+    for size in ((9, 7), (60, 70)):
+        assert np.array_equal(resize(image, size), resize(image.convert("RGB"), size))
+
+
+@pytest.mark.parametrize("mode", ["LA", "CMYK"])
 def test_other_modes_are_resized_by_pillow(mode: str) -> None:
     _assert_alike(Image.new(mode, (40, 30), 77), (9, 7))
 

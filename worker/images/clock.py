@@ -1,0 +1,50 @@
+"""The clock of one decoding: how much of the processor's time it may take."""
+
+import io
+import time
+
+from worker.errors import ImageTooCostlyError
+
+
+class Clock:
+    """Measures this thread's processor time from now on."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._end = time.thread_time() + limit_s
+
+    def check(self) -> None:
+        """Raise `ImageTooCostlyError` where the time is up."""
+        if time.thread_time() > self._end:
+            raise self._error()
+
+    def afford(self, cost_s: float) -> None:
+        """Raise `ImageTooCostlyError` where what comes now is likely to take longer than allowed.
+
+        For what cannot be stopped on its way, because it is one call of a library.
+        """
+        if cost_s > self._limit_s:
+            raise self._error()
+
+    def _error(self) -> ImageTooCostlyError:
+        return ImageTooCostlyError(
+            f"The image would take more than {self._limit_s:g} s to be decoded, and no more is "
+            "allowed: save it smaller, or as a plain JPEG or PNG."
+        )
+
+
+class TimedFile(io.BytesIO):
+    """A file in memory that looks at the clock whenever it is read.
+
+    Pillow has its decoders work on what it has just read, a block at a time, so that each of them
+    is stopped soon.
+    """
+
+    def __init__(self, data: bytes, clock: Clock) -> None:
+        super().__init__(data)
+        self._clock = clock
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, as any file; raise `ImageTooCostlyError` where time is up."""
+        self._clock.check()
+        return super().read(size)
