@@ -11,5 +11,9 @@ blueprint = APIBlueprint("workers", __name__)
 @blueprint.get("/v1/workers")
 @blueprint.doc(tags=["workers"])
 def index() -> Response:
-    """List worker processes: pid, host, queues, graphs with their `loads`, memory, items done."""
+    """List worker processes: pid, host, queues, graphs with their `loads`, memory, items done.
+
+    `confinement` says what keeps a process that classifies from the rest of its machine
+    (`in_force`), and what cannot (`missing`, each with its reason).
+    """
     return jsonify({"workers": kernel().roster.read()})

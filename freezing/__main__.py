@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from freezing.failures import as_event
-from freezing.limits import die_with, limit
+from freezing.limits import limit
 from freezing.steps import Report, Step
 from worker.confinement.confine import confine
+from worker.confinement.system import die_with
 
 
 def main() -> int:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from freezing.failures import CrashedError, UnforeseenError, as_event, failure
-from freezing.limits import die_with
 from freezing.steps import Report
+from worker.confinement.system import die_with
 
 # As `apart`: what runs a function, with what it may be given, and returns its result.
 Apart = Callable[..., Any]

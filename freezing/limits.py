@@ -1,20 +1,9 @@
-"""The limits of a child process: memory, priority, and an end with its parent."""
+"""The limits of a child process: memory and priority."""
 
-import ctypes
 import os
 import resource
-import signal
-import sys
 
 _NICENESS = 5  # predictions go first
-_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
-
-
-def die_with(parent: int) -> bool:
-    """Ask Linux to kill this process when its parent dies; False where it has died already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    return os.getppid() == parent
 
 
 def limit(memory_bytes: int) -> None:

@@ -43,8 +43,9 @@ class WorkerProcess:
 
     `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet,
     `closing` whether its worker was asked to stop. `mark` is what processes of one worker have in
-    common, and `deadline` where this one notes when its work has to be done. `on_tick`, where set,
-    is called about twice a second, and as soon as `look` asks for it.
+    common, and `deadline` where this one notes when its work has to be done. `confinement` is what
+    this process gave up. `on_tick`, where set, is called about twice a second, and as soon as
+    `look` asks for it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class WorkerProcess:
         closing: Callable[[], bool] = lambda: False,
         mark: str = "",
         deadline: Deadline | None = None,
+        confinement: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.settings = settings
         self.lanes = tuple(lanes)
@@ -79,7 +81,7 @@ class WorkerProcess:
         self.closing = closing
         self._mark = mark
         self._closing_since: float | None = None
-        self._deadline = deadline
+        self._deadline, self._confinement = deadline, confinement
         self._run: tuple[Claim, float] | None = None  # what is run, and since when
         self._stop = threading.Event()
         self._look = threading.Event()  # set where the keeper is not to wait for its next turn
@@ -294,6 +296,7 @@ class WorkerProcess:
                     memory_bytes=self.memory.used,
                     items=self.items,
                     started_ms=self._started_ms,
+                    confinement=self._confinement,
                 )
             )
             self._reported = (state, graphs)

@@ -362,6 +362,12 @@ class Settings(BaseSettings):
         description="Whether a freeze is kept from the network, other processes and files that are "
         "not its own: `auto` as far as the kernel can, `required` or not at all, `off`.",
     )
+    worker_confinement: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Whether a process that classifies is kept from the network but for Redis, "
+        "from writing files, from reading others than models and batches, and from other "
+        "processes: `auto` as far as the kernel can, `required` or not at all, `off`.",
+    )
     allow_keras_code: bool = Field(
         False,
         description="Whether Keras files may bring code of their own: Lambda layers, which hold "

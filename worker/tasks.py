@@ -7,6 +7,7 @@ are made after: a session made before a fork hangs the child.
 import contextlib
 import gc
 import os
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,8 @@ from celery.signals import (
 
 from worker import gate
 from worker.app import app
+from worker.confinement.confine import NotConfinedError
+from worker.confinement.serving import check_serving, confine_serving
 from worker.deadlines import Deadline
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
@@ -43,6 +46,10 @@ def _lanes() -> list[Lane]:
 @worker_init.connect
 def _import_tensorflow(**_: object) -> None:
     if _lanes():
+        try:
+            check_serving(get_settings())
+        except NotConfinedError as error:
+            raise SystemExit(error.message) from error
         share_heap()  # before anything starts a thread
         # TensorFlow writes of every processor feature and absent GPU otherwise.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -70,6 +77,7 @@ def _start(**_: object) -> None:
     from worker.inference.graphs import Graphs  # noqa: PLC0415
 
     settings = get_settings()
+    confined = confine_serving(settings)  # before anything starts a thread
     registry = Registry(settings.models_folder)
     graphs = Graphs(registry, settings)
     process = WorkerProcess(
@@ -81,8 +89,9 @@ def _start(**_: object) -> None:
         closing=gate.is_closed,
         mark=gate.MARK,
         deadline=Deadline(getattr(current_process(), "index", None)),
+        confinement=asdict(confined.confinement),
     )
-    classifier = Classifier(process, graphs, registry)
+    classifier = Classifier(process, graphs, registry, is_stale=lambda: confined.is_stale)
     process.on_tick = classifier.follow_registry
     _running.update(process=process, classifier=classifier)
     process.start()

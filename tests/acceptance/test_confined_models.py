@@ -14,7 +14,7 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from worker.confinement.confine import confine
-from freezing.limits import die_with, limit
+from freezing.limits import limit
 own, secret, outside = sys.argv[1:4]
 os.environ.update(HOME=own, TMPDIR=own)
 limit(2 << 30)

@@ -6,6 +6,7 @@ from functools import cache
 from PIL import Image
 
 CRASH, HANG, SEIZE = b"please-crash", b"please-hang", b"please-seize"
+ATTEMPT = b"please-attempt"
 _AFTER_APP0 = 20  # bytes of a JPEG's beginning: the start marker and the JFIF header
 
 

@@ -1,5 +1,6 @@
 """Confining this process, and what is forked from it, as far as the kernel lets it."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -9,7 +10,7 @@ from pathlib import Path
 from worker.confinement.landlock import restrict_files
 from worker.confinement.namespaces import leave_network
 from worker.confinement.seccomp import install_filter
-from worker.confinement.system import gain_no_privileges, keep_capabilities
+from worker.confinement.system import gain_no_privileges, hide_memory, keep_capabilities
 from worker.errors import FreezeError
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -21,16 +22,15 @@ _SYSTEM = (
     *("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"),
 )
 _DEVICES = ("/dev/null",)
-# CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: a worker run by root takes sources that others own.
-_FILES_OF_OTHERS = 1 << 1 | 1 << 2
-
+# CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: a worker run by root takes files that others own.
+_FILES_OF_OTHERS, _READING_OTHERS = 1 << 1 | 1 << 2, 1 << 2
 
 _LANDLOCK, _FILTER = "Landlock", "a filter of system calls"
 _REQUIRED = (_LANDLOCK, _FILTER)
 
 
 class NotConfinedError(FreezeError):
-    """The kernel or the container does not let a freeze be confined, and the settings demand it."""
+    """The kernel does not let a process be confined as the settings demand it."""
 
     code = "not_confined"
 
@@ -42,13 +42,15 @@ class Confinement:
     in_force: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # each with its reason
 
-    def check(self) -> None:
-        """Raise `NotConfinedError` unless the network and the files are out of reach."""
+    def check(self, setting: str = "PERMAFROST_FREEZE_CONFINEMENT", what: str = "freeze") -> None:
+        """Raise `NotConfinedError` unless the network and the files are out of reach.
+
+        `setting` is what demands it, and `what` is what it forbids otherwise.
+        """
         if not all(any(name.startswith(must) for name in self.in_force) for must in _REQUIRED):
             raise NotConfinedError(
-                f"{self} PERMAFROST_FREEZE_CONFINEMENT=required forbids to freeze here: run the "
-                "freezing worker on Linux 5.13 or later, where its container allows Landlock and "
-                "seccomp, or set it to auto."
+                f"{self} {setting}=required forbids to {what} here: run the worker on Linux 5.13 "
+                "or later, where its container allows Landlock and seccomp, or set it to auto."
             )
 
     def __str__(self) -> str:
@@ -57,11 +59,12 @@ class Confinement:
         return f"{said} Missing: {'; '.join(self.missing)}." if self.missing else said
 
 
-def confine(read: Iterable[Path], write: Iterable[Path]) -> Confinement:
+def confine(read: Iterable[Path], write: Iterable[Path], *, alone: bool = False) -> Confinement:
     """Leave to this process only what working on a model needs.
 
-    That is reading below `read` and where Python lives, writing below `write`, and computing. What
-    the kernel has not is passed over. To be called while there is one thread.
+    That is reading below `read` and where Python lives, writing below `write`, and computing;
+    unless it is `alone`, also making processes that are confined as it is. What the kernel has not
+    is passed over. To be called while there is one thread.
     """
     found = Confinement()
     if sys.platform != "linux":
@@ -77,13 +80,30 @@ def confine(read: Iterable[Path], write: Iterable[Path]) -> Confinement:
             found.in_force.append(f"{name} {what}" if isinstance(what, int) else name)
 
     gain_no_privileges()
+    hide_memory()
     put("a network namespace", leave_network)
-    put("no capabilities", lambda: keep_capabilities(_FILES_OF_OTHERS if os.geteuid() == 0 else 0))
+    kept = _READING_OTHERS if alone else _FILES_OF_OTHERS
+    put("no capabilities", lambda: keep_capabilities(kept if os.geteuid() == 0 else 0))
     paths = [Path(path) for path in _SYSTEM] + _python_folders()
     writable = [*write, *(Path(device) for device in _DEVICES)]
     put(_LANDLOCK, lambda: restrict_files([*paths, *read], writable))
-    put(_FILTER, install_filter)
+    put(_FILTER, lambda: install_filter(alone=alone))
     return found
+
+
+def confine_alone(write: Iterable[Path]) -> None:
+    """Take away still more from a process that was forked from a confined one.
+
+    It can read what that one can, and write below `write` only; it can make no other process, and
+    reach neither the memory nor the open files of the one that it was forked from. What the kernel
+    has not was said of that one. To be called while there is one thread.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):
+        restrict_files([Path("/")], [*write, *(Path(device) for device in _DEVICES)])
+    with contextlib.suppress(OSError):
+        install_filter(alone=True)
 
 
 def _python_folders() -> list[Path]:

@@ -2,8 +2,11 @@
 
 import ctypes
 import os
+import signal
+import sys
 
-_PR_SET_NO_NEW_PRIVS = 38  # from <linux/prctl.h>
+# From <linux/prctl.h>.
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 36, 38
 _CAPABILITY_VERSION_3 = 0x20080522  # from <linux/capability.h>
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -38,6 +41,23 @@ def keep_capabilities(kept: int) -> None:
     _checked(_libc.capget(header, sets))
     left = kept & sets[1]
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(left, left, 0, 0, 0, 0)))
+
+
+def die_with(parent: int) -> bool:
+    """Ask Linux to kill this process when its parent dies; False where it has died already."""
+    if sys.platform == "linux":
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return os.getppid() == parent
+
+
+def hide_memory() -> None:
+    """Keep other processes of the same user from this one's memory and environment."""
+    prctl(_PR_SET_DUMPABLE, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever a child of this process leaves behind."""
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _checked(result: int) -> int:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import redis
@@ -35,10 +36,21 @@ _SHARE_OF_LIMIT = 0.25  # of the time limit that a micro-batch should take at mo
 
 
 class Classifier:
-    """The work of one inference process."""
+    """The work of one inference process.
 
-    def __init__(self, process: WorkerProcess, graphs: Graphs, registry: Registry) -> None:
+    `is_stale` says whether the process has to be replaced because it cannot read what others could.
+    """
+
+    def __init__(
+        self,
+        process: WorkerProcess,
+        graphs: Graphs,
+        registry: Registry,
+        *,
+        is_stale: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._process = process
+        self._is_stale = is_stale
         self._graphs = graphs
         self._registry = registry
         self._generation: bytes | None = b"never read"
@@ -75,7 +87,8 @@ class Classifier:
 
         Where nothing waits, this process does: to be called costs a fraction of a ticket.
 
-        Returns whether the process may go on; otherwise it has grown too much and should end now.
+        Returns whether the process may go on; otherwise it should end now, because it has grown too
+        much or has to be replaced.
         """
         process = self._process
         deadline = time.monotonic() + _TURN_S
@@ -104,6 +117,10 @@ class Classifier:
                 _log.warning("nothing claimed", action="store_unavailable", error=str(error))
                 return True
             process.send_tickets(claim.tickets_needed)
+            if self._is_stale():
+                _log.info("folders have changed", action="worker_stale")
+                process.hand_back(claim, "its worker process was replaced.", counts=False)
+                return False
             self._run(claim)
             if process.memory.exceeded:
                 _log.warning("worker full", action="worker_full", memory_bytes=process.memory.used)

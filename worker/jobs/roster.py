@@ -4,7 +4,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -47,6 +47,9 @@ class WorkerReport:
     memory_bytes: int  # resident set
     items: int  # done since the process started
     started_ms: int
+    # What confines it (`in_force`) and what cannot (`missing`); None for a freezing worker, which
+    # has its work done by processes that are confined.
+    confinement: Mapping[str, Sequence[str]] | None = None
 
 
 def new_worker_id(mark: str = "") -> str:

@@ -14,13 +14,13 @@ from worker.jobs.claims import Claim, Claims
 from worker.jobs.records import Item, Outcome
 from worker.process import WorkerProcess
 
-_FILE = Path(os.environ["PERMAFROST_DATA"]) / "witness.jsonl"
+# Opened before processes are forked, which may open nothing to write to later.
+_FILE = (Path(os.environ["PERMAFROST_DATA"]) / "witness.jsonl").open("ab", buffering=0)
 _finish, _complete = WorkerProcess.finish, Claims.complete
 
 
 def _note(**line: Any) -> None:
-    with _FILE.open("ab", buffering=0) as file:
-        file.write(json.dumps({"pid": os.getpid(), **line}).encode() + b"\n")
+    _FILE.write(json.dumps({"pid": os.getpid(), **line}).encode() + b"\n")
 
 
 def _noted_finish(self: WorkerProcess, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:

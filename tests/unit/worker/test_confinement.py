@@ -238,10 +238,18 @@ CALLS = {
 }
 
 
-def run(machine: str, number: int, argument: int = 0, audit: int | None = None) -> int:
+def run(
+    machine: str,
+    number: int,
+    *arguments: int,
+    audit: int | None = None,
+    alone: int | None = None,
+) -> int:
     """Run the filter as the kernel does and return its answer."""
-    program = seccomp.filter_program(machine)
-    data = {0: number, 4: AUDIT[machine] if audit is None else audit, 16: argument & 0xFFFFFFFF}
+    program = seccomp.filter_program(machine, alone=alone)
+    data = {0: number, 4: AUDIT[machine] if audit is None else audit}
+    for place, argument in enumerate([*arguments, 0, 0, 0, 0, 0, 0][:6]):
+        data[16 + 8 * place] = argument & 0xFFFFFFFF
     value = position = 0
     while True:
         step = program[position]
@@ -278,6 +286,45 @@ def test_the_filter_refuses_by_the_numbers_of_the_machine(machine: str) -> None:
     assert run(machine, 0x40000000 | 1) & 0xFFFF == errno.ENOSYS
 
 
+@pytest.mark.parametrize("machine", sorted(AUDIT))
+def test_some_calls_are_refused_by_their_arguments(machine: str) -> None:
+    column = {"x86_64": 0, "aarch64": 1}[machine]
+
+    def allowed(numbers: tuple[int, int], *arguments: int, alone: int | None = None) -> bool:
+        answer = run(machine, numbers[column], *arguments, alone=alone)
+        assert answer in {ALLOW, 0x00050000 | errno.EACCES}
+        return answer == ALLOW
+
+    prlimit, priority, kill, tgkill = (302, 261), (141, 140), (62, 129), (234, 131)
+    assert allowed(prlimit, 0, 7)
+    assert not allowed(prlimit, 4711, 7)
+    assert allowed(priority, 0, 0, 5)
+    assert not allowed(priority, 0, 4711, 5)
+    pairs, stream, datagram = (53, 199), 1 | 0o2000000, 2 | 0o2000000
+    assert allowed(pairs, 1, stream)
+    assert not allowed(pairs, 1, datagram)
+    for numbers, place in {(44, 206): 3, (46, 211): 2, (307, 269): 3}.items():
+        flags = [0] * place
+        assert allowed(numbers, *flags, 0x4000)
+        assert not allowed(numbers, *flags, 0x4000 | 0x20000000)  # MSG_FASTOPEN
+    # Only where a process makes no others is it known who it is.
+    assert not allowed(kill, 4711, 0)
+    assert allowed(tgkill, 4712, 4712, 6)
+    assert allowed(kill, 4711, 9, alone=4711)
+    assert allowed(kill, 4712, 0, alone=4711)  # a look
+    assert not allowed(kill, 4712, 9, alone=4711)
+    assert allowed(tgkill, 4711, 4713, 6, alone=4711)
+    assert not allowed(tgkill, 4712, 4712, 6, alone=4711)
+    clone = (56, 220)
+    assert allowed(clone, 0x11)
+    assert not allowed(clone, 0x11, alone=4711)
+    assert allowed(clone, 0x3D0F00 | 0x00010000, alone=4711)
+    assert not allowed(clone, 0x00010000 | 0x10000000, alone=4711)
+    if column == 0:
+        assert allowed((57, 0))
+        assert not allowed((57, 0), alone=4711)
+
+
 def test_a_machine_without_known_numbers_is_said() -> None:
     with pytest.raises(OSError, match="riscv64"):
         seccomp.filter_program("riscv64")
@@ -296,7 +343,11 @@ def test_the_numbers_are_those_of_the_kernels_headers(column: int, header: Path)
     found = re.findall(r"^#define __NR(?:3264)?_(\w+) (\d+)$", header.read_text(), re.MULTILINE)
     known = {name: int(number) for name, number in found}
     ours = {name: numbers[column] for name, numbers in seccomp._REFUSED.items()}
-    ours |= seccomp._UNKNOWN | {"clone": seccomp._CLONE[column]}
+    ours |= seccomp._UNKNOWN
+    ours |= {name: rule.numbers[column] for name, rule in seccomp._CONDITIONS.items()}
+    ours |= {"kill": seccomp._KILL[column], "tgkill": seccomp._TGKILL[column]}
+    if column == 0:
+        ours |= {name: numbers[column] for name, numbers in seccomp._FORKS.items()}
     assert {name: known[name] for name in ours if name in known} == {
         name: number for name, number in ours.items() if name in known
     }
