@@ -4,28 +4,47 @@
 2. If it changes something, no page of another origin sent it (`api.access`).
 3. Its client may send so much (`api.limits`).
 
+Where a body is large that happens twice: before it is read too, and then so much of it as is right
+for its address and only where the lane is open (`api.preflight`).
+
 The short way (`api.express`) takes no request with `Origin`, `Sec-Fetch-Site` or a proxy's header,
 and asks the same `Access` for the host of those it takes.
 """
 
+from typing import Final
 from urllib.parse import urlsplit
 
 from apiflask import APIFlask
-from flask import request
+from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api import limits
 from api.access import Access, Head
+from api.kernel import kernel
+from api.preflight import MOST, PREFLIGHT
+from worker.jobs.records import Lane
 from worker.settings import Settings
+
+_OPTIONS_BYTES: Final = 8 * 1024 * 1024  # for what is sent beside a model; see `api.sources`
+_LANES: Final = {
+    "predictions.create": Lane.INTERACTIVE,
+    "batches.create": Lane.BULK,
+    "freezes.create": Lane.FREEZING,
+    "inspections.create": Lane.FREEZING,
+}
 
 
 def register(app: APIFlask, settings: Settings) -> None:
     """Make `app` admit requests."""
     access: Access = app.extensions["access"]
 
-    def admit() -> None:
+    def admit() -> Response | None:
         access.check(_head(settings.trusted_proxies))
+        if PREFLIGHT in request.environ:
+            return _ask_for_body(settings)
         limits.count()
+        return None
 
     app.before_request(admit)
 
@@ -54,3 +73,22 @@ def _told(headers: Headers, name: str, proxies: int) -> str:
         return ""
     values = [value.strip() for value in headers.get(name, "").split(",")]
     return values[max(0, len(values) - proxies)].lower()
+
+
+def _ask_for_body(settings: Settings) -> Response:
+    """Say that the body of this request may come, or raise for what is refused without it."""
+    if request.routing_exception is not None:
+        raise request.routing_exception
+    endpoint = str(request.endpoint)
+    most = int(current_app.config["MAX_CONTENT_LENGTH"])
+    if endpoint in ("freezes.create", "inspections.create"):
+        most = settings.max_model_bytes + _OPTIONS_BYTES
+    elif endpoint in ("batches.create", "batches.add"):
+        most = settings.max_request_bytes
+    if (request.content_length or 0) > most:
+        request.max_content_length = most
+        raise RequestEntityTooLarge
+    lane = _LANES.get(endpoint)
+    if lane is not None:
+        kernel().check_open(lane)
+    return Response(status=204, headers={MOST: str(most)})

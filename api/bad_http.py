@@ -32,6 +32,10 @@ TOO_SLOW: Final = Refusal(408, "request_timeout", "The request was too slow in c
 HEADERS_TOO_LARGE: Final = Refusal(
     431, "headers_too_large", "The request's headers are larger than is accepted."
 )
+TOO_LARGE: Final = Refusal(413, "too_large", "The request's body is larger than is accepted.")
+FULL: Final = Refusal(
+    503, "overloaded", "There is no room for so much that arrives at once: try again later."
+)
 _INTERNAL = Refusal(
     500, "internal_error", "Something went wrong inside; it was written to the log."
 )

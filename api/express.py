@@ -45,8 +45,11 @@ _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in ALWAYS.items()) + (
 class Client(Protocol):
     """A connection of a client."""
 
-    received: bytearray
     begun: Begun | None
+
+    @property
+    def received(self) -> bytearray:
+        """What was received of its request."""
 
 
 class ClientLoop(Loop, Protocol):

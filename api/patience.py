@@ -1,18 +1,21 @@
-"""The API's connections: a request gets a thread once it has arrived.
+"""The API's connections: a request gets a thread once it is there, and none for its answer's way.
 
-gunicorn's threads read requests themselves, so a client that sends a byte a second holds one of
-them for as long as it likes, and a few dozen such clients hold them all. Here the loop that waits
-for connections reads them, which costs a client no thread, until the request is there whole or,
-where it is large, well begun. What takes too long to arrive is answered with 408, and the rest of a
-large body must come at a certain pace.
+gunicorn's threads read requests and write answers themselves, so a client that sends or takes a
+byte a second holds one of them for as long as it likes, and a few dozen such clients hold them all.
+Here the loop that waits for connections reads the requests whole (`api.incoming`), which costs a
+client no thread, and sends what clients do not take at once (`api.outgoing`). Who is slower than a
+certain pace is refused with 408 or dropped. Large bodies are asked about before they are read: what
+would be refused is refused at once (`api.preflight`).
 
     gunicorn --worker-class api.patience.PatientWorker 'api:create_app()'
 """
 
-import re
+import errno
+import resource
 import selectors
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -21,65 +24,43 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.http.body import ChunkedReader, LengthReader
-from gunicorn.http.unreader import SocketUnreader
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from api.bad_http import TOO_SLOW, raw_answer, refusal
-from api.begun import going_on
+from api.bad_http import FULL, HEADERS_TOO_LARGE, TOO_LARGE, TOO_SLOW, Refusal, raw_answer, refusal
+from api.begun import Begun, going_on
 from api.express import Express
+from api.incoming import Incoming
+from api.outgoing import Outgoing, Room
+from api.preflight import Preflight
 
-_ARRIVE_S = 60.0  # for the head of a request and the beginning of its body
-_MOST_HEAD = 64 * 1024  # bytes; gunicorn refuses what is larger than its own limits
-_BEGUN = 256 * 1024  # bytes of a body after which a thread reads the rest
 _READ = 64 * 1024  # bytes at a time
 _READ_AWAY = 32 * 1024  # bytes of a body that gunicorn surely reads away, to keep the connection
-_ANSWER_S = 1.0  # for a client to take the few bytes of an error
-_SLOWEST = 4096  # bytes per second, in the long run, of the rest of a body
-
-_END_OF_HEAD = b"\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r\n", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
-_EXPECT = re.compile(rb"\r\nexpect:", re.IGNORECASE)
-_LAST_CHUNK = b"0\r\n\r\n"
+_LINGER_S = 2.0  # that a client has to close a connection after its last answer, or to send more
+_LONGEST_LINGER_S = 15.0
+_SWEEP_S = 0.5  # between two looks for slow clients
+_FULL_S = 0.05  # while no descriptor is free
+_ROOM = 8 * 1024**3  # bytes of files that hold bodies and answers, where no settings are at hand
 
 
-def has_arrived(received: bytes | bytearray) -> bool:
-    """Whether what was received of a request is enough for a thread to begin with it."""
-    end = received.find(_END_OF_HEAD)
-    if end < 0:
-        return len(received) > _MOST_HEAD
-    head, body = bytes(received[: end + 2]), len(received) - end - len(_END_OF_HEAD)
-    if _EXPECT.search(head):  # the body is sent once the head was answered
-        return True
-    if _CHUNKED.search(head):
-        return body >= _BEGUN or received.endswith(_LAST_CHUNK)
-    length = _LENGTH.search(head)
-    return length is None or body >= min(int(length[1]), _BEGUN)
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
+    """A connection of a client."""
 
+    sock: Outgoing
 
-class _Paced(SocketUnreader):  # type: ignore[misc]  # gunicorn has no types
-    """Reads the rest of requests, for as long as it comes fast enough."""
+    def __init__(self, cfg: Any, sock: Outgoing, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.incoming = Incoming()
+        self.begun: Begun | None = None
+        self.held = False  # by the short way
+        self.idle = False  # between two requests
+        self.ended: bool | None = None  # whether it is kept, once its request was handled
+        self.gone = False
+        self.until = 0.0  # monotonic; while it lingers
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
-        self._waited_s = 0.0
-        self._received = 0  # bytes
-
-    def chunk(self, size_hint: int | None = None) -> bytes:
-        """Return the next bytes; raise `TimeoutError` where they are too long in coming."""
-        left = _ARRIVE_S + self._received / _SLOWEST - self._waited_s
-        if left <= 0:
-            raise TimeoutError("The client sends its request too slowly.")
-        before = self.sock.gettimeout()
-        self.sock.settimeout(left if before is None else min(left, before))
-        began = time.monotonic()
-        try:
-            content: bytes = super().chunk(size_hint)
-        finally:
-            self.sock.settimeout(before)
-        self._waited_s += time.monotonic() - began
-        self._received += len(content)
-        return content
+    @property
+    def received(self) -> bytearray:
+        """What was received of a request, where that is small."""
+        return self.incoming.received
 
 
 def closing(application: Callable[..., Any]) -> Callable[..., Any]:
@@ -109,85 +90,110 @@ def _is_unread(reader: Any) -> bool:
 
 
 class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
-    """gunicorn's worker with threads, which waits for requests without holding one."""
+    """gunicorn's worker with threads, which neither waits for requests nor for answers in one."""
 
     express: Express | None = None
+    preflight: Preflight | None = None
     wsgi: Callable[..., Any]
 
     def load_wsgi(self) -> None:
         """Load the application, and with it the short way of predictions where it has one."""
         super().load_wsgi()
-        # Not where something lies between it and its clients, or has to be told of each request.
+        self._reading: dict[Connection, None] = {}  # oldest first
+        self._writing: set[Connection] = set()
+        self._lingering: dict[Connection, None] = {}
+        self._swept = 0.0
+        self._room = Room(_ROOM)
         application = self.wsgi
-        if (
-            isinstance(application, Flask)
-            and "wsgi_app" not in vars(application)
-            and not self.cfg.is_ssl
-            and not self.log.access_log_enabled
-        ):
-            self.express = Express.of(application, self)
-        if self.cfg.http2_cleartext == "off" and not self.cfg.is_ssl:
-            self.wsgi = closing(self.wsgi)
+        if isinstance(application, Flask) and not self._is_plain():
+            return
+        if isinstance(application, Flask):
+            self._room = Room(application.extensions["kernel"].settings.spool_bytes)
+            self.preflight = Preflight(application, self.cfg)
+            # Not where something lies between it and its clients, or has to be told of each.
+            if "wsgi_app" not in vars(application) and not self.log.access_log_enabled:
+                self.express = Express.of(application, self)
+        if not self._is_plain():
+            return
+        self.wsgi = closing(self.wsgi)
+        with suppress(ValueError, OSError):  # each connection is a descriptor, and may need files
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            wanted = 4 * self.worker_connections + 512
+            if soft != resource.RLIM_INFINITY and soft < wanted:
+                most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+    def _is_plain(self) -> bool:
+        # A handshake needs a thread, and so does telling HTTP/2 from HTTP/1.
+        return not self.cfg.is_ssl and self.cfg.http2_cleartext == "off"
 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection and wait for its first request."""
-        # A handshake needs a thread, and so does telling HTTP/2 from HTTP/1.
-        if self.cfg.is_ssl or self.cfg.http2_cleartext != "off":
+        if not self._is_plain():
             super().accept(listener)
             return
         try:
             accepted, client = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
-        self.nr_conns += 1
-        conn = TConn(self.cfg, accepted, client, listener.getsockname())
-        conn.begun = None
-        conn.held = conn.idle = False  # by the short way; and between two of its requests
-        self._await(conn)
-
-    def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
-        """Wait for another request on a connection."""
-        if not hasattr(conn, "received"):
-            super().on_client_socket_readable(conn, client)
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            if not self._make_place():
+                time.sleep(_FULL_S)
             return
-        self.poller.unregister(client)
-        self.keepalived_conns.remove(conn)
+        self.nr_conns += 1
+        conn = Connection(self.cfg, Outgoing(accepted, self._room), client, listener.getsockname())
+        conn.sock.wake = partial(self.defer, partial(self._watch, conn))
         self._await(conn)
+        if self.nr_conns >= self.worker_connections:
+            self._make_place()
 
     def handle(self, conn: TConn) -> Any:
         """Handle the request that has arrived; runs in a thread."""
-        received = getattr(conn, "received", None)
-        if not received:
+        if not isinstance(conn, Connection):
             return super().handle(conn)
-        conn.received = bytearray()
         conn.data_ready = True
         conn.init()
-        if not isinstance(conn.parser.unreader, _Paced):
-            conn.parser.unreader = _Paced(conn.sock)
-        conn.parser.unreader.unread(bytes(received))
+        conn.parser.unreader = conn.incoming.unreader(conn.sock)
+        conn.sock.answered = False
         begun, conn.begun = conn.begun, None
         with going_on(begun):
-            return super().handle(conn)
+            kept = super().handle(conn)
+            # What gunicorn did not take for this request's would be taken for the next one's.
+            return kept and conn.parser.unreader.is_used_up()
 
-    def handle_error(self, _req: Any, client: socket.socket, addr: Any, exc: Any) -> None:
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Handle a request that was read."""
+        req._expected_100_continue = False
+        return super().handle_request(req, conn)
+
+    def handle_error(self, _req: Any, client: Any, addr: Any, exc: Any) -> None:
         """Answer a request that cannot be read, as all other errors are answered."""
         refused = refusal(exc)
         if refused.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.log.exception("Error handling request")
         else:
             self.log.info("Refused what is not HTTP from %s: %s", addr, exc)
-        with suppress(OSError):
-            client.settimeout(_ANSWER_S)
-            client.sendall(raw_answer(refused))
+        if not getattr(client, "answered", False):
+            with suppress(OSError):
+                client.sendall(raw_answer(refused))
 
     def murder_pending(self) -> None:
-        """Give up what takes too long to arrive."""
+        """Give up whoever sends or takes too slowly."""
+        super().murder_pending()
         now = time.monotonic()
-        while self.pending_conns and self.pending_conns[0].timeout <= now:
-            conn = self.pending_conns[0]
-            if getattr(conn, "received", None):  # one that sent nothing is only closed
-                self._try(partial(conn.sock.send, raw_answer(TOO_SLOW)))
-            self.pending_conns.remove(conn)
+        if now < self._swept + _SWEEP_S:
+            return
+        self._swept = now
+        for conn in [conn for conn in self._reading if conn.incoming.is_late(now)]:
+            if conn.incoming.received:
+                self._refuse(conn, TOO_SLOW)
+            else:  # one that sent nothing is only closed
+                self._drop(conn)
+        for conn in [conn for conn in self._writing if conn.sock.is_late(now)]:
+            self._drop(conn)
+        for conn in [conn for conn in self._lingering if conn.until <= now]:
             self._drop(conn)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
@@ -215,76 +221,244 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         """Run something in a thread."""
         self.tpool.submit(do)
 
-    def go_the_long_way(self, conn: TConn) -> None:
+    def go_the_long_way(self, conn: Connection) -> None:
         """Handle a request that the short way held in a thread, through the application."""
         conn.held = False
         self.poller.unregister(conn.sock)
         self.enqueue_req(conn)
 
-    def answer(self, conn: TConn, response: bytes) -> None:
+    def answer(self, conn: Connection, response: bytes) -> None:
         """Send a response to a request that the short way held; wait for the client's next one."""
         conn.held = False
         self.nr += 1
         try:
-            whole = conn.sock.send(response) == len(response)
+            conn.sock.sendall(response)
         except OSError:
-            whole = False
-        if not whole:  # a client that takes not even that much has gone or means harm
             self._drop(conn)
             return
-        conn.received = bytearray()
-        conn.idle = True
-        conn.set_timeout()
-        self.keepalived_conns.append(conn)
+        if conn.sock.waits:
+            self.poller.unregister(conn.sock)
+            conn.ended = True
+            return
+        conn.incoming = Incoming()
+        self._keep(conn)
 
-    # -- how connections come to the loop and leave it --------------------------------------------
+    # -- requests ---------------------------------------------------------------------------------
 
-    def _await(self, conn: TConn) -> None:
-        conn.received = bytearray()
-        conn.sock.setblocking(False)
-        self._expect(conn)
+    def _await(self, conn: Connection) -> None:
+        self._reading[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
 
-    def _expect(self, conn: TConn) -> None:
-        conn.timeout = time.monotonic() + _ARRIVE_S
-        self.pending_conns.append(conn)
-
-    def _read(self, conn: TConn, client: socket.socket) -> None:
+    def _read(self, conn: Connection, _client: object) -> None:
         try:
-            content = client.recv(_READ)
+            content = conn.sock.recv(_READ)
         except BlockingIOError:
             return
         except OSError:
             content = b""
+        if not content:  # the client has gone
+            if conn.held and self.express is not None:
+                self.express.forget(conn)
+            self._drop(conn)
+            return
         if conn.idle:
             conn.idle = False
             self.keepalived_conns.remove(conn)
-            self._expect(conn)
-        conn.received += content
-        if conn.held and self.express is not None:
-            if content:  # gunicorn can read requests that are sent one behind the other
-                self.express.give_up(conn)
-            else:
-                self.express.forget(conn)
-                self._drop(conn)
-        elif not content:  # the client has gone
-            self.pending_conns.remove(conn)
-            self._drop(conn)
-        elif has_arrived(conn.received):
-            self.pending_conns.remove(conn)
-            conn.held = self.express is not None and self.express.take(conn)
-            if not conn.held:
-                self.poller.unregister(client)
-                self.enqueue_req(conn)
+            self._reading[conn] = None
+        if conn.held and self.express is not None:  # and now another one, to be answered after it
+            conn.incoming.rest += content
+            self.express.give_up(conn)
+        else:
+            self._take(conn, content)
 
-    def _drop(self, conn: TConn) -> None:
+    def _take(self, conn: Connection, content: bytes) -> None:
+        incoming = conn.incoming
+        if not incoming.received:
+            incoming.begin()
+        try:
+            incoming.feed(content)
+        except OSError as error:
+            self.log.error("A request cannot be kept: %s", error)
+            self._refuse(conn, FULL)
+            return
+        if incoming.head_too_large:
+            self._refuse(conn, HEADERS_TOO_LARGE)
+        elif incoming.most and incoming.body > incoming.most:
+            self._refuse(conn, TOO_LARGE)
+        elif not self._has_room(incoming):
+            self._refuse(conn, FULL)
+        elif incoming.whole:
+            self._reading.pop(conn, None)
+            if self.express is not None and not incoming.rest and not incoming.on_disk:
+                conn.held = self.express.take(conn)
+            if not conn.held:
+                self.poller.unregister(conn.sock)
+                self.enqueue_req(conn)
+        elif incoming.head_ends and (incoming.expects or incoming.is_large):
+            self._ask(conn)
+
+    def _has_room(self, incoming: Incoming) -> bool:
+        more = incoming.on_disk - incoming.room
+        if not more or not self._room.take(more):
+            return not more
+        incoming.room += more
+        return True
+
+    def _ask(self, conn: Connection) -> None:
+        """Find out, in a thread, whether a request that is to bring much would be refused."""
+        if self.preflight is None or conn.incoming.admitted:
+            return
+        conn.incoming.admitted = True
+        self._reading.pop(conn, None)
+        self.poller.unregister(conn.sock)
+        asked = self.tpool.submit(
+            self.preflight.ask, conn.incoming.head(), conn.client, conn.server
+        )
+        asked.add_done_callback(lambda answer: self.defer(partial(self._answered, conn, answer)))
+
+    def _answered(self, conn: Connection, asked: Any) -> None:
+        self._await(conn)
+        try:
+            refused, conn.incoming.most = asked.result()
+        except Exception as error:  # whatever it is, the request can be handled as any other
+            self.log.error("A request could not be looked at before it was read: %s", error)
+            refused = b""
+        if refused:
+            self._close_after(conn, refused)
+        elif conn.incoming.expects:
+            self._close_after(conn, b"HTTP/1.1 100 Continue\r\n\r\n", keep=True)
+
+    def _refuse(self, conn: Connection, refused: Refusal) -> None:
+        self._close_after(conn, raw_answer(refused))
+
+    def _close_after(self, conn: Connection, answer: bytes, *, keep: bool = False) -> None:
+        try:
+            conn.sock.sendall(answer)
+        except OSError:
+            self._drop(conn)
+            return
+        if not keep:
+            self._release(conn)
+            self.poller.unregister(conn.sock)
+            self._linger(conn)
+
+    # -- answers ----------------------------------------------------------------------------------
+
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        """Go on once a thread has handled a request and what it wrote is sent."""
+        if not isinstance(conn, Connection):
+            super().finish_request(conn, fs)
+            return
+        conn.ended = bool(not fs.cancelled() and fs.exception() is None and fs.result())
+        self._release(conn)
+        if conn in self._writing or conn.gone:
+            return
+        if conn.sock.waits:
+            self._watch(conn)
+        else:
+            self._go_on(conn)
+
+    def _watch(self, conn: Connection) -> None:
+        if conn in self._writing or not conn.sock.waits:
+            return
+        self._writing.add(conn)
+        self._try(partial(self.poller.unregister, conn.sock))
+        self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._write, conn))
+
+    def _write(self, conn: Connection, _client: object) -> None:
+        conn.sock.flush()
+        if conn.sock.waits:
+            return
+        self.poller.unregister(conn.sock)
+        self._writing.discard(conn)
+        if conn.ended is not None:
+            self._go_on(conn)
+        elif conn in self._reading:
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
+
+    def _go_on(self, conn: Connection) -> None:
+        kept, conn.ended = conn.ended, None
+        rest, conn.incoming = conn.incoming.rest, Incoming()
+        if conn.sock.broken:
+            self._drop(conn)
+        elif not kept:
+            self._linger(conn)
+        elif rest:
+            self._await(conn)
+            self._take(conn, rest)
+        else:
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
+            self._keep(conn)
+
+    # -- between requests and at the end ----------------------------------------------------------
+
+    def _keep(self, conn: Connection) -> None:
+        conn.idle = True
+        conn.set_timeout()
+        if not self.alive:
+            conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
+        self.keepalived_conns.append(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        """Close a connection so that its last answer arrives (RFC 9112, section 9.6)."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.until = time.monotonic() + _LINGER_S
+        conn.timeout = time.monotonic() + _LONGEST_LINGER_S
+        self._lingering[conn] = None
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._pass_over, conn))
+
+    def _pass_over(self, conn: Connection, _client: object) -> None:
+        try:
+            content = conn.sock.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if not content:
+            self._drop(conn)
+            return
+        conn.until = min(time.monotonic() + _LINGER_S, conn.timeout)
+
+    def _make_place(self) -> bool:
+        """Close the connection that is missed least, or return False where each is at work.
+
+        It is the oldest of the address that has the most of them.
+        """
+        idle = [conn for conn in self.keepalived_conns if isinstance(conn, Connection)]
+        for chosen in (list(self._lingering), [*idle, *self._reading], list(self._writing)):
+            if chosen:
+                counts = Counter(_address(conn) for conn in chosen)
+                most = counts.most_common(1)[0][0]
+                self._drop(next(conn for conn in chosen if _address(conn) == most))
+                return True
+        return False
+
+    def _release(self, conn: Connection) -> None:
+        self._room.give(conn.incoming.room)
+        conn.incoming.room = 0
+        conn.incoming.release()
+        self._reading.pop(conn, None)
+
+    def _drop(self, conn: Connection) -> None:
+        self._release(conn)
+        self._lingering.pop(conn, None)
+        self._writing.discard(conn)
+        if conn.idle:
+            self.keepalived_conns.remove(conn)
         self._try(partial(self.poller.unregister, conn.sock))
         self.nr_conns -= 1
+        conn.gone = True
         conn.close()
 
     @staticmethod
     def _try(do: Callable[[], object]) -> None:
-        try:
+        with suppress(OSError, KeyError, ValueError):
             do()
-        except (OSError, KeyError, ValueError):
-            return
+
+
+def _address(conn: TConn) -> str:
+    return str(conn.client[0]) if conn.client else ""

@@ -115,6 +115,19 @@ class Settings(BaseSettings):
         description="Most that an archive may unpack to as a multiple of its own size; judged "
         "where it unpacks to more than 64 MiB.",
     )
+    max_request_bytes: int = Field(
+        4096 * MIB,
+        gt=0,
+        description="Largest request with the images of a batch, in bytes; it is kept on the disk "
+        "(`TMPDIR`) while it arrives.",
+    )
+    spool_bytes: int = Field(
+        8192 * MIB,
+        gt=0,
+        description="Most that one API process keeps on the disk (`TMPDIR`) of requests that "
+        "arrive and of answers that slow clients have not taken yet, in bytes. Above it requests "
+        "that do not fit into memory are refused with 503.",
+    )
     max_wait_s: float = Field(
         60.0, ge=0, description="Longest time that a request may wait for its job, in seconds."
     )

@@ -33,6 +33,7 @@ REQUESTS = {
     "a path too long": b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + OURS + b"\r\n",
     "no path": b"GET  HTTP/1.1\r\n" + OURS + b"\r\n",
     "another scheme's address": b"GET http://[ HTTP/1.1\r\n" + OURS + b"\r\n",
+    "lines that end with LF": b"GET /healthz HTTP/1.1\nHost: localhost\n\n",
     "one line that ends with LF": GET + b"Host: localhost\nX: y\r\n\r\n",
     "CONNECT": b"CONNECT localhost:80 HTTP/1.1\r\n" + OURS + b"\r\n",
     # headers
@@ -51,6 +52,8 @@ REQUESTS = {
     "no colon": GET + OURS + b"X\r\n\r\n",
     "a header over two lines": GET + OURS + b"X: a\r\n b\r\n\r\n",
     "a header of 9 kB": GET + OURS + b"X: " + b"a" * 9000 + b"\r\n\r\n",
+    "headers of 65 kB": GET + OURS + b"X: %b\r\n" % (b"a" * 6500) * 11 + b"\r\n",
+    "a head of 65 kB that does not end": GET + OURS + b"X: " + b"a" * 70_000,
     "200 headers": GET + OURS + b"X: a\r\n" * 200 + b"\r\n",
     "another expectation": POST + b"Expect: 200-ok\r\nContent-Length: 1\r\n\r\na",
     # the length of the body
@@ -67,6 +70,7 @@ REQUESTS = {
     "chunked twice": POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
     "chunked first": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "another coding": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "gzip alone": POST + b"Transfer-Encoding: gzip\r\n\r\n",
     # chunks
     "a chunk of -5 bytes": CHUNKED + b"-5\r\nabcde\r\n0\r\n\r\n",
     "a chunk of +5 bytes": CHUNKED + b"+5\r\nabcde\r\n0\r\n\r\n",
@@ -75,9 +79,13 @@ REQUESTS = {
     "a chunk of g bytes": CHUNKED + b"g\r\nabcde\r\n0\r\n\r\n",
     "a chunk of 1_0 bytes": CHUNKED + b"1_0\r\n" + b"a" * 16 + b"\r\n0\r\n\r\n",
     "a chunk that is longer": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
+    "a size that does not end": CHUNKED + b"1" * 20_000,
     "an extension with CR": CHUNKED + b"3;a\rb\r\nabc\r\n0\r\n\r\n",
     "an extension that is none": CHUNKED + b"3;=\r\nabc\r\n0\r\n\r\n",
     "a size that ends with LF": CHUNKED + b"3\nabc\r\n0\r\n\r\n",
+    "a trailer without colon": CHUNKED + b"3\r\nabc\r\n0\r\nX\r\n\r\n",
+    "a trailer that is a length": CHUNKED + b"3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n",
+    "a trailer that ends with LF": CHUNKED + b"3\r\nabc\r\n0\r\nX: y\n\r\n\r\n",
     "trailers that do not end": CHUNKED + b"0\r\n" + b"X: %b\r\n" % (b"y" * 7000) * 150,
 }
 HOSTS = re.compile(rb"evil|Host: local host|a@localhost")
