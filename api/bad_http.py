@@ -33,6 +33,9 @@ HEADERS_TOO_LARGE: Final = Refusal(
     431, "headers_too_large", "The request's headers are larger than is accepted."
 )
 TOO_LARGE: Final = Refusal(413, "too_large", "The request's body is larger than is accepted.")
+CRUMBS: Final = Refusal(
+    400, "invalid_request", "The body is sent in chunks that are too small: send larger ones."
+)
 FULL: Final = Refusal(
     503, "overloaded", "There is no room for so much that arrives at once: try again later."
 )

@@ -18,6 +18,7 @@ MOST_HEAD = 64 * 1024  # bytes; gunicorn refuses what is larger than its own lim
 SMALL = 256 * 1024  # bytes of a body that are kept in memory
 _READ = 1024 * 1024  # bytes of a file at a time
 _MOST_LINE = 8192  # bytes of a chunk's size and its extensions
+_MANY, _TINY = 5_000, 64  # chunks that may be smaller than so many bytes
 _MOST_TRAILERS = 64 * 1024  # bytes
 
 _END = b"\r\n\r\n"
@@ -34,6 +35,9 @@ class Chunks:
 
     def __init__(self) -> None:
         self.ended = False
+        self.tiny = False  # in so many small chunks that reading them is all that is done
+        self._count = 0
+        self._bytes = 0
         self._left = 0  # bytes of the chunk's data to come
         self._line = b""
         self._of = "size"  # what the next line is
@@ -67,7 +71,10 @@ class Chunks:
             found = _SIZE.fullmatch(line)
             self._left = int(found[1], 16) if found else 0
             self._of = "end" if self._left else "trailer"
-            self.ended = found is None
+            self._count += 1
+            self._bytes += self._left
+            self.tiny = self._count > _MANY and self._bytes < _TINY * self._count
+            self.ended = found is None or self.tiny
         else:
             self._trailers += len(line)
             self.ended = (
@@ -98,6 +105,11 @@ class Incoming:
     def is_large(self) -> bool:
         """Whether the body does not stay in memory."""
         return max(self._length, self.body) > SMALL
+
+    @property
+    def is_in_crumbs(self) -> bool:
+        """Whether the body comes in more and smaller chunks than any client needs."""
+        return self._chunks is not None and self._chunks.tiny
 
     @property
     def on_disk(self) -> int:

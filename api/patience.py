@@ -26,7 +26,16 @@ from flask import Flask
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
-from api.bad_http import FULL, HEADERS_TOO_LARGE, TOO_LARGE, TOO_SLOW, Refusal, raw_answer, refusal
+from api.bad_http import (
+    CRUMBS,
+    FULL,
+    HEADERS_TOO_LARGE,
+    TOO_LARGE,
+    TOO_SLOW,
+    Refusal,
+    raw_answer,
+    refusal,
+)
 from api.begun import Begun, going_on
 from api.express import Express
 from api.incoming import Incoming
@@ -283,6 +292,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             return
         if incoming.head_too_large:
             self._refuse(conn, HEADERS_TOO_LARGE)
+        elif incoming.is_in_crumbs:
+            self._refuse(conn, CRUMBS)
         elif incoming.most and incoming.body > incoming.most:
             self._refuse(conn, TOO_LARGE)
         elif not self._has_room(incoming):

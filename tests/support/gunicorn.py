@@ -5,11 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
+import psutil
 
-from tests.support.api import publish
+from tests.support.api import GRAPH, publish
 from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
@@ -21,10 +23,15 @@ HOST = "127.0.0.1"
 class Api:
     """Two API processes on two ports, on one store and one data folder."""
 
-    def __init__(self, data: Path) -> None:
-        publish(Settings(data=data))
+    def __init__(
+        self, data: Path, *, graph: bytes = GRAPH, options: Sequence[str] = (), **settings: str
+    ) -> None:
+        publish(Settings(data=data), graph=graph)
         self.redis = RedisServer()
-        self._environment = clean_environment(REDIS_URL=self.redis.url, PERMAFROST_DATA=str(data))
+        self._options = tuple(options)  # of gunicorn
+        self._environment = clean_environment(
+            REDIS_URL=self.redis.url, PERMAFROST_DATA=str(data), **settings
+        )
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self.ports = [free_port(), free_port()]
         for port in self.ports:
@@ -36,6 +43,7 @@ class Api:
                 *(sys.executable, "-m", "gunicorn", "api:create_app()", "--bind", f"{HOST}:{port}"),
                 *("--worker-class", "api.patience.PatientWorker", "--threads", "2"),
                 *("--no-control-socket", "--graceful-timeout", "2"),
+                *self._options,
             ],
             cwd=ROOT,
             env={**self._environment, "PERMAFROST_MAX_WAITING": "1"},
@@ -50,6 +58,11 @@ class Api:
                 return False
 
         wait_until(answers, within_s=60, what="the API answers")
+
+    def worker(self) -> psutil.Process:
+        """Return the process that serves the first port."""
+        (worker,) = psutil.Process(self._processes[self.ports[0]].pid).children()
+        return worker
 
     def stop(self, port: int) -> int:
         process = self._processes.pop(port)

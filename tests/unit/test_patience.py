@@ -41,6 +41,8 @@ def fed(received: bytes, step: int = 1 << 30) -> Incoming:
         (CHUNKED + b"-5\r\n", True),  # and from here on, gunicorn refuses what it is given
         (CHUNKED + b"3\r\nabcdef\r\n", True),
         (CHUNKED + b"1" * 20_000, True),
+        (CHUNKED + b"1\r\nx\r\n" * 4_000, False),
+        (CHUNKED + b"1\r\nx\r\n" * 6_000, True),
         (HEAD + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", True),
         (HEAD + b"Transfer-Encoding: chunked, gzip\r\n\r\n", True),
         (HEAD + b"X: " + b"x" * 100_000, True),
