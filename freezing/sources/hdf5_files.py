@@ -35,7 +35,7 @@ def opened(file: Path, name: str) -> Iterator[Any]:
         try:
             _check(root, name)
             yield root
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
             raise SourceError(
                 f"'{name}' cannot be read as an HDF5 file: it is damaged ({reason(error)})."
             ) from error

@@ -15,6 +15,7 @@ _ASSETS = "assets"
 _MOST_TEXT = 64 * 2**20  # of a file of JSON, in bytes
 _MOST_MEMBERS = 10_000
 _MOST_BYTES = 8 * 2**30  # of all members, as the archive says before any is unpacked
+_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _CHUNK_BYTES = 1 << 20
 # What zipfile and the decompressor below it raise on damaged archives.
 _DAMAGE = (
@@ -33,6 +34,12 @@ def unpack(path: Path, folder: Path) -> None:
             members = archive.infolist()
             if len(members) > _MOST_MEMBERS or sum(m.file_size for m in members) > _MOST_BYTES:
                 raise SourceError(f"'{path.name}' is too large for a .keras file once unpacked.")
+            if any(member.compress_type not in _METHODS for member in members):
+                # The others are not bounded by how much is read of them.
+                raise SourceError(
+                    f"'{path.name}' is packed in a way that Keras does not write: save it again "
+                    "with model.save('model.keras')."
+                )
             for member in members:
                 if _belongs(member.filename):
                     _unpack_one(archive, member, folder / member.filename)

@@ -1,7 +1,8 @@
 """Keras model files: `.keras` (Keras 3, late Keras 2) and HDF5 (every Keras), told by content.
 
 Before Keras sees anything of a file it is looked through: code of its own and ways out of the file
-are refused. Then the model is loaded without what only training needs, and traced.
+are refused. Keras gets a configuration that was written anew, without what only training needs, and
+the weights; then the model is traced.
 """
 
 import json
@@ -20,8 +21,9 @@ from freezing.sources.keras_archives import (
     unpack,
     weights_of,
 )
-from freezing.sources.keras_audit import Finding, parse_config, refuse_code, without_training
-from freezing.sources.keras_loading import load_and_trace
+from freezing.sources.keras_audit import clean_config, parse_config
+from freezing.sources.keras_loading import KerasFile, load_and_trace
+from freezing.sources.keras_schema.findings import Finding
 from freezing.sources.label_files import as_labels
 from freezing.sources.source import Choice, Source
 from worker.errors import SourceError
@@ -59,63 +61,76 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
         old_weights = "layer_names" in root.attrs
         refusal = _no_model(path, root)
     if stored is not None:
-        config = parse_config(stored, path.name)
-        found = refuse_code(config, path.name, allowed=choice.allow_code)
+        config, found = clean_config(
+            parse_config(stored, path.name),
+            path.name,
+            allowed=choice.allow_code,
+            version=_text(version),
+        )
         # Keras tells formats by suffix; the file may be called anything.
         link = work / "model.h5"
-        link.symlink_to(path.absolute())
-        return _source(path, link, version, found, labels=labels, files=(path,))
-    architecture = _architecture_beside(path)
-    if architecture is None:
-        raise refusal
-    stored = architecture.read_text(encoding="utf-8")
-    config = parse_config(stored, architecture.name)
-    found = refuse_code(config, architecture.name, allowed=choice.allow_code)
-    link = work / ("model.h5" if old_weights else "model.weights.h5")
+        files: tuple[Path, ...] = (path,)
+    else:
+        architecture = _architecture_beside(path)
+        if architecture is None:
+            raise refusal
+        raw = parse_config(architecture.read_bytes(), architecture.name)
+        config, found = clean_config(raw, architecture.name, allowed=choice.allow_code)
+        link = work / ("model.h5" if old_weights else "model.weights.h5")
+        version = version or _text(raw.get("keras_version"))
+        files = (architecture, path)
     link.symlink_to(path.absolute())
-    version = version or str(config.get("keras_version") or "")
-    files = (architecture, path)
-    return _source(path, link, version, found, labels=labels, files=files, config=stored)
+    file = KerasFile(
+        name=path.name,
+        version=version,
+        weights=link,
+        config=json.dumps(config),
+        is_hdf5=stored is not None,
+        safe=_is_safe(found),
+    )
+    return _source(path, file, found, labels=labels, files=files)
 
 
 def _open_parts(
     parts: Path, path: Path, files: tuple[Path, ...], work: Path, choice: Choice
 ) -> Source:
-    """Open the parts of a `.keras` file, which is called `path`.
-
-    What only training needs is left out: inner models would be compiled, with losses and optimizers
-    that may be the model's own.
-    """
+    """Open the parts of a `.keras` file, which is called `path`."""
     weights = weights_of(parts, path.name)
-    config = parse_config(config_of(parts, path.name), path.name)
+    raw = parse_config(config_of(parts, path.name), path.name)
     metadata = metadata_of(parts, path.name)
-    found = refuse_code(config, path.name, allowed=choice.allow_code)
+    config, found = clean_config(raw, path.name, allowed=choice.allow_code)
     if weights.suffix == ".h5":
         with hdf5_files.opened(weights, f"{path.name}/{weights.name}"):
             pass  # it has been looked through
+    version = _text(metadata.get("keras_version"))
     model = work / "model"
     model.mkdir()
-    (model / CONFIG_FILE).write_text(json.dumps(without_training(config)))
-    for name in (METADATA_FILE, weights.name, "assets"):
+    (model / CONFIG_FILE).write_text(json.dumps(config))
+    (model / METADATA_FILE).write_text(json.dumps({"keras_version": version, "date_saved": ""}))
+    for name in (weights.name, "assets"):
         if (parts / name).exists():
             (model / name).symlink_to((parts / name).absolute())
-    labels = _labels_in(metadata) or _labels_in(config.get("config"))
-    version = str(metadata.get("keras_version") or "")
-    return _source(path, model, version, found, labels=labels, files=files)
+    labels = _labels_in(metadata) or _labels_in(raw.get("config"))
+    file = KerasFile(
+        name=path.name,
+        version=version,
+        weights=model,
+        config="",
+        is_hdf5=False,
+        safe=_is_safe(found),
+    )
+    return _source(path, file, found, labels=labels, files=files)
 
 
 def _source(
     path: Path,
-    copy: Path,
-    version: str,
+    file: KerasFile,
     found: list[Finding],
     *,
     labels: list[str] | None,
     files: tuple[Path, ...],
-    config: str | None = None,
 ) -> Source:
-    safe = not any(finding.marshalled for finding in found)
-    traced = load_and_trace(copy, path.name, version, config=config, safe=safe)
+    traced = load_and_trace(file)
     warnings = []
     if found:
         shown = "; ".join(finding.what for finding in found)
@@ -126,11 +141,20 @@ def _source(
         graph_def=traced.graph_def,
         values=traced.values,
         files=files,
-        producer=f"Keras {version}" if version else "",
+        producer=f"Keras {file.version}" if file.version else "",
         signatures=(traced.signature,),
         labels=labels,
         warnings=warnings,
     )
+
+
+def _is_safe(found: list[Finding]) -> bool:
+    return not any(finding.marshalled for finding in found)
+
+
+def _text(value: object) -> str:
+    """Return which Keras a file says that wrote it, where it says so."""
+    return value if isinstance(value, str) and value.isprintable() and len(value) < 40 else ""
 
 
 # -- HDF5 ---------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ import tensorflow as tf
 from freezing.reasons import reason
 from freezing.sources.concrete import Traced, graph_of
 from freezing.sources.keras_archives import pack
-from freezing.sources.keras_operations import load_with_operations
+from freezing.sources.keras_audit import too_old
+from freezing.sources.keras_operations import build_legacy
+from freezing.sources.keras_schema.rebuild import GIVEN
 from worker.errors import SourceError
 
 _UNKNOWN = re.compile(
@@ -21,12 +23,24 @@ _UNKNOWN = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Library:
+class KerasFile:
+    """What Keras is given of a model file: a configuration that was written anew, and weights."""
+
+    name: str  # what the person called it
+    version: str  # of the Keras that wrote it, "" where unknown
+    weights: Path  # an HDF5 file, or the folder of an unpacked `.keras` file with `config` in it
+    config: str  # JSON
+    is_hdf5: bool  # whether the configuration is one as HDF5 files have it
+    safe: bool  # whether byte code in it is refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
     """One of the two libraries that read Keras files."""
 
     name: str
-    load: Callable[[Path, bool], Any]  # file, whether in safe mode
-    build: Callable[[str, bool], Any]  # a model without its weights, from JSON
+    load: Callable[[Path, bool], Any]  # folder, whether in safe mode
+    build: Callable[[str, bool, bool], Any]  # a model without its weights, from JSON
     structure: str  # the attribute of a model that holds its inputs as they are given to it
     pack: Callable[[Any, list[Any]], Any]
     flatten: Callable[[Any], list[Any]]
@@ -34,52 +48,60 @@ class _Library:
     layer_of: Callable[[Any], str]  # the name of the layer that gives a symbolic tensor
 
 
-def load_and_trace(
-    path: Path, name: str, version: str, *, config: str | None, safe: bool
-) -> Traced:
+def load_and_trace(file: KerasFile) -> Traced:
     """Load a model file and trace what it answers outside training.
 
-    `path` is an HDF5 file that ends in `.h5`, or the folder of an unpacked `.keras` file; `name` is
-    what the person called it, and `version` the Keras that wrote it, "" where unknown. With
-    `config`, the model's description as JSON, the file holds only its weights. Files of Keras 2
-    are read by Keras 2 and others by Keras 3; where that fails the other is tried. Raises
-    `SourceError` saying why it cannot be loaded.
+    Files of Keras 2 are read by Keras 2 and others by Keras 3; where that fails the other is tried.
+    Raises `SourceError` saying why it cannot be loaded, and `MemoryError`.
     """
-    order = [_keras_2, _keras_3] if version[:2] in ("", "1.", "2.") else [_keras_3, _keras_2]
+    order = [keras_2, keras_3] if file.version[:2] in ("", "1.", "2.") else [keras_3, keras_2]
     failures: list[Exception] = []
     for library in order:
         try:
             chosen = library()
-            if config is None:
-                model = chosen.load(path, safe)
-            else:
-                model = chosen.build(config, safe)
-                model.load_weights(path)
-            return _trace(model, chosen, name)
+            return _trace(load(file, chosen), chosen, file.name)
         except (SourceError, MemoryError):
             raise
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError from error
         except Exception as error:  # what Keras raises on a file that it does not read is anything
             failures.append(error)
-    raise _cannot_load(name, version, failures) from failures[0]
+    raise _cannot_load(file.name, file.version, failures) from failures[0]
 
 
-def _keras_3() -> _Library:
+def load(file: KerasFile, library: Library) -> Any:
+    """Return the model in one of the libraries; raise what that raises."""
+    if file.weights.is_dir():
+        return library.load(file.weights, file.safe)
+    model = library.build(file.config, file.is_hdf5, file.safe)
+    model.load_weights(file.weights)
+    return model
+
+
+def keras_3() -> Library:
+    """Import Keras 3."""
     import keras  # noqa: PLC0415 - one of the two is enough
-    from keras.src.applications.convnext import LayerScale  # noqa: PLC0415
+    from keras.src.applications import convnext, inception_resnet_v2  # noqa: PLC0415
+    from keras.src.models.functional import Functional  # noqa: PLC0415
     from keras.src.saving import serialization_lib  # noqa: PLC0415
 
-    known = {"LayerScale": LayerScale}
+    known = {
+        "Functional": Functional,
+        "LayerScale": convnext.LayerScale,
+        "StochasticDepth": convnext.StochasticDepth,
+        "CustomScaleLayer": inception_resnet_v2.CustomScaleLayer,
+    }
 
     def load(path: Path, safe: bool) -> Any:
-        if path.suffix == ".h5":
-            return load_with_operations(path, known, safe=safe)
         return keras.saving.load_model(path, custom_objects=known, compile=False, safe_mode=safe)
 
-    def build(config: str, safe: bool) -> Any:
+    def build(config: str, is_hdf5: bool, safe: bool) -> Any:
+        if is_hdf5:
+            return build_legacy(config, known, safe=safe)
         with serialization_lib.SafeModeScope(safe):
             return keras.models.model_from_json(config, custom_objects=known)
 
-    return _Library(
+    return Library(
         name=f"Keras {keras.__version__}",
         load=load,
         build=build,
@@ -91,27 +113,37 @@ def _keras_3() -> _Library:
     )
 
 
-def _keras_2() -> _Library:
+def keras_2() -> Library:
+    """Import Keras 2."""
     import tf_keras  # noqa: PLC0415 - one of the two is enough
-    from tf_keras.src.applications.convnext import LayerScale  # noqa: PLC0415
+    from tf_keras.src.applications import convnext, inception_resnet_v2  # noqa: PLC0415
+    from tf_keras.src.engine.functional import Functional  # noqa: PLC0415
+    from tf_keras.src.layers import serialization as layers  # noqa: PLC0415
     from tf_keras.src.saving import serialization_lib  # noqa: PLC0415
 
-    # What Keras keeps beside its networks, and their files name without saying where it is.
-    known = {"LayerScale": LayerScale, "relu6": tf.nn.relu6}
+    layers.populate_deserializable_objects()
+    # What Keras keeps beside its layers, and files name without saying where it is.
+    known = {name: layers.LOCAL.ALL_OBJECTS[name] for name in GIVEN & {*layers.LOCAL.ALL_OBJECTS}}
+    known |= {
+        "Functional": Functional,
+        "LayerScale": convnext.LayerScale,
+        "StochasticDepth": convnext.StochasticDepth,
+        "CustomScaleLayer": inception_resnet_v2.CustomScaleLayer,
+        "relu6": tf.nn.relu6,
+    }
 
     def load(path: Path, safe: bool) -> Any:
-        if path.is_dir():
-            folder, path = path, path.with_suffix(".keras")
-            pack(folder, path)
-        # Of HDF5 files it would run byte code in any mode, were the scope not set.
+        folder, path = path, path.with_suffix(".keras")
+        pack(folder, path)
         with serialization_lib.SafeModeScope(safe):
             return tf_keras.models.load_model(path, custom_objects=known, compile=False)
 
-    def build(config: str, safe: bool) -> Any:
+    def build(config: str, _: bool, safe: bool) -> Any:
+        # It would run byte code in any mode, were the scope not set.
         with serialization_lib.SafeModeScope(safe):
             return tf_keras.models.model_from_json(config, custom_objects=known)
 
-    return _Library(
+    return Library(
         name=f"tf_keras {tf_keras.__version__}",
         load=load,
         build=build,
@@ -123,7 +155,7 @@ def _keras_2() -> _Library:
     )
 
 
-def _trace(model: Any, library: _Library, name: str) -> Traced:
+def _trace(model: Any, library: Library, name: str) -> Traced:
     """Return the graph of `model(inputs, training=False)`."""
     symbolic = getattr(model, "inputs", None)
     if not symbolic:
@@ -178,11 +210,7 @@ def _cannot_load(name: str, version: str, failures: list[Exception]) -> SourceEr
                 "model.export(FOLDER), and freeze the SavedModel, which needs no code."
             )
     if version.startswith("1."):
-        return SourceError(
-            f"'{name}' was written by Keras {version}, whose layers later ones do not know "
-            f"({reason(failures[0])}). Load it with a Keras from 2.0 to 2.2, which still does, and "
-            "save it again with model.save('model.h5')."
-        )
+        return too_old(name, version, reason(failures[0]))
     return SourceError(
         f"'{name}' (written by {writer}) cannot be loaded: {reason(failures[0])}. If it loads "
         "where it was trained, export it there with model.export(FOLDER), and freeze the "

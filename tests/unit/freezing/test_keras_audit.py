@@ -11,12 +11,18 @@ import keras
 import numpy as np
 import pytest
 
-from freezing.sources.keras_audit import UnsafeSourceError, findings, parse_config
+from freezing.sources.keras_audit import UnsafeSourceError, parse_config
+from freezing.sources.keras_schema.rebuild import rebuild
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice
 from worker.errors import SourceError
 
 ALLOWED = Choice(allow_code=True)
+FUNCTIONAL: dict[str, Any] = {
+    "layers": [{"class_name": "InputLayer", "config": {"batch_shape": [None, 4], "name": "in"}}],
+    "input_layers": [["in", 0, 0]],
+    "output_layers": ["in", 0, 0],
+}
 
 # Keras 3 warns of numpy's newer protocol, Keras 2 of its own older formats.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -26,9 +32,13 @@ def _layer(kind: str, *, module: str | None = "keras.layers", **config: Any) -> 
     return {"module": module, "class_name": kind, "config": {"name": "odd", **config}}
 
 
+def _part(kind: str, *, module: str = "keras.initializers", **config: Any) -> dict[str, Any]:
+    return {"module": module, "class_name": kind, "config": config}
+
+
 def _found(value: dict[str, Any]) -> list[str]:
     config = {"class_name": "Sequential", "config": {"name": "net", "layers": [value]}}
-    return [finding.what for finding in findings(config)]
+    return [finding.what for finding in rebuild(config)[1]]
 
 
 @pytest.mark.parametrize(
@@ -46,16 +56,16 @@ def _found(value: dict[str, Any]) -> list[str]:
         (_layer("Loader", module="keras.src.saving.saving_lib"), "saving_lib"),
         (_layer("TFSMLayer", filepath="/srv/other"), "loads a SavedModel"),
         (_layer("TorchModuleWrapper", module_="gASV"), "unpickles"),
-        (_layer("StringLookup", vocabulary="/etc/passwd"), "reads a file"),
+        (_layer("StringLookup", vocabulary="/etc/passwd"), "the name of a file"),
         (_layer("TFOpLambda", function="io.write_file"), r"calls tf.io.write_file"),
         (_layer("TFOpLambda", function="py_function"), "calls tf.py_function"),
-        (_layer("ClassMethod", cls_symbol="data.TextLineDataset"), "calls tf.data"),
+        (_layer("ClassMethod", cls_symbol="data.TextLineDataset"), "calls a method"),
         (
             _layer(
                 "Dense",
                 activation={"module": "os", "class_name": "function", "config": "system"},
             ),
-            "the function os.system",
+            "the function system (in 'odd') of the module 'os'",
         ),
         (
             _layer(
@@ -78,14 +88,14 @@ def test_what_is_not_keras_own_is_found(layer: dict[str, Any], said: str) -> Non
 @pytest.mark.parametrize(
     "layer",
     [
-        _layer("Dense", activation="relu", kernel_initializer=_layer("Zeros", module=None) and "z"),
-        _layer("Dense", kernel_initializer=_layer("HeNormal", module="keras.initializers")),
-        _layer("Functional", module="keras.src.models.functional"),
-        _layer("Functional", module="keras.src.engine.functional"),
+        _layer("Dense", activation="relu", kernel_initializer="zeros"),
+        _layer("Dense", kernel_initializer=_part("HeNormal", seed=3)),
+        _layer("Functional", module="keras.src.models.functional", **FUNCTIONAL),
+        _layer("Functional", module="keras.src.engine.functional", **FUNCTIONAL),
         _layer("BatchNormalizationV1", module="tensorflow.python.keras.layers"),
-        _layer("DTypePolicy", module="keras"),
+        _layer("Dense", dtype=_part("DTypePolicy", module="keras", name="mixed_float16")),
         _layer("LayerScale", module="keras.src.applications.convnext"),
-        _layer("Dense", bias_initializer=_layer("Zeros", module="tensorflow.python.ops.init_ops")),
+        _layer("Dense", bias_initializer=_part("Zeros", module="tensorflow.python.ops.init_ops")),
         _layer("Add", module="keras.src.ops.numpy"),
         _layer("GetItem", module="keras.ops"),
         _layer("TFOpLambda", function="math.truediv"),

@@ -13,7 +13,7 @@ import tf_keras
 
 from freezing.auditing.state import StatefulGraphError
 from freezing.sources.opening import open_source
-from freezing.sources.source import Source
+from freezing.sources.source import Choice, Source
 from tests.unit.freezing import keras_models
 from tests.unit.freezing.keras_models import BUILDERS, save
 from tests.unit.freezing.saved import freeze, v1
@@ -207,8 +207,11 @@ def test_a_layer_that_keras_does_not_have_is_named(plain: Path, tmp_path: Path) 
         # As Keras 2 wrote it, where nothing but the name says whose a class is.
         file.attrs["model_config"] = config.replace('"module": "keras.layers", ', "")
         file.attrs["keras_version"] = "2.3.1"
-    with pytest.raises(SourceError, match=r"written by Keras 2\.3\.1\) needs DropBlock"):
+    with pytest.raises(SourceError, match="is of the class DropBlock, which is not among") as error:
         open_source(path)
+    assert error.value.code == "unsafe_source"
+    with pytest.raises(SourceError, match=r"written by Keras 2\.3\.1\) needs DropBlock"):
+        open_source(path, Choice(allow_code=True))
 
 
 def test_a_file_of_keras_1_says_what_still_reads_it(plain: Path, tmp_path: Path) -> None:
