@@ -26,7 +26,7 @@ from worker.images.essentials.directory import Directory
 from worker.images.jpeg import decode_plain, size_of_plain
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.images.modes import eight_bit, memory_of
-from worker.images.quiet import Quiet
+from worker.images.quiet import Quiet, silence_libraries
 from worker.images.reduction import Picture, draft, scale_for, upright
 from worker.models.preprocessing import Preprocessing
 
@@ -190,6 +190,7 @@ def _damage(data: bytes, name: str, error: Exception) -> ImageError:
 
     Its own words are for programmers; they are in the log.
     """
+    name = "WebP" if name == "WEBP" else name
     reason = str(error).lower()
     if any(word in reason for word in _TRUNCATION_WORDS):
         return TruncatedImageError(_CUT_OFF)
@@ -201,8 +202,11 @@ def _damage(data: bytes, name: str, error: Exception) -> ImageError:
             return tiff.refused(tiff.described(directory))
     if isinstance(error, UnidentifiedImageError):
         return ImageError(f"The file begins as a {name}, but its header is damaged: save it again.")
+    if name == "BMP":
+        return ImageError("The BMP is damaged, or of a rare variant: save it again as PNG.")
     return ImageError(f"The {name} is damaged, its pixels cannot be decoded: save it again.")
 
 
+silence_libraries()
 # A truncated image is an error here, never a half grey picture.
 ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -32,6 +32,7 @@ def eight_bit(image: Image.Image, greys: tuple[int, int] = (0, 65535)) -> Image.
     `UnsupportedFormatError` for pixels of which nobody can tell what is white.
     """
     if image.mode in _PLAIN:
+        image.info.pop("transparency", None)  # of which conversions would speak
         return image
     if image.mode.startswith("I;16"):
         table = _table(*greys)

@@ -1,7 +1,11 @@
 """Silence: Pillow's warnings ignored while images are decoded, by however many threads at once."""
 
+import ctypes
+import logging
+import re
 import threading
 import warnings
+from pathlib import Path
 from types import TracebackType
 
 
@@ -37,3 +41,23 @@ class Quiet:
             self._inside -= 1
             if self._inside == 0:
                 self._filters.__exit__(kind, error, traceback)
+
+
+def silence_libraries() -> None:
+    """Keep Pillow's logger, and libtiff, which writes to standard error, from filling logs.
+
+    libtiff has a line for every bad code word, so that a small file becomes megabytes of them. What
+    matters is raised all the same.
+    """
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    try:
+        loaded = set(re.findall(r"/\S*libtiff[^/\s]*", Path("/proc/self/maps").read_text()))
+    except OSError:  # not Linux
+        return
+    for path in loaded:
+        try:
+            library = ctypes.CDLL(path)
+            library.TIFFSetErrorHandler(None)
+            library.TIFFSetWarningHandler(None)
+        except (OSError, AttributeError):
+            continue

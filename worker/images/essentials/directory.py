@@ -41,7 +41,7 @@ class Directory:
         try:
             (start,) = struct.unpack_from(head, data, 8 if self.is_big else 4)
             self._entries = {entry.tag: entry for entry in self._read(start)}
-        except struct.error as error:
+        except (struct.error, OverflowError) as error:
             raise ValueError(str(error)) from None
 
     def __contains__(self, tag: int) -> bool:

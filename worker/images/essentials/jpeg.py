@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from worker.errors import TruncatedImageError, UnsupportedFormatError
+from worker.errors import ImageError, TruncatedImageError, UnsupportedFormatError
 from worker.images.essentials import Essentials
 from worker.images.essentials.exif import orientation_in, orientation_of
 
@@ -101,4 +101,6 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             length = int.from_bytes(data[start + 2 : start + 4], "big")
             position = start + 2 + max(2, length)
             yield kind, start, position
+    if data.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise ImageError("The JPEG is damaged: its header leads to no pixels. Save it again.")
     raise TruncatedImageError("The image is cut off before its first pixel.")
