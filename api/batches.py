@@ -17,6 +17,7 @@ from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.intake import FILES, WHOLE, Intake
 from api.kernel import kernel
+from api.limits import client
 from api.multipart import FormField, FormFile, request_parts
 from api.predictions import resolve_model
 from api.tabular import csv_lines, json_lines, readable, row_json
@@ -46,7 +47,7 @@ def create() -> Response:
     members, in the query, or as form fields before the first file.
     """
     preferred_wait()  # a bad one is refused before anything is accepted
-    kernel().check_open(Lane.BULK)
+    kernel().check_open(Lane.BULK, client())
     if request.mimetype == "multipart/form-data":
         return _from_upload()
     if request.mimetype != "application/json":
@@ -76,7 +77,12 @@ def add(job_id: str) -> Response:
     kernel().check_room()
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaError("Send multipart/form-data with `images` or an `archive`.")
-    intake = Intake(kernel(), lambda images, _: kernel().batches.add(job.id, images))
+    intake = Intake(
+        kernel(),
+        lambda images, _: kernel().batches.add(
+            job.id, images, client_bytes=kernel().client_bytes()
+        ),
+    )
     for part in _parts():
         if isinstance(part, FormField):
             raise InvalidRequestError(f"The field '{part.name[:40]}' is not known here.")
@@ -168,15 +174,21 @@ def _from_upload() -> Response:
 
 def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
     batches = kernel().batches
-    intake = Intake(kernel(), lambda images, before: batches.add_all(job_id, images, before=before))
+    intake = Intake(
+        kernel(),
+        lambda images, before: batches.add_all(
+            job_id, images, before=before, client_bytes=kernel().client_bytes()
+        ),
+    )
     try:
-        for part in found:
-            if isinstance(part, FormField):
-                raise InvalidRequestError(
-                    f"Send the field '{part.name[:40]}' before the first file, or in the query."
-                )
-            intake.take(part.name, part.filename, part.stream)
-        intake.flush()
+        with kernel().keeping(job_id):
+            for part in found:
+                if isinstance(part, FormField):
+                    raise InvalidRequestError(
+                        f"Send the field '{part.name[:40]}' before the first file, or in the query."
+                    )
+                intake.take(part.name, part.filename, part.stream)
+            intake.flush()
         batches.seal(job_id)
     except BaseException:
         # The client is not told of the batch, so nothing of it may go on. Where this cannot be
@@ -215,6 +227,7 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
             idempotency_digest=digest,
             fingerprint=fingerprint,
             webhook=webhook,
+            client=client(),
         )
     )
 

@@ -14,7 +14,7 @@ finds the first. So no error is worded here.
 import heapq
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any, Protocol
@@ -27,6 +27,7 @@ from api.answers import ended_prediction
 from api.begun import Begun
 from api.headers import ALWAYS, NOT_KEPT
 from api.kernel import Kernel
+from api.limits import client_name
 from api.lines import Lines, Loop
 from api.plain_request import plain_request
 from api.predictions import submission_of
@@ -45,6 +46,7 @@ _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in ALWAYS.items()) + (
 class Client(Protocol):
     """A connection of a client."""
 
+    client: Any  # its address as Python's sockets say it
     begun: Begun | None
 
     @property
@@ -60,6 +62,12 @@ class ClientLoop(Loop, Protocol):
 
     def go_the_long_way(self, client: Any) -> None:
         """Handle the client's request in a thread, through Flask."""
+
+
+def _address(client: Client) -> str | None:
+    """Return the address that a client connects from; None for a unix socket."""
+    address = client.client
+    return str(address[0]) if isinstance(address, tuple) else None
 
 
 @dataclass(eq=False)
@@ -115,7 +123,12 @@ class Express:
             return False
         try:
             submission = submission_of(
-                self._kernel, ask.image, model=ask.model, top=ask.top, job_id=new_job_id()
+                self._kernel,
+                ask.image,
+                model=ask.model,
+                top=ask.top,
+                job_id=new_job_id(),
+                client=client_name(_address(client)),
             )
         except PermafrostError:  # the long way says what is wrong
             return False
@@ -170,6 +183,7 @@ class Express:
             self._go_the_long_way(job_id)
             return
         waiting.begun = True
+        submission = replace(submission, client_bytes=self._kernel.client_bytes())
         call = self._kernel.store.acceptance(submission)
         self._lines.accept(partial(self._accepted, job_id), call.arguments)
 

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import cast
 
@@ -11,16 +11,19 @@ import redis
 import structlog
 from flask import current_app
 
+from api.keeping import Keeper
 from worker.broker import celery_app
 from worker.connection import connect
 from worker.errors import OverloadedError
 from worker.jobs.backlog import Limit, backlogs, overloaded
 from worker.jobs.batches import Batches
 from worker.jobs.endings import Ending, Endings
+from worker.jobs.keys import key
 from worker.jobs.rates import Rates
 from worker.jobs.records import Job, Lane
-from worker.jobs.room import room, room_told
+from worker.jobs.room import Room, room, room_told
 from worker.jobs.roster import Roster
+from worker.jobs.shares import too_much_held
 from worker.jobs.store import Accepted, JobStore, Submission, new_job_id, told
 from worker.jobs.tickets import send_ticket
 from worker.models.registry import Registry
@@ -52,6 +55,8 @@ class Kernel:
         self._places = threading.BoundedSemaphore(settings.max_waiting or 1)
         self._memory_checked = float("-inf")
         self._room = 0.0  # bytes, when it was checked
+        self._limit = float("inf")  # of bytes, of which that is what is left
+        self._keeper = Keeper(self.batches.keep, settings.stalled_upload_ttl_s / 4)
 
     def close(self) -> None:
         """Let go of all connections, once nothing is served any more."""
@@ -66,6 +71,7 @@ class Kernel:
         or stood when something was last heard of it: once it is accepted nothing here fails.
         """
         self.check_room(len(submission.upload))
+        submission = replace(submission, client_bytes=self.client_bytes())
         if wait_s <= 0 or not self.take_place():
             return self._accept(submission)
         try:
@@ -89,7 +95,7 @@ class Kernel:
 
         It is followed until a monotonic time.
         """
-        accepted = self._accept(submission)
+        accepted = self._accept(replace(submission, client_bytes=self.client_bytes()))
         try:
             return accepted._replace(job=self.wait_for(accepted.job_id, until - time.monotonic()))
         except redis.RedisError as error:
@@ -118,10 +124,7 @@ class Kernel:
         if not self.knows_room():
             self._note_room(room(self.client, self.settings.memory_limit_share))
         if not self.has_room(more_bytes):
-            raise OverloadedError(
-                "The queue's memory is almost full, so nothing new is accepted until workers have "
-                "caught up: try again later."
-            )
+            raise _almost_full()
 
     def knows_room(self) -> bool:
         """Whether it is known well enough how full Redis is."""
@@ -138,20 +141,38 @@ class Kernel:
         self._room -= more_bytes
         return True
 
-    def _note_room(self, room: float) -> None:
-        self._room, self._memory_checked = room, time.monotonic()
+    def client_bytes(self) -> int:
+        """Return how much may lie in Redis for one client, as far as is known; 0: any."""
+        share = self.settings.client_memory_share
+        if not 0 < share < 1 or self._limit == float("inf"):
+            return 0
+        return max(1, int(self._limit * share))
 
     def webhooks_waiting(self) -> int:
         """Return how many webhooks wait for an attempt or are being sent."""
         return Deliveries(self.client, self.settings).waiting()
 
-    def check_open(self, lane: Lane) -> None:
-        """Raise `OverloadedError` where nothing new is accepted in a lane.
+    def keeping(self, job_id: str) -> AbstractContextManager[None]:
+        """Say for as long as this lasts that a request brings the images of a batch."""
+        return self._keeper.keeping(job_id)
 
-        For requests with large bodies, which are better refused before they are read; accepting
-        looks once more.
+    def _note_room(self, room: Room) -> None:
+        self._limit, self._room = room
+        self._memory_checked = time.monotonic()
+
+    def check_open(self, lane: Lane, client: str = "", more_bytes: int = 0) -> None:
+        """Raise `OverloadedError` where nothing new is accepted in a lane, or not so much.
+
+        Raises `ShareExceededError` where too much waits for a client. For requests with large
+        bodies, which are better refused before they are read; accepting looks once more.
         """
         self.check_room()
+        if more_bytes > self._room:
+            raise _almost_full()
+        most = self.client_bytes()
+        held = int(self.client.hget(key("held"), client) or 0) if most and client else 0
+        if most and (held >= most or held + more_bytes > most):
+            raise too_much_held(held=held, more=more_bytes, most=most)
         limit, backlog = Limit.of(self.settings, lane), backlogs(self.client)[lane]
         if limit.reached(backlog):
             raise overloaded(lane, backlog, limit)
@@ -200,6 +221,13 @@ class Kernel:
         """Give an event that is set when it is time to look at the job again."""
         with self._endings.watch(job_id) as event:
             yield event
+
+
+def _almost_full() -> OverloadedError:
+    return OverloadedError(
+        "The queue's memory is almost full, so nothing new is accepted until workers have caught "
+        "up: try again later."
+    )
 
 
 def kernel() -> Kernel:

@@ -1,6 +1,7 @@
 """What one client may submit, and who that is."""
 
 import ipaddress
+from functools import lru_cache
 
 from apiflask import APIFlask
 from flask import request
@@ -32,6 +33,7 @@ def client() -> str:
     return client_name(request.remote_addr)
 
 
+@lru_cache(maxsize=1024)
 def client_name(address: str | None) -> str:
     """Return the name by which a client is counted: its address, or its network with IPv6."""
     try:

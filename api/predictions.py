@@ -9,6 +9,7 @@ from api.answers import preferred_wait, submitted, whole_number
 from api.begun import begun
 from api.idempotency import idempotency
 from api.kernel import Kernel, kernel
+from api.limits import client
 from api.webhooks import webhook_of
 from worker.errors import InvalidRequestError, ModelNotFoundError, TooLargeError
 from worker.images.kinds import HEAD, refusal, sniff
@@ -69,7 +70,9 @@ def accept_image(
         )
     if sniff(image[:16]) is None:
         raise refusal(image[:HEAD])
-    submission = submission_of(kernel(), image, model=model, top=top, keep_upload_s=keep_upload_s)
+    submission = submission_of(
+        kernel(), image, model=model, top=top, keep_upload_s=keep_upload_s, client=client()
+    )
     digest, fingerprint = idempotency(
         Kind.PREDICTION,
         str(model).encode(),
@@ -94,6 +97,7 @@ def submission_of(
     top: str | None,
     keep_upload_s: float = 0.0,
     job_id: str | None = None,
+    client: str = "",
 ) -> Submission:
     """Return the submission of an image, by the version that `model` means now.
 
@@ -109,6 +113,7 @@ def submission_of(
         upload=image,
         keep_upload_s=keep_upload_s,
         job_id=job_id,
+        client=client,
     )
 
 

@@ -14,6 +14,7 @@ from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.kernel import kernel
+from api.limits import client
 from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
@@ -35,7 +36,8 @@ _REQUESTS: dict[Kind, type[InspectionRequest]] = {
 def submit_source(kind: Kind) -> Response:
     """Accept a job of a kind that works on a source, as Flask's request asks for it."""
     preferred_wait()  # a bad one is refused before anything is accepted
-    kernel().check_open(Lane.FREEZING)
+    sent = (request.content_length or 0) if request.mimetype == "multipart/form-data" else 0
+    kernel().check_open(Lane.FREEZING, client(), sent)
     request.max_content_length = _OPTIONS_BYTES
     if request.mimetype == "multipart/form-data":
         request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES
@@ -68,11 +70,20 @@ def _from_upload(kind: Kind) -> Response:
     files += samples
     kernel().check_room(sum(_size(stream) for _, stream in files))
     job_id = new_job_id()
-    stored = store_files(kernel().client, job_id, files, kernel().settings.max_model_bytes)
+    settings = kernel().settings
+    stored = store_files(
+        kernel().client,
+        job_id,
+        files,
+        settings.max_model_bytes,
+        owner=client(),
+        owner_bytes=kernel().client_bytes(),
+        lease_s=settings.stalled_upload_ttl_s,
+    )
     try:
         accepted = _accept(kind, asked, job_id=job_id, files=stored)
     except BaseException:
-        drop_files(kernel().client, job_id, stored)
+        drop_files(kernel().client, job_id)
         raise
     return submitted(accepted.job_id, accepted.job)
 
@@ -165,8 +176,9 @@ def _accept(
             idempotency_digest=digest,
             fingerprint=fingerprint,
             webhook=webhook,
+            client=client(),
         )
     )
     if job_id and not accepted.created:  # a repetition: the first job has its own files
-        drop_files(kernel().client, job_id, files)
+        drop_files(kernel().client, job_id)
     return accepted

@@ -118,6 +118,15 @@ class RateLimitedError(PermafrostError):
         self.retry_after = retry_after
 
 
+class ShareExceededError(RateLimitedError):
+    """So much of one client's uploads waits that others might find no room; they are served."""
+
+    code = "share_exceeded"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after=5)
+
+
 class StoreUnavailableError(PermafrostError):
     """Redis does not answer or cannot be written; what was asked for was not confirmed."""
 

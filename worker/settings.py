@@ -144,6 +144,13 @@ class Settings(BaseSettings):
         le=1,
         description="Share of Redis's maxmemory above which uploads are refused with 503.",
     )
+    client_memory_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of that which the uploads of one client may take while they wait; above "
+        "it that client is refused with 429, and others are served. 0 or 1: no limit.",
+    )
     redis_max_memory: int = Field(
         2048 * MIB, gt=0, description="maxmemory of the embedded Redis, in bytes."
     )
@@ -288,10 +295,11 @@ class Settings(BaseSettings):
         description="Time after which a batch to which nothing is added is sealed, in seconds.",
     )
     stalled_upload_ttl_s: int = Field(
-        900,
+        30,
         gt=0,
-        description="Time after which a batch whose images one request brings is given up where "
-        "no image arrives, in seconds.",
+        description="Time after which an upload is given up, and what it brought deleted, where "
+        "the API process that takes it says nothing of it any more, in seconds. A request itself "
+        "may take as long as it goes on.",
     )
     max_batch_queue: int = Field(
         2_000_000,

@@ -20,7 +20,7 @@ def work(client: redis.Redis, settings: Settings) -> Work:
 def test_a_system_in_order_is_left_as_it_is(work: Work, client: redis.Redis) -> None:
     work.accept()
     work.claim()
-    assert work.sweep() == (0, 0, 0, ())
+    assert work.sweep() == (0, 0, 0, 0, ())
 
 
 def test_all_processes_together_sweep_once_per_interval(work: Work, client: redis.Redis) -> None:

@@ -97,7 +97,7 @@ class Listings:
 
     def _require_room(self, job_id: str) -> None:
         process = self._process
-        if room(process.client, process.settings.memory_limit_share) > 0:
+        if room(process.client, process.settings.memory_limit_share).left > 0:
             return
         status = process.store.status(job_id)
         if status is None or status.ended:

@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 import redis
 
 from worker.errors import ConflictError, OverloadedError
+from worker.jobs.cleaning import clean
 from worker.jobs.keys import key
 from worker.jobs.records import Origin
 from worker.jobs.scripts import Scripts
+from worker.jobs.shares import too_much_held
 from worker.jobs.store import TICKET_MS, give_up_after_ms
 from worker.settings import Settings
 
 _PAGE = 500  # results read at once
+_CLEANING_S = 2.0  # for which deleting uploads may go on at once; a sweeper does the rest
 _RETRY_PAGE = 5000  # images queued again in one step; takes Redis about 20 ms
 
 
@@ -64,22 +67,32 @@ class Batches:
         self._settings = settings
         self._scripts = Scripts(client)
 
-    def add(self, job_id: str, images: Sequence[NewImage]) -> Added:
+    def add(self, job_id: str, images: Sequence[NewImage], *, client_bytes: int = 0) -> Added:
         """Add images in one atomic step, leaving out paths that the batch has.
 
         So the same images can be added again, which is how an upload is resumed. Raises
         `ConflictError` where the batch is sealed or has ended, `OverloadedError` where too much
-        waits.
+        waits, and `ShareExceededError` where more than `client_bytes` would lie here for the client
+        that the batch belongs to (0: any).
         """
-        return self._append(job_id, images, Origin.OPEN, names="skip")
+        return self._append(job_id, images, Origin.OPEN, names="skip", client_bytes=client_bytes)
 
-    def add_all(self, job_id: str, images: Sequence[NewImage], *, before: int) -> Added:
+    def add_all(
+        self, job_id: str, images: Sequence[NewImage], *, before: int, client_bytes: int = 0
+    ) -> Added:
         """Add images of the one request that brings them all.
 
         `before` is the number that it has added so far. A path that the batch has is given a
         number. Raises as `add` does.
         """
-        return self._append(job_id, images, Origin.REQUEST, names="rename", before=before)
+        return self._append(
+            job_id,
+            images,
+            Origin.REQUEST,
+            names="rename",
+            before=before,
+            client_bytes=client_bytes,
+        )
 
     def add_listed(
         self, job_id: str, images: Sequence[NewImage], *, claim: int, before: int, skipped: int
@@ -103,6 +116,7 @@ class Batches:
         before: int = -1,
         claim: int | None = None,
         skipped: int = 0,
+        client_bytes: int = 0,
     ) -> Added:
         args: list[str | bytes] = []
         for image in images:
@@ -117,6 +131,7 @@ class Batches:
             skipped,
             self._settings.max_batch_queue,
             give_up_after_ms(self._settings, origin),
+            client_bytes,
             *args,
         )
         if answer[0] == -1:
@@ -125,6 +140,8 @@ class Batches:
             raise ClaimLostError
         if answer[0] == -3:
             raise OverloadedError("Too many images of this batch wait: add the next ones later.")
+        if answer[0] == -4:
+            raise too_much_held(held=answer[1], more=answer[2], most=client_bytes)
         return Added(answer[0], answer[1], answer[2] == 1)
 
     def seal(self, job_id: str) -> None:
@@ -132,8 +149,13 @@ class Batches:
         self._scripts.run("seal", job_id, self._settings.result_ttl_s * 1000)
 
     def break_off(self, job_id: str) -> None:
-        """Fail a batch whose one request broke off; nothing of it goes on."""
+        """Fail a batch whose one request broke off; nothing of it goes on or stays."""
         self._scripts.run("break_off", job_id, self._settings.result_ttl_s * 1000)
+        clean(self._client, _CLEANING_S)
+
+    def keep(self, job_ids: Sequence[str]) -> None:
+        """Say that requests still bring the images of batches; else they are given up soon."""
+        self._scripts.run("keep", self._settings.stalled_upload_ttl_s * 1000, *job_ids)
 
     def retry(self, job_id: str) -> tuple[int, bool]:
         """Queue the failed items again; return how many, and whether a ticket has to be sent.

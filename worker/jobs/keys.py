@@ -7,6 +7,11 @@
 | `upload:ID:NUMBER` | string | bytes of one image |
 | `files:ID` | hash | uploaded files of a source: name -> size in bytes |
 | `chunk:ID:FILE:NUMBER` | string | a piece of one of these files; FILE is its place |
+| `pieces:ID` | hash | pieces of files that no job was accepted for yet -> bytes; `@client` whose |
+| `arriving` | sorted set | jobs to which these pieces are to belong, by when they are given up |
+| `held` | hash | bytes of uploads that lie here for one client |
+| `kept` | sorted set | `ID:NUMBER:BYTES:CLIENT` of uploads that outlive their item, by until when |
+| `purge` | set | batches that ended early, of which uploads are still to be deleted |
 | `log:ID` | list | lines that a freeze reports |
 | `items:ID` | hash | images of a batch: number -> path |
 | `results:ID` | hash | what became of them: number -> `r` or `e` and JSON |
@@ -55,6 +60,11 @@ TEMPLATES = {
     "upload": "upload:%s:%s",
     "files": "files:%s",
     "chunk": "chunk:%s:%s:%s",
+    "pieces": "pieces:%s",
+    "arriving": "arriving",
+    "held": "held",
+    "kept": "kept",
+    "purge": "purge",
     "log": "log:%s",
     "items": "items:%s",
     "results": "results:%s",

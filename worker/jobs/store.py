@@ -19,8 +19,10 @@ from worker.errors import (
     InvalidRequestError,
     NotFoundError,
     OverloadedError,
+    StoreUnavailableError,
 )
 from worker.jobs.backlog import Backlog, Limit, overloaded
+from worker.jobs.cleaning import clean
 from worker.jobs.keys import check_job_id, is_job_id, key
 from worker.jobs.log_lines import LogLine
 from worker.jobs.records import (
@@ -36,6 +38,7 @@ from worker.jobs.records import (
     WebhookState,
 )
 from worker.jobs.scripts import Scripts
+from worker.jobs.shares import too_much_held
 from worker.jobs.uploads import StoredFile
 from worker.settings import Settings
 from worker.webhooks.targets import Target, shown_url
@@ -44,6 +47,7 @@ _log = structlog.get_logger(__name__)
 
 TICKET_MS = 3000  # a ticket that is on its way for longer is taken for lost
 NO_TARGET = "-"  # what items wait for that need no model
+_CLEANING_S = 1.0  # for which a cancellation deletes uploads; a sweeper does the rest
 _MOST_LOG_LINES = 1000  # per job
 
 _FIELDS = (
@@ -70,6 +74,8 @@ class Submission:
     idempotency_digest: str = ""  # of the client's key
     fingerprint: str = ""  # of the request, to tell a repetition from another request
     webhook: Target | None = None  # who is told when the job has ended
+    client: str = ""  # for whom the uploads are counted; empty: for nobody
+    client_bytes: int = 0  # that may lie in Redis for that client; 0: any
 
     @property
     def total(self) -> int:
@@ -175,6 +181,8 @@ class JobStore:
                 submission.webhook.url if submission.webhook else "",
                 submission.webhook.host if submission.webhook else "",
                 self._settings.webhook_max_waiting,
+                submission.client,
+                submission.client_bytes,
                 *files,
             ),
         )
@@ -189,6 +197,13 @@ class JobStore:
             raise OverloadedError(
                 f"{more} webhooks wait for {submission.webhook.host}, which does not take them: "
                 "put that right, or submit without a webhook."
+            )
+        if state == -4:
+            size, most = len(submission.upload), submission.client_bytes
+            raise too_much_held(held=more, more=size, most=most)
+        if state == -5:
+            raise StoreUnavailableError(
+                "The upload took so long that it was given up: send it again."
             )
         if state == -1:
             raise IdempotencyMismatchError(
@@ -266,6 +281,7 @@ class JobStore:
         """Cancel the job unless it has ended, and return it as it is then."""
         self.get(job_id)
         self._scripts.run("cancel", job_id, self._settings.result_ttl_s * 1000)
+        clean(self._client, _CLEANING_S)
         return self.get(job_id)
 
     def status(self, job_id: str) -> Status | None:

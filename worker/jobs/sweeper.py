@@ -7,6 +7,7 @@ from typing import NamedTuple
 import redis
 import structlog
 
+from worker.jobs.cleaning import clean
 from worker.jobs.records import Lane
 from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS
@@ -16,6 +17,7 @@ _log = structlog.get_logger(__name__)
 _BOUND = 200  # claims and jobs of each sort that one step repairs at most
 _FORGOTTEN = 50  # jobs that one step forgets at most: about a millisecond of Redis's time
 _FORGETTING_S = 0.4  # for which one sweep may go on forgetting: enough for thousands of jobs
+_CLEANING_S = 0.4  # likewise for uploads that nobody needs any more
 _MOST_TOMBSTONES = 250_000  # forgotten jobs remembered, about 30 MB; of older ones 404 is said
 
 
@@ -25,6 +27,7 @@ class Swept(NamedTuple):
     dead_claims: int
     timed_out: int
     forgotten: int
+    cleaned: int
     lost_tickets: tuple[Lane, ...]
 
 
@@ -41,6 +44,7 @@ class Sweeper:
         self._settings = settings
         self._worker_id = worker_id
         self._send_tickets = send_tickets
+        self._client = client
         self._scripts = Scripts(client)
 
     def sweep(self) -> Swept | None:
@@ -68,7 +72,8 @@ class Sweeper:
         lost_tickets = tuple(Lane(raw.decode()) for raw in lanes)
         if lost_tickets:
             self._send_tickets(lost_tickets)
-        swept = Swept(dead, late, self._forget(), lost_tickets)
+        cleaned = clean(self._client, _CLEANING_S)
+        swept = Swept(dead, late, self._forget(), cleaned, lost_tickets)
         if any(swept):
             _log.info("swept", action="swept", **swept._asdict())
         return swept

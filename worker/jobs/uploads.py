@@ -1,7 +1,8 @@
 """Files of an uploaded source, kept in Redis in pieces until the job ends.
 
-They travel through Redis because the API and the freezing worker need not share a disk. A piece
-that belongs to no accepted job disappears by itself after an hour.
+They travel through Redis because the API and the freezing worker need not share a disk. Pieces of
+a job that was not accepted are deleted at once, or by a sweeper where whoever stored them fell
+silent.
 """
 
 import re
@@ -15,11 +16,13 @@ import structlog
 
 from worker.errors import InvalidRequestError, TooLargeError
 from worker.jobs.keys import key
+from worker.jobs.scripts import Scripts
+from worker.jobs.shares import too_much_held
 
 _log = structlog.get_logger(__name__)
 
 CHUNK_BYTES = 4 * 1024 * 1024
-_UNACCEPTED_TTL_S = 3600
+_UNACCEPTED_TTL_S = 3600  # for the case that no sweeper runs
 _LONGEST_PART = 255  # bytes between two '/', as file systems allow
 MOST_FILES = 1000
 # Where sample images lie among a source's files, each in a numbered folder of its own.
@@ -36,16 +39,25 @@ class StoredFile:
 
 
 def store_files(
-    client: redis.Redis, job_id: str, files: Iterable[tuple[str, BinaryIO]], most_bytes: int
+    client: redis.Redis,
+    job_id: str,
+    files: Iterable[tuple[str, BinaryIO]],
+    most_bytes: int,
+    *,
+    owner: str = "",
+    owner_bytes: int = 0,
+    lease_s: float = 60.0,
 ) -> tuple[StoredFile, ...]:
     """Store files, named by relative paths, under a job that is still to be accepted.
 
-    Memory used does not grow with their size. Raises `InvalidRequestError` for a bad or repeated
-    name or an empty list and `TooLargeError` past `most_bytes` in all; nothing is kept then.
+    They count for the client `owner`, for whom at most `owner_bytes` may lie in Redis (0: any), and
+    are given up where nothing is heard of them for `lease_s`. Memory used does not grow with their
+    size. Raises `InvalidRequestError` for a bad or repeated name or an empty list, `TooLargeError`
+    past `most_bytes` in all, and `ShareExceededError`; nothing is kept then.
     """
+    scripts = Scripts(client)
     stored: list[StoredFile] = []
     names = _Names()
-    pieces: list[str] = []  # keys
     total = 0
     try:
         for place, (name, stream) in enumerate(files):
@@ -60,29 +72,35 @@ def store_files(
                         f"The files are larger than {most_bytes / 2**20:g} MiB together: put them "
                         "under a sources root of the server and name their path instead."
                     )
-                # Noted before it is written: an answer that is lost may be that to a success.
-                pieces.append(key("chunk", job_id, place, chunks))
-                client.set(pieces[-1], piece, ex=_UNACCEPTED_TTL_S)
+                kept, held = scripts.run(
+                    "store_piece",
+                    job_id,
+                    place,
+                    chunks,
+                    owner,
+                    owner_bytes,
+                    round(lease_s * 1000),
+                    _UNACCEPTED_TTL_S * 1000,
+                    piece,
+                )
+                if not kept:
+                    raise too_much_held(held=held, more=len(piece), most=owner_bytes)
                 size, chunks = size + len(piece), chunks + 1
             stored.append(StoredFile(name=checked, size=size, chunks=chunks))
     except BaseException:
-        _delete(client, pieces)
+        drop_files(client, job_id)
         raise
     if not stored:
         raise InvalidRequestError("No file was sent: send the model's files as `files`.")
     return tuple(stored)
 
 
-def drop_files(client: redis.Redis, job_id: str, stored: Iterable[StoredFile]) -> None:
+def drop_files(client: redis.Redis, job_id: str) -> None:
     """Delete the pieces of files that no job was accepted for."""
-    _delete(
-        client,
-        [
-            key("chunk", job_id, place, chunk)
-            for place, file in enumerate(stored)
-            for chunk in range(file.chunks)
-        ],
-    )
+    try:
+        Scripts(client).run("drop_pieces", job_id)
+    except redis.RedisError as error:  # a sweeper deletes them; why we are here matters more
+        _log.warning("pieces not deleted", action="pieces_not_deleted", error=str(error))
 
 
 def fetch_files(client: redis.Redis, job_id: str, folder: Path) -> list[Path]:
@@ -105,14 +123,6 @@ def fetch_files(client: redis.Redis, job_id: str, folder: Path) -> list[Path]:
                 raise InvalidRequestError("The uploaded files are gone: send them again.")
         paths.append(path)
     return paths
-
-
-def _delete(client: redis.Redis, pieces: list[str]) -> None:
-    try:
-        for piece in pieces:
-            client.unlink(piece)
-    except redis.RedisError as error:  # they expire by themselves; why we are here matters more
-        _log.warning("pieces not deleted", action="pieces_not_deleted", error=str(error))
 
 
 class _Names:

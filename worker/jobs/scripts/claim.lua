@@ -38,9 +38,10 @@ local function job_of(id)
   local job = known[id]
   if not job then
     local values = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts', 'origin',
-      'started')
+      'started', 'client')
     job = {kind = values[1], status = values[2], options = values[3],
-      attempts = tonumber(values[4]), in_folder = values[5] == 'folder', has_started = values[6]}
+      attempts = tonumber(values[4]), in_folder = values[5] == 'folder', has_started = values[6],
+      client = values[7]}
     known[id] = job
   end
   return job
@@ -92,7 +93,7 @@ local function take(lane, target, capacity)
     local job = job_of(id)
     local alone = attempts > 0 or (job.kind == 'batch' and number == '0')
     if has_ended(job.status) then
-      if job.kind ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
+      if job.kind ~= 'prediction' then hold(job.client, -drop_upload(id, number)) end
       skipped = skipped + 1
     elseif alone and #taken > 0 then
       redis.call('LPUSH', queue, entry)

@@ -12,7 +12,7 @@ local claim, ttl_ms = ARGV[1], tonumber(ARGV[2])
 local answer, batches = {0}, {}
 
 local function batch_of(id, job)
-  if not batches[id] then batches[id] = {keep_ms = job[3], tally = new_tally()} end
+  if not batches[id] then batches[id] = {keep_ms = job[3], tally = new_tally(job[4])} end
   return batches[id]
 end
 
@@ -22,9 +22,9 @@ for n = 3, #ARGV, 5 do
     answer[#answer + 1] = item
   else
     local id, number = split_item(item)
-    local job = redis.call('HMGET', K.job(id), 'status', 'kind', 'keep_upload_ms')
+    local job = redis.call('HMGET', K.job(id), 'status', 'kind', 'keep_upload_ms', 'client')
     if has_ended(job[1]) then
-      if job[2] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
+      if job[2] ~= 'prediction' then hold(job[4], -drop_upload(id, number)) end
     elseif job[2] ~= 'batch' then
       end_job(id, field == 'result' and 'succeeded' or 'failed', field, value, ttl_ms)
     elseif number == '0' and field == 'error' then

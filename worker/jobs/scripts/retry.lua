@@ -7,7 +7,7 @@
 -- ended before all of its images were known, or is gone.
 local id = ARGV[1]
 local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'lane', 'target', 'succeeded', 'failed',
-  'sealed')
+  'sealed', 'client')
 if not job[2] or job[2] == 'cancelled' then return {-1, 0} end
 if has_ended(job[2]) and job[7] ~= '1' then return {-1, 0} end
 local numbers = redis.call('SPOP', K.failures(id), ARGV[2])
@@ -22,6 +22,7 @@ end
 local queue = K.queue(job[3], job[4])
 for _, number in ipairs(numbers) do
   redis.call('HDEL', K.results(id), number)
+  unkeep_upload(id, number, job[8])
   redis.call('PERSIST', K.upload(id, number))
   redis.call('RPUSH', queue, id .. ':' .. number .. ':0')
 end

@@ -46,22 +46,84 @@ local function set_status(id, kind, from, to, more)
   redis.call('ZADD', K.index(kind, to), 0, id)
 end
 
+-- Count bytes that lie here for a client, or no longer do where the number is below 0. Every script
+-- that writes or deletes an upload counts it, so the sum is that of what is there.
+local function hold(client, bytes)
+  if not client or client == '' or bytes == 0 then return end
+  if redis.call('HINCRBY', K.held(), client, bytes) <= 0 then redis.call('HDEL', K.held(), client) end
+end
+
+-- Whether a client would hold more than it may with so many more bytes, and how many it does.
+local function is_too_much(client, more, most)
+  if most <= 0 or more == 0 or client == '' then return false, 0 end
+  local held = tonumber(redis.call('HGET', K.held(), client) or 0)
+  return held + more > most, held
+end
+
+-- Delete an upload and return its bytes, for `hold`.
+local function drop_upload(id, number)
+  local size = redis.call('STRLEN', K.upload(id, number))
+  if size > 0 then redis.call('DEL', K.upload(id, number)) end
+  return size
+end
+
+-- Let an upload live on for keep_ms milliseconds. It expires by itself; the entry in `kept` says that
+-- it is still counted until `clean` has come by.
+local function keep_upload(id, number, client, keep_ms)
+  local size = redis.call('STRLEN', K.upload(id, number))
+  if size == 0 then return end
+  redis.call('PEXPIRE', K.upload(id, number), keep_ms)
+  if client and client ~= '' then
+    redis.call('ZADD', K.kept(), now_ms() + keep_ms, table.concat({id, number, size, client}, ':'))
+  end
+end
+
+-- Take an upload that lived on out of `kept`, and return its bytes.
+local function unkeep_upload(id, number, client)
+  local size = redis.call('STRLEN', K.upload(id, number))
+  if size > 0 and client and client ~= '' then
+    redis.call('ZREM', K.kept(), table.concat({id, number, size, client}, ':'))
+  end
+  return size
+end
+
 -- Delete what was uploaded for a job, or let it live on for keep_ms milliseconds.
-local function drop_uploads(id, kind, total, keep_ms)
+local function drop_uploads(id, kind, total, keep_ms, client)
+  local freed = 0
   for number = 0, total - 1 do
     if keep_ms > 0 then
-      redis.call('PEXPIRE', K.upload(id, number), keep_ms)
+      keep_upload(id, number, client, keep_ms)
     else
-      redis.call('DEL', K.upload(id, number))
+      freed = freed + drop_upload(id, number)
     end
   end
-  if kind == 'prediction' then return end -- it has no other files
-  local names = redis.call('HGETALL', K.files(id))
-  for n = 1, #names, 2 do
-    local place, _, chunks = string.match(names[n + 1], '^(%d+):(%d+):(%d+)$')
-    for chunk = 0, chunks - 1 do redis.call('DEL', K.chunk(id, place, chunk)) end
+  if kind ~= 'prediction' then -- which has no other files
+    local names = redis.call('HGETALL', K.files(id))
+    for n = 1, #names, 2 do
+      local place, size, chunks = string.match(names[n + 1], '^(%d+):(%d+):(%d+)$')
+      for chunk = 0, chunks - 1 do redis.call('DEL', K.chunk(id, place, chunk)) end
+      freed = freed + size
+    end
+    redis.call('DEL', K.files(id))
   end
-  redis.call('DEL', K.files(id))
+  hold(client, -freed)
+end
+
+-- Delete the pieces of files that no job was accepted for.
+local function drop_pieces(id)
+  local pieces, freed, client = redis.call('HGETALL', K.pieces(id)), 0, ''
+  for n = 1, #pieces, 2 do
+    if pieces[n] == '@client' then
+      client = pieces[n + 1]
+    else
+      local place, chunk = string.match(pieces[n], '^(%d+):(%d+)$')
+      redis.call('DEL', K.chunk(id, place, chunk))
+      freed = freed + pieces[n + 1]
+    end
+  end
+  redis.call('DEL', K.pieces(id))
+  redis.call('ZREM', K.arriving(), id)
+  hold(client, -freed)
 end
 
 -- Everything that belongs to a job beside its record and its uploads.
@@ -97,7 +159,7 @@ end
 -- have one item, which ends with them.
 local function end_job(id, status, field, value, ttl_ms)
   local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms', 'origin',
-    'lane', 'target', 'webhook', 'webhook_host')
+    'lane', 'target', 'webhook', 'webhook_host', 'client')
   local now = now_ms()
   local more = {'finished', now, 'expires', now + ttl_ms}
   if field then more[#more + 1], more[#more + 2] = field, value end
@@ -113,7 +175,8 @@ local function end_job(id, status, field, value, ttl_ms)
     end
   end
   if job[1] == 'batch' then
-    -- The uploads of images that still wait go as the queue is passed over.
+    -- The uploads of images that still wait are deleted by `clean`, in steps: there may be a million.
+    if status == 'cancelled' then redis.call('SADD', K.purge(), id) end
     redis.call('UNLINK', K.known(id), K.seen(id))
     redis.call('ZREM', K.open(), id)
     if job[5] == 'folder' then
@@ -121,7 +184,8 @@ local function end_job(id, status, field, value, ttl_ms)
       redis.call('ZREM', K.lane(job[6]), job[7])
     end
   else
-    drop_uploads(id, job[1], tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]))
+    drop_uploads(id, job[1], tonumber(job[3]), status == 'cancelled' and 0 or tonumber(job[4]),
+      job[10])
   end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
   if job[8] then announce(id, job[1], status, job[8], job[9]) end
@@ -166,10 +230,11 @@ local function break_off(id, ttl_ms)
   redis.call('HSET', K.job(id), 'broken', 1, 'keep_upload_ms', 0)
   end_job(id, 'failed', 'error', failure('upload_broken',
     'The request that brought the images broke off: send it again.'), ttl_ms)
+  redis.call('SADD', K.purge(), id)
 end
 
-local function new_tally()
-  return {succeeded = 0, failed = 0, labels = {}}
+local function new_tally(client)
+  return {succeeded = 0, failed = 0, labels = {}, client = client, freed = 0}
 end
 
 -- Write what became of one image of a batch and add it to a tally, for `settle`.
@@ -179,11 +244,11 @@ local function write_item(id, number, field, value, label, digest, keep_ms, tall
     tally.succeeded = tally.succeeded + 1
     if label ~= '' then tally.labels[label] = (tally.labels[label] or 0) + 1 end
     if digest ~= '' then redis.call('HSETNX', K.seen(id), digest, number) end
-    redis.call('DEL', K.upload(id, number))
+    tally.freed = tally.freed + drop_upload(id, number)
   else
     tally.failed = tally.failed + 1
     redis.call('SADD', K.failures(id), number)
-    redis.call('PEXPIRE', K.upload(id, number), keep_ms) -- a retry needs it
+    keep_upload(id, number, tally.client, keep_ms) -- a retry needs it
   end
 end
 
@@ -192,6 +257,7 @@ end
 local function settle(id, tally, ttl_ms)
   local succeeded = redis.call('HINCRBY', K.job(id), 'succeeded', tally.succeeded)
   local done = succeeded + redis.call('HINCRBY', K.job(id), 'failed', tally.failed)
+  hold(tally.client, -tally.freed)
   for label, count in pairs(tally.labels) do redis.call('HINCRBY', K.labels(id), label, count) end
   local job = redis.call('HMGET', K.job(id), 'mark_ms', 'mark_done', 'started')
   local now = now_ms()
@@ -205,9 +271,9 @@ end
 -- Fail one item; of other jobs than batches it is the only one. Item 0 of a batch is the listing of
 -- its folder: what was listed before counts, but a batch of which not all is known has failed.
 local function fail_item(id, number, code, message, ttl_ms)
-  local job = redis.call('HMGET', K.job(id), 'kind', 'keep_upload_ms')
+  local job = redis.call('HMGET', K.job(id), 'kind', 'keep_upload_ms', 'client')
   if job[1] == 'batch' and number ~= '0' then
-    local tally = new_tally()
+    local tally = new_tally(job[3])
     write_item(id, number, 'error', failure(code, message), '', '', job[2], tally)
     return settle(id, tally, ttl_ms)
   end
@@ -217,9 +283,9 @@ end
 -- Put an item back at the head of its queue, or fail it when it was claimed too often.
 local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_ms)
   local id, number = split_item(item)
-  local job = redis.call('HMGET', K.job(id), 'status', 'kind')
+  local job = redis.call('HMGET', K.job(id), 'status', 'kind', 'client')
   if has_ended(job[1]) then
-    if job[2] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
+    if job[2] ~= 'prediction' then hold(job[3], -drop_upload(id, number)) end
     return
   end
   if attempts >= max_attempts then

@@ -43,10 +43,10 @@ for n = first_lane, #ARGV do
         break
       end
       local id, number = split_entry(entry)
-      local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'created')
+      local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'created', 'client')
       if has_ended(job[2]) then
         redis.call('LPOP', queue)
-        if job[1] ~= 'prediction' then redis.call('DEL', K.upload(id, number)) end
+        if job[1] ~= 'prediction' then hold(job[4], -drop_upload(id, number)) end
         dropped = dropped + 1
       elseif job[1] ~= 'batch' and now - tonumber(job[3]) >= queue_ms then
         redis.call('LPOP', queue)

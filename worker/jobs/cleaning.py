@@ -1,0 +1,21 @@
+"""Cleaning: uploads that nobody needs any more leave Redis, in short steps."""
+
+import time
+
+import redis
+
+from worker.jobs.scripts import Scripts
+
+_BOUND = 1000  # uploads that one step deletes: some milliseconds of Redis's time
+
+
+def clean(client: redis.Redis, most_s: float) -> int:
+    """Delete what there is for about as long as that, and return how much it was."""
+    scripts = Scripts(client)
+    deadline = time.monotonic() + most_s
+    deleted = 0
+    while True:
+        count, more = scripts.run("clean", _BOUND)
+        deleted += int(count)
+        if not more or time.monotonic() > deadline:
+            return deleted
