@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 
 from freezing.sources.contents import Content, is_text, sniff
 from freezing.structure.attributes import strip_places
+from worker.auditing.calls import why_endless
 from worker.errors import SourceError
 
 
@@ -64,6 +65,10 @@ def parse_message(path: Path, message: Any, what: str) -> None:
             )
         else:
             message.ParseFromString(path.read_bytes())
+    except RecursionError:
+        raise SourceError(
+            f"'{path.name}' cannot be read as {what}: it is nested too deeply."
+        ) from None
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         where = f" (line {line})" if (line := getattr(error, "GetLine", lambda: None)()) else ""
         raise SourceError(
@@ -78,5 +83,11 @@ def _check(path: Path, graph_def: Any) -> None:
         raise SourceError(
             f"'{path.name}' holds no graph: it is empty"
             + (" or not a .meta file." if path.suffix == ".meta" else ".")
+        )
+    endless = why_endless(graph_def)
+    if endless is not None:
+        raise SourceError(
+            f"'{path.name}' is not loaded: its graph {endless}. TensorFlow writes no such graph: "
+            "export the model again where it was trained."
         )
     strip_places(graph_def)

@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.auditing import allowed_ops
 from worker.auditing.attributes import fault
+from worker.auditing.calls import why_endless
 from worker.auditing.refused_ops import why_unsafe
 from worker.errors import FreezeError
 
@@ -57,7 +58,9 @@ def audit_graph(graph_def: Any, *, is_op: Callable[[str], bool] = lambda _: Fals
             raise ForbiddenModelError(
                 f"The graph holds {where}, an op of kind {node.op}, which {why}."
             )
-    _refuse_recursion(functions)
+    endless = why_endless(graph_def)
+    if endless is not None:
+        raise ForbiddenModelError(f"The graph {endless}.")
     return AuditedGraph(ops=ops, nodes=len(graph_def.node), functions=len(functions))
 
 
@@ -74,42 +77,3 @@ def _places(graph_def: Any) -> Iterator[tuple[Any, str]]:
     for function in graph_def.library.function:
         for node in function.node_def:
             yield node, function.signature.name
-
-
-def _refuse_recursion(functions: Mapping[str, Any]) -> None:
-    """Raise `ForbiddenModelError` where a function calls itself: to prepare it would never end."""
-    calls = {name: _called(function) & functions.keys() for name, function in functions.items()}
-    # Take away, again and again, those that call nothing that is left.
-    callers: dict[str, list[str]] = {name: [] for name in calls}
-    for name, called in calls.items():
-        for other in called:
-            callers[other].append(name)
-    open_calls = {name: len(called) for name, called in calls.items()}
-    ends = [name for name, count in open_calls.items() if not count]
-    while ends:
-        name = ends.pop()
-        del open_calls[name]
-        for caller in callers[name]:
-            open_calls[caller] -= 1
-            if not open_calls[caller]:
-                ends.append(caller)
-    if open_calls:
-        raise ForbiddenModelError(f"The graph's function '{min(open_calls)}' calls itself.")
-
-
-def _called(function: Any) -> set[str]:
-    found: set[str] = set()
-    for node in function.node_def:
-        found.add(node.op)
-        for value in node.attr.values():
-            found.update(_named(value))
-    return found
-
-
-def _named(value: Any) -> Iterator[str]:
-    """Yield the functions that the value of an attribute names, at any depth."""
-    for function in (value.func, *value.list.func):
-        if function.name:
-            yield function.name
-            for inner in function.attr.values():
-                yield from _named(inner)

@@ -94,7 +94,7 @@ FORBIDDEN: dict[Callable[[Any], None], str] = {
     _by_a_function_that_stands_in: "a function with the name of the op Relu",
     _by_the_gradient_of_a_function: "gradients",
     _by_a_handle: "handle of a resource",
-    _by_a_circle: "function 'first' calls itself",
+    _by_a_circle: "function that calls itself",
     _by_a_variable: "VarHandleOp, which reads or changes a variable",
     _by_two_of_one_name: "two functions of one name",
 }
