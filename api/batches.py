@@ -201,7 +201,12 @@ def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
 def _parts() -> Iterator[FormField | FormFile]:
     # Streamed; each image has its own limit. (None would mean the application's.)
     request.max_content_length = sys.maxsize
-    return request_parts(most_bytes=kernel().settings.max_image_bytes, whole=WHOLE)
+    settings = kernel().settings
+    return request_parts(
+        most_bytes=settings.max_image_bytes,
+        whole=WHOLE,
+        most_whole=ArchiveLimits.of(settings).archive_bytes,
+    )
 
 
 def _from_query() -> dict[str, Any]:

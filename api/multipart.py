@@ -2,26 +2,40 @@
 
 Flask's own form parser holds every small file of a request in memory until the view runs, which for
 ten thousand photographs is all of them, and refuses a request in which one file name is not UTF-8.
-Format: RFC 7578, with file names as browsers and HTTP libraries write them.
+Bodies are taken apart by `multipart`'s push parser, which takes CRLF for a line's end and nothing
+else, bounds what it holds, and leaves headers as they came; werkzeug's holds less to the format and
+wants UTF-8. Format: RFC 7578, with file names as browsers and HTTP libraries write them.
 """
 
 import io
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 from flask import request
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+)
+from werkzeug.http import parse_options_header
 
-from worker.errors import InvalidRequestError
+from worker.errors import ArchiveTooLargeError, InvalidRequestError
 
 _READ_BYTES = 64 * 1024
 _MOST_HEAD_BYTES = 16 * 1024  # of one part
 _MOST_FIELD_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 1024 * 1024  # of a file that is spooled; the rest goes to the disk
 
-_PARAMETER = re.compile(rb';\s*([\w!#$%&\'*+.^`|~-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)', re.DOTALL)
+_MOST_HEADERS = 16  # of one part
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BACKSLASH = re.compile(r'\\(["\\])|\\')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_EXACT = re.compile(r";[ \t]*filename\*[ \t]*=[ \t]*([^;\s]+)", re.IGNORECASE)  # RFC 8187
 # What the HTML standard and HTTP libraries escape in a file name: quotes and control characters.
 _ESCAPED = re.compile(rb"%(0[0-9A-Fa-f]|1[0-9A-Fa-f]|22)")
 
@@ -45,36 +59,54 @@ class _Sink(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-def request_parts(*, most_bytes: int, whole: frozenset[str]) -> Iterator[FormField | FormFile]:
+def request_parts(
+    *, most_bytes: int, whole: frozenset[str], most_whole: int
+) -> Iterator[FormField | FormFile]:
     """Give the parts of Flask's request, as `parts` does."""
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary:
         raise InvalidRequestError("The multipart request names no boundary.")
     stream = cast("BinaryIO", request.stream)
-    return parts(stream, boundary.encode("latin-1", "replace"), most_bytes=most_bytes, whole=whole)
+    return parts(
+        stream,
+        boundary.encode("latin-1", "replace"),
+        most_bytes=most_bytes,
+        whole=whole,
+        most_whole=most_whole,
+    )
 
 
 def parts(
-    stream: BinaryIO, boundary: bytes, *, most_bytes: int, whole: frozenset[str]
+    stream: BinaryIO,
+    boundary: bytes,
+    *,
+    most_bytes: int,
+    whole: frozenset[str],
+    most_whole: int = sys.maxsize,
 ) -> Iterator[FormField | FormFile]:
     """Give the parts of a multipart body in their order.
 
     Of a file one byte more than `most_bytes` is kept, which tells that it is larger, unless its
-    field is one of `whole`. Raises `InvalidRequestError` if the body is damaged or cut off.
+    field is one of `whole`; that may be `most_whole` bytes. Raises `InvalidRequestError` if the
+    body is damaged or cut off, or can be read in two ways, and `ArchiveTooLargeError`.
     """
     reader = _Reader(stream, boundary)
-    reader.skip_to_boundary()
-    while reader.has_part():
-        name, filename = _disposition(reader.head())
+    for segment in reader.segments():
+        name, filename = _disposition(segment)
         if filename is None:
             value = io.BytesIO()
-            reader.copy_part(_First(value, _MOST_FIELD_BYTES + 1))
+            reader.copy(_First(value, _MOST_FIELD_BYTES + 1))
             if value.tell() > _MOST_FIELD_BYTES:
                 raise InvalidRequestError(f"The form field '{name[:80]}' is too long.")
             yield FormField(name, value.getvalue().decode(errors="replace"))
             continue
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as spool:
-            reader.copy_part(spool if name in whole else _First(spool, most_bytes + 1))
+            reader.copy(_First(spool, (most_whole if name in whole else most_bytes) + 1))
+            if name in whole and spool.tell() > most_whole:
+                raise ArchiveTooLargeError(
+                    f"The archive is larger than {most_whole / 2**20:g} MiB, which is the limit: "
+                    "send it in parts."
+                )
             spool.seek(0)
             yield FormFile(name, filename, cast("BinaryIO", spool))
 
@@ -93,83 +125,88 @@ class _First:
 
 
 class _Reader:
-    """Takes a body apart at its boundaries; holds two reads' worth of it."""
+    """Reads a body's parts one after the other; holds two reads' worth of it."""
 
     def __init__(self, stream: BinaryIO, boundary: bytes) -> None:
         self._stream = stream
-        self._delimiter = b"\r\n--" + boundary
-        self._buffer = bytearray(b"\r\n")  # so that a boundary at the very beginning is one
+        self._parser = PushMultipartParser(
+            boundary,
+            max_header_size=_MOST_HEAD_BYTES,
+            max_header_count=_MOST_HEADERS,
+            header_charset="latin-1",  # which keeps bytes of any other
+        )
+        self._events = self._all_events()
+        self._delimiter = b"--" + boundary
+        self._end = b""  # of what was read, in which a delimiter may have begun
+        self._delimiters = 0  # that were met, wherever in a line
 
-    def skip_to_boundary(self) -> None:
-        """Pass over what stands before the first part."""
-        self.copy_part(_First(io.BytesIO(), 0))
+    def segments(self) -> Iterator[MultipartSegment]:
+        """Give the head of each part, whose content is to be copied before the next."""
+        count = 0
+        for event in self._events:
+            if isinstance(event, MultipartSegment):
+                count += 1
+                yield event
+        # Elsewhere than behind CRLF and before CRLF, it is one to some readers and none to others.
+        if self._delimiters != count + 1:
+            raise InvalidRequestError(
+                "The multipart request has its boundary in places where it ends no part: send it "
+                "with another boundary, and with CRLF at the end of lines."
+            )
 
-    def has_part(self) -> bool:
-        """After a boundary: whether another part follows."""
-        while len(self._buffer) < 2:
-            self._fill()
-        if self._buffer.startswith(b"--"):
-            while self._stream.read(_READ_BYTES):  # what follows the last boundary means nothing
-                pass
-            return False
-        return True
+    def copy(self, sink: _Sink) -> None:
+        """Copy the content of the part that was given last."""
+        for event in self._events:
+            if event is None:
+                return
+            sink.write(event)
 
-    def head(self) -> bytes:
-        """Return the header lines of a part, and stand before its content."""
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > _MOST_HEAD_BYTES:
-                raise InvalidRequestError("The multipart request has a part with too long a head.")
-            self._fill()
-        head = bytes(self._buffer[:end])
-        # The last line break stays: it belongs to the delimiter of a part without content.
-        del self._buffer[: end + 2]
-        return head
+    def _all_events(self) -> Iterator[Any]:
+        try:
+            while data := self._stream.read(_READ_BYTES):
+                self._count(data)
+                yield from self._parser.parse(data)
+            self._parser.close()  # says so where the last boundary is missing
+        except ParserLimitReached:
+            raise InvalidRequestError(
+                "The multipart request has a part with too long a head."
+            ) from None
+        except MultipartError as error:
+            what = "has a part with no name" if "Disposition" in str(error) else "is damaged"
+            raise InvalidRequestError(
+                f"The multipart request {what} or was cut off: send it again, as RFC 7578 has it."
+            ) from None
 
-    def copy_part(self, sink: _Sink) -> None:
-        """Copy up to the next boundary and stand behind that."""
-        start = 2  # the line break before the content is no part of it, unless of the delimiter
-        searched = 0
-        while (end := self._buffer.find(self._delimiter, searched)) < 0:
-            keep = len(self._delimiter) - 1
-            if len(self._buffer) > keep + start:
-                sink.write(bytes(self._buffer[start:-keep]))
-                del self._buffer[:-keep]
-                start = 0
-            searched = max(0, len(self._buffer) - keep)
-            self._fill()
-        if end > start:
-            sink.write(bytes(self._buffer[start:end]))
-        del self._buffer[: end + len(self._delimiter)]
-
-    def _fill(self) -> None:
-        data = self._stream.read(_READ_BYTES)
-        if not data:
-            raise InvalidRequestError("The multipart request is damaged or was cut off.")
-        self._buffer += data
+    def _count(self, data: bytes) -> None:
+        together = self._end + data
+        self._delimiters += together.count(self._delimiter)
+        keep = len(self._delimiter) - 1
+        self._end = together[-keep:] if not together.endswith(self._delimiter) else b""
 
 
-def _disposition(head: bytes) -> tuple[str, bytes | None]:
+def _disposition(segment: MultipartSegment) -> tuple[str, bytes | None]:
     """Return the name of a part's field and, of a file, its name."""
-    for line in re.sub(rb"\r\n[ \t]+", b" ", head).split(b"\r\n"):
-        header, _, value = line.partition(b":")
-        if header.strip().lower() == b"content-disposition":
-            found = {key.lower(): _unquoted(text) for key, text in _PARAMETER.findall(b";" + value)}
-            if b"name" in found:
-                return found[b"name"].decode(errors="replace"), _filename(found)
-    raise InvalidRequestError("A part of the multipart request has no name.")
+    if any(_CONTROL.search(name + value) for name, value in segment.headerlist):
+        raise InvalidRequestError(
+            "A part of the multipart request has control characters in its head: end lines with "
+            "CRLF, and write them as %0D and %0A in names."
+        )
+    values = [value for name, value in segment.headerlist if name == "Content-Disposition"]
+    if len(values) != 1:
+        raise InvalidRequestError("A part of the multipart request says twice what it is.")
+    # A backslash quotes itself and quotes, and nothing else: it stands in names of Windows.
+    _, found = parse_options_header(_BACKSLASH.sub(lambda m: m[0] if m[1] else r"\\", values[0]))
+    if "name" not in found:
+        raise InvalidRequestError("A part of the multipart request has no name.")
+    name = found["name"].encode("latin-1", "replace").decode(errors="replace")
+    return name, _filename(values[0], found)
 
 
-def _unquoted(text: bytes) -> bytes:
-    if text[:1] != b'"':
-        return text
-    return re.sub(rb'\\(["\\])', rb"\1", text[1:-1])
-
-
-def _filename(parameters: dict[bytes, bytes]) -> bytes | None:
-    exact = parameters.get(b"filename*")  # RFC 8187: charset'language'percent-encoded
-    if exact is not None and exact.count(b"'") >= 2:
-        return unquote_to_bytes(exact.split(b"'", 2)[2])
-    name = parameters.get(b"filename")
+def _filename(value: str, found: dict[str, str]) -> bytes | None:
+    exact = _EXACT.search(_QUOTED.sub('""', value))  # charset'language'percent-encoded
+    if exact is not None and exact[1].count("'") >= 2:
+        return unquote_to_bytes(exact[1].split("'", 2)[2].encode("latin-1"))
+    name = found.get("filename")
     if name is None:
         return None
-    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), name)
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), name.encode("latin-1", "replace"))
