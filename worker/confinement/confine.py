@@ -80,10 +80,10 @@ def confine(read: Iterable[Path], write: Iterable[Path], *, alone: bool = False)
             found.in_force.append(f"{name} {what}" if isinstance(what, int) else name)
 
     gain_no_privileges()
-    hide_memory()
     put("a network namespace", leave_network)
     kept = _READING_OTHERS if alone else _FILES_OF_OTHERS
     put("no capabilities", lambda: keep_capabilities(kept if os.geteuid() == 0 else 0))
+    hide_memory()  # not before: the maps of users must be written for a namespace
     paths = [Path(path) for path in _SYSTEM] + _python_folders()
     writable = [*write, *(Path(device) for device in _DEVICES)]
     put(_LANDLOCK, lambda: restrict_files([*paths, *read], writable))
