@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import random
 import re
 import subprocess
@@ -14,10 +15,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
+import redis
 
 from tests.support.bombs import BOMBS, entry, tar, zipped
-from tests.support.system import ROOT, clean_environment
+from tests.support.pictures import jpeg
+from tests.support.polling import wait_until
+from tests.support.system import ROOT, System, clean_environment
+from worker.connection import embedded_socket
 
 MOST_MEMORY_KIB = 60 * 1024  # that all of them together may add
 MOST_SECONDS = 20.0  # of processor time for one
@@ -182,3 +189,99 @@ def test_the_cases_that_were_found_are_harmless(case_archives: list[Path]) -> No
         assert row["code"] in CASES.get(path.name, {row["code"]}), (path.name, row)
         assert not PYTHON.search(row["said"]), row["said"]
     assert sum(row["more_kib"] for row in found) < MOST_MEMORY_KIB
+
+
+# -- over HTTP, against the whole system --------------------------------------------------------
+
+
+def api_processes(system: System) -> list[psutil.Process]:
+    """Return the processes that serve HTTP."""
+    return [one for one in system.processes() if "gunicorn" in " ".join(one.cmdline())]
+
+
+def used_memory(system: System) -> int:
+    """Return the bytes that the system's Redis holds."""
+    with redis.Redis(unix_socket_path=str(embedded_socket(system.data))) as client:
+        return int(client.info("memory")["used_memory"])
+
+
+def sent(system: System, kind: str, path: Path) -> httpx.Response:
+    """Send an archive as a batch or as a model."""
+    with path.open("rb") as file:
+        data = {"options": json.dumps({"name": "hostile"})} if kind == "freezes" else {}
+        return httpx.post(
+            f"{system.url}/v1/{kind}", files={"archive": (path.name, file)}, data=data, timeout=120
+        )
+
+
+def ended(system: System, answer: httpx.Response) -> dict[str, Any]:
+    """Return the job of an answer once it has ended."""
+    url = system.url + answer.headers["Location"]
+    found: dict[str, Any] = {}
+
+    def has_ended() -> bool:
+        found.update(httpx.get(url, params={"wait": 5}, timeout=30).json())
+        return found["status"] in ("succeeded", "failed", "cancelled")
+
+    wait_until(has_ended, within_s=180, what=f"the end of {url}")
+    return found
+
+
+def predict(system: System) -> int:
+    """Send a good photograph and return the status of its answer."""
+    return httpx.post(
+        f"{system.url}/v1/predictions",
+        content=jpeg(64),
+        headers={"Content-Type": "image/jpeg", "Prefer": "wait=30"},
+        timeout=60,
+    ).status_code
+
+
+OVER_HTTP = [
+    *("zip of bzip2", "zip that is encrypted", "zip whose members overlap", "no archive"),
+    *("tar.gz with a pax header of 100 MiB", "tar.gz that passes over 150 MiB"),
+    *("zip without a file", "zip of 20,000 empty files", "tar.xz with a dictionary of 4 GiB"),
+]
+STATUS = {"archive_too_large": 413, "bad_archive": 400, "unsupported_media": 415}
+
+
+def test_hostile_archives_leave_the_system_as_it_was(system: System, tmp_path: Path) -> None:
+    """Each is sent once as a batch and once as a model: refused at the door or done with.
+
+    Those that were found are among them where they are at hand.
+    """
+    assert predict(system) == 200
+    before = used_memory(system)
+    processes = api_processes(system)
+    assert processes
+    resident = {one.pid: one.memory_info().rss for one in processes}
+    archives = [(tmp_path / str(n), BOMBS[name]) for n, name in enumerate(OVER_HTTP)]
+    for path, (build, _) in archives:
+        path.write_bytes(build())
+    codes = {path: code for path, (_, code) in archives}
+    fixtures = Path(os.environ.get("PERMAFROST_FIXTURES") or tmp_path / "none")
+    folder = fixtures.resolve().parent / "cases" / "hostile" / "archives"
+    accepted = []
+    for kind in ("batches", "freezes"):
+        for path in (*codes, *(sorted(folder.iterdir()) if folder.is_dir() else ())):
+            answer = sent(system, kind, path)
+            if path in codes:
+                assert answer.status_code == STATUS[codes[path]], (path, answer.text)
+                assert answer.json()["code"] == codes[path]
+            if answer.status_code == 202:
+                accepted.append(answer)
+            else:
+                assert 400 <= answer.status_code < 500, (path, answer.text)
+                assert answer.json()["code"] in STATUS, (path, answer.text)
+                assert not PYTHON.search(answer.json()["detail"]), answer.text
+            assert predict(system) == 200
+    for answer in accepted:
+        assert not PYTHON.search((ended(system, answer)["error"] or {"message": ""})["message"])
+    good_zip = tmp_path / "good.zip"
+    good_zip.write_bytes(zipped([("a.jpg", jpeg(64))]))
+    assert ended(system, sent(system, "batches", good_zip))["status"] == "succeeded"
+    assert predict(system) == 200
+    more = max(one.memory_info().rss - resident[one.pid] for one in processes)
+    assert more < 100 * 2**20
+    # Failed images of the batches that were accepted stay for a retry; they are small.
+    assert used_memory(system) - before < 16 * 2**20
