@@ -99,7 +99,7 @@ class Access:
             raise HostNotAllowedError(
                 f"This server is not known as '{named.host[:_SHOWN]}': use its address or "
                 f"localhost, or, if it shall be reached under that name, start it with "
-                f"PERMAFROST_ALLOWED_HOSTS={named.host[:_SHOWN]}"
+                f"PERMAFROST_ALLOWED_HOSTS={named.host[:_SHOWN]} in its environment."
             )
 
     def check_origin(self, head: Head) -> None:
