@@ -90,5 +90,6 @@ def _ask_for_body(settings: Settings) -> Response:
         raise RequestEntityTooLarge
     lane = _LANES.get(endpoint)
     if lane is not None:
-        kernel().check_open(lane)
+        brings = request.content_length or 0 if lane is Lane.FREEZING else 0
+        kernel().check_open(lane, limits.client(), brings)
     return Response(status=204, headers={MOST: str(most)})
