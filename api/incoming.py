@@ -23,10 +23,9 @@ _MOST_TRAILERS = 64 * 1024  # bytes
 
 _END = b"\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
-_CODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[a-z, \t]*\bchunked[ \t]*\r\n", re.IGNORECASE)
-_EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n")
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[a-z, \t]*\bchunked[ \t]*\r\n")
+_EXPECT = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?\r\n")
 
 
@@ -173,9 +172,10 @@ class Incoming:
             self._frame(bytes(self.received[: end + 2]))
 
     def _frame(self, head: bytes) -> None:
-        length = _LENGTH.search(head)
-        self.expects = _EXPECT.search(head) is not None
-        if _CODED.search(head):
+        head = head.lower()
+        length = _LENGTH.search(head) if b"\r\ncontent-length:" in head else None
+        self.expects = b"\r\nexpect:" in head and _EXPECT.search(head) is not None
+        if b"\r\ntransfer-encoding:" in head:
             if _CHUNKED.search(head) and not length:
                 self._chunks = Chunks()
             return
