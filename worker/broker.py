@@ -3,7 +3,7 @@
 from celery import Celery
 from kombu import Queue
 
-from worker.connection import broker_url
+from worker.connection import broker_encryption, broker_url
 from worker.jobs.records import Lane
 from worker.settings import Settings
 
@@ -16,6 +16,7 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
     app = Celery("permafrost", include=["worker.tasks"], set_as_current=False)
     app.conf.update(
         broker_url=broker_url(settings),
+        broker_use_ssl=broker_encryption(settings),
         # A worker without -Q takes these; a freezing worker names its queue and its tasks:
         # `-Q freezing -I freezing.tasks`.
         task_queues=(Queue(Lane.INTERACTIVE.value), Queue(Lane.BULK.value)),
@@ -55,6 +56,9 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
+        # By it whoever reaches the broker could stop every worker. `/v1/workers` says more than
+        # `celery inspect`.
+        worker_enable_remote_control=False,
         timezone="UTC",
         enable_utc=True,
     )

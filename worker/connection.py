@@ -4,10 +4,12 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import Any
+from urllib.parse import quote
 
 import redis
 from redis.backoff import ExponentialBackoff
+from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
 
 from worker.settings import Settings
@@ -35,13 +37,37 @@ def redis_url(settings: Settings) -> str:
 
 def broker_url(settings: Settings) -> str:
     """Return the URL for Celery, which spells unix sockets in its own way."""
-    url = redis_url(settings)
-    if not url.startswith("unix://"):
-        return url
-    parts = urlsplit(url)
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    credentials = parts.netloc if parts.netloc.endswith("@") else ""
-    return f"redis+socket://{credentials}{parts.path}?virtual_host={database}"
+    options = _options(settings)
+    user, password = (quote(options.get(name) or "", safe="") for name in ("username", "password"))
+    who = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    database = options.get("db", 0)
+    if "path" in options:
+        return f"redis+socket://{who}{quote(options['path'])}?virtual_host={database}"
+    scheme = "rediss" if _is_encrypted(options) else "redis"
+    host = options.get("host", "localhost")
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{who}{host}:{options.get('port', 6379)}/{database}"
+
+
+def broker_encryption(settings: Settings) -> dict[str, Any] | None:
+    """Return how Celery checks the broker's certificate: as redis-py does; None without TLS.
+
+    kombu checks nothing where it is not told to.
+    """
+    options = _options(settings)
+    if not _is_encrypted(options):
+        return None
+    given = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    return {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **given}
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """Return what redis-py reads in the address, so that both read it in one way."""
+    return dict(parse_url(redis_url(settings)))
+
+
+def _is_encrypted(options: dict[str, Any]) -> bool:
+    return options.get("connection_class") is SSLConnection
 
 
 def connect(settings: Settings, *, timeout_s: float = 4.0) -> redis.Redis:

@@ -25,7 +25,7 @@ class SettingError(PermafrostError):
             names = variables(place, field)
         name = next((one for one in names if one in os.environ), names[0])
         reason = wrong["msg"].removeprefix("Value error, ")
-        secret = field is not None and field.annotation is SecretStr
+        secret = field is not None and (field.annotation is SecretStr or not field.repr)
         state = "cannot be used" if secret else f"is {wrong['input']!r}"
         return cls(f"The environment variable {name} {state} ({reason}): correct or unset it.")
 

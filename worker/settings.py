@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.redis_address import check_redis_address
 from worker.webhooks.secrets import read_secret
 from worker.webhooks.targets import AllowedHosts
 
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     )
     redis_url: str = Field(
         "",
+        repr=False,  # it may hold a password
         validation_alias=AliasChoices("REDIS_URL", "PERMAFROST_REDIS_URL"),
         description="Redis to use, as `redis://HOST:PORT/DB`, `rediss://` or `unix:///PATH?db=0`. "
         "Unset: the embedded Redis of the data folder.",
@@ -429,6 +431,13 @@ class Settings(BaseSettings):
                 )
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: str) -> str:
+        if value:
+            check_redis_address(value)
+        return value
+
     @field_validator("webhook_hosts")
     @classmethod
     def _webhook_hosts(cls, value: str) -> str:
@@ -474,5 +483,10 @@ def _roots(value: str) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """Return the settings of this process, read from the environment at the first call."""
-    return Settings()
+    """Return the settings of this process, read from the environment at the first call.
+
+    Raises `SettingError`, which says what is wrong without what is secret in it.
+    """
+    from worker.setting_errors import read_settings  # noqa: PLC0415 - it imports this module
+
+    return read_settings()

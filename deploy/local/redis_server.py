@@ -5,13 +5,13 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import redis
 
 from deploy.local.errors import StartError
 from deploy.local.layout import Layout
 from worker.connection import connect, redis_url
+from worker.redis_address import shown_address
 from worker.settings import Settings
 
 OLDEST = (6, 2)  # the oldest release with the commands that the job store uses
@@ -140,16 +140,6 @@ def check_external(settings: Settings) -> None:
         pass  # it is there; `up` waits for it
     except Unreachable as error:
         raise StartError(
-            f"Redis at {_without_password(redis_url(settings))} does not answer ({error}): "
+            f"Redis at {shown_address(redis_url(settings))} does not answer ({error}): "
             "start it, correct REDIS_URL, or unset it to use the embedded Redis."
         ) from error
-    except ValueError as error:
-        raise StartError(
-            f"REDIS_URL is not a Redis address ({error}): give redis://HOST:PORT/DB, "
-            "or unset it to use the embedded Redis."
-        ) from error
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

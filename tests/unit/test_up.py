@@ -318,9 +318,15 @@ def test_an_external_redis_that_does_not_answer_is_named_without_its_password() 
     assert "secret" not in caught.value.message
 
 
-def test_an_external_redis_that_is_no_address() -> None:
-    with pytest.raises(StartError, match="REDIS_URL is not a Redis address"):
-        redis_server.check_external(Settings(redis_url="localhost"))
+@pytest.mark.parametrize("url", ["localhost", "redis://:se/cr3t@host:6379/0", "http://h:1/0"])
+def test_an_external_redis_that_is_no_address(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    said = r"The environment variable REDIS_URL cannot be used \(it is not redis://HOST:PORT/DB"
+    with pytest.raises(StartError, match=said) as caught:
+        local_up.up(Options(data=tmp_path / "data"))
+    assert "cr3t" not in caught.value.message
 
 
 # -- what is said while it runs -------------------------------------------------------------

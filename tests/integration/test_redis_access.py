@@ -1,0 +1,299 @@
+"""Redis with passwords, users and TLS as docs/redis.md has them, and what is said of passwords."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+import redis
+from pydantic import ValidationError
+
+from deploy.local import redis_server
+from deploy.local.demo import FOLDER, OPTIONS
+from deploy.local.errors import StartError
+from tests.support.guarded_redis import NASTY, GuardedRedis, tls_executable
+from tests.support.pictures import jpeg
+from tests.support.polling import wait_until
+from tests.support.receiver import Receiver
+from tests.support.servers import Servers, Service
+from tests.support.system import ROOT, clean_environment
+from worker.redis_address import check_redis_address, shown_address
+from worker.settings import Settings
+from worker.webhooks.signatures import make_secret
+
+PAGE = (ROOT / "docs" / "redis.md").read_text()
+ACL = re.findall(r"```acl\n(.*?)```", PAGE, re.DOTALL)[0]
+LEAST = 4  # characters in a row that count as a part of a password
+
+
+def parts(password: str) -> set[str]:
+    """Return every part of a password, as it is and as it stands in a URL, that may not be seen."""
+    found = set()
+    for text in (password, quote(password, safe="")):
+        found |= {text[n : n + LEAST] for n in range(len(text) - LEAST + 1)}
+        # Four letters and digits stand in any log by chance; eight do not.
+        found = {part for part in found if not part.isalnum()}
+        found |= {text[n : n + 2 * LEAST] for n in range(len(text) - 2 * LEAST + 1)}
+    return found
+
+
+def assert_holds_nothing_of(text: str, passwords: list[str]) -> None:
+    for password in passwords:
+        seen = sorted(part for part in parts(password) if part in text)
+        assert seen == [], f"parts of a password are said: {seen}"
+
+
+class GuardedServers(Servers):
+    """A system of which each service has a user of its own."""
+
+    def __init__(self, guarded: GuardedRedis, data: Path, **settings: str) -> None:
+        super().__init__(data, workers=1, **settings)
+        self._guarded = guarded
+
+    def _start(self, name: str, *command: str, **environment: str) -> Service:
+        user = {"worker": "inference"}.get(name, name)
+        url = self._guarded.url(user)
+        return super()._start(name, *command, **{**environment, "REDIS_URL": url})
+
+    def start_webhooks(self) -> Service:
+        self._counts["webhooks"] = 0
+        self.services["webhooks"] = self._start("webhooks", "worker.webhooks")
+        return self.services["webhooks"]
+
+    def stop(self) -> None:
+        """Stop the workers as a manager does."""
+        for service in self.services.values():
+            service.send_signal(signal.SIGTERM)
+        for service in self.services.values():
+            service.wait(timeout=60)
+
+
+@pytest.fixture(params=["password", "tls"])
+def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GuardedRedis]:
+    tls = request.param == "tls"
+    if tls and not tls_executable(tmp_path):
+        pytest.skip("no redis-server with TLS: Debian's redis-tools has one")
+    server = GuardedRedis(ACL, tls=tls)
+    yield server
+    server.remove()
+
+
+@pytest.mark.timeout(300)
+def test_a_whole_system_works_with_no_more_than_the_page_allows(
+    guarded: GuardedRedis, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    secret = make_secret(Settings(data=data))[0]
+    receiver = Receiver(tmp_path, "127.0.0.1")
+    system = GuardedServers(
+        guarded,
+        data,
+        PERMAFROST_WEBHOOK_HOSTS="127.0.0.1",
+        SSL_CERT_FILE=os.fspath(receiver.authority_file),
+        PERMAFROST_RESULT_TTL_S="1",
+        PERMAFROST_TOMBSTONE_TTL_S="1",
+        PERMAFROST_SWEEP_INTERVAL_S="0.5",
+        PERMAFROST_CLIENT_RATE="1000",
+    )
+    try:
+        for start in (system.start_worker, system.start_freezing, system.start_webhooks):
+            start()
+        system.start_api()
+        wait_until(system.ready, within_s=120, what="the system is ready")
+        with httpx.Client(base_url=system.url, timeout=60) as web:
+            use(web, receiver.url())
+            # A process that dies leaves a claim for others to take back.
+            system.kill(system.worker)
+            lost = submit(web)
+            system.start_worker()
+            wait_until(lambda: ended(web, lost), within_s=60, what="the prediction")
+            said = "".join(
+                web.get(path).text for path in ("/v1/workers", "/metrics", "/readyz", "/workers")
+            )
+        wait_until(lambda: len(receiver.heard) >= 2, within_s=30, what="both webhooks")
+        system.stop()
+        assert refused_by(guarded) == []
+        logs = "".join(path.read_text(errors="replace") for path in data.glob("*.log"))
+        assert "transport:" in logs  # Celery's greeting is among them
+        assert_holds_nothing_of(logs + said, [*guarded.passwords.values(), secret])
+    finally:
+        system.remove()
+        receiver.close()
+
+
+def use(web: httpx.Client, webhook: str) -> None:
+    """Do a bit of everything."""
+    files = [("files", (p.name, p.read_bytes())) for p in sorted(FOLDER.iterdir())]
+    form = {"options": json.dumps({**OPTIONS, "webhook": webhook})}
+    freeze = web.post("/v1/freezes", files=files, data=form, headers={"Prefer": "wait=60"})
+    assert freeze.json()["status"] == "succeeded", freeze.text
+    assert web.post("/v1/inspections", files=files).status_code == 202
+    wait_until(lambda: web.get("/readyz").status_code == 200, within_s=60, what="the model")
+    answer = web.post("/v1/predictions", content=jpeg(9), headers={"Prefer": "wait=30"})
+    assert answer.json()["status"] == "succeeded", answer.text
+    # The long way, with a key.
+    answer = web.post("/v1/predictions", content=jpeg(8), headers={"Idempotency-Key": "x"})
+    assert answer.status_code == 202
+    images = [("images", (f"{n}.jpg", jpeg(n % 7, mark=n // 2))) for n in range(40)]
+    batch = web.post(
+        "/v1/batches", params={"webhook": webhook}, files=[*images, ("images", ("x.jpg", b"x"))]
+    ).json()["id"]
+    assert ended(web, batch, wait_s=30) == "succeeded"
+    assert web.post(f"/v1/batches/{batch}/retry").status_code in (202, 410)
+    opened = web.post("/v1/batches", json={"open": True}).json()["id"]
+    assert web.post(f"/v1/batches/{opened}/images", files=images[:3]).status_code == 200
+    assert web.get(f"/v1/batches/{opened}/images").status_code == 200
+    web.post(f"/v1/batches/{opened}/seal")
+    assert web.delete(f"/v1/jobs/{opened}").status_code in (200, 410)
+    for path in ("/v1/jobs", "/v1/models", "/jobs", "/"):
+        assert web.get(path).status_code == 200
+    with web.stream("GET", f"/v1/jobs/{submit(web)}/events") as events:
+        events.read()
+
+
+def submit(web: httpx.Client) -> str:
+    return str(web.post("/v1/predictions", content=jpeg(3)).json()["id"])
+
+
+def ended(web: httpx.Client, job_id: str, *, wait_s: int = 0) -> str | None:
+    """Return how the job ended; one that was forgotten since had ended too."""
+    answer = web.get(f"/v1/jobs/{job_id}", params={"wait": wait_s})
+    if answer.status_code == 410:
+        return "succeeded"
+    status = str(answer.json()["status"])
+    return status if status in ("succeeded", "failed", "cancelled") else None
+
+
+def refused_by(guarded: GuardedRedis) -> list[str]:
+    """Return what was refused, but the names of libraries."""
+    return [line for line in guarded.refused() if " client" not in line]
+
+
+def test_users_may_not_do_what_an_operator_does(tmp_path: Path) -> None:
+    server = GuardedRedis(ACL)
+    try:
+        for user in ("api", "inference", "freezing", "webhooks"):
+            with server.connect(user) as client:
+                for command in (
+                    *(["CONFIG", "GET", "*"], ["KEYS", "*"], ["FLUSHALL"], ["ACL", "LIST"]),
+                    *(["SHUTDOWN"], ["EVAL", "return 1", "0"], ["GET", "another"], ["MONITOR"]),
+                    *(["PUBLISH", "another", "x"], ["CLIENT", "LIST"], ["SCRIPT", "FLUSH"]),
+                ):
+                    with pytest.raises(redis.exceptions.NoPermissionError):
+                        client.execute_command(*command)
+        with (
+            redis.Redis(port=server.port) as nobody,
+            pytest.raises(redis.exceptions.AuthenticationError),
+        ):
+            nobody.ping()
+    finally:
+        server.remove()
+
+
+# -- what is said of an address -------------------------------------------------------------------
+
+HOST = "127.0.0.1:1"
+UNENCODED = [
+    f"redis://:{NASTY}@{HOST}/0",
+    f"redis://:pa55/wo.rd@{HOST}/0",
+    f"redis://:12/34wo.rd@{HOST}/0",
+    f"redis://:pa55?wo.rd@{HOST}/0",
+    f"redis://:12?wo.rd@{HOST}/0",
+    f"redis://:pa55#wo.rd@{HOST}/0",
+    f"redis://:12#wo.rd@{HOST}/0",
+    "redis://:pa55:wo.rd",
+    "pa55wo.rd",
+    "http://:pa55wo.rd@host/",
+    "unix://:pa55/wo.rd@/tmp/redis.sock",
+    "redis://[pa55wo.rd/0",
+    "redis://:pa55\nwo.rd@host/0",
+]
+
+
+@pytest.mark.parametrize("url", UNENCODED)
+def test_an_address_that_is_cut_in_the_middle_of_a_password_is_refused_without_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="it is not redis://HOST:PORT/DB") as refused:
+        check_redis_address(url)
+    assert "pa55" not in str(refused.value)
+    assert "wo.rd" not in str(refused.value)
+    assert shown_address(url) == "the address in REDIS_URL"
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(ValidationError) as invalid:
+        Settings()
+    assert "pa55" not in str(invalid.value)
+    assert "wo.rd" not in str(invalid.value) + repr(invalid.value)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("deploy", "up", "--no-demo"),
+        ("celery", "-A", "worker.app", "worker", "-Q", "interactive"),
+        ("celery", "-A", "worker.app", "inspect", "ping"),
+        ("worker.webhooks",),
+        ("gunicorn", "api:create_app()", "--bind", "127.0.0.1:0"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.parametrize("encoded", [True, False])
+def test_no_program_says_a_part_of_a_password(
+    tmp_path: Path, command: tuple[str, ...], encoded: bool
+) -> None:
+    """Neither of one that is cut, nor of a whole one of a Redis that is not there."""
+    password = NASTY.replace("x", "0a1b2c3d", 1)
+    url = f"redis://someone:{quote(password, safe='') if encoded else password}@{HOST}/0"
+    said = output(command, tmp_path, REDIS_URL=url)
+    if not encoded:
+        assert "REDIS_URL cannot be used (it is not redis://HOST:PORT/DB" in said
+    assert_holds_nothing_of(said.replace(str(tmp_path), ""), [password])
+
+
+def output(command: tuple[str, ...], folder: Path, **environment: str) -> str:
+    """Return what a program says in its first seconds, and in all of its logs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=clean_environment(
+            PERMAFROST_DATA=str(folder / "data"), LOG_LEVEL="DEBUG", **environment
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        said: str = process.communicate(timeout=4)[0]
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        said = process.communicate()[0]
+    logs = [path.read_text(errors="replace") for path in (folder / "data").rglob("*.log")]
+    return said + "".join(logs)
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_redis_that_does_not_answer_is_named_without_its_user_and_password(scheme: str) -> None:
+    password = quote(NASTY, safe="")
+    url = f"{scheme}://someone:{password}@{HOST}/0?password=0ther5ecret"
+    with pytest.raises(StartError) as refused:
+        redis_server.check_external(Settings(redis_url=url))
+    assert refused.value.message.startswith(f"Redis at {scheme}://{HOST}/0 does not answer")
+    assert_holds_nothing_of(refused.value.message, [NASTY, "0ther5ecret"])
+
+
+def test_settings_show_no_secret() -> None:
+    shown: Any = Settings(redis_url="redis://:s3cret@host:1/0")
+    assert "s3cret" not in repr(shown) + str(shown)
