@@ -11,7 +11,7 @@ class Readiness:
     def __init__(self, url: str) -> None:
         # Nothing stands between a machine and itself: no proxy, no certificate. Reading the
         # authorities' certificates, as httpx does otherwise, costs more than all the asking.
-        self._http = httpx.Client(base_url=url, timeout=_ANSWER_S, trust_env=False, verify=False)  # noqa: S501
+        self._http = httpx.Client(base_url=url, timeout=_ANSWER_S, trust_env=False, verify=False)  # noqa: S501 # nosec B501
 
     def close(self) -> None:
         """Close the connection."""

@@ -11,7 +11,7 @@ from deploy.local.options import Options, bracketed
 from worker.settings import Settings, listed
 
 API_THREADS = 64  # per API process; `max_waiting` of the settings must stay below
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only gunicorn's heartbeat file goes there
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only gunicorn's heartbeat file goes there  # nosec B108
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ def main(command: list[str]) -> None:
     tether(os.environ)
     # What the command starts through this module is to have the command itself for a parent.
     os.environ[PARENT] = str(os.getpid())
-    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+    os.execvp(command[0], command)  # noqa: S606 - no shell is wanted  # nosec B606
 
 
 if __name__ == "__main__":
