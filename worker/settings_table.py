@@ -36,8 +36,13 @@ def variables(name: str, field: FieldInfo) -> list[str]:
 
 def _rows() -> Iterator[str]:
     for name, field in Settings.model_fields.items():
-        names = " or ".join(f"`{variable}`" for variable in variables(name, field))
-        yield f"| {names} | {_default(field)} | {field.description} |\n"
+        yield row(name, field)
+
+
+def row(name: str, field: FieldInfo) -> str:
+    """Return a setting's row: its variables, its default and what it means."""
+    names = " or ".join(f"`{variable}`" for variable in variables(name, field))
+    return f"| {names} | {_default(field)} | {field.description} |\n"
 
 
 def _default(field: FieldInfo) -> str:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from worker.limits_table import is_limit, with_limits
 from worker.settings import Settings, get_settings
 from worker.settings_table import settings_table, variables
 
@@ -21,6 +22,7 @@ _VALUES: dict[Any, str] = {
     Path: "/some/where",
 }
 _OWN_VALUES = {  # of texts that must be of a form
+    "redis_url": "redis://somewhere:6380/1",
     "allowed_origins": "https://photos.example",
     "webhook_retries": "1,20,300",
     "webhook_secret": "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
@@ -65,6 +67,25 @@ def test_every_setting_is_read_from_its_variables(
 def test_every_variable_begins_with_permafrost_unless_it_is_a_usual_one() -> None:
     names = {v for name in FIELDS for v in variables(name, Settings.model_fields[name])}
     assert {n for n in names if not n.startswith("PERMAFROST_")} == {"REDIS_URL", "LOG_LEVEL"}
+
+
+def test_the_limits_in_the_page_on_security_are_those_of_the_settings(
+    request: pytest.FixtureRequest,
+) -> None:
+    page = ROOT / "docs" / "security.md"
+    written = page.read_text()
+    if request.config.getoption("--write-docs"):
+        page.write_text(with_limits(written))
+        return
+    assert written == with_limits(written), (
+        "write it anew: pytest tests/unit/worker/test_settings.py --write-docs"
+    )
+
+
+@pytest.mark.parametrize("name", ["max_image_bytes", "client_rate", "freeze_memory_bytes"])
+def test_limits_are_told_by_their_names(name: str) -> None:
+    assert is_limit(name)
+    assert not is_limit("data")
 
 
 def test_the_documentation_of_settings_is_up_to_date() -> None:
