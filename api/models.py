@@ -5,6 +5,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from flask import Response, jsonify, request, send_file
 
+from api.bodies import parse_json
 from api.kernel import kernel
 from api.saved_models import saved_model
 from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
@@ -13,6 +14,8 @@ from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Model
 
 blueprint = APIBlueprint("models", __name__)
+
+_NO_VERSION = 2**31  # nobody publishes so many
 
 
 @blueprint.get("/v1/models")
@@ -75,9 +78,9 @@ def download_saved_model(name: str, version: str) -> Response:
 @blueprint.doc(tags=["models"])
 def set_alias(name: str, alias: str) -> Response:
     """Move an alias: `{"version": V}`."""
-    body = request.get_json(silent=True)
+    body = parse_json(request.get_data(as_text=True))
     version = body.get("version") if isinstance(body, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or not 0 < version < _NO_VERSION:
         raise InvalidRequestError('The body must be JSON such as {"version": 2}.')
     kernel().registry.set_alias(name, alias, version)
     announce_change(kernel().client)

@@ -6,6 +6,7 @@ from apiflask import APIFlask
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.described import complete
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import Inspection
 from worker.models.manifest import Manifest
@@ -36,6 +37,7 @@ def _complete(document: dict[Any, Any] | str) -> dict[Any, Any] | str:
     spec.setdefault("components", {}).setdefault("schemas", {}).update(described["$defs"])
     for path, model in _BODIES.items():
         spec["paths"][path]["post"]["requestBody"] = _source_body(model)
+    complete(spec)
     # What tags there are, in the order in which the operations use them.
     used = [
         tag

@@ -10,6 +10,9 @@ _INSIDES = re.compile(
     r"|ssize_t|broken data|broken PNG|not a \w+ file|method gz|bytes not processed|Bad magic"
     r"|buffer is|out of range"
 )
+_BEGINNING = re.compile(
+    r"[A-Z'`]|[a-z_]+([.\[][\w\].]+)?(: | must | holds | has | is | needs | names )"
+)
 _LONGEST = 420
 
 
@@ -19,11 +22,15 @@ def unclear(sentence: object) -> str | None:
         return "there is none"
     if not sentence.endswith("."):
         return "it does not end"
-    if not (sentence[0].isupper() or sentence[0] in "'`"):
+    # It begins with a capital, or with the name of the field that it is about.
+    if not re.match(
+        r"[A-Z'`]|[a-z_]+([.\[][\w\].]+)?(: | must | holds | has | is | needs )", sentence
+    ):
         return "it does not begin"
     if len(sentence) > _LONGEST:
         return "it is too long"
     if "\n" in sentence or not sentence.isprintable():
         return "it has characters that are not to be shown"
-    found = _INSIDES.search(sentence)
+    ours = re.sub(r"'[^']*'", "", sentence)  # without what a client is quoted with
+    found = _INSIDES.search(ours)
     return f"it says {found[0]!r}" if found else None

@@ -146,11 +146,14 @@ class Submitter:
             yield Answer(row["path"], status, error["code"], error["message"], took)
 
     def _ended(self, job: dict[str, Any]) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
+        def look() -> Any:
             now: dict[str, Any] = self.client.get(f"/v1/jobs/{job['id']}?wait=20").json()
             return now if now["status"] in ENDED else None
 
-        return job if job["status"] in ENDED else wait_until(look, within_s=180, what="its end")
+        if job["status"] in ENDED:
+            return job
+        ended: dict[str, Any] = wait_until(look, within_s=180, what="its end")
+        return ended
 
 
 @dataclass

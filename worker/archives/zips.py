@@ -43,7 +43,9 @@ def zip_members(stream: BinaryIO, budget: Budget) -> Iterator[Member]:
     """Give the files of a zip archive, of which the whole directory was checked before."""
     with _open(stream, budget) as archive:
         infos = archive.infolist()
-        files = [info for info in infos if not info.is_dir() and _is_file(info)]
+        # `is_dir` fails on an entry without a name, which is no file of anybody's.
+        named = [info for info in infos if info.filename and not info.is_dir()]
+        files = [info for info in named if _is_file(info)]
         for info in files:
             _check(info, budget.called)
         for info in infos:
