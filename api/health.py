@@ -66,6 +66,7 @@ def readyz() -> Response:
 def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]:
     """Return for each model `ready` where some worker can run its stable version, else why not."""
     states: dict[str, str] = {}
+    aside = core.set_aside.all()
     for name in core.registry.names():
         try:
             manifest = core.registry.resolve(ModelRef(name, None, None))
@@ -75,6 +76,10 @@ def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]
             states[name] = error.message.rstrip(".")
             continue
         if not manifest.classifies:  # no worker loads it
+            continue
+        found = aside.get(f"{manifest.name}@{manifest.version}")
+        if found is not None and found.means(manifest.sha256):
+            states[name] = found.error(manifest.name, manifest.version).message
             continue
         stable = (manifest.name, manifest.version)
         rows = [g for w in workers for g in w["graphs"] if (g["model"], g["version"]) == stable]

@@ -27,6 +27,7 @@ from worker.jobs.shares import too_much_held
 from worker.jobs.store import Accepted, JobStore, Submission, new_job_id, told
 from worker.jobs.tickets import send_ticket
 from worker.models.registry import Registry
+from worker.models.set_aside import SetAside, SetAsideVersions
 from worker.settings import Settings
 from worker.webhooks.deliveries import Deliveries
 
@@ -48,6 +49,7 @@ class Kernel:
         self.store = JobStore(self.client, settings)
         self.batches = Batches(self.client, settings)
         self.registry = Registry(settings.models_folder)
+        self.set_aside = SetAsideVersions(self.client, settings)
         self.roster = Roster(self.client, settings)
         self.rates = Rates(self.client, settings)
         self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
@@ -125,6 +127,17 @@ class Kernel:
             self._note_room(room(self.client, self.settings.memory_limit_share))
         if not self.has_room(more_bytes):
             raise _almost_full()
+
+    def versions_set_aside(self) -> dict[str, SetAside]:
+        """Return the versions that are set aside; none while Redis does not answer.
+
+        What is on disk can be told all the same, and accepting a job looks once more.
+        """
+        try:
+            return self.set_aside.all()
+        except redis.RedisError as error:
+            _log.warning("store error", action="store_error", error=str(error))
+            return {}
 
     def knows_room(self) -> bool:
         """Whether it is known well enough how full Redis is."""

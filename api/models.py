@@ -1,5 +1,6 @@
 """`/v1/models`: the registry."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -10,8 +11,9 @@ from api.kernel import kernel
 from api.saved_models import saved_model
 from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
 from worker.models.generation import announce_change
-from worker.models.manifest import Manifest, ModelRef
+from worker.models.manifest import Manifest, ModelRef, check_model_name
 from worker.models.registry import Model
+from worker.models.set_aside import RETIRED, SetAside
 
 blueprint = APIBlueprint("models", __name__)
 
@@ -22,14 +24,8 @@ _NO_VERSION = 2**31  # nobody publishes so many
 @blueprint.doc(tags=["models"])
 def index() -> Response:
     """List models with their aliases and versions."""
-    registry = kernel().registry
-    rows = []
-    for name in registry.names():
-        try:
-            rows.append(_summary(registry.model(name)))
-        except ModelUnavailableError as error:  # one that is damaged must not hide the others
-            rows.append({"name": name, "aliases": {}, "versions": [], "damaged": [error.message]})
-    return jsonify({"models": rows})
+    aside = kernel().versions_set_aside()
+    return jsonify({"models": [_described(name, aside) for name in kernel().registry.names()]})
 
 
 @blueprint.get("/v1/models/<name>")
@@ -37,8 +33,12 @@ def index() -> Response:
 def read(name: str) -> Response:
     """Read one model; its versions with their manifests, less the freezing report."""
     model = kernel().registry.model(name)
-    versions = [m.model_dump(mode="json", exclude={"report"}) for m in model.versions]
-    return jsonify({**_summary(model), "versions": versions})
+    aside = kernel().versions_set_aside()
+    versions = [
+        {**m.model_dump(mode="json", exclude={"report"}), **_state(m, aside)}
+        for m in model.versions
+    ]
+    return jsonify({**_summary(model, aside), "versions": versions})
 
 
 @blueprint.get("/v1/models/<name>/versions/<version>")
@@ -82,26 +82,79 @@ def set_alias(name: str, alias: str) -> Response:
     version = body.get("version") if isinstance(body, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or not 0 < version < _NO_VERSION:
         raise InvalidRequestError('The body must be JSON such as {"version": 2}.')
-    kernel().registry.set_alias(name, alias, version)
-    announce_change(kernel().client)
-    return jsonify(_summary(kernel().registry.model(name)))
+    core = kernel()
+    meant = core.registry.resolve(ModelRef(check_model_name(name), version, None))
+    aside = _find(meant, core.versions_set_aside())
+    if aside is not None:
+        raise aside.error(name, version)
+    core.registry.set_alias(name, alias, version)
+    announce_change(core.client)
+    return jsonify(_described(name, kernel().versions_set_aside()))
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>")
 @blueprint.doc(tags=["models"], responses={409: "An alias still means the version"})
 def retire(name: str, version: str) -> Response:
-    """Retire a version: new jobs cannot name it; jobs that have it pinned still end."""
-    manifest = _resolve(name, version)
-    kernel().registry.retire(manifest.name, manifest.version)
-    announce_change(kernel().client)
-    return jsonify(_summary(kernel().registry.model(name)))
+    """Retire a version: new jobs cannot name it; jobs that have it pinned still end.
+
+    With `?force=true` also where an alias means it, and jobs that wait for it fail. The alias then
+    means the newest version before that one that can be used, else the newest after it, or is
+    removed where there is none: `moved` says what each means now, null for removed.
+    """
+    core, force = kernel(), _flag("force")
+    number = core.registry.number(ModelRef.parse(f"{name}@{version}"))
+    aside = core.versions_set_aside()
+    if force:  # before the rest, so that this can be asked for again where Redis fails
+        core.set_aside.add(name, number, sha256="", code=RETIRED, reason="it was retired by force")
+    passed_over = [m.version for m in core.registry.readable(name) if _find(m, aside)]
+    moved = core.registry.retire(name, number, force=force, passed_over=passed_over)
+    announce_change(core.client)
+    return jsonify({**_described(name, kernel().versions_set_aside()), "moved": moved})
+
+
+@blueprint.delete("/v1/models/<name>/versions/<version>/set-aside")
+@blueprint.doc(tags=["models"])
+def try_again(name: str, version: str) -> Response:
+    """Have a version that was set aside tried again, under the same limits."""
+    core = kernel()
+    core.set_aside.try_again(name, core.registry.number(ModelRef.parse(f"{name}@{version}")))
+    return jsonify(_described(name, kernel().versions_set_aside()))
 
 
 def _resolve(name: str, version: str) -> Manifest:
     return kernel().registry.resolve(ModelRef.parse(f"{name}@{version}"))
 
 
-def _summary(model: Model) -> dict[str, Any]:
+def _flag(name: str) -> bool:
+    text = request.args.get(name, "false")
+    if text not in ("true", "false"):
+        raise InvalidRequestError(f"{name} must be true or false, not '{text[:40]}'.")
+    return text == "true"
+
+
+def _find(manifest: Manifest, aside: Mapping[str, SetAside]) -> SetAside | None:
+    found = aside.get(f"{manifest.name}@{manifest.version}")
+    return found if found is not None and found.means(manifest.sha256) else None
+
+
+def _state(manifest: Manifest, aside: Mapping[str, SetAside]) -> dict[str, Any]:
+    """Return the fields that say whether a version is served."""
+    found = _find(manifest, aside)
+    return {
+        "state": "published" if found is None else "set_aside",
+        "set_aside": None if found is None else found.as_json(),
+    }
+
+
+def _described(name: str, aside: Mapping[str, SetAside]) -> dict[str, Any]:
+    """Return a model's summary, be all of it damaged, which must not hide others."""
+    try:
+        return _summary(kernel().registry.model(name), aside)
+    except ModelUnavailableError as error:
+        return {"name": name, "aliases": {}, "versions": [], "damaged": [error.message]}
+
+
+def _summary(model: Model, aside: Mapping[str, SetAside]) -> dict[str, Any]:
     return {
         "name": model.name,
         "aliases": model.aliases,
@@ -114,6 +167,7 @@ def _summary(model: Model) -> dict[str, Any]:
                 "classifies": m.classifies,
                 "created_at": m.model_dump(mode="json")["created_at"],
                 "labels": len(m.labels) if m.labels is not None else None,
+                **_state(m, aside),
             }
             for m in model.versions
         ],

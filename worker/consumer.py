@@ -11,7 +11,7 @@ import celery.worker.consumer
 import redis
 import structlog
 
-from worker.deadlines import overdue
+from worker.deadlines import note_death, overdue
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 2.0
@@ -51,6 +51,7 @@ class Consumer(celery.worker.consumer.Consumer):
         super().register_with_event_loop(hub)
         maintain_pool = getattr(self.pool, "maintain_pool", None)  # not every pool has processes
         if maintain_pool is not None:
+            _note_deaths(self.pool)
             hub.call_repeatedly(_LOOK_S, _end_the_overdue)
             hub.call_repeatedly(_LOOK_S, maintain_pool)
 
@@ -70,6 +71,21 @@ def leave_tickets(connection: Any) -> None:
 
 def _leave(*_: object, **__: object) -> None:
     """Do nothing about a ticket."""
+
+
+def _note_deaths(pool: Any) -> None:
+    """Have it noted how each process of the pool ended, for who takes its place."""
+    processes = pool._pool  # billiard's, inside Celery's
+    told = processes.on_process_down
+    if getattr(told, "notes", False):  # after a reconnection
+        return
+
+    def tell(worker: Any) -> None:
+        note_death(worker.pid, worker.exitcode)
+        told(worker)
+
+    tell.notes = True  # type: ignore[attr-defined] # a mark, to be known by
+    processes.on_process_down = tell
 
 
 def _end_the_overdue() -> None:

@@ -156,6 +156,13 @@ class ModelUnavailableError(PermafrostError):
     status = 503
 
 
+class ModelSetAsideError(PermafrostError):
+    """A version went beyond its limits, or was retired by force: no worker loads it."""
+
+    code = "model_set_aside"
+    status = 409
+
+
 class NotAClassifierError(PermafrostError):
     """The version was published to be downloaded; images cannot be classified with it."""
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from worker.headroom import Headroom
+
 _SMAPS = Path("/proc/self/smaps")  # Linux only
 # A stretch of memory that a file is mapped to: from, to, mode, path, and kB of it that are in
 # memory, that were written to and that were written to and swapped out.
@@ -41,10 +43,16 @@ class MemoryLimit:
     def __init__(self, limit_bytes: int) -> None:
         self._process = psutil.Process()
         self._limit = float(limit_bytes)
+        self._headroom: Headroom | None = None
+
+    def bound(self, headroom: Headroom) -> None:
+        """Have the kernel keep a limit beside this one, for what happens within a micro-batch."""
+        self._headroom = headroom
+        self._look()
 
     def settle(self) -> None:
         """Take what the process has now for what it needs."""
-        self._limit = max(self._limit, self.used * _ROOM)
+        self._limit = max(self._limit, self._look() * _ROOM)
 
     @property
     def used(self) -> int:
@@ -53,8 +61,15 @@ class MemoryLimit:
 
     @property
     def exceeded(self) -> bool:
-        """Whether the process should be replaced."""
-        return self.used > self._limit
+        """Whether the process should be replaced. To be asked between two micro-batches."""
+        return self._look() > self._limit
+
+    def _look(self) -> int:
+        """Return the resident set in bytes, and have the headroom follow what the process has."""
+        found = self._process.memory_info()
+        if self._headroom is not None:
+            self._headroom.follow(found.data)
+        return int(found.rss)
 
 
 def untouched(smaps: str) -> list[tuple[int, int]]:

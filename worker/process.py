@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import psutil
@@ -28,6 +29,7 @@ from worker.jobs.store import JobStore
 from worker.jobs.sweeper import Sweeper
 from worker.memory import MemoryLimit
 from worker.settings import Settings
+from worker.watchdog import GraphRun, Watchdog
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -43,9 +45,10 @@ class WorkerProcess:
 
     `graphs` is asked for the report's rows; `consuming` whether tickets reach this process yet,
     `closing` whether its worker was asked to stop. `mark` is what processes of one worker have in
-    common, and `deadline` where this one notes when its work has to be done. `confinement` is what
-    this process gave up. `on_tick`, where set, is called about twice a second, and as soon as
-    `look` asks for it.
+    common, and `deadline` where this one notes when its work has to be done; `watchdog` knows what
+    graphs do. `confinement` is what this process gave up. `on_tick`, where set, is called about
+    twice a second, and as soon as `look` asks for it; `on_struck` before the process is ended
+    because of what a version does.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class WorkerProcess:
         mark: str = "",
         deadline: Deadline | None = None,
         confinement: Mapping[str, Sequence[str]] | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
         self.settings = settings
         self.lanes = tuple(lanes)
@@ -82,6 +86,8 @@ class WorkerProcess:
         self._mark = mark
         self._closing_since: float | None = None
         self._deadline, self._confinement = deadline, confinement
+        self._watchdog = watchdog or Watchdog()
+        self.on_struck: Callable[[GraphRun], None] = lambda _: None
         self._run: tuple[Claim, float] | None = None  # what is run, and since when
         self._stop = threading.Event()
         self._look = threading.Event()  # set where the keeper is not to wait for its next turn
@@ -230,8 +236,18 @@ class WorkerProcess:
         """End the process where what it runs takes too long, or longer than it may still live."""
         now = time.monotonic()
         run, limit = self._run, self.settings.run_time_limit_s
+        endless = self._watchdog.look()
+        if endless is not None:
+            self._end_endless(endless, run[0] if run else None)
         if run is not None and now - run[1] > limit:
-            self._end_run(run[0], limit)
+            stuck = self._watchdog.stuck()
+            if stuck is not None:
+                self._try(partial(self.on_struck, stuck))
+            self._end_run(
+                run[0],
+                limit,
+                f"The image was still being run after {limit:g} s, the most that one may take.",
+            )
         if not self.closing():
             return
         if self._closing_since is None:
@@ -240,7 +256,34 @@ class WorkerProcess:
             _log.warning("work handed back", action="handed_back", claims=self.claims.held)
             self._end_process()
 
-    def _end_run(self, claim: Claim, limit: float) -> None:
+    def _end_endless(self, run: GraphRun, claim: Claim | None) -> None:
+        """End the process because of a graph that never ends."""
+        _log.error(
+            "graph never ends",
+            action="graph_never_ends",
+            model=run.version,
+            loading=run.loading,
+            seconds=run.limit_s,
+        )
+        self._try(partial(self.on_struck, run))
+        if claim is not None and not run.loading:
+            message = (
+                f"The model did not come to an end with this image within {run.limit_s:.3g} s: "
+                f"{run.version} may never end with it."
+            )
+            if run.waits:
+                message = (
+                    f"{run.version} needed more memory for this image than a run may take "
+                    "(PERMAFROST_RUN_MEMORY_BYTES)."
+                )
+            self._end_run(
+                claim, run.limit_s, message, code="out_of_memory" if run.waits else "timed_out"
+            )
+        self._end_process()
+
+    def _end_run(
+        self, claim: Claim, limit: float, message: str, *, code: str = "timed_out"
+    ) -> None:
         items = [claimed.item for claimed in claim.items]
         _log.error(
             "run timed out",
@@ -250,13 +293,12 @@ class WorkerProcess:
             seconds=limit,
         )
         if len(items) == 1:
-            message = (
-                f"The image was still being run after {limit:g} s, the most that one may take."
-            )
-            failed = Outcome(error={"code": "timed_out", "message": message})
+            failed = Outcome(error={"code": code, "message": message})
             self._try(lambda: self.claims.complete(claim, {items[0]: failed}))
         else:
-            reason = f"its micro-batch was still being run after {limit:g} s."
+            reason = f"its micro-batch was still being run after {limit:.3g} s."
+            if code != "timed_out":
+                reason = "its micro-batch needed more memory than a run may take."
             self._try(lambda: self.claims.release(claim, reason, counts=True))
         self._end_process()
 

@@ -343,6 +343,32 @@ class Settings(BaseSettings):
         description="Time that one micro-batch may take to be decoded and run, in seconds. Past it "
         "its process is replaced; an image that takes so long alone fails with `timed_out`.",
     )
+    hang_time_s: float = Field(
+        5.0,
+        gt=0,
+        description="Time after which a run of a model may be taken for one that never ends, in "
+        "seconds, or twenty times what its first runs took where that is more. It is, where it "
+        "has used the processor for a quarter of that. Its process is replaced then.",
+    )
+    max_strikes: int = Field(
+        3,
+        gt=0,
+        description="Worker processes that runs of one version may cost within an hour, by never "
+        "ending or by crashing, before the version is set aside.",
+    )
+    load_time_limit_s: float = Field(
+        60.0,
+        gt=0,
+        description="Time that a version may take to be loaded and run for the first times, in "
+        "seconds. Past it, it is set aside.",
+    )
+    run_memory_bytes: int = Field(
+        2048 * MIB,
+        gt=0,
+        description="Memory that one run of a model may take beside what it takes loaded, in "
+        "bytes; loading may take sixteen times its file more. Where only full micro-batches need "
+        "more, smaller ones are run; a version that needs more for one image is set aside.",
+    )
     task_time_limit_s: int = Field(
         150,
         gt=0,

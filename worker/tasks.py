@@ -23,15 +23,19 @@ from celery.signals import (
 from worker import gate
 from worker.app import app
 from worker.confinement.confine import NotConfinedError
-from worker.confinement.serving import check_serving, confine_serving
+from worker.confinement.serving import check_serving, confine_serving, confine_trials
+from worker.connection import connect
 from worker.deadlines import Deadline
+from worker.headroom import Headroom
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
 from worker.memory import leave_libraries, share_heap
 from worker.models.registry import Registry
 from worker.process import WorkerProcess
 from worker.settings import get_settings
+from worker.watchdog import Watchdog
 
+_DECODED_BYTES = 8  # per pixel, that a picture may take beside what a run may
 _RECYCLED = 0x9B  # exit code by which Celery's pool knows a process that made room for another
 
 _running: dict[str, Any] = {}  # this process's WorkerProcess and Classifier, made after the fork
@@ -74,12 +78,20 @@ def _start(**_: object) -> None:
     if not lanes:
         return
     from worker.inference.classifier import Classifier  # noqa: PLC0415
+    from worker.inference.fork_server import ForkServer  # noqa: PLC0415
     from worker.inference.graphs import Graphs  # noqa: PLC0415
+    from worker.inference.trials import Trials, work  # noqa: PLC0415
 
     settings = get_settings()
-    confined = confine_serving(settings)  # before anything starts a thread
+    # Before anything starts a thread or makes a session, and while it may still fork.
+    server = ForkServer(work, prepare=partial(confine_trials, settings))
+    confined = confine_serving(settings)
+    deadline = Deadline(getattr(current_process(), "index", None))
+    watchdog = Watchdog(deadline)
+    headroom = Headroom(settings.run_memory_bytes + _DECODED_BYTES * settings.max_image_pixels)
     registry = Registry(settings.models_folder)
-    graphs = Graphs(registry, settings)
+    trials = Trials(server, connect(settings), settings)
+    graphs = Graphs(registry, settings, trials=trials, watchdog=watchdog, headroom=headroom)
     process = WorkerProcess(
         settings,
         lanes,
@@ -88,14 +100,17 @@ def _start(**_: object) -> None:
         consuming=gate.is_open,
         closing=gate.is_closed,
         mark=gate.MARK,
-        deadline=Deadline(getattr(current_process(), "index", None)),
+        deadline=deadline,
+        watchdog=watchdog,
         confinement=asdict(confined.confinement),
     )
+    process.memory.bound(headroom)
     classifier = Classifier(process, graphs, registry, is_stale=lambda: confined.is_stale)
-    process.on_tick = classifier.follow_registry
+    process.on_tick, process.on_struck = classifier.follow_registry, classifier.struck
+    graphs.on_tried = classifier.tried
     _running.update(process=process, classifier=classifier)
     process.start()
-    classifier.preload()
+    classifier.start(deadline.casualty)
     process.ready()
 
 

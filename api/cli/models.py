@@ -24,28 +24,48 @@ def models(
         list[int] | None,
         typer.Option("--retire", metavar="VERSION", help="Take a version out of use.", min=1),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Retire also what an alias means, which is moved or removed."),
+    ] = False,
+    try_again: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--try-again", metavar="VERSION", help="Try a version again that was set aside.", min=1
+        ),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
     """List the models, or the versions of one; move its aliases and retire its versions.
 
     A version that an alias means cannot be retired: move the alias first, which can be done in the
-    same command. Jobs that were accepted for a retired version still end.
+    same command, or use --force: the alias then means the newest version before that one. Jobs
+    that were accepted for a retired version still end, those of one retired by force fail.
     """
-    from api.cli.output import write_json  # noqa: PLC0415 - imports rich
+    from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
 
     with reported(as_json=as_json), connect(server) as client:
         moves = [_parse_move(text) for text in alias or []]
-        if name is None and (moves or retire):
-            raise InvalidRequestError("--alias and --retire need the NAME of a model.")
+        if name is None and (moves or retire or try_again):
+            raise InvalidRequestError("--alias, --retire and --try-again need the NAME of a model.")
+        if force and not retire:
+            raise InvalidRequestError("--force goes with --retire VERSION.")
         for moved, version in moves:
             client.set_alias(str(name), moved, version)
+        meant: dict[str, int | None] = {}
         for version in retire or []:
-            client.retire(str(name), version)
+            meant |= client.retire(str(name), version, force=force).get("moved") or {}
+        for version in try_again or []:
+            client.try_again(str(name), version)
         document = client.models() if name is None else client.model(name)
     if as_json:
-        write_json(document)
-    elif name is None:
+        write_json({**document, "moved": meant} if retire else document)
+        return
+    for moved, now in meant.items():
+        what = "was removed: no other version can be used" if now is None else f"means {now} now"
+        message(f"The alias {moved} {what}.")
+    if name is None:
         _show_models(document["models"])
     else:
         _show_model(document)
@@ -83,7 +103,7 @@ def _show_models(found: list[dict[str, Any]]) -> None:
             (
                 model.get("name"),
                 _aliases(model.get("aliases")),
-                number(len(versions)),
+                _count(versions),
                 size(used.get("bytes")),
                 _labels(used.get("labels")),
                 age(newest.get("created_at")),
@@ -104,10 +124,12 @@ def _show_model(model: dict[str, Any]) -> None:
     for version in reversed(model.get("versions") or []):
         aliases = meant.get(version.get("version"), [])
         out.print()
+        aside = version.get("set_aside")
         facts(
             out,
             [
                 ("version", f"{version.get('version')} {' '.join(aliases)}".strip()),
+                *([("set aside", _why(model.get("name"), version))] if aside else []),
                 ("published", f"{version.get('created_at')} ({age(version.get('created_at'))})"),
                 ("size", size(version.get("bytes"))),
                 ("inputs", tensors(version.get("inputs"))),
@@ -119,6 +141,18 @@ def _show_model(model: dict[str, Any]) -> None:
                 ("sha256", version.get("sha256")),
             ],
         )
+
+
+def _count(versions: list[dict[str, Any]]) -> str:
+    aside = sum(version.get("set_aside") is not None for version in versions)
+    return f"{number(len(versions))} ({number(aside)} set aside)" if aside else str(len(versions))
+
+
+def _why(name: object, version: dict[str, Any]) -> str:
+    """Return why a version is not served, when, and what to type."""
+    aside = version["set_aside"]
+    again = f"./permafrost models {name} --try-again {version.get('version')}"
+    return f"{aside.get('reason')} ({age(aside.get('at'))}). To try it again: {again}"
 
 
 def _used(model: dict[str, Any]) -> dict[str, Any]:

@@ -160,10 +160,19 @@ class Client(BatchRequests):
         )
         return self._document(answer, "aliases")
 
-    def retire(self, name: str, version: int) -> Json:
-        """Take a version out of use for new jobs and return the model."""
-        answer = self._request("DELETE", f"/v1/models/{path_part(name)}/versions/{version}")
-        return self._document(answer, "aliases")
+    def retire(self, name: str, version: int, *, force: bool = False) -> Json:
+        """Take a version out of use for new jobs and return the model.
+
+        With `force` also where an alias means it; `moved` says what such aliases mean now.
+        """
+        params: Params = {"force": "true"} if force else {}
+        path = f"/v1/models/{path_part(name)}/versions/{version}"
+        return self._document(self._request("DELETE", path, params=params), "aliases")
+
+    def try_again(self, name: str, version: int) -> Json:
+        """Have a version that was set aside tried again, and return the model."""
+        path = f"/v1/models/{path_part(name)}/versions/{version}/set-aside"
+        return self._document(self._request("DELETE", path), "aliases")
 
     def workers(self) -> Json:
         """Return one row per worker process: `{"workers": [...]}`."""

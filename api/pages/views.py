@@ -12,6 +12,7 @@ from api.pages import photographs, reference
 from api.predictions import accept_image
 from worker.errors import InvalidRequestError, ModelUnavailableError, NotFoundError, PermafrostError
 from worker.jobs.records import Kind, Lane, Status
+from worker.models.manifest import ModelRef
 from worker.models.registry import Model
 
 blueprint = APIBlueprint(
@@ -129,7 +130,17 @@ def models() -> str:
             found.append(registry.model(name))
         except ModelUnavailableError as error:  # one damaged manifest must not hide the others
             unreadable.append(error.message)
-    return render_template("models.html", models=found, unreadable=unreadable)
+    return render_template(
+        "models.html", models=found, unreadable=unreadable, set_aside=kernel().versions_set_aside()
+    )
+
+
+@blueprint.post("/models/<name>/versions/<int:version>/try-again")
+def try_again(name: str, version: int) -> AnyResponse:
+    """Have a version that was set aside tried again, and lead back to the models."""
+    core = kernel()
+    core.set_aside.try_again(name, core.registry.number(ModelRef.parse(f"{name}@{version}")))
+    return redirect(url_for("pages.models"), 303)
 
 
 @blueprint.get("/workers")

@@ -65,6 +65,16 @@ def confine_serving(settings: Settings) -> Confined:
     return confined
 
 
+def confine_trials(settings: Settings) -> None:
+    """Confine a process that forks others, in which versions are tried, as the settings say.
+
+    It needs no Redis. What it cannot be kept from is said of the process that serves.
+    """
+    if settings.worker_confinement != "off":
+        _make(settings.models_folder)
+        confine([settings.models_folder], [])
+
+
 def check_serving(settings: Settings) -> None:
     """Raise `NotConfinedError` where processes forked from this one could not be confined.
 

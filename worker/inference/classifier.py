@@ -3,20 +3,23 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import redis
 import structlog
 
+from worker.deadlines import Casualty
 from worker.errors import (
     ModelNotFoundError,
+    ModelSetAsideError,
     ModelUnavailableError,
     NotAClassifierError,
 )
 from worker.images.decode import Limits
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
-from worker.inference.graphs import Graphs
+from worker.inference.graphs import BeingTriedError, Graphs
 from worker.inference.leaving import Leaving
 from worker.inference.listing import Listings
 from worker.inference.micro_batch import classify, failure, first_line
@@ -28,10 +31,18 @@ from worker.jobs.records import Item, Lane, Outcome
 from worker.models.generation import generation
 from worker.models.manifest import ModelRef
 from worker.models.registry import Registry
+from worker.models.set_aside import SetAsideVersions
 from worker.process import WorkerProcess
+from worker.watchdog import GraphRun
 
 _log = structlog.get_logger(__name__)
 _TURN_S = 2.0  # a ticket's turn; then the process returns to Celery, which may want to stop it
+# That a start waits for versions that must be tried first; those of good models take less.
+_TRIED_WITHIN_S = 3.0
+_DIED = {  # by a casualty's code
+    "crashed": "a run crashed its process",
+    "timed_out": "a run hung its process",
+}
 _SHARE_OF_LIMIT = 0.25  # of the time limit that a micro-batch should take at most
 
 
@@ -61,10 +72,49 @@ class Classifier:
         self._batches = Batches(process.client, process.settings)
         self._listings = Listings(process, self._batches)
         self._leaving = Leaving(process, graphs)
+        self._set_aside = SetAsideVersions(process.client, process.settings)
 
-    def preload(self) -> None:
-        """Load what `stable` means for every model, so that the first request finds it."""
-        self._graphs.preload(self._registry.stable())
+    def start(self, casualty: Casualty | None) -> None:
+        """Load what `stable` means for every model, so that the first request finds it.
+
+        Versions that must be tried first are waited for, but not for long: one that never ends must
+        not keep others from being served. `casualty` is what the process did when it died that had
+        this one's place before.
+        """
+        if casualty is not None:
+            self._strike(casualty.version, casualty.code, _DIED[casualty.code])
+        self.preload(wait_s=_TRIED_WITHIN_S)
+
+    def preload(self, *, wait_s: float = 0.0) -> None:
+        """Load what `stable` means for every model, less what is set aside."""
+        if self._graphs.trials is not None:
+            self._graphs.trials.refresh()
+        self._graphs.preload(self._registry.stable(), wait_s=wait_s)
+
+    def struck(self, run: GraphRun) -> None:
+        """Take note that this process must be replaced because of what a version does."""
+        if run.waits:
+            reason = "a run needed more memory than it may take"
+            self._strike(run.version, "out_of_memory", reason)
+        elif run.loading:
+            reason = f"loading it did not end within {run.limit_s:g} s"
+            self._strike(run.version, "timed_out", reason, at_once=True)
+        else:
+            reason = f"a run did not end within {run.limit_s:.3g} s"
+            self._strike(run.version, "timed_out", reason)
+
+    def tried(self) -> None:
+        """Have it reported, and see to what waits for a version that was tried."""
+        self._process.look()
+        self._process.send_tickets(self._process.lanes)
+
+    def _strike(self, version: str, code: str, reason: str, *, at_once: bool = False) -> None:
+        ref = ModelRef.parse(version)
+        name, number = ref.name, ref.version or 0
+        sha256 = self._registry.manifest(name, number).sha256
+        note = self._set_aside.add if at_once else self._set_aside.strike
+        with suppress(redis.RedisError):
+            note(name, number, sha256=sha256, code=code, reason=reason)
 
     def follow_registry(self) -> None:
         """Preload in a thread of its own when the registry has changed since the last look."""
@@ -122,6 +172,8 @@ class Classifier:
                 process.hand_back(claim, "its worker process was replaced.", counts=False)
                 return False
             self._run(claim)
+            if self._graphs.trials is not None and self._graphs.trials.is_lost:
+                return False
             if process.memory.exceeded:
                 _log.warning("worker full", action="worker_full", memory_bytes=process.memory.used)
                 return False
@@ -137,6 +189,14 @@ class Classifier:
         started = time.monotonic()
         try:
             outcomes = self._outcomes(claim)
+        except ModelSetAsideError as error:
+            gone = failure(error.code, error.message)
+            failed = dict.fromkeys((claimed.item for claimed in claim.items), gone)
+            self._process.finish(claim, failed)
+            return
+        except BeingTriedError as error:
+            self._process.hand_back(claim, error.message, counts=False)
+            return
         except (ModelUnavailableError, ModelNotFoundError) as error:
             if not self._leaving.is_hopeless(claim.version):
                 self._process.hand_back(claim, error.message, counts=False)

@@ -17,9 +17,12 @@ from worker.inference.tensorflow_session import TensorFlowSession
 from worker.memory import reusing_freed
 from worker.models.manifest import Manifest, Tensor
 from worker.settings import Settings
+from worker.watchdog import Watchdog
 
 Array = npt.NDArray[Any]
 _WARMED_S = 0.5  # what a full batch may take to be run before the first request
+# As many times as long as its first runs took may take a run that is not taken for hanging.
+_TIMES_ONE, _TIMES_FIRST = 20, 5
 
 
 class Session(Protocol):
@@ -57,13 +60,33 @@ class LoadedGraph:
     `Manifest.classifying` raises where it does not classify.
     """
 
-    def __init__(self, manifest: Manifest, path: Path, settings: Settings) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        path: Path,
+        settings: Settings,
+        *,
+        most_images: int | None = None,
+        watchdog: Watchdog | None = None,
+        warm: bool = True,
+    ) -> None:
+        """Load it, and run it for the first times if it is to be `warm`.
+
+        A run has `most_images` at most, else as many as a micro-batch; `watchdog` watches over it.
+        """
         started = time.monotonic()
         self.manifest = manifest
         self.preprocessing, self.scores = manifest.classifying()
         shape = manifest.inputs[0].shape
         self.fixed_batch: int | None = shape[0] if shape else None
-        self._pieces = Pieces(settings.micro_batch)
+        most = min(settings.micro_batch, most_images or settings.micro_batch)
+        self._most_images = most
+        self._pieces = Pieces(most)
+        self._watchdog = watchdog or Watchdog()
+        self._hang_s, self._most_s = settings.hang_time_s, settings.run_time_limit_s
+        self._one_s = 0.0  # that a run of one image took
+        self._first_s = 0.0  # that the very first run took
+        self._called = f"{manifest.name}@{manifest.version}"
         runtime = _runtime(manifest)
         session: Session | None = None
         try:
@@ -72,7 +95,8 @@ class LoadedGraph:
                 read = partial(_read, manifest, path)
                 session = self._session = runtime(read, manifest.inputs[0], outputs, settings)
                 self.dtype = session.dtype
-                self._warm(settings.micro_batch)
+                if warm:
+                    self._warm(most)
         except runtime.FAILURES as error:
             if session is not None:
                 session.close()
@@ -89,10 +113,19 @@ class LoadedGraph:
         That is done in pieces of the size that the graph was measured to take best. An output that
         has no row for each image is one piece's.
         """
+        with self._watchdog.watching(self._called, self.limit_s(len(batch))):
+            return self._run(batch)
+
+    def limit_s(self, images: int) -> float:
+        """Return the seconds after which a run of so many images may be taken for hanging."""
+        honest = max(_TIMES_ONE * self._one_s * images, _TIMES_FIRST * self._first_s)
+        return min(self._most_s, max(self._hang_s, honest))
+
+    def _run(self, batch: npt.NDArray[np.generic]) -> list[Array]:
         if self.fixed_batch is not None:
             return self._padded(batch, self.fixed_batch)
         pieces, start = [], 0
-        while waiting := len(batch) - start:
+        while waiting := min(len(batch) - start, self._most_images):
             size = self._pieces.next(waiting)
             pieces.append((size, self._begin(batch[start : start + size])))
             start += size
@@ -137,9 +170,12 @@ class LoadedGraph:
         where it takes long it is left to the first request: the version is ready so much sooner.
         """
         one = np.zeros((1, *self.preprocessing.shape), self.dtype)
+        began = time.monotonic()
         self.run_at_once(one)
-        started = self._session.clock()
+        self._first_s = time.monotonic() - began
+        started, began = self._session.clock(), time.monotonic()
         self.run_at_once(one)
+        self._one_s = time.monotonic() - began
         if (self._session.clock() - started) * micro_batch < _WARMED_S:
             self.run_at_once(np.repeat(one, micro_batch, axis=0))
 

@@ -4,21 +4,29 @@ import gc
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
 
-from worker.errors import ModelUnavailableError
+from worker.errors import ModelSetAsideError, ModelUnavailableError
+from worker.headroom import Headroom
 from worker.inference.graph import LoadedGraph
+from worker.inference.trial import loading_bytes
+from worker.inference.trials import Trials
 from worker.jobs.roster import GraphReport
 from worker.memory import leave_freed
-from worker.models.manifest import Manifest
+from worker.models.manifest import Manifest, Measured
 from worker.models.registry import Registry
 from worker.settings import Settings
+from worker.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 RETRY_S = 10.0  # a graph that failed to load is not tried again sooner
+_TRIALS_AT_ONCE = 2
+_SLOT_S = 3.0  # after which a version that is still tried lets another one be tried beside it
 _IDLE_S = 60.0  # after which a version that is not stable any more is let go
 
 
@@ -49,12 +57,42 @@ class _Entry:
     failed_at: float = 0.0
     failing_since: float | None = None
     used_at: float = 0.0
+    measured: Measured | None = None
+    trial: threading.Thread | None = None  # while it is tried beside other work
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory: its file, or more where that was measured."""
+        loaded = self.measured.loaded_bytes if self.measured else 0
+        return max(self.manifest.served.bytes, loaded)
+
+
+class BeingTriedError(ModelUnavailableError):
+    """The version is tried just now, beside other work."""
 
 
 class Graphs:
-    """Loads each graph at most once at a time and drops the least recently used over budget."""
+    """Loads each graph at most once at a time and drops the least recently used over budget.
 
-    def __init__(self, registry: Registry, settings: Settings) -> None:
+    With `trials` a version that nobody has tried yet is first tried in a process of its own, beside
+    what this one does; `on_tried` is called after that. `watchdog` watches over loading and runs,
+    and `headroom` is given more room for loading.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        settings: Settings,
+        *,
+        trials: Trials | None = None,
+        watchdog: Watchdog | None = None,
+        headroom: Headroom | None = None,
+    ) -> None:
+        self.trials = trials
+        self.on_tried: Callable[[], None] = lambda: None
+        self._watchdog = watchdog or Watchdog()
+        self._headroom = headroom
+        self._slots = threading.Semaphore(_TRIALS_AT_ONCE)
         self._registry = registry
         self._settings = settings
         self._entries: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
@@ -64,7 +102,9 @@ class Graphs:
     def get(self, manifest: Manifest) -> LoadedGraph:
         """Return the version's graph, loading it first if need be.
 
-        Raises `ModelUnavailableError`; for some seconds after a failure without trying again.
+        Raises `ModelUnavailableError`; for some seconds after a failure without trying again. A
+        version that must be tried first is tried beside this, which raises `BeingTriedError`, and
+        one that is set aside raises `ModelSetAsideError`.
         """
         key = (manifest.name, manifest.version)
         with self._lock:
@@ -72,6 +112,17 @@ class Graphs:
             entry = self._entries.setdefault(key, _Entry(manifest, threading.Lock()))
             self._entries.move_to_end(key)
             entry.used_at = time.monotonic()
+        self._check(entry)
+        graph = entry.graph
+        if graph is not None:
+            return graph
+        if entry.error and time.monotonic() - entry.failed_at < RETRY_S:
+            raise ModelUnavailableError(entry.error)
+        if self._needs_trial(entry):
+            raise BeingTriedError(f"{manifest.name}@{manifest.version} is being tried.")
+        return self._loaded(entry)
+
+    def _loaded(self, entry: _Entry) -> LoadedGraph:
         with entry.lock:
             if entry.graph is not None:
                 return entry.graph
@@ -79,12 +130,73 @@ class Graphs:
                 raise ModelUnavailableError(entry.error)
             return self._load(entry)
 
-    def preload(self, manifests: list[Manifest]) -> None:
+    def _check(self, entry: _Entry) -> None:
+        """Raise `ModelSetAsideError` where the version is set aside, and let its graph go."""
+        if self.trials is None:
+            return
+        try:
+            self.trials.check(entry.manifest)
+        except ModelSetAsideError as error:
+            entry.graph, entry.state, entry.error = None, "set_aside", error.message
+            entry.failing_since = None
+            raise
+        if entry.state == "set_aside":  # it is to be tried again
+            entry.state, entry.error = "loading", None
+
+    def _needs_trial(self, entry: _Entry) -> bool:
+        """Whether a version must be tried before it is loaded; if so that has begun."""
+        if self.trials is None:
+            return False
+        with self._lock:
+            if entry.trial is not None:
+                return True
+        known = self.trials.known(entry.manifest)
+        with self._lock:
+            if known is not None:
+                entry.measured = known
+            elif entry.trial is None:
+                entry.trial = threading.Thread(
+                    target=self._try, args=(self.trials, entry), name="trial", daemon=True
+                )
+                entry.trial.start()
+            return known is None
+
+    def _try(self, trials: Trials, entry: _Entry) -> None:
+        """Try a version in a process of its own, and load it where that went well.
+
+        Few are tried at the same time, but one that takes long does not keep others waiting.
+        """
+        slot = _Slot(self._slots)
+        waiting = threading.Timer(_SLOT_S, slot.leave)
+        waiting.daemon = True
+        waiting.start()
+        try:
+            entry.measured = trials.measure(
+                entry.manifest, self._registry.served_path(entry.manifest)
+            )
+            self._loaded(entry)
+        except ModelSetAsideError:
+            with suppress(ModelSetAsideError):
+                self._check(entry)
+        except ModelUnavailableError as error:
+            self._failed(entry, error.message)
+        except Exception:  # whatever it was, it must be seen in the report
+            _log.exception("trial failed", action="trial_failed")
+            self._failed(entry, f"{entry.manifest.name}@{entry.manifest.version} cannot be tried.")
+        finally:
+            waiting.cancel()
+            slot.leave()
+            entry.trial = None
+            self.on_tried()
+
+    def preload(self, manifests: list[Manifest], *, wait_s: float = 0.0) -> None:
         """Load what fits into the budget together; the rest is loaded when it is asked for.
 
         Failures are kept for the report. Other graphs that have not been asked for lately are let
-        go, so that a model that is published again and again does not fill the memory.
+        go, so that a model that is published again and again does not fill the memory. Versions
+        that must be tried first are waited for so long.
         """
+        until = time.monotonic() + wait_s
         self._let_go({(manifest.name, manifest.version) for manifest in manifests})
         room = self._settings.graph_memory_bytes
         for manifest in manifests:
@@ -98,8 +210,32 @@ class Graphs:
             room -= manifest.served.bytes
             try:
                 self.get(manifest)
+            except (BeingTriedError, ModelSetAsideError):
+                continue
             except ModelUnavailableError as error:
                 _log.warning("graph failed", action="graph_failed", error=error.message)
+        while self.being_tried() and (left := until - time.monotonic()) > 0:
+            with self._lock:
+                trials = [entry.trial for entry in self._entries.values() if entry.trial]
+            for trial in trials[:1]:
+                trial.join(left)
+
+    def being_tried(self) -> list[str]:
+        """Return the versions (`NAME@VERSION`) that are tried just now."""
+        with self._lock:
+            return [
+                f"{name}@{version}"
+                for (name, version), entry in self._entries.items()
+                if entry.trial is not None
+            ]
+
+    def manifest(self, version: str) -> Manifest | None:
+        """Return the manifest of a version (`NAME@VERSION`) that was asked for here."""
+        with self._lock:
+            for entry in self._entries.values():
+                if f"{entry.manifest.name}@{entry.manifest.version}" == version:
+                    return entry.manifest
+        return None
 
     def absent(self, name: str, version: int, error: str) -> None:
         """Note that a version that was asked for has no manifest that can be read here."""
@@ -157,11 +293,14 @@ class Graphs:
         manifest = entry.manifest
         entry.state, entry.error = "loading", None
         try:
-            graph = LoadedGraph(
-                manifest,
-                self._registry.served_path(manifest),
-                self._settings,
-            )
+            with self._room_to_load(manifest):
+                graph = LoadedGraph(
+                    manifest,
+                    self._registry.served_path(manifest),
+                    self._settings,
+                    most_images=entry.measured.micro_batch if entry.measured else None,
+                    watchdog=self._watchdog,
+                )
         except ModelUnavailableError as error:
             self._failed(entry, error.message)
             raise
@@ -185,6 +324,16 @@ class Graphs:
         self._make_room(keep=entry)
         return graph
 
+    @contextmanager
+    def _room_to_load(self, manifest: Manifest) -> Iterator[None]:
+        """Watch over the loading of a version, with room for what that takes."""
+        more = loading_bytes(manifest, self._settings)
+        room = self._headroom.more(more) if self._headroom else nullcontext()
+        called = f"{manifest.name}@{manifest.version}"
+        limit = self._settings.load_time_limit_s
+        with room, self._watchdog.watching(called, limit, loading=True):
+            yield
+
     def _failed(self, entry: _Entry, message: str) -> None:
         now = time.monotonic()
         entry.state, entry.error, entry.failed_at = "failed", message, now
@@ -196,7 +345,8 @@ class Graphs:
         dropped = 0
         with self._lock:
             for key, entry in list(self._entries.items()):
-                if key not in wanted and entry.state != "loading" and entry.used_at < idle_since:
+                busy = entry.state == "loading" or entry.trial is not None
+                if key not in wanted and not busy and entry.used_at < idle_since:
                     del self._entries[key]
                     dropped += entry.graph is not None
         _free(dropped)
@@ -205,17 +355,34 @@ class Graphs:
         dropped = 0
         with self._lock:
             loaded = [entry for entry in self._entries.values() if entry.graph is not None]
-            used = sum(entry.manifest.served.bytes for entry in loaded)
+            used = sum(entry.bytes for entry in loaded)
             for entry in loaded:
                 if used <= self._settings.graph_memory_bytes:
                     break
                 if entry is keep:
                     continue
-                used -= entry.manifest.served.bytes
+                used -= entry.bytes
                 # The session is freed when the last micro-batch that runs in it lets go of it.
                 entry.graph, entry.state = None, "dropped"
                 dropped += 1
         _free(dropped)
+
+
+class _Slot:
+    """A place among the versions that are tried at the same time."""
+
+    def __init__(self, slots: threading.Semaphore) -> None:
+        """Take one as soon as there is one."""
+        self._slots: threading.Semaphore | None = slots
+        self._lock = threading.Lock()
+        slots.acquire()
+
+    def leave(self) -> None:
+        """Leave it to the next one, once."""
+        with self._lock:
+            slots, self._slots = self._slots, None
+        if slots is not None:
+            slots.release()
 
 
 def _free(dropped: int) -> None:

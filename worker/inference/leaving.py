@@ -34,7 +34,7 @@ class Leaving:
     def versions(self) -> list[str]:
         """Return the versions of which nothing is claimed now; later they are tried again."""
         now = time.monotonic()
-        return [
+        return self._graphs.being_tried() + [
             version
             for version, failure in self._graphs.failures().items()
             if now - failure.last < RETRY_S and not self.is_hopeless(version)

@@ -35,6 +35,9 @@
 | `worker:ID` | string | what a worker process last said of itself |
 | `workers` | sorted set | worker processes by when they last said something |
 | `generation` | counter | goes up whenever the registry changes |
+| `aside` | hash | versions that no worker loads: `NAME@VERSION` -> why (JSON) |
+| `strikes:NAME@VERSION` | counter | worker processes that runs of a version cost within an hour |
+| `proven` | hash | versions that were tried: `NAME@VERSION` -> what was measured (JSON) |
 | `sweeper` | string | lock: who sweeps |
 | `swept` | string | when the last sweep was |
 | `webhook:DELIVERY` | hash | an ending to tell a receiver of; DELIVERY is `ID-NUMBER` |
@@ -88,6 +91,9 @@ TEMPLATES = {
     "worker": "worker:%s",
     "workers": "workers",
     "generation": "generation",
+    "aside": "aside",
+    "strikes": "strikes:%s",
+    "proven": "proven",
     "sweeper": "sweeper",
     "swept": "swept",
     "webhook": "webhook:%s",

@@ -40,6 +40,7 @@ from worker.jobs.records import (
 from worker.jobs.scripts import Scripts
 from worker.jobs.shares import too_much_held
 from worker.jobs.uploads import StoredFile
+from worker.models.set_aside import SetAside
 from worker.settings import Settings
 from worker.webhooks.targets import Target, shown_url
 
@@ -142,8 +143,8 @@ class JobStore:
         """Write the job in one atomic step; when this returns, it is safe.
 
         Raises `IdempotencyMismatchError` where the key belongs to a different request,
-        `OverloadedError` where too much waits, and redis's errors where the job was not accepted
-        or, if the connection broke, may not have been.
+        `ModelSetAsideError`, `OverloadedError` where too much waits, and redis's errors where the
+        job was not accepted or, if the connection broke, may not have been.
         """
         call = self.acceptance(submission)
         return self.accepted(submission, self._scripts.run(call.script, *call.arguments))
@@ -205,6 +206,8 @@ class JobStore:
             raise StoreUnavailableError(
                 "The upload took so long that it was given up: send it again."
             )
+        if state == -6 and submission.model is not None:
+            raise SetAside.parse(more).error(submission.model.name, submission.model.version)
         if state == -1:
             raise IdempotencyMismatchError(
                 f"This Idempotency-Key was used before for another request (job {job_id.decode()}):"

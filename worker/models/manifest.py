@@ -42,6 +42,17 @@ class Accelerated(BaseModel):
     bytes: int = Field(gt=0)
 
 
+class Measured(BaseModel):
+    """What running a version took, as it is served."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    micro_batch: int = Field(gt=0, description="Most images of one run that its memory allows.")
+    run_bytes: int = Field(ge=0, description="Memory that the largest run took beside the graph.")
+    loaded_bytes: int = Field(ge=0, description="Memory that it takes loaded.")
+    seconds: float = Field(ge=0, description="Of a run of one image.")
+
+
 class Classifying(NamedTuple):
     """What a version that classifies images needs beside its graph."""
 
@@ -70,6 +81,9 @@ class ManifestDraft(BaseModel):
     runtime: Runtime = Field("tensorflow", description="What workers serve the version with.")
     source: dict[str, Any] = Field(default_factory=dict, description="Where the graph comes from.")
     report: dict[str, Any] = Field(default_factory=dict, description="What freezing did.")
+    measured: Measured | None = Field(
+        None, description="What it took when it was verified; null where that was not measured."
+    )
 
     @property
     def classifies(self) -> bool:

@@ -18,7 +18,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -106,6 +106,13 @@ class Registry:
             damaged=tuple(error.message for error in damaged),
         )
 
+    def readable(self, name: str) -> tuple[Manifest, ...]:
+        """Return the model's versions that are not retired and whose manifests can be read."""
+        try:
+            return self.model(name).versions
+        except ModelUnavailableError:
+            return ()
+
     def manifest(self, name: str, version: int) -> Manifest:
         """Return the manifest of a version, retired or not.
 
@@ -135,6 +142,13 @@ class Registry:
 
         Raises `ModelNotFoundError`, with the versions and aliases that there are.
         """
+        return self.manifest(ref.name, self.number(ref))
+
+    def number(self, ref: ModelRef) -> int:
+        """Return the number of the version that `ref` means now, be its manifest damaged.
+
+        Raises `ModelNotFoundError`, also where it was retired.
+        """
         version = ref.version
         if version is None:
             alias = ref.alias or STABLE
@@ -144,7 +158,9 @@ class Registry:
                 raise ModelNotFoundError(self._no_version(ref.name, alias))
         if self._retired(ref.name, version):
             raise ModelNotFoundError(f"{ref.name}@{version} was retired: name another version.")
-        return self.manifest(ref.name, version)
+        if not self._folder(ref.name, version).is_dir():
+            raise ModelNotFoundError(self._no_version(ref.name, str(version)))
+        return version
 
     def stable(self) -> list[Manifest]:
         """Return what the alias `stable` of every model means now, of those that classify.
@@ -229,20 +245,36 @@ class Registry:
             self.resolve(ModelRef(name, version, None))  # it may have been retired meanwhile
             self._move_alias(name, alias, version)
 
-    def retire(self, name: str, version: int) -> None:
+    def retire(
+        self, name: str, version: int, *, force: bool = False, passed_over: Collection[int] = ()
+    ) -> dict[str, int | None]:
         """Take a version out of use for new jobs; jobs that have it pinned still end.
 
-        Raises `ConflictError` while an alias means it.
+        Raises `ModelNotFoundError`, and `ConflictError` while an alias means it. With `force` such
+        aliases are moved to the newest version before it that can be used, else to the newest
+        after it, and removed where there is none; `passed_over` are versions that they are not
+        moved to. Returns what they mean now. It may be damaged.
         """
-        self.manifest(name, version)
+        self.number(ModelRef(check_model_name(name), version, None))
+        moved: dict[str, int | None] = {}
         with self._locked(name):
-            used = [alias for alias, v in self._aliases(name).items() if v == version]
-            if used:
+            aliases = self._aliases_or_none(name) if force else self._aliases(name)
+            used = [alias for alias, v in aliases.items() if v == version]
+            if used and not force:
                 raise ConflictError(
                     f"{name}@{version} is what '{used[0]}' means: move that alias to another "
-                    "version first."
+                    "version first, or retire it by force with "
+                    f"`./permafrost models {name} --retire {version} --force`."
                 )
+            if used:
+                instead = self._successor(name, version, passed_over)
+                moved = dict.fromkeys(used, instead)
+                left = {alias: v for alias, v in aliases.items() if v != version}
+                if instead is not None:
+                    left |= dict.fromkeys(used, instead)
+                self._write_aliases(name, left)
             write_durably(self._folder(name, version) / _RETIRED_FILE, b"")
+        return moved
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -307,11 +339,29 @@ class Registry:
                 "version, or set the aliases again."
             ) from error
 
+    def _aliases_or_none(self, name: str) -> dict[str, int]:
+        """Return the aliases; none where their file is damaged, which is then written anew."""
+        try:
+            return self._aliases(name)
+        except ModelUnavailableError:
+            return {}
+
+    def _successor(self, name: str, version: int, passed_over: Collection[int]) -> int | None:
+        """Return the version that aliases of one that is retired mean instead."""
+        found: list[Manifest] = []
+        for other in self._versions(name):
+            if other == version or other in passed_over or self._retired(name, other):
+                continue
+            with contextlib.suppress(ModelNotFoundError, ModelUnavailableError):
+                found.append(self.manifest(name, other))
+        usable = [manifest.version for manifest in found if manifest.classifies]
+        before = [number for number in usable if number < version]
+        return max(before or usable, default=None)
+
     def _move_alias(self, name: str, alias: str, version: int) -> None:
-        aliases: dict[str, int] = {}
-        with contextlib.suppress(ModelUnavailableError):  # a damaged file is written anew
-            aliases = self._aliases(name)
-        aliases[alias] = version
+        self._write_aliases(name, {**self._aliases_or_none(name), alias: version})
+
+    def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
         folder = self._root / name
         staged = folder / f".{_ALIASES_FILE}.{os.getpid()}"
         write_durably(staged, json.dumps(aliases, indent=1, sort_keys=True).encode())

@@ -15,7 +15,7 @@
 -- before with another fingerprint, or {id, -2, how many wait, ms the oldest has} where that is too
 -- much, or {id, -3, how many, 0} where too many webhooks wait for the host, or {id, -4, bytes held, 0}
 -- where the client would hold too many, or {id, -5, 0, 0} where the pieces were taken for given up and
--- deleted.
+-- deleted, or {id, -6, why it is, 0} where its version is set aside.
 local id, kind, lane, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local digest, fingerprint, origin = ARGV[11], ARGV[12], ARGV[16]
 -- The same call a second time: the answer to the first was lost with its connection.
@@ -30,6 +30,12 @@ if digest ~= '' then
       return {first, 0, 0, 0}
     end
   end
+end
+
+local aside = redis.call('HGET', K.aside(), ARGV[5] .. '@' .. ARGV[6])
+if aside then
+  local sha256 = cjson.decode(aside).sha256
+  if sha256 == '' or sha256 == ARGV[7] then return {id, -6, aside, 0} end
 end
 
 local depth, age = backlog(lane)

@@ -1,0 +1,28 @@
+"""What the threads of this process do: to tell work from waiting."""
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+_TASKS = Path("/proc/self/task")  # Linux only
+_WORKING = frozenset("RD")  # running or waiting for a disk, see proc(5)
+
+
+def others_wait() -> bool:
+    """Whether no thread of this process but the caller's works: all others wait for something.
+
+    While a graph is run, one thread at least works, be the machine as busy as it may. TensorFlow's
+    allocator waits ten seconds for memory that the system refuses, in case that some is freed.
+    False where the system does not tell.
+    """
+    me = str(threading.get_native_id())
+    told = False
+    for task in _TASKS.glob("*/stat"):
+        if task.parent.name == me:
+            continue
+        with suppress(OSError, IndexError):  # it may have ended meanwhile
+            told = True
+            # The name before the state stands in parentheses and may hold any.
+            if task.read_text().rpartition(")")[2].split()[0] in _WORKING:
+                return False
+    return told
