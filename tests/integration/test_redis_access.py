@@ -15,6 +15,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 import redis
+from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
 from deploy.local import redis_server
@@ -26,6 +27,8 @@ from tests.support.polling import wait_until
 from tests.support.receiver import Receiver
 from tests.support.servers import Servers, Service
 from tests.support.system import ROOT, clean_environment
+from worker.broker import celery_app
+from worker.connection import broker_encryption, connect
 from worker.redis_address import check_redis_address, shown_address
 from worker.settings import Settings
 from worker.webhooks.signatures import make_secret
@@ -297,3 +300,39 @@ def test_a_redis_that_does_not_answer_is_named_without_its_user_and_password(sch
 def test_settings_show_no_secret() -> None:
     shown: Any = Settings(redis_url="redis://:s3cret@host:1/0")
     assert "s3cret" not in repr(shown) + str(shown)
+
+
+# -- certificates ----------------------------------------------------------------------------------
+
+
+def test_both_clients_check_the_certificate_of_redis(tmp_path: Path) -> None:
+    if not tls_executable(tmp_path):
+        pytest.skip("no redis-server with TLS: Debian's redis-tools has one")
+    server = GuardedRedis(ACL, tls=True)
+    try:
+        trusting = Settings(redis_url=server.url("inference"))
+        with connect(trusting) as client:
+            assert client.ping()
+        with celery_app(trusting).connection() as broker:
+            broker.ensure_connection(max_retries=1, timeout=5)
+            assert broker.default_channel.client.ping()
+        strange = Settings(redis_url=server.url("inference").partition("?")[0])  # no authority
+        with connect(strange) as client, pytest.raises(redis.exceptions.ConnectionError):
+            client.ping()
+        with (
+            celery_app(strange).connection() as broker,
+            pytest.raises(OperationalError, match="certificate verify failed"),
+        ):
+            broker.ensure_connection(max_retries=1, timeout=5)
+    finally:
+        server.remove()
+
+
+def test_celery_is_told_how_to_check_as_redis_py_is() -> None:
+    url = "rediss://api:pw@host:6380/2?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false"
+    assert broker_encryption(Settings(redis_url=url)) == {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": False,
+        "ssl_ca_certs": "/etc/ca.pem",
+    }
+    assert broker_encryption(Settings(redis_url="redis://host:6380/2")) is None
