@@ -14,22 +14,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 import structlog
 
+from freezing.environment import environment
+from freezing.events import Events
 from freezing.failures import failure
 from freezing.steps import Report
+from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
 from worker.onednn import switch_on
 
 _log = structlog.get_logger(__name__)
 
 _POLL_S = 0.5  # time between two looks at the clock and at `cancelled`
+_MOST_ROUNDS = 100  # of ending what was left behind
 _END_POLL_S = 0.01  # time between two looks at a process that is ending
 _TAIL_LINES = 60  # of standard error, kept for the log
 _CHUNK_BYTES = 1 << 16
+_MOST_OF_A_LINE = 1 << 12  # bytes of standard error
 _ROOT = Path(__file__).resolve().parents[1]
-# What the child must not see: addresses and secrets of the running system.
-_PRIVATE = ("PERMAFROST_", "REDIS_", "CELERY_", "AWS_")
 # How Python, numpy, OpenBLAS, oneDNN, the C++ runtime and the loader say that a limit was reached.
 _OUT_OF_MEMORY = re.compile(
     r"bad_alloc|MemoryError|out of memory|OOM when|cannot allocate memory|pthread_create\(\) failed"
@@ -53,24 +57,28 @@ class Child:
 
         What libraries write for themselves goes to `folder`.
         """
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(_PRIVATE)}
-        environment.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
-        environment.update(HOME=str(folder), TMPDIR=str(folder))
-        switch_on(environment)  # as where the graph will be served, with which it is compared
+        variables = environment(folder)
+        variables.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
+        switch_on(variables)  # as where the graph will be served, with which it is compared
         # What a person set for Keras must not change how a file is read.
-        environment.update(KERAS_BACKEND="tensorflow", KERAS_HOME=str(folder))
+        variables.update(KERAS_BACKEND="tensorflow", KERAS_HOME=str(folder))
         self._order = order
         self._report = report
         self._end: dict[str, Any] = {}  # the last event
+        self._others = _children()
+        # What it leaves behind becomes ours, and can be found.
+        with contextlib.suppress(OSError, AttributeError):
+            adopt_orphans()
         self._errors: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._rest = {"events": b"", "errors": b""}
+        self._events = Events()
+        self._rest = b""  # of standard error, a line that has not ended
         self._process = subprocess.Popen(
             [sys.executable, "-m", "freezing"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=_ROOT,
-            env=environment,
+            env=variables,
             start_new_session=True,
             close_fds=True,
         )
@@ -117,6 +125,20 @@ class Child:
             with contextlib.suppress(BrokenPipeError):
                 _pipe(pipe).close()
         self._process.wait()
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        """End what has left the group, which only a child that is not confined can have done."""
+        own = os.getsid(0)
+        for _ in range(_MOST_ROUNDS):
+            left = [pid for pid in _children() - self._others if _session(pid) not in {own, None}]
+            if not left:
+                return
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
 
     def _ended(self) -> bool:
         """Whether the process has ended; it is not waited for yet."""
@@ -133,12 +155,14 @@ class Child:
     def _read(self, descriptor: int, name: str) -> bool:
         """Take what is there; False at the end."""
         chunk = os.read(descriptor, _CHUNK_BYTES)
-        *lines, self._rest[name] = (self._rest[name] + chunk).split(b"\n")
-        for line in lines:
-            if name == "errors":
-                self._errors.append(line.decode(errors="replace"))
-            else:
-                self._take(json.loads(line))
+        if name == "events":
+            for event in self._events.feed(chunk):
+                self._take(event)
+        else:
+            *lines, rest = (self._rest + chunk).split(b"\n")
+            self._rest = rest[-_MOST_OF_A_LINE:]
+            for line in lines:
+                self._errors.append(line[:_MOST_OF_A_LINE].decode(errors="replace"))
         return bool(chunk)
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -157,7 +181,7 @@ class Child:
             return outcome
         code, message = self._end.get("code"), self._end.get("message", "")
         if code in {None, "crashed"} or self._end.get("unexpected"):
-            tail = "\n".join([*self._errors, self._rest["errors"].decode(errors="replace")])
+            tail = "\n".join([*self._errors, self._rest.decode(errors="replace")])
             _log.warning("freeze failed", action="freeze_failed", exit_status=status, stderr=tail)
             # Not killed by us: by the kernel then, which was out of memory.
             if status == -signal.SIGKILL or _OUT_OF_MEMORY.search(tail):
@@ -176,6 +200,19 @@ class Child:
             code = FreezeError.code
             message = f"The source could not be frozen: its process ended with status {status}."
         raise failure(code, message)
+
+
+def _children() -> set[int]:
+    with contextlib.suppress(psutil.Error):
+        return {child.pid for child in psutil.Process().children()}
+    return set()
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def _timed_out(time_limit_s: float) -> FreezeError:

@@ -10,21 +10,29 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+from freezing.events import Events
 from freezing.failures import CrashedError, UnforeseenError, as_event, failure
 from freezing.steps import Report
+from worker.confinement.confine import confine_alone
 from worker.confinement.system import die_with
 
 # As `apart`: what runs a function, with what it may be given, and returns its result.
 Apart = Callable[..., Any]
 
 _MOST_DESCRIPTORS = 1024  # that may have been open
+_CHUNK_BYTES = 1 << 16
 
 
 def apart(
-    report: Report, function: Callable[..., Any], *arguments: Any, doing: str | None = None
+    report: Report,
+    function: Callable[..., Any],
+    *arguments: Any,
+    doing: str | None = None,
+    write: Sequence[Path] | None = None,
 ) -> Any:
     """Return what `function(report, *arguments)` returns, run in a forked process.
 
@@ -32,6 +40,10 @@ def apart(
     reported here. Raises `FreezeError`s as the function does, by their code, `CrashedError` where
     it ended by a signal, `MemoryError` where the kernel killed it, and `UnforeseenError`.
     `doing` says in the error of a crash what was done; else it is the last step reported.
+
+    The process cannot reach this one, nor others of its kind, and makes no others, so that nothing
+    of it is left when this returns. Where `write` is given, it can write below that alone. It may
+    be lost nevertheless: `UnsoundReportError` is raised where what it says is not sound.
     """
     reader, writer = os.pipe()
     sys.stdout.flush()
@@ -40,24 +52,37 @@ def apart(
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _run(parent, writer, function, arguments)
+        _run(parent, writer, write, function, arguments)
     os.close(writer)
-    end: dict[str, Any] = {}
-    with os.fdopen(reader, "rb") as pipe:
-        for line in pipe:
-            event = json.loads(line)
-            if event["event"] in {"step", "log"}:
-                report.relay(event)
-            else:
-                end = event
+    try:
+        end = _follow(reader, report)
+    finally:
+        os.close(reader)
     _, status = os.waitpid(pid, 0)
     if end.get("event") == "done":
         return end["outcome"]
     raise _error(end, os.waitstatus_to_exitcode(status), doing or report.doing)
 
 
+def _follow(reader: int, report: Report) -> dict[str, Any]:
+    """Hand on what a process tells, and return the last event."""
+    end: dict[str, Any] = {}
+    events = Events()
+    while chunk := os.read(reader, _CHUNK_BYTES):
+        for event in events.feed(chunk):
+            if event["event"] in {"step", "log"}:
+                report.relay(event)
+            else:
+                end = event
+    return end
+
+
 def _run(
-    parent: int, writer: int, function: Callable[..., Any], arguments: tuple[Any, ...]
+    parent: int,
+    writer: int,
+    write: Sequence[Path] | None,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
 ) -> NoReturn:
     """Do the work and end the process, without what an interpreter does at its end."""
     # Above all the pipe to the worker, which believes what comes through it.
@@ -71,6 +96,7 @@ def _run(
 
         try:
             if die_with(parent):
+                confine_alone(write)
                 send({"event": "done", "outcome": function(Report(send), *arguments)})
         except BaseException as error:  # it must not get into the code of the process forked from
             send(as_event(error))

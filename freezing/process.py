@@ -4,16 +4,24 @@ The child sees the source and a folder to write to; publishing is done here, onc
 """
 
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from freezing.child import Child, FreezeCancelledError
+from freezing.events import UnsoundReportError
+from freezing.outcome import Outcome, checked
+from freezing.publishing.examining import examine
+from freezing.publishing.taking import Taken, take
 from freezing.sources.reach import within_reach
 from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine
 from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.models.inspection import Inspection
 from worker.models.manifest import ManifestDraft, ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings
@@ -73,7 +81,8 @@ def freeze(
         "most_pixels": settings.max_image_pixels,
     }
     report = _numbered(steps_of_freeze(request), on_log)
-    outcome = _in_child(order, workdir, settings, report, cancelled)
+    said = _in_child(order, workdir, settings, report, cancelled)
+    outcome = checked(Outcome, said)
 
     def go_on() -> None:
         if cancelled():
@@ -81,7 +90,15 @@ def freeze(
 
     go_on()
     report.step(Step.PUBLISH)
-    return _publish(request, outcome, graph, registry, job_id, go_on)
+    # All that had the source is dead: what is there now stays as it is.
+    aside = workdir.with_name(f"{workdir.name}.taken")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(mode=0o700)
+    try:
+        files = _taken(request, outcome, graph, aside, settings)
+        return _publish(request, outcome, files, registry, job_id, go_on)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def inspect(
@@ -106,7 +123,10 @@ def inspect(
     outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled.")
-    return outcome
+    try:
+        return Inspection.model_validate(outcome).model_dump(mode="json")
+    except ValidationError as error:
+        raise UnsoundReportError("gave an inspection that none can be") from error
 
 
 def _in_child(
@@ -150,10 +170,40 @@ def _numbered(steps: Sequence[Step], on_log: Callable[[LogLine], None]) -> Repor
     return Report(tell)
 
 
-def _publish(
+def _taken(
     request: FreezeRequest,
     outcome: dict[str, Any],
     graph: Path,
+    aside: Path,
+    settings: Settings,
+) -> list[Taken]:
+    """Take the graph, and what it was converted to; have them audited, and say what they are.
+
+    What the child said of the files gives way, in the outcome, to what was found.
+    """
+    names = [_GRAPH_FILE] + ([_ACCELERATED_FILE] if request.runtime == "onnxruntime" else [])
+    files = [take(graph.with_name(name), aside / name) for name in names]
+    examined = examine(
+        files,
+        given=outcome["inputs"][0]["name"],
+        gives=[tensor["name"] for tensor in outcome["outputs"]],
+        settings=settings,
+    )
+    outcome.update(
+        audit=examined.as_audit(),
+        bytes_after=files[0].bytes,
+        nodes_after=examined.nodes,
+        runtime=request.runtime,
+    )
+    if len(files) > 1:
+        outcome["accelerated"] = {**(outcome["accelerated"] or {}), "bytes": files[1].bytes}
+    return files
+
+
+def _publish(
+    request: FreezeRequest,
+    outcome: dict[str, Any],
+    files: Sequence[Taken],
     registry: Registry,
     job_id: str,
     before: Callable[[], None],
@@ -171,7 +221,8 @@ def _publish(
         report=report,
     )
     _refuse_to_replace(draft, registry, request.alias)
-    accelerated = graph.with_name(_ACCELERATED_FILE) if outcome["accelerated"] else None
+    graph, *converted = [file.path for file in files]
+    accelerated = converted[0] if converted else None
     manifest = registry.publish(draft, graph, request.alias, accelerated=accelerated, before=before)
     return {
         "model": manifest.name,

@@ -4,6 +4,8 @@ What passes from one to the next is JSON and files in the folder of the graph, s
 250 MB is in memory once.
 """
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from freezing.failures import UnforeseenError
 from freezing.forks import Apart, apart
 from freezing.optimising.batch import BatchNotFreeError
 from freezing.optimising.optimise import optimise_file
+from freezing.outcome import SourceOutcome, checked
 from freezing.pipeline import freeze_source
 from freezing.steps import Report, Step
 from freezing.verifying.answers import Expected
@@ -29,7 +32,8 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
     """
     graph, tolerance = Path(order["graph"]), order["tolerance"]
     made = apart(report, freeze_source, order)
-    outcome, expected = made["outcome"], Expected.parse(made["expected"])
+    outcome = checked(SourceOutcome, made.get("outcome"))
+    expected = Expected.parse({**made["expected"], "folder": str(graph.parent)})
     verification = None
     if order["request"]["optimise"]:
         report.step(Step.OPTIMISE)
@@ -87,10 +91,11 @@ def _optimise(
     to be done, or what came out was not accepted, which is a warning.
     """
     tensors = [tensor.name for tensor in (expected.input, *expected.outputs)]
-    target = graph.with_suffix(".optimised.pb")
+    folder = Path(tempfile.mkdtemp(prefix="optimised-", dir=graph.parent))
+    target = folder / graph.name
     outcome["optimised"] = None
     try:
-        done = apart(report, optimise_file, str(graph), str(target), tensors)
+        done = apart(report, optimise_file, str(graph), str(target), tensors, write=[folder])
         verification = None
         if done["is_written"]:
             report.step(Step.VERIFY)
@@ -104,7 +109,7 @@ def _optimise(
         outcome["warnings"].append(f"The graph was not optimised: {why}.")
         return None
     finally:
-        target.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
     outcome["optimised"] = done["optimised"]
     outcome["warnings"] += done["warnings"]
     if verification is not None:

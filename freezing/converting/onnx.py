@@ -1,5 +1,7 @@
 """The accelerated form: a frozen graph converted to ONNX and proven against its source."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -34,10 +36,17 @@ def accelerate(
     Raises `NotConvertibleError`, and `VerificationError` where ONNX Runtime answers otherwise than
     the source.
     """
-    path = graph.with_suffix(SUFFIX)
+    path, folder = graph.with_suffix(SUFFIX), Path(tempfile.mkdtemp(dir=graph.parent))
+    made = folder / path.name
     outputs = [tensor.name for tensor in expected.outputs]
     try:
-        apart(report, convert_file, str(graph), str(path), expected.input.name, outputs)
+        apart(
+            report,
+            convert_file,
+            *(str(graph), str(made), expected.input.name, outputs),
+            write=[folder],
+        )
+        made.replace(path)
         verification = verify(
             report, path, expected, tolerance, called="the converted graph", apart=apart
         )
@@ -45,6 +54,8 @@ def accelerate(
         raise NotConvertibleError(f"{error} {_ADVICE}") from error
     except VerificationError as error:
         raise VerificationError(f"Converted to ONNX: {error} {_ADVICE}") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     size = path.stat().st_size
     report.log(
         f"Converted and verified in ONNX Runtime: {size / 1e6:.1f} MB, the largest difference is "

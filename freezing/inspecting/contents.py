@@ -6,7 +6,7 @@ from typing import Any
 from freezing.inspecting.packages import registering_package
 from freezing.structure.flow import Flow
 from freezing.structure.graphs import Graph, called_functions, op_def
-from freezing.structure.roles import KINDS
+from freezing.structure.kinds import KINDS
 from freezing.structure.weights import Weight, node_bytes, weights
 from worker.models.inspection import Dropped, Finding, LayerFact, Parameters, UnknownOp
 

@@ -5,18 +5,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from freezing.structure.graphs import VARIABLE_OPS, Graph
-
-# Kinds in the order in which they are reported. `gradients` includes the ops that apply them;
-# `optimizer_slots` counts variables; `queues` is everything that feeds a training by itself.
-KINDS = (
-    "gradients",
-    "optimizer_slots",
-    "savers",
-    "summaries",
-    "queues",
-    "initializers",
-    "other",
-)
+from freezing.structure.kinds import KINDS
 
 _SAVER_OPS = frozenset(
     {"Save", "SaveV2", "SaveSlices", "Restore", "RestoreV2", "RestoreSlice"}

@@ -176,6 +176,7 @@ def verify(
             str(folder),
             called,
             doing=f"running {called}",
+            write=[folder],
         )
         return _compare(expected, folder, sizes, tolerance, called)
     finally:

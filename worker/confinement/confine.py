@@ -29,6 +29,10 @@ _LANDLOCK, _FILTER = "Landlock", "a filter of system calls"
 _REQUIRED = (_LANDLOCK, _FILTER)
 
 
+# What was put in force in this process or the one that it was forked from.
+_done: list["Confinement"] = []
+
+
 class NotConfinedError(FreezeError):
     """The kernel does not let a process be confined as the settings demand it."""
 
@@ -79,6 +83,7 @@ def confine(read: Iterable[Path], write: Iterable[Path], *, alone: bool = False)
         else:
             found.in_force.append(f"{name} {what}" if isinstance(what, int) else name)
 
+    _done.append(found)
     gain_no_privileges()
     put("a network namespace", leave_network)
     kept = _READING_OTHERS if alone else _FILES_OF_OTHERS
@@ -91,17 +96,19 @@ def confine(read: Iterable[Path], write: Iterable[Path], *, alone: bool = False)
     return found
 
 
-def confine_alone(write: Iterable[Path]) -> None:
+def confine_alone(write: Iterable[Path] | None) -> None:
     """Take away still more from a process that was forked from a confined one.
 
-    It can read what that one can, and write below `write` only; it can make no other process, and
-    reach neither the memory nor the open files of the one that it was forked from. What the kernel
-    has not was said of that one. To be called while there is one thread.
+    It can read what that one can, and write below `write` only, where that is given; it can make no
+    other process, and reach neither the memory nor the open files of the one that it was forked
+    from. What the kernel has not was said of that one; where that one is not confined, neither is
+    this. To be called while there is one thread.
     """
-    if sys.platform != "linux":
+    if not _done:
         return
+    writable = [Path("/")] if write is None else [*write, *(Path(name) for name in _DEVICES)]
     with contextlib.suppress(OSError):
-        restrict_files([Path("/")], [*write, *(Path(device) for device in _DEVICES)])
+        restrict_files([Path("/")], writable)
     with contextlib.suppress(OSError):
         install_filter(alone=True)
 

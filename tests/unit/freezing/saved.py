@@ -119,7 +119,13 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
     return Frozen(outcome=outcome, graph_def=graph_def, log=log)
 
 
-def here(report: Report, function: Callable[..., Any], *arguments: Any, doing: str = "") -> Any:
+def here(
+    report: Report,
+    function: Callable[..., Any],
+    *arguments: Any,
+    doing: str = "",
+    write: Any = None,
+) -> Any:
     """Do in this process what is otherwise done apart; what crosses still does so as JSON."""
     return json.loads(json.dumps(function(report, *json.loads(json.dumps(arguments)))))
 

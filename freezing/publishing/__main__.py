@@ -1,0 +1,97 @@
+"""The process that audits what is to be published: `python -m freezing.publishing`.
+
+It never saw the source, and gets nothing but open files: the graph, and the converted graph where
+there is one. It gives up everything else before it reads a byte of them, and writes one line of
+JSON: what it counted, or `refused` with a sentence. Standard input holds, as JSON, the names of the
+`input` and the `outputs` that the graph must have.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import types
+from collections.abc import Iterable
+from typing import Any
+
+from freezing.limits import limit
+from worker.auditing.allowed_ops import VERSION
+from worker.auditing.graph_def import ForbiddenModelError, audit_graph
+from worker.auditing.onnx_model import audit_onnx, parse
+from worker.confinement.confine import confine
+from worker.confinement.system import die_with
+
+
+def main() -> int:
+    """Audit what the descriptors hold; return the exit code."""
+    parent, memory_bytes, confinement, graph, *accelerated = sys.argv[1:]
+    if not die_with(int(parent)):
+        return 1
+    limit(int(memory_bytes))
+    graph_def, wanted = _messages().GraphDef, json.load(sys.stdin)
+    if confinement != "off":
+        found = confine([], [], alone=True)
+        if confinement == "required":
+            found.check()
+    try:
+        outcome = _audit(graph_def, int(graph), map(int, accelerated), wanted)
+    except ForbiddenModelError as error:
+        outcome = {"refused": error.message[:2000]}
+    except MemoryError:
+        outcome = {"refused": "There is not enough memory to look at the graph that was frozen."}
+    sys.stdout.write(json.dumps(outcome) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def _audit(
+    graph_def: Any, descriptor: int, accelerated: Iterable[int], wanted: dict[str, Any]
+) -> dict[str, Any]:
+    try:
+        graph = graph_def.FromString(_content(descriptor))
+    except MemoryError:
+        raise
+    except Exception as error:  # protobuf's, of which the class depends on its implementation
+        raise ForbiddenModelError("The file that was frozen holds no graph.") from error
+    found = audit_graph(graph)
+    _refuse_missing(graph, wanted)
+    return {
+        "allow_list": VERSION,
+        "ops": dict(sorted(found.ops.items())),
+        "nodes": found.nodes,
+        "functions": found.functions,
+        "onnx": [audit_onnx(parse(_content(one))) for one in accelerated],
+    }
+
+
+def _refuse_missing(graph: Any, wanted: dict[str, Any]) -> None:
+    """Raise `ForbiddenModelError` where the input or an output is not in the graph."""
+    nodes = {node.name: node for node in graph.node}
+    for name in (wanted["input"], *wanted["outputs"]):
+        if name.partition(":")[0] not in nodes:
+            raise ForbiddenModelError(f"The graph that was frozen has no '{name[:200]}'.")
+    if not nodes[wanted["input"].partition(":")[0]].op.startswith("Placeholder"):
+        raise ForbiddenModelError(f"Nothing can be put into '{wanted['input'][:200]}'.")
+
+
+def _content(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def _messages() -> Any:
+    """Return the module of GraphDef without loading TensorFlow, of which it needs nothing."""
+    package = importlib.util.find_spec("tensorflow")
+    if package is None:
+        raise ModuleNotFoundError("tensorflow is not installed")
+    stand_in = types.ModuleType("tensorflow")
+    stand_in.__path__ = list(package.submodule_search_locations or ())
+    sys.modules["tensorflow"] = stand_in
+    from tensorflow.core.framework import graph_pb2  # noqa: PLC0415 - after the stand-in
+
+    return graph_pb2
+
+
+if __name__ == "__main__":
+    status = main()
+    os._exit(status)

@@ -1,0 +1,313 @@
+"""Freezes whose child is taken by code of the source, at the point where the source is loaded."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freezing.child import Child
+from freezing.process import freeze
+from tests.support.system import ROOT
+from tests.unit.freezing import networks
+from tests.unit.freezing.saved import save
+from worker.errors import FreezeError
+from worker.jobs.requests import FreezeRequest
+from worker.models.registry import Registry
+from worker.settings import Settings
+
+# Python imports it as it starts, since it lies on PYTHONPATH. In the process that has the source,
+# `lost` is run where the source has been frozen, in the place of what says so.
+HOOK = """
+import json, os, sys
+sys.path.insert(0, {root!r})
+import freezing.forks as forks
+
+_run = forks._run
+
+def taken(parent, writer, write, function, arguments):
+    if function.__name__ == "freeze_source":
+        original = function
+        def function(report, order):
+            made = original(report, order)
+            return lost(made, order, writer)
+    _run(parent, writer, write, function, arguments)
+
+forks._run = taken
+
+def say(writer, text):
+    while text:
+        text = text[os.write(writer, text):]
+
+def lost(made, order, writer):
+    graph = order["graph"]
+{body}
+    return made
+"""
+
+REACHING = """
+    import tensorflow as tf
+    graph_def = tf.compat.v1.GraphDef()
+    with open(graph, "rb") as file:
+        graph_def.ParseFromString(file.read())
+    function = graph_def.library.function.add()
+    function.signature.name = "deep"
+    function.node_def.add(name="reach", op="{op}")
+    graph_def.node.add(name="call", op="PartitionedCall").attr["f"].func.name = "deep"
+    with open(graph, "wb") as file:
+        file.write(graph_def.SerializeToString())
+    made["outcome"]["audit"] = {{"verdict": "allowed", "ops": {{}}, "functions": 0}}
+"""
+
+
+class Lost:
+    """Freezes a small checkpoint with a child that is lost, and looks at what is left."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.registry = Registry(folder / "models")
+        self._hook = folder / "hook"
+        self._hook.mkdir()
+        monkeypatch.setenv("PYTHONPATH", str(self._hook))
+        save(folder / "source", networks.plain)
+
+    def freeze(self, body: str, **settings: Any) -> dict[str, Any]:
+        (self._hook / "sitecustomize.py").write_text(HOOK.format(root=str(ROOT), body=body))
+        workdir = self.folder / "work"
+        workdir.mkdir()
+        return freeze(
+            FreezeRequest.parse({"name": "model", "outputs": ["y_pred"], "optimise": False}),
+            self.folder / "source",
+            workdir=workdir,
+            registry=self.registry,
+            job_id="job-1",
+            settings=Settings(data=self.folder, **settings),
+            on_log=lambda _: None,
+            cancelled=lambda: False,
+        )
+
+    def refused(self, body: str, **settings: Any) -> FreezeError:
+        """Return the error with which the freeze ended, which published nothing."""
+        with pytest.raises(FreezeError) as refused:
+            self.freeze(body, **settings)
+        assert self.registry.names() == []
+        assert not list((self.folder / "models" / ".staging").glob("*"))
+        assert not (self.folder / "work.taken").exists()
+        assert "Traceback" not in refused.value.message
+        assert refused.value.message.endswith(".")
+        return refused.value
+
+
+@pytest.fixture
+def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lost:
+    return Lost(tmp_path, monkeypatch)
+
+
+def test_the_hook_alone_changes_nothing(lost: Lost) -> None:
+    assert lost.freeze("    pass")["version"] == 1
+
+
+@pytest.mark.parametrize("op", ["WriteFile", "PyFunc"])
+def test_a_graph_that_was_put_in_the_place_of_the_audited_one_is_not_published(
+    lost: Lost, op: str
+) -> None:
+    error = lost.refused(REACHING.format(op=op))
+    # Where running it is refused first, by TensorFlow, that is as good.
+    assert error.code in {"unsafe_graph", "not_runnable"}
+
+
+BAD_FILES = {
+    "a link": """
+    os.rename(graph, graph + ".aside")
+    os.symlink(graph + ".aside", graph)
+""",
+    "a second name": """
+    os.link(graph, graph + ".aside")
+""",
+    "no file": """
+    os.unlink(graph)
+""",
+}
+
+
+@pytest.mark.parametrize("what", BAD_FILES)
+def test_what_is_no_file_of_its_own_is_not_published(lost: Lost, what: str) -> None:
+    assert lost.refused(BAD_FILES[what]).code in {"unsound_report", "not_runnable", "storage"}
+
+
+LIES = {
+    "a million labels": """
+    made["outcome"]["labels"] = ["x"] * 1_000_000
+""",
+    "labels that are none": """
+    made["outcome"]["labels"] = [{"x": 1}]
+""",
+    "no number": """
+    say(writer, b'{"event": "done", "outcome": {"bytes_before": NaN}}\\n')
+""",
+    "no JSON": """
+    say(writer, b"Traceback\\n")
+""",
+    "what is nested without end": """
+    say(writer, b'{"event": ' + b"[" * 100_000 + b"\\n")
+""",
+    "a line without end": """
+    for _ in range(40):
+        say(writer, b"x" * (1 << 20))
+""",
+    "lines without end": """
+    for _ in range(5000):
+        say(writer, b'{"event": "log", "message": "x"}\\n')
+""",
+    "an unknown step": """
+    say(writer, b'{"event": "step", "step": "owning"}\\n')
+""",
+    "fields that nobody knows": """
+    made["outcome"]["alias"] = "stable"
+""",
+    "a size that none can be": """
+    made["outcome"]["bytes_before"] = -1
+""",
+    "half an outcome": """
+    del made["outcome"]["audit"]
+""",
+}
+
+
+@pytest.mark.parametrize("what", LIES)
+def test_what_no_process_of_ours_says_ends_the_freeze(lost: Lost, what: str) -> None:
+    assert lost.refused(LIES[what]).code == "unsound_report"
+
+
+def test_an_output_that_is_not_there_is_noticed(lost: Lost) -> None:
+    body = """
+    made["outcome"]["outputs"][0]["name"] = "elsewhere:0"
+"""
+    assert "'elsewhere:0'" in lost.refused(body).message
+
+
+def test_what_is_said_of_the_file_is_not_believed(lost: Lost) -> None:
+    said = lost.freeze("""
+    made["outcome"].update(bytes_after=1, nodes_after=1)
+    made["outcome"]["audit"] = {"verdict": "allowed", "ops": {"Lie": 1}, "functions": 99}
+""")
+    path = lost.registry.graph_path("model", 1)
+    assert said["bytes_after"] == path.stat().st_size
+    assert said["nodes_after"] > 1
+    assert "Lie" not in said["audit"]["ops"]
+    assert said["audit"]["functions"] == 0
+
+
+REACH = """
+    import ctypes, signal, socket
+    libc = ctypes.CDLL(None, use_errno=True)
+    def call(name, *arguments):
+        if getattr(libc, name)(*arguments) < 0:
+            raise OSError(ctypes.get_errno(), "refused")
+    def fork():
+        if os.fork() == 0:
+            os._exit(0)
+    parent = os.getppid()
+    grand = int(open("/proc/%d/stat" % parent).read().rpartition(")")[2].split()[1])
+    done = {}
+    for name, attempt in {
+        "memory of the parent": lambda: open("/proc/%d/mem" % parent, "r+b"),
+        "environment of the parent": lambda: open("/proc/%d/environ" % parent).read(),
+        "pipes of the parent": lambda: os.open("/proc/%d/fd/1" % parent, os.O_WRONLY),
+        "memory of the worker": lambda: open("/proc/%d/mem" % grand, "r+b"),
+        "environment of the worker": lambda: open("/proc/%d/environ" % grand).read(),
+        "attach": lambda: call("ptrace", 16, parent, 0, 0),
+        "signal": lambda: os.kill(parent, signal.SIGCONT),
+        "signal the worker": lambda: os.kill(grand, signal.SIGCONT),
+        "signal a thread": lambda: call("tgkill", parent, parent, signal.SIGCONT),
+        "limit": lambda: call("prlimit", grand, 4, b"\\0" * 16, None),
+        "connect": lambda: socket.socket(socket.AF_INET),
+        "run": lambda: os.execv("/bin/true", ["true"]),
+        "fork": fork,
+        "leave": os.setsid,
+        "the registry": lambda: os.listdir(os.path.join(os.path.dirname(graph), "..", "models")),
+        "passwords": lambda: open("/etc/passwd").read(),
+    }.items():
+        try:
+            attempt()
+            done[name] = "done"
+        except OSError as error:
+            done[name] = error.errno
+    done["secrets"] = [name for name in os.environ if "HIDDEN" in name or "REDIS" in name]
+    made["outcome"]["warnings"].append(json.dumps(done))
+"""
+
+
+def test_it_reaches_no_other_process_and_leaves_none(
+    lost: Lost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HIDDEN_WORD", "secret")
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@localhost")
+    (text,) = [text for text in lost.freeze(REACH)["warnings"] if text.startswith("{")]
+    found = json.loads(text)
+    assert found.pop("secrets") == []
+    from worker.confinement import landlock
+
+    try:
+        landlock.version()
+    except OSError:
+        pytest.skip("this kernel has no Landlock")
+    assert {name: answer for name, answer in found.items() if answer not in {1, 13, 38}} == {}
+    assert len(found) == 16
+
+
+# -- a child that is not confined ------------------------------------------------------------------
+
+DAEMON = """
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with open({mark!r}, "w") as file:
+                file.write(str(os.getpid()))
+            import time
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    while not os.path.exists({mark!r}):
+        pass
+"""
+
+
+def test_what_it_leaves_behind_is_ended_where_nothing_confines_it(lost: Lost) -> None:
+    mark = lost.folder / "pid"
+    lost.freeze(DAEMON.format(mark=str(mark)), freeze_confinement="off")
+    pid = int(mark.read_text())
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    pytest.fail("it lives")
+
+
+def test_a_pipe_in_the_place_of_the_graph_holds_nobody_up(tmp_path: Path) -> None:
+    from freezing.events import UnsoundReportError
+    from freezing.publishing.taking import take
+
+    os.mkfifo(tmp_path / "graph.pb")
+    with pytest.raises(UnsoundReportError):
+        take(tmp_path / "graph.pb", tmp_path / "taken")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with pytest.raises(UnsoundReportError):
+        take(tmp_path / "link", tmp_path / "taken")
+
+
+def test_the_child_is_the_one_that_is_meant() -> None:
+    """The tests above change a function of `freezing.forks` by its name."""
+    from freezing import forks
+
+    check: Callable[..., Any] = forks._run
+    assert check.__code__.co_varnames[:5] == ("parent", "writer", "write", "function", "arguments")
+    assert Child.__module__ == "freezing.child"
