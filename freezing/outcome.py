@@ -34,7 +34,7 @@ class _Layer(_Part):
 class _File(_Part):
     name: _Name
     bytes: _Count
-    sha256: str = Field(pattern=r"\A[0-9a-f]{64}\Z")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class _Source(_Part):
