@@ -68,7 +68,7 @@ class Child:
         self._others = _children()
         # What it leaves behind becomes ours, and can be found.
         with contextlib.suppress(OSError, AttributeError):
-            adopt_orphans()
+            adopt_orphans(True)
         self._errors: deque[str] = deque(maxlen=_TAIL_LINES)
         self._events = Events()
         self._rest = b""  # of standard error, a line that has not ended
@@ -99,6 +99,8 @@ class Child:
                 for key, _ in selector.select(_POLL_S):
                     if not self._read(key.fd, key.data):
                         selector.unregister(key.fileobj)
+                if len(selector.get_map()) == 1 and self._ended():
+                    break  # what it left behind may hold the other pipe open
                 now = time.monotonic()
                 if now > deadline:
                     raise _timed_out(time_limit_s)
@@ -126,6 +128,8 @@ class Child:
                 _pipe(pipe).close()
         self._process.wait()
         self._end_orphans()
+        with contextlib.suppress(OSError, AttributeError):
+            adopt_orphans(False)
 
     def _end_orphans(self) -> None:
         """End what has left the group, which only a child that is not confined can have done."""

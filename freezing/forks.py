@@ -66,15 +66,13 @@ def apart(
 
 def _follow(reader: int, report: Report) -> dict[str, Any]:
     """Hand on what a process tells, and return the last event."""
-    end: dict[str, Any] = {}
     events = Events()
     while chunk := os.read(reader, _CHUNK_BYTES):
         for event in events.feed(chunk):
-            if event["event"] in {"step", "log"}:
-                report.relay(event)
-            else:
-                end = event
-    return end
+            if event["event"] not in {"step", "log"}:
+                return event  # somebody else may hold the pipe open
+            report.relay(event)
+    return {}
 
 
 def _run(

@@ -223,6 +223,7 @@ def test_it_reaches_no_other_process_and_leaves_none(
 ) -> None:
     monkeypatch.setenv("HIDDEN_WORD", "secret")
     monkeypatch.setenv("REDIS_URL", "redis://:secret@localhost")
+    (lost.folder / "models").mkdir()
     (text,) = [text for text in lost.freeze(REACH)["warnings"] if text.startswith("{")]
     found = json.loads(text)
     assert found.pop("secrets") == []

@@ -55,9 +55,9 @@ def hide_memory() -> None:
     prctl(_PR_SET_DUMPABLE, 0)
 
 
-def adopt_orphans() -> None:
-    """Become the parent of whatever a child of this process leaves behind."""
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def adopt_orphans(adopt: bool) -> None:
+    """Become the parent of whatever a child of this process leaves behind, or be it no longer."""
+    prctl(_PR_SET_CHILD_SUBREAPER, int(adopt))
 
 
 def _checked(result: int) -> int:
