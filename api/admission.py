@@ -2,13 +2,15 @@
 
 1. The host that it names is one of this server's (`api.access`).
 2. If it changes something, no page of another origin sent it (`api.access`).
-3. Its client may send so much (`api.limits`).
+3. It has an API key that allows what it asks for, where one is needed (`api.credentials`).
+4. Its client may send so much (`api.limits`).
 
 Where a body is large that happens twice: before it is read too, and then so much of it as is right
 for its address and only where the lane is open (`api.preflight`).
 
 The short way (`api.express`) takes no request with `Origin`, `Sec-Fetch-Site` or a proxy's header,
-and asks the same `Access` for the host of those it takes.
+and asks the same `Access` for the host, and the same `Authentication` for the key, of those it
+takes.
 """
 
 from typing import Final
@@ -19,7 +21,7 @@ from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import limits
+from api import credentials, limits
 from api.access import Access, Head
 from api.kernel import kernel
 from api.preflight import MOST, PREFLIGHT
@@ -41,6 +43,7 @@ def register(app: APIFlask, settings: Settings) -> None:
 
     def admit() -> Response | None:
         access.check(_head(settings.trusted_proxies))
+        credentials.authenticate()
         if PREFLIGHT in request.environ:
             return _ask_for_body(settings)
         limits.count()

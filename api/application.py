@@ -12,6 +12,7 @@ from api import (
     health,
     inspections,
     jobs,
+    keys,
     limits,
     models,
     openapi,
@@ -56,7 +57,7 @@ def compose(settings: Settings) -> APIFlask:
     admission.register(app, settings)
     for module in (
         *(predictions, batches, freezes, inspections, jobs, events),
-        *(models, workers, health, pages),
+        *(models, workers, keys, health, pages),
     ):
         app.register_blueprint(module.blueprint)
     return app

@@ -12,6 +12,7 @@ import redis
 from apiflask import APIBlueprint
 from flask import Response, jsonify, request, stream_with_context
 
+from api import identity
 from api.answers import preferred_wait, submitted, whole_number
 from api.bodies import parse_json
 from api.idempotency import idempotency
@@ -229,6 +230,7 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
             options={"top": count, **options},
             keep_upload_s=kernel().settings.failed_upload_ttl_s,
             origin=origin,
+            owner=identity.key_id(),
             idempotency_digest=digest,
             fingerprint=fingerprint,
             webhook=webhook,
@@ -259,7 +261,7 @@ def _folder_options(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _batch(job_id: str) -> Job:
-    job = kernel().store.get(check_job_id(job_id))
+    job = kernel().store.get(check_job_id(job_id), owner=identity.owner())
     if job.kind is not Kind.BATCH:
         raise NotFoundError(f"Job {job_id} is no batch but a {job.kind}.")
     return job

@@ -10,6 +10,7 @@ import structlog
 from apiflask import APIBlueprint
 from flask import Response, request, stream_with_context
 
+from api import credentials, identity
 from api.answers import job_json
 from api.kernel import Kernel, kernel
 from worker.errors import OverloadedError, PermafrostError
@@ -33,7 +34,7 @@ def stream(job_id: str) -> Response:
     `Last-Event-ID` misses no line and sees none twice.
     """
     core = kernel()
-    job = core.store.get(job_id)
+    job = core.store.get(job_id, owner=identity.owner())
     last = request.headers.get("Last-Event-ID", "")
     seen = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
     if not core.take_place():
@@ -77,7 +78,7 @@ def _events(core: Kernel, job: Job, seen: int) -> Iterator[str]:
                 yield _event("end", job_json(job), seen)
                 return
             now = time.monotonic()
-            if now > deadline:
+            if now > deadline or not credentials.still_valid(identity.grant()):
                 return
             if events:
                 quiet_since = now

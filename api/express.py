@@ -14,24 +14,30 @@ finds the first. So no error is worded here.
 import heapq
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any, Protocol
 
+import redis
 import structlog
 from flask import Flask
 
+from api import permissions
 from api.access import Access
 from api.answers import ended_prediction
+from api.authentication import Authentication, secret_in
 from api.begun import Begun
 from api.headers import ALWAYS, NOT_KEPT
 from api.kernel import Kernel
-from api.limits import client_name
+from api.limits import client_name, key_name
 from api.lines import Lines, Loop
 from api.plain_request import plain_request
 from api.predictions import submission_of
-from worker.errors import PermafrostError
+from worker.credentials.api_key import Grant, digest_of
+from worker.credentials.key_store import read_grant
+from worker.errors import PermafrostError, RateLimitedError
 from worker.jobs.endings import ID_BYTES
 from worker.jobs.records import Job, Lane
 from worker.jobs.store import Submission, new_job_id, told
@@ -41,6 +47,7 @@ _log = structlog.get_logger(__name__)
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in ALWAYS.items()) + (
     f"Cache-Control: {NOT_KEPT}\r\n"
 )
+_ENDPOINT = "predictions.create"  # that these requests would come to in Flask
 
 
 class Client(Protocol):
@@ -78,6 +85,33 @@ class _Waiting:
     applied_s: float  # of what the client would wait
     until: float
     begun: bool = False  # from when on it may be accepted
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """What is known of who sent a request."""
+
+    owner: str = ""  # of the job; empty where no key is needed
+    digest: str = ""  # of a key that Redis must be asked for
+    asks: bool = False  # whether Redis must be asked if a key is needed
+
+
+def _submitter(grant: Grant) -> str:
+    """Return the key that owns what is submitted; raise where the long way must be taken."""
+    permissions.check(grant, _ENDPOINT)
+    if grant.rate is not None:
+        raise RateLimitedError("Whoever has a rate of its own is counted on the long way.", 1)
+    return grant.key
+
+
+def _owned(submission: Submission, owner: str) -> Submission:
+    """Return a submission as that of the key that owns it, for which it is counted, too."""
+    return replace(submission, owner=owner, client=key_name(owner)) if owner else submission
+
+
+def _note_use(authentication: Authentication, grant: Grant) -> None:
+    with suppress(redis.RedisError):
+        authentication.keys.note_use(grant.key)
 
 
 class Express:
@@ -122,6 +156,7 @@ class Express:
         if self._leaving or not self._lines.open():
             return False
         try:
+            allowed = self._allowed(ask.authorization)
             submission = submission_of(
                 self._kernel,
                 ask.image,
@@ -137,13 +172,57 @@ class Express:
         until = time.monotonic() + applied_s
         self._waiting[job_id] = _Waiting(client, applied_s, until)
         heapq.heappush(self._times, (until, job_id))
+        if allowed.digest:
+            known = partial(self._grant_known, job_id, submission, allowed.digest)
+            self._lines.ask_for_grant(known, allowed.digest)
+        elif allowed.asks:
+            self._lines.ask_whether_guarded(partial(self._guard_known, job_id, submission))
+        else:
+            self._go_on(job_id, _owned(submission, allowed.owner))
+        return True
+
+    # -- who may: `api.authentication` finds it out, asking Redis once a second for each key -------
+
+    def _allowed(self, authorization: str) -> "_Allowed":
+        """Return whose request it is or what must be asked; raise where the long way refuses it."""
+        authentication = self._kernel.authentication
+        required = authentication.known_to_be_required()
+        if required is None:
+            return _Allowed(asks=True)
+        if not required:
+            return _Allowed()
+        digest = digest_of(secret_in(authorization))
+        grant = authentication.at_once(digest)
+        return _Allowed(digest=digest) if grant is None else _Allowed(owner=_submitter(grant))
+
+    def _guard_known(self, job_id: str, submission: Submission, answer: Any) -> None:
+        if isinstance(answer, int):
+            self._kernel.authentication.note_guarded(bool(answer))
+        if self._kernel.authentication.known_to_be_required() is False:
+            self._go_on(job_id, submission)
+        else:
+            self._go_the_long_way(job_id)
+
+    def _grant_known(self, job_id: str, submission: Submission, digest: str, answer: Any) -> None:
+        authentication = self._kernel.authentication
+        try:
+            found = read_grant(answer if isinstance(answer, bytes) else None)
+            grant = authentication.noted(digest, found)
+            owner = _submitter(grant)
+        except PermafrostError:  # the long way says what is wrong
+            self._go_the_long_way(job_id)
+            return
+        if authentication.due_note(grant):
+            self._loop.in_thread(partial(_note_use, authentication, grant))
+        self._go_on(job_id, _owned(submission, owner))
+
+    def _go_on(self, job_id: str, submission: Submission) -> None:
         if self._kernel.knows_room():
             self._begin(job_id, submission)
         else:
             if not self._behind:
                 self._lines.look_at_memory(self._memory_known)
             self._behind.append(partial(self._begin, job_id, submission))
-        return True
 
     def forget(self, client: Client) -> None:
         """Answer a client no more that has gone; its job is done all the same."""

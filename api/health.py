@@ -12,7 +12,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from api import identity
 from api.kernel import Kernel, kernel
+from worker.credentials.api_key import Scope
 from worker.errors import ModelNotFoundError, ModelUnavailableError
 from worker.jobs.backlog import backlogs
 from worker.jobs.keys import key
@@ -35,9 +37,11 @@ def readyz() -> Response:
     """Say whether predictions can be made now: Redis answers, a worker is ready and holds a model.
 
     `models` says for each model whether a worker holds its stable version, is loading it, or why it
-    cannot. One that fails while others are served does not make the whole system unready.
+    cannot. One that fails while others are served does not make the whole system unready. Where
+    keys are needed, models and workers are told to those who may read them only.
     """
     core = kernel()
+    known = True  # to whoever asks
     reasons: list[str] = []
     models: dict[str, str] = {}
     ready: list[dict[str, Any]] = []
@@ -45,22 +49,36 @@ def readyz() -> Response:
         workers = core.roster.read()
         ready = [w for w in workers if w["state"] == "ready" and Lane.INTERACTIVE in w["queues"]]
         models = _model_states(core, ready)
+        known = _is_known()
     except redis.RedisError:
         reasons.append("Redis does not answer.")
     else:
         if not ready:
             reasons.append("No inference worker is ready.")
         elif models and "ready" not in models.values():
-            reasons += [f"Model {name}: {state}." for name, state in models.items()]
+            reasons += (
+                [f"Model {name}: {state}." for name, state in models.items()]
+                if known
+                else ["No model is ready."]
+            )
     body = {
         "status": "unready" if reasons else "ready",
         "reasons": reasons,
-        "workers": len(ready),
-        "models": models,
+        **({"workers": len(ready), "models": models} if known else {}),
     }
     response = jsonify(body)
     response.status_code = 503 if reasons else 200
     return response
+
+
+def _is_known() -> bool:
+    """Whether who asks may know what there is."""
+    if identity.grant() is not None:
+        return identity.may(Scope.READ)
+    try:
+        return not kernel().authentication.required()
+    except redis.RedisError:  # which is then all that there is to tell
+        return True
 
 
 def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import hashlib
 
 from flask import request
 
+from api import identity
 from worker.errors import InvalidRequestError
 from worker.jobs.records import Kind
 
@@ -22,5 +23,7 @@ def idempotency(kind: Kind, *marks: bytes) -> tuple[str, str]:
     if len(key) > _LONGEST_KEY:
         raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
     digest = hashlib.sha256(key.encode("latin-1", "replace"))
+    if owner := identity.key_id():  # whoever else uses the same key means another request
+        digest.update(b"\0" + owner.encode())
     fingerprint = hashlib.sha256(b"|".join([kind.encode(), *marks]))
     return digest.hexdigest(), fingerprint.hexdigest()

@@ -5,6 +5,7 @@ from typing import TypeVar
 from apiflask import APIBlueprint
 from flask import Response, jsonify, request
 
+from api import identity
 from api.answers import job_json, preferred_wait, whole_number
 from api.kernel import kernel
 from worker.errors import InvalidRequestError
@@ -24,6 +25,7 @@ def index() -> Response:
         status=_word(Status, "status"),
         cursor=request.args.get("cursor") or None,
         limit=whole_number(request.args.get("limit"), "limit", 50, 1, 200),
+        owner=identity.owner(),
     )
     return jsonify(
         {"jobs": [job_json(job, with_log=False) for job in page.jobs], "next": page.cursor}
@@ -34,14 +36,15 @@ def index() -> Response:
 @blueprint.doc(tags=["jobs"], responses={404: "Never existed", 410: "Has expired"})
 def read(job_id: str) -> Response:
     """Read a job; `?wait=SECONDS` holds the answer until it ends or the time is up."""
-    return jsonify(job_json(kernel().wait_for(job_id, preferred_wait() or 0.0)))
+    wait = preferred_wait() or 0.0
+    return jsonify(job_json(kernel().wait_for(job_id, wait, owner=identity.owner())))
 
 
 @blueprint.delete("/v1/jobs/<job_id>")
 @blueprint.doc(tags=["jobs"])
 def cancel(job_id: str) -> Response:
     """Cancel a job; one that has ended stays as it is."""
-    return jsonify(job_json(kernel().store.cancel(job_id)))
+    return jsonify(job_json(kernel().store.cancel(job_id, owner=identity.owner())))
 
 
 def _word(words: type[_Word], name: str) -> _Word | None:

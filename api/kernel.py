@@ -12,6 +12,7 @@ import structlog
 from flask import current_app
 
 from api.keeping import Keeper
+from api.authentication import Authentication
 from worker.broker import celery_app
 from worker.connection import connect
 from worker.errors import OverloadedError
@@ -52,6 +53,7 @@ class Kernel:
         self.set_aside = SetAsideVersions(self.client, settings)
         self.roster = Roster(self.client, settings)
         self.rates = Rates(self.client, settings)
+        self.authentication = Authentication(self.client, settings)
         self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
         self._endings = Endings(lambda: connect(settings, timeout_s=10))
         self._places = threading.BoundedSemaphore(settings.max_waiting or 1)
@@ -202,10 +204,13 @@ class Kernel:
         """Leave a place that was taken."""
         self._places.release()
 
-    def wait_for(self, job_id: str, seconds: float) -> Job:
-        """Return the job once it has ended, or as it is when the time is up or no place is free."""
+    def wait_for(self, job_id: str, seconds: float, *, owner: str | None = None) -> Job:
+        """Return the job once it has ended, or as it is when the time is up or no place is free.
+
+        `owner`: an API key to which there are no jobs but its own.
+        """
         until = self._until(seconds)
-        job = self.store.get(job_id)
+        job = self.store.get(job_id, owner=owner)
         if job.status.ended or seconds <= 0:
             return job
         if not self.take_place():

@@ -7,6 +7,7 @@ from apiflask import APIFlask
 from flask import request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from api import identity
 from api.kernel import kernel
 from worker.settings import Settings
 
@@ -25,12 +26,19 @@ def register(app: APIFlask, settings: Settings) -> None:
 def count() -> None:
     """Count what the client of this request submits; raise `RateLimitedError` for too much."""
     if request.method == "POST":
-        kernel().rates.spend(client())
+        grant = identity.grant()
+        kernel().rates.spend(client(), rate=grant.rate if grant else None)
 
 
 def client() -> str:
     """Return the name by which the client of this request is counted, for rates and shares."""
-    return client_name(request.remote_addr)
+    key = identity.key_id()
+    return key_name(key) if key else client_name(request.remote_addr)
+
+
+def key_name(key_id: str) -> str:
+    """Return the name by which an API key is counted."""
+    return f"API key {key_id}"
 
 
 @lru_cache(maxsize=1024)

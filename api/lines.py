@@ -70,6 +70,14 @@ class Lines:
         """Ask Redis how full it is."""
         self._ask(answer, "INFO", "memory")
 
+    def ask_for_grant(self, answer: Answer, digest: str) -> None:
+        """Ask Redis what the API key of a digest allows."""
+        self._ask(answer, "HGET", key("secrets"), digest)
+
+    def ask_whether_guarded(self, answer: Answer) -> None:
+        """Ask Redis whether an API key was ever made."""
+        self._ask(answer, "EXISTS", key("guarded"))
+
     def turn(self, *, watch: bool) -> None:
         """Send what was asked in this turn; `watch`: make sure that Redis lives."""
         now = time.monotonic()

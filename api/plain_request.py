@@ -14,11 +14,12 @@ from urllib.parse import parse_qsl
 from api.answers import wait_of
 from worker.images.kinds import sniff
 
-# A header that is not here may mean something: a key, a cookie, another encoding, a proxy.
+# A header that is not here may mean something: a cookie, another encoding, a proxy.
 _KNOWN = frozenset(
     (
         *(b"host", b"user-agent", b"accept", b"accept-encoding", b"accept-language"),
         *(b"content-type", b"content-length", b"prefer", b"connection"),
+        b"authorization",
     )
 )
 _FIELDS = frozenset({"model", "top"})
@@ -46,6 +47,7 @@ class Ask(NamedTuple):
     model: str | None
     top: str | None
     wait_s: float  # more than 0: it is held until the job ends
+    authorization: str = ""  # the header
 
 
 class _Head(NamedTuple):
@@ -54,6 +56,7 @@ class _Head(NamedTuple):
     boundary: bytes  # of the form; empty where the body is the image
     fields: dict[str, str]  # of the query
     wait_s: float
+    authorization: str = ""
 
 
 def plain_request(received: bytes | bytearray, most_bytes: int) -> Ask | None:
@@ -76,7 +79,9 @@ def plain_request(received: bytes | bytearray, most_bytes: int) -> Ask | None:
         image, fields = form[0], {**fields, **form[1]}
     if not image or len(image) > most_bytes or sniff(image[:16]) is None:
         return None
-    return Ask(head.host, image, fields.get("model"), fields.get("top"), head.wait_s)
+    return Ask(
+        head.host, image, fields.get("model"), fields.get("top"), head.wait_s, head.authorization
+    )
 
 
 @lru_cache(maxsize=256)  # a client's requests differ in little but their length
@@ -96,7 +101,10 @@ def _head(head: bytes) -> _Head | None:
     if not wait or fields is None:
         return None
     boundary = (form[1] or form[2]) if form else ""
-    return _Head(headers[b"host"], int(length), boundary.encode("ascii"), fields, wait)
+    authorization = headers.get(b"authorization", "")
+    return _Head(
+        headers[b"host"], int(length), boundary.encode("ascii"), fields, wait, authorization
+    )
 
 
 def _headers(rows: list[bytes]) -> dict[bytes, str] | None:

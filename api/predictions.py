@@ -5,6 +5,7 @@ from dataclasses import replace
 from apiflask import APIBlueprint
 from flask import Response, request
 
+from api import identity
 from api.answers import preferred_wait, submitted, whole_number
 from api.begun import begun
 from api.idempotency import idempotency
@@ -81,7 +82,11 @@ def accept_image(
         image,
     )
     submission = replace(
-        submission, idempotency_digest=digest, fingerprint=fingerprint, webhook=webhook
+        submission,
+        idempotency_digest=digest,
+        fingerprint=fingerprint,
+        webhook=webhook,
+        owner=identity.key_id(),
     )
     earlier = begun()
     if earlier is not None:

@@ -11,8 +11,10 @@ from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from worker.errors import (
+    KeyRequiredError,
     OverloadedError,
     PermafrostError,
+    ScopeMissingError,
     StorageError,
     StoreUnavailableError,
     TooLargeError,
@@ -73,7 +75,15 @@ def _wants_page() -> bool:
 
 
 def _permafrost_error(error: PermafrostError) -> Response:
-    return problem(error.status, error.code, error.message, retry_after=error.retry_after)
+    response = problem(error.status, error.code, error.message, retry_after=error.retry_after)
+    if isinstance(error, KeyRequiredError):
+        fault = "" if error.code == KeyRequiredError.code else ', error="invalid_token"'
+        response.headers["WWW-Authenticate"] = f'Bearer realm="Permafrost"{fault}'
+    elif isinstance(error, ScopeMissingError):
+        response.headers["WWW-Authenticate"] = (
+            'Bearer realm="Permafrost", error="insufficient_scope"'
+        )
+    return response
 
 
 def _store_error(error: redis.RedisError) -> Response:

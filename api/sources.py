@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, cast
 
 from flask import Response, request
 
+from api import identity
 from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
@@ -173,6 +174,7 @@ def _accept(
             options=options,
             job_id=job_id,
             files=files,
+            owner=identity.key_id(),
             idempotency_digest=digest,
             fingerprint=fingerprint,
             webhook=webhook,

@@ -1,15 +1,22 @@
 """The program behind `./permafrost`: `up`, `test`, `bench`; client commands from `api.cli`."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
 from api.cli import app as client
 from worker.errors import InvalidRequestError, PermafrostError
+
+if TYPE_CHECKING:
+    import redis
+
+    from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -60,6 +67,14 @@ def up(
             help="Do not freeze the demo model that tells cats from dogs.",
         ),
     ] = False,
+    open_: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            envvar="PERMAFROST_OPEN",
+            help="Let in everybody who reaches the address, without an API key.",
+        ),
+    ] = False,
 ) -> None:
     """Run the whole system on this machine, until Ctrl-C.
 
@@ -76,6 +91,7 @@ def up(
         workers=given.parse_workers(workers) if workers else given.usable_cores(),
         web_concurrency=given.parse_web_concurrency(os.environ.get("WEB_CONCURRENCY") or "2"),
         demo=not no_demo,
+        open=open_,
     )
     raise typer.Exit(run(options))
 
@@ -152,10 +168,19 @@ def bench(context: typer.Context) -> None:
 app.add_typer(client)
 
 
+@contextlib.contextmanager
+def _redis_of(settings: "Settings") -> Iterator["redis.Redis"]:
+    """Give `keys` the Redis of a data folder, started for a moment where `up` does not run."""
+    from deploy.local.momentary import redis_of  # noqa: PLC0415 - no other command needs it
+
+    with redis_of(settings) as client:
+        yield client
+
+
 def main() -> None:
     """Run the command line; an error that was foreseen is one sentence and exit code 1."""
     try:
-        app(prog_name="permafrost")
+        app(prog_name="permafrost", obj=_redis_of)
     except PermafrostError as error:
         print(f"permafrost: {error.message}", file=sys.stderr)
         sys.exit(1)

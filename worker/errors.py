@@ -39,6 +39,32 @@ class ForeignOriginError(PermafrostError):
     status = 403
 
 
+class KeyRequiredError(PermafrostError):
+    """The request has no API key, and this server asks for one."""
+
+    code = "key_required"
+    status = 401
+
+
+class KeyUnknownError(KeyRequiredError):
+    """The request's API key is none of this server's, or was revoked."""
+
+    code = "key_unknown"
+
+
+class KeyExpiredError(KeyRequiredError):
+    """The request's API key worked once, but its time has passed."""
+
+    code = "key_expired"
+
+
+class ScopeMissingError(PermafrostError):
+    """The request's API key does not allow what was asked for."""
+
+    code = "scope_missing"
+    status = 403
+
+
 class NotFoundError(PermafrostError):
     """There is nothing of that name or id."""
 

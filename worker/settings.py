@@ -56,6 +56,10 @@ class Settings(BaseSettings):
         description="Roots of the folders that a batch may name, separated by `:`. "
         "Unset: `folders` in the data folder.",
     )
+    host: str = Field(
+        "127.0.0.1",
+        description="Address at which the API is to be reached, as `up --host` is given it.",
+    )
     url: str = Field(
         "http://127.0.0.1:8000", description="Server that the client commands talk to."
     )
@@ -259,6 +263,35 @@ class Settings(BaseSettings):
         gt=0,
         description="Webhooks to one host that may wait for their next attempt; above it, "
         "submissions that name the host are refused with 503.",
+    )
+
+    access: Literal["auto", "keys", "open"] = Field(
+        "auto",
+        description="Whether requests need an API key: `keys`, all do; `open`, none does; `auto`, "
+        "none does until the first key was made, and all do from then on. Bound to other "
+        "addresses than this machine's own, `auto` is `keys`.",
+    )
+    session_ttl_s: int = Field(
+        12 * 3600,
+        gt=0,
+        description="Time after which a browser that signed in must do so again, in seconds.",
+    )
+    key_grace_s: float = Field(
+        24 * 3600.0,
+        ge=0,
+        description="Time that the old one of a renewed API key still works, in seconds.",
+    )
+    api_key: str = Field(
+        "",
+        repr=False,
+        description="API key that the client commands send. Only the server that they talk to "
+        "should be able to read it, so rather write it to a file.",
+    )
+    api_key_file: str = Field(
+        "",
+        description="File with the API key that the client commands send, of mode 0600; each line "
+        "is a key, or the URL of a server and its key. Unset: `~/.config/permafrost/keys`, "
+        "where each line begins with the URL.",
     )
 
     result_ttl_s: int = Field(

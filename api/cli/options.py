@@ -51,6 +51,7 @@ def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "Client":
     """Return a client of the server. Its waits for a busy server are told on standard error."""
     from api.cli.output import message  # noqa: PLC0415 - imports rich, httpx: not for --help
     from api.client import Client  # noqa: PLC0415
+    from api.client.key_files import api_key  # noqa: PLC0415
 
     told: list[str] = []
 
@@ -59,7 +60,7 @@ def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "Client":
             told.append(sentence)
             message(sentence)
 
-    return Client(server, patience_s=patience_s, on_retry=tell_once)
+    return Client(server, patience_s=patience_s, on_retry=tell_once, api_key=api_key(server))
 
 
 def again(command: str, server: str) -> str:

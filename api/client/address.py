@@ -1,6 +1,5 @@
 """Where a server is, and how names become parts of its paths."""
 
-import ipaddress
 import os
 from urllib.parse import quote
 
@@ -28,13 +27,3 @@ def server_url(text: str) -> str:
 def path_part(text: str) -> str:
     """Quote one part of a path."""
     return quote(os.fsencode(text), safe="@")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a URL's host names the machine that asks."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -178,6 +178,56 @@ class Client(BatchRequests):
         """Return one row per worker process: `{"workers": [...]}`."""
         return self._document(self._request("GET", "/v1/workers"), "workers")
 
+    # -- API keys ---------------------------------------------------------------------------
+
+    def own_key(self) -> Json | None:
+        """Return id, name and scopes of the key that this client sends; None: none is needed."""
+        found: Json | None = self._document(self._request("GET", "/v1/keys/own"), "key")["key"]
+        return found
+
+    def keys(self) -> Json:
+        """Return every API key, without the keys themselves: `{"keys": [...]}`."""
+        return self._document(self._request("GET", "/v1/keys"), "keys")
+
+    def create_key(
+        self,
+        name: str,
+        scopes: Sequence[str],
+        *,
+        expires_days: float | None = None,
+        rate: float | None = None,
+    ) -> Json:
+        """Make an API key; it is in `key` of what is returned, and nowhere else ever."""
+        asked: Json = {"name": sendable(name), "scopes": [*scopes]}
+        if expires_days is not None:
+            asked["expires_days"] = expires_days
+        if rate is not None:
+            asked["rate"] = rate
+        return self._key_request("/v1/keys", asked)
+
+    def renew_key(
+        self, key_id: str, *, grace_s: float | None = None, expires_days: float | None = None
+    ) -> Json:
+        """Make a key anew, with its id and jobs; the new one is in `key` of what is returned."""
+        asked = {"grace_s": grace_s, "expires_days": expires_days}
+        given = {name: value for name, value in asked.items() if value is not None}
+        return self._key_request(f"/v1/keys/{path_part(key_id)}/renew", given)
+
+    def revoke_key(self, key_id: str) -> Json:
+        """Have a key work no more, and return what is known of it."""
+        return self._document(self._request("DELETE", f"/v1/keys/{path_part(key_id)}"), "id")
+
+    def _key_request(self, path: str, asked: Json) -> Json:
+        # Not sent again: what was made and never heard of could not be told from another.
+        answer = self._request(
+            "POST",
+            path,
+            repeatable=False,
+            headers={"Content-Type": "application/json"},
+            content=json_bytes(asked),
+        )
+        return self._document(answer, "key")
+
     def ready(self) -> bool:
         """Return whether the server could make a prediction now. Raises nothing."""
         try:

@@ -1,5 +1,6 @@
 """How requests reach a server: sent again where waiting helps, and read as what they should be."""
 
+import os
 import threading
 import time
 import uuid
@@ -10,11 +11,13 @@ from typing import Any, Self
 
 import httpx
 
-from api.client.address import is_loopback, server_url
+from api.client.address import server_url
 from api.client.answers import not_permafrost, refusal, worth_waiting
 from api.client.errors import ConnectionLostError, ServerUnreachableError
 from api.client.uploads import json_bytes
 from api.client.waits import Waits
+from worker.addresses import is_loopback
+from worker.credentials.api_key import is_secret
 from worker.errors import InvalidRequestError, PermafrostError
 
 Json = dict[str, Any]
@@ -29,6 +32,7 @@ class Exchange(ABC):
     """Requests to one server and its answers. Keeps connections open; safe for threads.
 
     `server`: the server's URL; without a scheme, http is meant.
+    `api_key`: the API key to send; by default the one that PERMAFROST_API_KEY holds.
     `timeout_s`: seconds after which a silent server is given up.
     `patience_s`: seconds of waiting, summed up over the attempts of one request, that a busy
     server (429, 503) or a lost connection may cost before the request fails.
@@ -49,6 +53,7 @@ class Exchange(ABC):
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         transport: httpx.BaseTransport | None = None,
+        api_key: str | None = None,
     ) -> None:
         self.server = server_url(server)
         self._timeout_s = timeout_s
@@ -61,7 +66,11 @@ class Exchange(ABC):
         self.is_local = is_loopback(url.host)  # whether the server seems to be on this machine
         self._http = httpx.Client(
             base_url=url,
-            headers={"User-Agent": "permafrost-client", "Accept": "application/json"},
+            headers={
+                "User-Agent": "permafrost-client",
+                "Accept": "application/json",
+                **_authorization(api_key),
+            },
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
             transport=transport,
             trust_env=not self.is_local,  # no proxy stands between a machine and itself
@@ -231,6 +240,18 @@ def _failure(error: httpx.TransportError, server: str) -> PermafrostError:
     return ConnectionLostError(
         f"{server} closed the connection before it answered ({type(error).__name__})."
     )
+
+
+def _authorization(api_key: str | None) -> dict[str, str]:
+    secret = (os.environ.get("PERMAFROST_API_KEY", "") if api_key is None else api_key).strip()
+    if not secret:
+        return {}
+    if not is_secret(secret):
+        raise InvalidRequestError(
+            "The API key (PERMAFROST_API_KEY, or of a file) is none: it was cut or mistyped. Keys "
+            "begin with pf_ and have 52 signs."
+        )
+    return {"Authorization": f"Bearer {secret}"}
 
 
 def _split(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]  # of Permafrost; the services' worki
 TETHER = Path(__file__).with_name("tether.py")
 MARK = "PERMAFROST_UP"  # in the environment of every process of a local system: its data folder
 
+# Whoever runs `up` may be a client too; no service has any business with that key.
+_CLIENTS = frozenset({"PERMAFROST_API_KEY", "PERMAFROST_API_KEY_FILE"})
 _LOG_BYTES = "20MB"  # per log file
 _LOG_BACKUPS = 4  # rotated log files kept per service
 _ENOUGH_TRIES = 1_000_000_000  # supervisor waits one second longer before each: never gives up
@@ -21,7 +23,7 @@ _ENOUGH_TRIES = 1_000_000_000  # supervisor waits one second longer before each:
 def environment(layout: Layout, base: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the environment of supervisord and, through it, of every service."""
     return {
-        **base,
+        **{name: value for name, value in base.items() if name not in _CLIENTS},
         MARK: str(layout.data),
         "PERMAFROST_DATA": str(layout.data),
         # Paths go into the configuration by way of the environment, where they need no quoting.
@@ -59,6 +61,7 @@ logfile_maxbytes={_LOG_BYTES}
 logfile_backups={_LOG_BACKUPS}
 pidfile=run/supervisord.pid
 childlogdir=logs
+umask=077
 nocleanup=true
 minprocs=1"""
 

@@ -78,7 +78,7 @@ class Layout:
             )
         for folder in (self.data, self.run, self.logs, self.redis):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
                     pass
             except OSError as error:
@@ -87,6 +87,11 @@ class Layout:
                     "put that right, or choose another folder with --data."
                 ) from error
         self._prepare_sockets()
+
+    @property
+    def has_keys(self) -> Path:
+        """There once an API key was made for the embedded Redis, which need not run to know it."""
+        return self.data / "has-keys"
 
     def clear(self) -> None:
         """Remove what has no meaning once nothing runs any more."""

@@ -25,6 +25,7 @@ class Options:
     workers: int = field(default_factory=usable_cores)  # inference processes
     web_concurrency: int = 2  # API processes
     demo: bool = True
+    open: bool = False  # whether nobody needs an API key
 
     @property
     def url(self) -> str:

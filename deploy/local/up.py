@@ -4,8 +4,10 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
+import redis
+
 from api.client import Client
-from deploy.local import configuration, leftovers, redis_server
+from deploy.local import configuration, guard, leftovers, redis_server
 from deploy.local.crashes import Crashes
 from deploy.local.demo import NAME, DemoError, freeze, published
 from deploy.local.errors import StartError
@@ -13,11 +15,15 @@ from deploy.local.layout import Layout
 from deploy.local.lock import exclusive
 from deploy.local.options import Options
 from deploy.local.port import check_free
+from deploy.local.private import check_own, keep_private, tighten
 from deploy.local.processes import AT_REST, Manager, ManagerError
 from deploy.local.progress import Progress
 from deploy.local.readiness import Readiness
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
+from worker.connection import connect
+from worker.credentials.api_key import Scope, new_secret
+from worker.credentials.key_store import KeyStore
 from worker.errors import PermafrostError
 from worker.setting_errors import SettingError, read_settings
 from worker.settings import Settings
@@ -28,6 +34,8 @@ _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")  # celery and gunicorn know 
 _FORCED = 128 + signal.SIGINT  # exit code after a second Ctrl-C, as a shell would report it
 _MANAGER_DEATHS = 5  # of supervisord, within the time below, after which `up` gives up
 _MANAGER_DEATHS_S = 120.0
+_LENT = "up"  # the name of the key with which `up` freezes the demo model
+_LENT_S = 3600.0  # after which that key ends by itself, should nobody take it back
 
 
 def up(options: Options) -> int:
@@ -37,10 +45,20 @@ def up(options: Options) -> int:
     """
     layout = Layout(options.data)
     settings = _settings(options)
+    settings = settings.model_copy(
+        update={"access": guard.access(options, layout, settings), "host": options.host}
+    )
+    keep_private()
     try:
         with StopSignals() as stop, Progress() as progress:
+            check_own(layout.data)
             layout.prepare()
             with exclusive(layout):
+                if changed := tighten(layout):
+                    progress.tell(
+                        f"Others on this machine can open {layout.data} no more: the rights of "
+                        f"{changed} files and folders in it were taken back."
+                    )
                 if leftovers.find(layout):
                     progress.doing("Waiting for the end of an earlier system in this data folder")
                     leftovers.end(layout, lambda: stop.count > 0)
@@ -68,6 +86,17 @@ def _settings(options: Options) -> Settings:
     return settings
 
 
+def _who_enters(settings: Settings, *, guarded: bool) -> str:
+    if settings.access == "open":
+        return "Everybody who reaches that address is let in without an API key (--open)."
+    if guarded or settings.access == "keys":
+        return "An API key is needed: ./permafrost keys lists them and makes more."
+    return (
+        "Every user of this machine is let in, until a first API key is made with "
+        "./permafrost keys create NAME."
+    )
+
+
 class System:
     """One run of the local system."""
 
@@ -87,7 +116,11 @@ class System:
         self._services = self._configure()
         self._manager = Manager(layout, self._services)
         self._crashes = Crashes(layout, self._services, progress.tell)
-        self._client = Client(options.local_url, timeout_s=5.0, patience_s=0.0)
+        # Known to this process only, and to nobody once the demo model is there.
+        self._secret = new_secret()
+        self._client = Client(
+            options.local_url, timeout_s=5.0, patience_s=0.0, api_key=self._secret
+        )
         self._readiness = Readiness(options.local_url)
         self._deaths: list[float] = []
 
@@ -134,6 +167,10 @@ class System:
                 self._progress.doing("Starting Redis")
                 self._until(self._redis_answers)
         self._until(self._redis_answers)
+        with connect(self._settings) as client:
+            KeyStore(client).lend(
+                _LENT, self._secret, frozenset({Scope.READ, Scope.FREEZE}), _LENT_S
+            )
 
     def _redis_answers(self) -> bool:
         try:
@@ -149,11 +186,22 @@ class System:
         self._progress.doing("Starting the API")
         self._until(self._api_answers)
         trouble = self._provide_demo() if self._options.demo else ""
+        guarded = self._take_back()
         self._until(self._ready)
         self._progress.announce(f"Permafrost is ready at {self._options.url}")
+        self._progress.tell(_who_enters(self._settings, guarded=guarded))
         if trouble:
             self._progress.tell(trouble)
         self._progress.tell(f"Press Ctrl-C to stop. Logs are in {self._layout.logs}.")
+
+    def _take_back(self) -> bool:
+        """Take the lent key back; returns whether a key was ever made."""
+        try:
+            with connect(self._settings) as client:
+                KeyStore(client).take_back(_LENT)
+                return KeyStore(client).guarded()
+        except redis.RedisError:  # it expires by itself
+            return True
 
     def _api_answers(self) -> bool:
         try:

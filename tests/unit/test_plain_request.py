@@ -83,7 +83,7 @@ def test_a_plain_request_is_read(received: bytes, model: str | None, top: str | 
         body(line="POST /v1/predictions?wait=3 HTTP/1.1"),
         body(line="POST /v1/predictions?model=a&model=b HTTP/1.1"),
         body("Idempotency-Key: k"),
-        body("Authorization: Bearer t"),
+        body("Cookie: permafrost_session=t"),
         body("Cookie: a=b"),
         body("Origin: http://elsewhere"),
         body("X-Forwarded-For: 1.2.3.4"),

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | `job:ID` | hash | the record of a job |
 | `jobs:KIND:STATUS` | sorted set | ids of jobs, all of score 0, so in order of age |
+| `owned:OWNER:KIND:STATUS` | sorted set | the same, of the jobs that one API key made |
 | `upload:ID:NUMBER` | string | bytes of one image |
 | `files:ID` | hash | uploaded files of a source: name -> size in bytes |
 | `chunk:ID:FILE:NUMBER` | string | a piece of one of these files; FILE is its place |
@@ -29,9 +30,14 @@
 | `leases` | sorted set | claims by the time until which they hold |
 | `open` | sorted set | batches to which requests add, by when they are given up |
 | `expiry` | sorted set | ended jobs by the time at which they are forgotten |
-| `expired` | sorted set | forgotten jobs by the time at which they were; the newest only |
+| `expired` | sorted set | forgotten jobs by when they were, the newest only: `ID`, `ID:OWNER` |
 | `idempotency:DIGEST` | string | the job that a key was first used for |
 | `rate:CLIENT` | hash | what one client may still submit: `tokens`, and `at` when |
+| `key:ID` | hash | what is known of an API key, but for the key itself |
+| `keys` | sorted set | ids of API keys by when they were made |
+| `secrets` | hash | SHA-256 of an API key -> what it allows (JSON) |
+| `guarded` | string | there from when the first API key was made |
+| `session:DIGEST` | string | SHA-256 of the API key that a browser signed in with |
 | `worker:ID` | string | what a worker process last said of itself |
 | `workers` | sorted set | worker processes by when they last said something |
 | `generation` | counter | goes up whenever the registry changes |
@@ -60,6 +66,7 @@ PREFIX = "permafrost:"
 TEMPLATES = {
     "job": "job:%s",
     "index": "jobs:%s:%s",
+    "owned": "owned:%s:%s:%s",
     "upload": "upload:%s:%s",
     "files": "files:%s",
     "chunk": "chunk:%s:%s:%s",
@@ -88,6 +95,11 @@ TEMPLATES = {
     "expired": "expired",
     "idempotency": "idempotency:%s",
     "rate": "rate:%s",
+    "api_key": "key:%s",
+    "api_keys": "keys",
+    "secrets": "secrets",
+    "guarded": "guarded",
+    "session": "session:%s",
     "worker": "worker:%s",
     "workers": "workers",
     "generation": "generation",

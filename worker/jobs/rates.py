@@ -17,17 +17,20 @@ class Rates:
         self._rate = settings.client_rate
         self._burst = settings.client_burst
 
-    def spend(self, client: str) -> None:
+    def spend(self, client: str, *, rate: float | None = None) -> None:
         """Count one submission of `client`, a name that has been checked.
+
+        `rate`: its own submissions per second, where it has one.
 
         Raises `RateLimitedError`, which says when to come back, where that is one too many.
         """
-        if self._rate <= 0:
+        rate = self._rate if rate is None else rate
+        if rate <= 0:
             return
-        wait_ms = self._scripts.run("spend", client, self._rate, self._burst)
+        wait_ms = self._scripts.run("spend", client, rate, self._burst)
         if wait_ms > 0:
             raise RateLimitedError(
-                f"Too many submissions came from {client}: {self._rate:g} per second are accepted "
+                f"Too many submissions came from {client}: {rate:g} per second are accepted "
                 "in the long run. Wait, then send it again.",
                 retry_after=math.ceil(wait_ms / 1000),
             )

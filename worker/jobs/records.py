@@ -158,6 +158,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)  # what the submission asked for
     origin: Origin = Origin.WHOLE
     webhook: WebhookState | None = None
+    owner: str = ""  # the API key that made it; empty where none was needed
 
     def as_json(self) -> dict[str, Any]:
         """Return the job as the contract shows it, without links."""
@@ -174,6 +175,7 @@ class Job:
             "result": self.result,
             "error": self.error,
             "attempts": self.attempts,
+            **({"owner": self.owner} if self.owner else {}),
         }
         if self.webhook:
             body["webhook"] = self.webhook.as_json()

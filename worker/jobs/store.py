@@ -54,7 +54,7 @@ _MOST_LOG_LINES = 1000  # per job
 _FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
     *("total", "succeeded", "failed", "attempts", "result", "error", "options", "skipped"),
-    *("sealed", "before_ms", "before_done", "origin"),
+    *("sealed", "before_ms", "before_done", "origin", "owner"),
     *("webhook", "webhook_state", "webhook_attempts", "webhook_error", "webhook_next"),
 )
 
@@ -77,6 +77,7 @@ class Submission:
     webhook: Target | None = None  # who is told when the job has ended
     client: str = ""  # for whom the uploads are counted; empty: for nobody
     client_bytes: int = 0  # that may lie in Redis for that client; 0: any
+    owner: str = ""  # the API key that makes it; empty where none is needed
 
     @property
     def total(self) -> int:
@@ -184,6 +185,7 @@ class JobStore:
                 self._settings.webhook_max_waiting,
                 submission.client,
                 submission.client_bytes,
+                submission.owner,
                 *files,
             ),
         )
@@ -233,16 +235,22 @@ class JobStore:
                 options=dict(submission.options),
                 origin=submission.origin,
                 webhook=WebhookState(url=submission.webhook.shown) if submission.webhook else None,
+                owner=submission.owner,
             )
         return Accepted(job_id.decode(), state == 1, more == 1, job)
 
-    def get(self, job_id: str) -> Job:
-        """Return the job; raise `NotFoundError`, or `GoneError` once its time has passed."""
+    def get(self, job_id: str, *, owner: str | None = None) -> Job:
+        """Return the job; raise `NotFoundError`, or `GoneError` once its time has passed.
+
+        `owner`: an API key to which there are no jobs but its own.
+        """
         check_job_id(job_id)
         values = self._client.hmget(key("job", job_id), _FIELDS)
         if values[0] is not None:
-            return _job(job_id, _row(values))
-        if self._client.zscore(key("expired"), job_id) is not None or self._forgotten(job_id):
+            job = _job(job_id, _row(values))
+            if owner in (None, job.owner):
+                return job
+        elif self._has_expired(job_id, owner):
             raise GoneError(f"Job {job_id} has expired: results are kept for a limited time.")
         raise NotFoundError(f"There is no job '{job_id}'.")
 
@@ -253,8 +261,18 @@ class JobStore:
         status: Status | None = None,
         cursor: str | None = None,
         limit: int = 50,
+        owner: str | None = None,
     ) -> Page:
-        """Return jobs, newest first; raise `InvalidRequestError` where `cursor` is none."""
+        """Return jobs, newest first; raise `InvalidRequestError` where `cursor` is none.
+
+        `owner`: an API key to which there are no jobs but its own.
+        """
+
+        def index(one: Kind, state: Status) -> str:
+            if owner is None:
+                return key("index", one, state)
+            return key("owned", owner, one, state)
+
         if cursor is not None and not is_job_id(cursor):
             raise InvalidRequestError("cursor must be what `next` of the page before says.")
         kinds = [kind] if kind else list(Kind)
@@ -263,7 +281,7 @@ class JobStore:
         with self._client.pipeline(transaction=False) as pipe:
             for one in kinds:
                 for state in statuses:
-                    pipe.zrevrangebylex(key("index", one, state), newest, b"-", 0, limit + 1)
+                    pipe.zrevrangebylex(index(one, state), newest, b"-", 0, limit + 1)
             runs = pipe.execute()
         # A job that changes its status between two of these reads may show up twice.
         merged = dict.fromkeys(heapq.merge(*runs, reverse=True))
@@ -280,9 +298,9 @@ class JobStore:
         ]
         return Page(jobs, ids[-1] if more else None)
 
-    def cancel(self, job_id: str) -> Job:
-        """Cancel the job unless it has ended, and return it as it is then."""
-        self.get(job_id)
+    def cancel(self, job_id: str, *, owner: str | None = None) -> Job:
+        """Cancel the job unless it has ended, and return it as it is then; `owner` as in `get`."""
+        self.get(job_id, owner=owner)
         self._scripts.run("cancel", job_id, self._settings.result_ttl_s * 1000)
         clean(self._client, _CLEANING_S)
         return self.get(job_id)
@@ -323,9 +341,14 @@ class JobStore:
         lines = self._client.lrange(key("log", job_id), start, -1)
         return [LogLine.decode(line) for line in lines]
 
-    def _forgotten(self, job_id: str) -> bool:
-        """Whether the record expired by itself before a sweeper came by."""
-        return self._client.zscore(key("expiry"), job_id) is not None
+    def _has_expired(self, job_id: str, owner: str | None) -> bool:
+        """Whether there was a job that is forgotten, or whose record expired by itself."""
+        if owner is not None:
+            return self._client.zscore(key("expired"), f"{job_id}:{owner}") is not None
+        return (
+            self._client.zscore(key("expired"), job_id) is not None
+            or self._client.zscore(key("expiry"), job_id) is not None
+        )
 
 
 def _pace(number: Callable[[str], int | None]) -> Pace | None:
@@ -395,4 +418,5 @@ def _job(job_id: str, fields: dict[str, str]) -> Job:
         options=json.loads(row["options"] or "{}"),
         origin=Origin(row["origin"] or Origin.WHOLE),
         webhook=_webhook(row, number),
+        owner=row["owner"] or "",
     )

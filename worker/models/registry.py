@@ -286,9 +286,7 @@ class Registry:
             with contextlib.suppress(OSError):
                 if time.time() - left.stat().st_mtime > _STAGED_S:
                     shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(dir=root))
-        folder.chmod(0o755)
-        return folder
+        return Path(tempfile.mkdtemp(dir=root))
 
     def _folder(self, name: str, version: int) -> Path:
         return self._root / name / str(version)
@@ -373,7 +371,7 @@ class Registry:
         """Hold the model's lock: one publication or alias change at a time, over all processes."""
         folder = self._root / name
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -8,8 +8,8 @@
 --       'request' or 'open'), ms until it is given up where these are requests, most that may wait
 --       in the lane or 0, most ms that the oldest may have waited or 0, webhook or '', its host, most
 --       webhooks that may wait for that host, whose the uploads are or '', most bytes that may lie
---       here for that client or 0, then name and 'place:size:chunks' of each uploaded file, whose
---       pieces were stored and counted before.
+--       here for that client or 0, the API key that makes it or '', then name and
+--       'place:size:chunks' of each uploaded file, whose pieces were stored and counted before.
 -- Returns {id, 1 if the job is new, 1 if a ticket has to be sent, time of acceptance}, or
 -- {id, 0, 0, 0} where the idempotency key led to the first job, or {id, -1, 0, 0} where it was used
 -- before with another fingerprint, or {id, -2, how many wait, ms the oldest has} where that is too
@@ -17,7 +17,7 @@
 -- where the client would hold too many, or {id, -5, 0, 0} where the pieces were taken for given up and
 -- deleted, or {id, -6, why it is, 0} where its version is set aside.
 local id, kind, lane, target = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local digest, fingerprint, origin = ARGV[11], ARGV[12], ARGV[16]
+local digest, fingerprint, origin, owner = ARGV[11], ARGV[12], ARGV[16], ARGV[25]
 -- The same call a second time: the answer to the first was lost with its connection.
 local created = redis.call('HGET', K.job(id), 'created')
 if created then return {id, 1, 1, tonumber(created)} end
@@ -47,7 +47,7 @@ if webhook ~= '' then
   local waiting = redis.call('ZCARD', K.webhooks(host))
   if waiting >= tonumber(ARGV[22]) then return {id, -3, waiting, 0} end
 end
-local client, first_file = ARGV[23], 25
+local client, first_file = ARGV[23], 26
 local too_much, held = is_too_much(client, #ARGV[14], tonumber(ARGV[24]))
 if too_much then return {id, -4, held, 0} end
 if ARGV[first_file] and not redis.call('ZSCORE', K.arriving(), id) then return {id, -5, 0, 0} end
@@ -61,6 +61,10 @@ if webhook ~= '' then
   redis.call('HSET', K.job(id), 'webhook', webhook, 'webhook_host', host, 'webhook_attempts', 0)
 end
 redis.call('ZADD', K.index(kind, 'queued'), 0, id)
+if owner ~= '' then
+  redis.call('HSET', K.job(id), 'owner', owner)
+  redis.call('ZADD', K.owned(owner, kind, 'queued'), 0, id)
+end
 if ARGV[14] ~= '' then
   redis.call('SET', K.upload(id, 0), ARGV[14])
   hold(client, #ARGV[14])

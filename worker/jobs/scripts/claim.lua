@@ -38,10 +38,10 @@ local function job_of(id)
   local job = known[id]
   if not job then
     local values = redis.call('HMGET', K.job(id), 'kind', 'status', 'options', 'attempts', 'origin',
-      'started', 'client')
+      'started', 'client', 'owner')
     job = {kind = values[1], status = values[2], options = values[3],
       attempts = tonumber(values[4]), in_folder = values[5] == 'folder', has_started = values[6],
-      client = values[7]}
+      client = values[7], owner = values[8]}
     known[id] = job
   end
   return job
@@ -58,7 +58,7 @@ local function take_item(id, number, attempts, job)
     job.place = #jobs - 1
     if job.status == 'queued' then
       if not job.has_started then news[#news + 1], news[#news + 2] = 'started', now_ms() end
-      set_status(id, job.kind, 'queued', 'running', news)
+      set_status(id, job.kind, 'queued', 'running', job.owner, news)
       news = {}
     end
   end

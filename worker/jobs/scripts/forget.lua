@@ -9,20 +9,27 @@ local now, bound = now_ms(), tonumber(ARGV[2])
 local old = redis.call('ZRANGEBYSCORE', K.expiry(), '-inf', now, 'LIMIT', 0, bound)
 local tombstones, gone = {}, {}
 local listed = {} -- kind -> status -> ids
+local owned = {} -- API key -> the same of its jobs
 
-local function leave(kind, status, id)
-  listed[kind] = listed[kind] or {}
-  listed[kind][status] = listed[kind][status] or {}
-  table.insert(listed[kind][status], id)
+local function leave(listing, kind, status, id)
+  listing[kind] = listing[kind] or {}
+  listing[kind][status] = listing[kind][status] or {}
+  table.insert(listing[kind][status], id)
 end
 
 for n, id in ipairs(old) do
-  local job = redis.call('HMGET', K.job(id), 'kind', 'status')
+  local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'owner')
   if job[1] then
-    leave(job[1], job[2], id)
+    leave(listed, job[1], job[2], id)
+    if job[3] then
+      owned[job[3]] = owned[job[3]] or {}
+      leave(owned[job[3]], job[1], job[2], id)
+      table.insert(tombstones, now)
+      table.insert(tombstones, id .. ':' .. job[3])
+    end
   else -- no sweeper ran for an hour and the record expired by itself: it is in one of these
     for _, kind in ipairs({'prediction', 'batch', 'freeze', 'inspection'}) do
-      for _, status in ipairs({'succeeded', 'failed', 'cancelled'}) do leave(kind, status, id) end
+      for _, status in ipairs({'succeeded', 'failed', 'cancelled'}) do leave(listed, kind, status, id) end
     end
   end
   if n > 1 then table.insert(gone, K.job(id)) end
@@ -35,6 +42,13 @@ end
 if #old > 0 then
   for kind, by_status in pairs(listed) do
     for status, ids in pairs(by_status) do redis.call('ZREM', K.index(kind, status), unpack(ids)) end
+  end
+  for owner, listing in pairs(owned) do
+    for kind, by_status in pairs(listing) do
+      for status, ids in pairs(by_status) do
+        redis.call('ZREM', K.owned(owner, kind, status), unpack(ids))
+      end
+    end
   end
   redis.call('UNLINK', K.job(old[1]), unpack(gone))
   redis.call('ZREM', K.expiry(), unpack(old))

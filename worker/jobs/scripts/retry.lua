@@ -7,7 +7,7 @@
 -- ended before all of its images were known, or is gone.
 local id = ARGV[1]
 local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'lane', 'target', 'succeeded', 'failed',
-  'sealed', 'client')
+  'sealed', 'client', 'owner')
 if not job[2] or job[2] == 'cancelled' then return {-1, 0} end
 if has_ended(job[2]) and job[7] ~= '1' then return {-1, 0} end
 local numbers = redis.call('SPOP', K.failures(id), ARGV[2])
@@ -17,7 +17,7 @@ if has_ended(job[2]) then
   redis.call('PERSIST', K.job(id))
   for _, belonging in ipairs(belongings(id)) do redis.call('PERSIST', belonging) end
   redis.call('HDEL', K.job(id), 'finished', 'expires', 'error')
-  set_status(id, job[1], job[2], 'running', {})
+  set_status(id, job[1], job[2], 'running', job[9], {})
 end
 local queue = K.queue(job[3], job[4])
 for _, number in ipairs(numbers) do

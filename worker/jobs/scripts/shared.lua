@@ -38,12 +38,16 @@ local function has_ended(status)
   return status ~= 'queued' and status ~= 'running'
 end
 
--- Move a job from one status to another, in its record and in the index, and set more of its record:
--- a list of names and values.
-local function set_status(id, kind, from, to, more)
+-- Move a job from one status to another, in its record, in the index and in that of the key that made
+-- it, if one did, and set more of its record: a list of names and values.
+local function set_status(id, kind, from, to, owner, more)
   redis.call('ZREM', K.index(kind, from), id)
   redis.call('HSET', K.job(id), 'status', to, unpack(more))
   redis.call('ZADD', K.index(kind, to), 0, id)
+  if owner then
+    redis.call('ZREM', K.owned(owner, kind, from), id)
+    redis.call('ZADD', K.owned(owner, kind, to), 0, id)
+  end
 end
 
 -- Count bytes that lie here for a client, or no longer do where the number is below 0. Every script
@@ -159,14 +163,14 @@ end
 -- have one item, which ends with them.
 local function end_job(id, status, field, value, ttl_ms)
   local job = redis.call('HMGET', K.job(id), 'kind', 'status', 'total', 'keep_upload_ms', 'origin',
-    'lane', 'target', 'webhook', 'webhook_host', 'client')
+    'lane', 'target', 'webhook', 'webhook_host', 'client', 'owner')
   local now = now_ms()
   local more = {'finished', now, 'expires', now + ttl_ms}
   if field then more[#more + 1], more[#more + 2] = field, value end
   if job[1] ~= 'batch' and status ~= 'cancelled' then
     more[#more + 1], more[#more + 2] = status, 1 -- the count has the name of the status
   end
-  set_status(id, job[1], job[2], status, more)
+  set_status(id, job[1], job[2], status, job[11], more)
   redis.call('ZADD', K.expiry(), now + ttl_ms, id)
   redis.call('PEXPIRE', K.job(id), ttl_ms + 3600000)
   if job[1] ~= 'prediction' then -- to which nothing else belongs

@@ -1,0 +1,247 @@
+"""`keys`: who may use the API, and for what.
+
+Whoever can use the data folder, or the Redis that REDIS_URL names, runs the server and needs no
+key to make one. With `--server`, or PERMAFROST_URL, a server is asked over HTTP, with a key of the
+scope `admin`.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from api.cli.options import DEFAULT_SERVER, AsJson, connect
+from api.cli.outcome import reported
+from api.cli.text import age, number, printable
+
+if TYPE_CHECKING:
+    import redis
+
+    from worker.settings import Settings
+
+Json = dict[str, Any]
+RedisOf = Callable[["Settings"], AbstractContextManager["redis.Redis"]]
+
+app = typer.Typer(
+    help="Say who may use the API: make, list, renew and revoke API keys.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
+
+_Server = Annotated[
+    str,
+    typer.Option(
+        "--server",
+        metavar="URL",
+        envvar="PERMAFROST_URL",
+        help="Ask this server, with an API key of the scope admin; else the data folder is used.",
+    ),
+]
+_Data = Annotated[
+    Path,
+    typer.Option(
+        envvar="PERMAFROST_DATA",
+        metavar="FOLDER",
+        help="Data folder of the server, unless REDIS_URL names its Redis.",
+    ),
+]
+_KeyId = Annotated[str, typer.Argument(metavar="ID", help="Which key, as the list shows it.")]
+_Expires = Annotated[
+    float | None,
+    typer.Option("--expires", metavar="DAYS", help="Days after which it works no more."),
+]
+_Save = Annotated[
+    bool,
+    typer.Option(
+        "--save", help="Use it from now on: write it to ~/.config/permafrost/keys as well."
+    ),
+]
+
+
+class Keys(Protocol):
+    """What can be asked for, over HTTP (`api.client.Client`) or of Redis itself."""
+
+    def keys(self) -> Json:
+        """Return every key."""
+
+    def create_key(
+        self, name: str, scopes: list[str], *, expires_days: float | None, rate: float | None
+    ) -> Json:
+        """Make a key."""
+
+    def renew_key(self, key_id: str, *, grace_s: float | None, expires_days: float | None) -> Json:
+        """Make a key anew."""
+
+    def revoke_key(self, key_id: str) -> Json:
+        """Have a key work no more."""
+
+
+@app.callback()
+def keys(
+    context: typer.Context,
+    server: _Server = "",
+    data: _Data = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """List the API keys; `create`, `renew` and `revoke` change them."""
+    if context.invoked_subcommand is not None:
+        return
+    from api.cli.output import write_json  # noqa: PLC0415 - imports rich
+
+    with _opened(context, server, data, as_json=as_json) as found:
+        document = found.keys()
+    if as_json:
+        write_json(document)
+    else:
+        _show(document["keys"])
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what uses it.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scope",
+            metavar="SCOPE",
+            help="What it allows: submit, read, freeze or admin; may be given several times.",
+            show_default="submit, read and freeze",
+        ),
+    ] = None,
+    expires: _Expires = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            metavar="NUMBER",
+            help="Submissions per second that it may send in the long run.",
+            show_default="as PERMAFROST_CLIENT_RATE says",
+        ),
+    ] = None,
+    save: _Save = False,
+    server: _Server = "",
+    data: _Data = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key. It is shown once: only its hash is kept."""
+    scopes = scope or ["submit", "read", "freeze"]
+    with _opened(context, server, data, as_json=as_json) as found:
+        made = found.create_key(name, scopes, expires_days=expires, rate=rate)
+    with reported(as_json=as_json):
+        _show_once(made, server, save=save, as_json=as_json)
+
+
+@app.command()
+def renew(
+    context: typer.Context,
+    key_id: _KeyId,
+    grace: Annotated[
+        float | None,
+        typer.Option(
+            "--grace",
+            metavar="SECONDS",
+            help="How long the old one still works; 0 ends it at once.",
+            show_default="a day, or as PERMAFROST_KEY_GRACE_S says",
+        ),
+    ] = None,
+    expires: _Expires = None,
+    save: _Save = False,
+    server: _Server = "",
+    data: _Data = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Make a key anew, with its id, name, scopes and jobs; the new one is shown once."""
+    with _opened(context, server, data, as_json=as_json) as found:
+        made = found.renew_key(key_id, grace_s=grace, expires_days=expires)
+    with reported(as_json=as_json):
+        _show_once(made, server, save=save, as_json=as_json)
+
+
+@app.command()
+def revoke(
+    context: typer.Context,
+    key_id: _KeyId,
+    server: _Server = "",
+    data: _Data = Path("data"),
+    as_json: AsJson = False,
+) -> None:
+    """Have a key work no more, within about a second, and whoever signed in with it be out."""
+    from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+
+    with _opened(context, server, data, as_json=as_json) as found:
+        revoked = found.revoke_key(key_id)
+    if as_json:
+        write_json(revoked)
+    else:
+        message(f"API key {printable(revoked['id'])} ({printable(revoked['name'])}) is revoked.")
+
+
+@contextlib.contextmanager
+def _opened(context: typer.Context, server: str, data: Path, *, as_json: bool) -> Iterator[Keys]:
+    with reported(as_json=as_json), contextlib.ExitStack() as stack:
+        if server:
+            yield stack.enter_context(connect(server))
+        else:
+            from api.cli.local_keys import LocalKeys  # noqa: PLC0415 - imports redis
+            from worker.settings import Settings  # noqa: PLC0415
+
+            folder = Path(os.path.abspath(data.expanduser()))  # noqa: PTH100 - links stay as given
+            settings = Settings(data=folder)
+            redis_of: RedisOf | None = context.obj
+            yield stack.enter_context(LocalKeys.of(settings, redis_of))
+
+
+def _show_once(made: Json, server: str, *, save: bool, as_json: bool) -> None:
+    from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+    from api.client.key_files import remember  # noqa: PLC0415
+
+    path = remember(server or DEFAULT_SERVER, made["key"]) if save else None
+    if as_json:
+        write_json(made)
+    else:
+        typer.echo(made["key"])
+        scopes = ", ".join(printable(scope) for scope in made["scopes"])
+        until = f", until {printable(made['expires_at'])}" if made.get("expires_at") else ""
+        message(
+            f"This is API key {printable(made['id'])} ({printable(made['name'])}): {scopes}{until}."
+        )
+        message("It is not shown again. Programs send it as `Authorization: Bearer KEY`.")
+    if path is not None:
+        message(f"It is in {path}, where ./permafrost finds it.")
+
+
+def _show(found: list[Json]) -> None:
+    from api.cli.output import Column, console, message, table  # noqa: PLC0415 - imports rich
+
+    if not found:
+        message("There are no API keys: make one with `./permafrost keys create NAME`.")
+        return
+    columns = (
+        Column(title="id"),
+        Column(title="name", wide=True),
+        Column(title="scopes", wide=True),
+        Column(title="state"),
+        Column(title="created", justify="right"),
+        Column(title="last used", justify="right"),
+        Column(title="expires", justify="right"),
+        Column(title="rate", justify="right"),
+    )
+    rows = [
+        (
+            key.get("id"),
+            key.get("name"),
+            ", ".join(map(printable, key.get("scopes") or [])),
+            key.get("state"),
+            age(key.get("created_at")),
+            age(key.get("last_used_at")) if key.get("last_used_at") else "never",
+            str(key["expires_at"])[:10] if key.get("expires_at") else "never",
+            number(key.get("rate")),
+        )
+        for key in found
+    ]
+    table(console(), columns, rows)

@@ -1,0 +1,56 @@
+"""Which scopes let a request in, by the view that answers it; all others need `admin`."""
+
+from typing import Final
+
+from worker.credentials.api_key import Grant, Scope
+from worker.errors import ScopeMissingError
+
+# Answered without a key: what tells nobody's data, and what is needed to sign in.
+PUBLIC: Final = frozenset(
+    {
+        *("health.healthz", "health.readyz", "openapi.spec"),
+        *("pages.docs", "pages.static", "pages.icon"),
+        *("pages.sign_in", "pages.signing_in", "pages.sign_out"),
+    }
+)
+
+_SUBMIT, _READ, _FREEZE, _ADMIN = (frozenset({scope}) for scope in Scope)
+_ANY = frozenset(Scope)
+
+# One of these is enough, and `admin` always is.
+SCOPES: Final[dict[str, frozenset[Scope]]] = {
+    "predictions.create": _SUBMIT,
+    **dict.fromkeys(("batches.create", "batches.add", "batches.seal", "batches.retry"), _SUBMIT),
+    **dict.fromkeys(("batches.paths", "batches.results"), _READ),
+    **dict.fromkeys(("freezes.create", "inspections.create"), _FREEZE),
+    **dict.fromkeys(("jobs.index", "jobs.read", "events.stream"), _READ),
+    "jobs.cancel": _SUBMIT | _FREEZE,
+    **dict.fromkeys(("models.index", "models.read", "models.read_version"), _READ),
+    **dict.fromkeys(("models.download", "models.download_saved_model"), _READ),
+    **dict.fromkeys(("models.set_alias", "models.retire"), _ADMIN),
+    **dict.fromkeys(("workers.index", "health.metrics"), _READ),
+    **dict.fromkeys(("keys.index", "keys.create", "keys.renew", "keys.revoke"), _ADMIN),
+    "keys.own": _ANY,
+    "pages.home": _ANY,
+    "pages.classify": _SUBMIT,
+    **dict.fromkeys(("pages.job", "pages.image", "pages.jobs"), _READ),
+    **dict.fromkeys(("pages.models", "pages.workers"), _READ),
+    **dict.fromkeys(("pages.keys", "pages.change_keys"), _ADMIN),
+}
+
+
+def scopes_for(endpoint: str | None) -> frozenset[Scope]:
+    """Return the scopes of which one lets a request in."""
+    return SCOPES.get(endpoint or "", _ADMIN)
+
+
+def check(grant: Grant, endpoint: str | None) -> None:
+    """Raise `ScopeMissingError` where a key does not allow what a view does."""
+    wanted = scopes_for(endpoint)
+    if not any(grant.allows(scope) for scope in wanted):
+        named = " or ".join(f"`{scope}`" for scope in Scope if scope in wanted)
+        has = ", ".join(scope for scope in Scope if scope in grant.scopes)
+        raise ScopeMissingError(
+            f"This needs an API key with the scope {named}; '{grant.name}' has {has}. "
+            "Whoever runs the server can make another one."
+        )
