@@ -52,6 +52,11 @@ def register(app: APIFlask, settings: Settings) -> None:
     app.before_request(admit)
 
 
+def is_secure(proxies: int) -> bool:
+    """Whether the client of this request speaks TLS, be it with a trusted proxy."""
+    return request.is_secure or _told(request.headers, "X-Forwarded-Proto", proxies) == "https"
+
+
 def _head(proxies: int) -> Head:
     """Return the head of the request that this thread serves."""
     headers, environ = request.headers, request.environ

@@ -11,8 +11,8 @@ import redis
 import structlog
 from flask import current_app
 
-from api.keeping import Keeper
 from api.authentication import Authentication
+from api.keeping import Keeper
 from worker.broker import celery_app
 from worker.connection import connect
 from worker.errors import OverloadedError

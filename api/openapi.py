@@ -1,16 +1,22 @@
 """What the OpenAPI document says beyond what the views say themselves: bodies and their schemas."""
 
+import re
 from typing import Any, Final, cast
 
 from apiflask import APIFlask
+from flask import current_app
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api import permissions
+from api.credentials import COOKIE
 from api.described import complete
+from worker.credentials.api_key import Scope
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import Inspection
 from worker.models.manifest import Manifest
 
+_ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{model}"
 _MODELS: Final[tuple[type[BaseModel], ...]] = (
     FreezeRequest,
@@ -46,8 +52,46 @@ def _complete(document: dict[Any, Any] | str) -> dict[Any, Any] | str:
         for tag in operation.get("tags", [])
     ]
     spec["tags"] = [{"name": name} for name in dict.fromkeys(used)]
+    _secure(spec)
     spec["servers"] = [{"url": "/"}]  # wherever the document was read from
     return spec
+
+
+def _secure(spec: dict[str, Any]) -> None:
+    """Say which operations need a key, of which scope, and how they refuse one that has none."""
+    spec["components"]["securitySchemes"] = {
+        "key": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "pf_...",
+            "description": "An API key, made with `./permafrost keys create`. Where no key was "
+            "ever made and only its own machine reaches the server, none is needed.",
+        },
+        "session": {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": COOKIE,
+            "description": "What a browser that signed in sends.",
+        },
+    }
+    for rule in current_app.url_map.iter_rules():
+        path = _ARGUMENT.sub(r"{\1}", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            operation = spec["paths"].get(path, {}).get(method.lower())
+            if operation is None:
+                continue
+            if rule.endpoint in permissions.PUBLIC:
+                operation["security"] = []
+                continue
+            operation["security"] = [{"key": []}, {"session": []}]
+            wanted = permissions.scopes_for(rule.endpoint)
+            named = " or ".join(f"`{scope}`" for scope in Scope if scope in wanted)
+            refusals = {
+                "401": "No API key was sent, or it is unknown, revoked or expired",
+                "403": f"The API key lacks the scope {named}",
+            }
+            for status, meaning in refusals.items():
+                operation["responses"].setdefault(status, {"description": meaning})
 
 
 def _source_body(model: type[BaseModel]) -> dict[str, Any]:

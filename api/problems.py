@@ -7,7 +7,7 @@ from http import HTTPStatus
 import redis
 import structlog
 from apiflask import APIFlask
-from flask import Response, render_template, request
+from flask import Response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from worker.errors import (
@@ -75,6 +75,9 @@ def _wants_page() -> bool:
 
 
 def _permafrost_error(error: PermafrostError) -> Response:
+    if isinstance(error, KeyRequiredError) and _wants_page() and request.method in ("GET", "HEAD"):
+        asked = request.full_path.removesuffix("?")
+        return Response(status=303, headers={"Location": url_for("pages.sign_in", next=asked)})
     response = problem(error.status, error.code, error.message, retry_after=error.retry_after)
     if isinstance(error, KeyRequiredError):
         fault = "" if error.code == KeyRequiredError.code else ', error="invalid_token"'

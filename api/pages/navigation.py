@@ -4,6 +4,9 @@ from typing import Any, Final
 
 from flask import Blueprint, current_app
 
+from api import identity, permissions
+from worker.credentials.api_key import Scope
+
 _SECTIONS: Final = (
     ("pages.home", "Classify"),
     ("pages.jobs", "Jobs"),
@@ -24,9 +27,20 @@ def register(blueprint: Blueprint) -> None:
     blueprint.app_context_processor(_links)
 
 
+def _may_see(endpoint: str) -> bool:
+    grant = identity.grant()
+    return grant is None or any(map(grant.allows, permissions.scopes_for(endpoint)))
+
+
 def _links() -> dict[str, Any]:
     rules = {rule.rule for rule in current_app.url_map.iter_rules()}
+    grant = identity.grant()
+    sections = [row for row in _SECTIONS if _may_see(row[0])]
+    if grant is not None and grant.allows(Scope.ADMIN):
+        sections.append(("pages.keys", "Keys"))
     return {
-        "sections": _SECTIONS,
+        "sections": sections,
+        "who": grant if identity.signed_in() else None,
+        "may_submit": identity.may(Scope.SUBMIT),
         "references": [(path, title) for path, title in _REFERENCES if path in rules],
     }

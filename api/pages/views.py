@@ -6,6 +6,7 @@ from apiflask import APIBlueprint, APIFlask
 from flask import Response, current_app, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
+from api import identity
 from api.answers import submitted
 from api.kernel import kernel
 from api.pages import photographs, reference
@@ -76,7 +77,7 @@ def icon() -> Response:
 def job(job_id: str) -> str:
     """Show a job; until it has ended, the page follows it."""
     core = kernel()
-    found = core.store.get(job_id)
+    found = core.store.get(job_id, owner=identity.owner())
     with_log = found.kind in (Kind.FREEZE, Kind.INSPECTION)
     return render_template(
         "job.html",
@@ -92,7 +93,7 @@ def job(job_id: str) -> str:
 def image(job_id: str) -> Response:
     """Show the photograph of a prediction while it is kept."""
     core = kernel()
-    core.store.get(job_id)
+    core.store.get(job_id, owner=identity.owner())
     content = core.store.upload(job_id)
     media_type = photographs.sniffed(content)
     if content is None or media_type is None:
@@ -107,7 +108,13 @@ def jobs() -> str:
     """List the newest jobs; `?kind=`, `?status=`, `?cursor=`."""
     kind, status = _word(Kind, "kind"), _word(Status, "status")
     cursor = request.args.get("cursor") or None
-    page = kernel().store.page(kind=kind, status=status, cursor=cursor, limit=_JOBS_PER_PAGE)
+    page = kernel().store.page(
+        kind=kind,
+        status=status,
+        cursor=cursor,
+        limit=_JOBS_PER_PAGE,
+        owner=identity.owner(),
+    )
     return render_template(
         "jobs.html",
         page=page,
@@ -182,7 +189,7 @@ def _home(error: PermafrostError | None = None) -> str:
 def _newest_freeze() -> str | None:
     """Return the id of a freeze that has not ended, for a system that has no model yet."""
     for status in (Status.RUNNING, Status.QUEUED):
-        page = kernel().store.page(kind=Kind.FREEZE, status=status, limit=1)
+        page = kernel().store.page(kind=Kind.FREEZE, status=status, limit=1, owner=identity.owner())
         if page.jobs:
             return page.jobs[0].id
     return None

@@ -13,6 +13,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY worker /app/worker
 COPY api /app/api
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 PERMAFROST_DATA=/data
+# Reachable by whoever reaches the container, so API keys are asked for, unless this is set otherwise.
+ENV PERMAFROST_HOST=0.0.0.0
 RUN python -m compileall -q /app
 WORKDIR /app
 USER permafrost
@@ -22,4 +24,4 @@ EXPOSE 8000
 CMD ["gunicorn", "api:create_app()", "--bind", "0.0.0.0:8000", \
      "--worker-class", "api.patience.PatientWorker", "--threads", "64", \
      "--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5", \
-     "--worker-tmp-dir", "/dev/shm", "--no-control-socket"]
+     "--worker-tmp-dir", "/dev/shm", "--umask", "077", "--no-control-socket"]
