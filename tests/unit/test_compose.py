@@ -208,7 +208,7 @@ def test_celery_takes_the_workers_command(name: str, queues: list[str], modules:
 @pytest.mark.parametrize("name", ["worker", "freezing", "api"])
 def test_containers_run_what_the_local_system_runs(name: str, tmp_path: Path) -> None:
     """Options are the same but for the address, the numbers of processes and the log level."""
-    varied = {"--bind", "--workers", "--concurrency", "--log-level", "--loglevel"}
+    varied = {"--bind", "--env", "--workers", "--concurrency", "--log-level", "--loglevel"}
     local = local_services(Options(), Layout(tmp_path), Settings(data=tmp_path), None)
     there = next(list(row.command) for row in local if row.name == name)
     assert options(there[3:]) - varied_pairs(there, varied) == options(
