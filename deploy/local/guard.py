@@ -27,10 +27,9 @@ def access(options: Options, layout: Layout, settings: Settings) -> Access:
         if not _is_own(options):
             where = f"Others can reach {options.host}"
         raise StartError(
-            f"{where}, and no API key has been made yet: make one with\n"
-            f"    ./permafrost keys create NAME --scope admin{_data(options)}\n"
-            "and start again; it is shown once. Or let everybody in who reaches that address, "
-            "with --open."
+            f"{where}, and no API key has been made yet: make one with `./permafrost keys create "
+            f"NAME --scope admin{_data(options)}`, which shows it once, then start again; or let "
+            "everybody in who reaches that address, with --open."
         )
     return "keys"
 

@@ -108,9 +108,11 @@ def test_a_published_version_is_whole(registry: Registry, graph: Path, root: Pat
     assert graph.exists()
 
 
-def test_others_may_read_what_was_published(registry: Registry, graph: Path, root: Path) -> None:
+def test_only_its_user_may_read_what_is_published(
+    registry: Registry, graph: Path, root: Path
+) -> None:
     registry.publish(_draft(), graph)
-    assert stat.S_IMODE((root / "cats-dogs" / "1").stat().st_mode) == 0o755
+    assert stat.S_IMODE((root / "cats-dogs" / "1").stat().st_mode) == 0o700
 
 
 def test_versions_are_counted_and_their_numbers_never_used_again(
