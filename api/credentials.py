@@ -11,7 +11,7 @@ from api import identity, permissions
 from api.authentication import REQUIRED
 from api.kernel import kernel
 from worker.credentials.api_key import Grant
-from worker.errors import ForeignOriginError, KeyRequiredError
+from worker.errors import ForeignOriginError, KeyRequiredError, ScopeMissingError
 
 _log = structlog.get_logger(__name__)
 
@@ -30,11 +30,20 @@ def authenticate() -> None:
                 _become(sent)
         return
     if not kernel().authentication.required():
+        if _is_of_keys():
+            raise ScopeMissingError(
+                "No API key is needed here yet, so none can be made or seen by whoever comes along: "
+                "make the first one with `./permafrost keys create NAME --scope admin`."
+            )
         return
     sent = _sent()
     if sent is None:
         raise KeyRequiredError(REQUIRED)
     permissions.check(_become(sent), request.endpoint)
+
+
+def _is_of_keys() -> bool:
+    return (request.endpoint or "") in permissions.OF_KEYS
 
 
 def still_valid(grant: Grant | None) -> bool:

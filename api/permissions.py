@@ -17,6 +17,14 @@ PUBLIC: Final = frozenset(
 _SUBMIT, _READ, _FREEZE, _ADMIN = (frozenset({scope}) for scope in Scope)
 _ANY = frozenset(Scope)
 
+# Answered to nobody where no key is needed: else whoever comes along could make one that stays.
+OF_KEYS: Final = frozenset(
+    {
+        *("keys.index", "keys.create", "keys.renew", "keys.revoke"),
+        *("pages.keys", "pages.change_keys"),
+    }
+)
+
 # One of these is enough, and `admin` always is.
 SCOPES: Final[dict[str, frozenset[Scope]]] = {
     "predictions.create": _SUBMIT,

@@ -329,6 +329,14 @@ def test_admins_make_renew_and_revoke_keys_over_http(web: FlaskClient, settings:
         assert_problem(web.delete(f"/v1/keys/{strange}", headers=head), 404, "not_found")
 
 
+def test_where_no_key_is_needed_none_can_be_made_by_whoever_comes_along(web: FlaskClient) -> None:
+    wanted = {"name": "x", "scopes": ["admin"]}
+    assert_problem(web.post("/v1/keys", json=wanted), 403, "scope_missing")
+    assert_problem(web.get("/v1/keys"), 403, "scope_missing")
+    assert web.post("/keys", data={"name": "x", "scope": "admin"}).status_code == 403
+    assert web.get("/v1/keys/own").get_json() == {"key": None}
+
+
 # -- browsers -----------------------------------------------------------------------------------
 
 
