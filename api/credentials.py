@@ -32,7 +32,7 @@ def authenticate() -> None:
     if not kernel().authentication.required():
         if _is_of_keys():
             raise ScopeMissingError(
-                "No API key is needed here yet, so none can be made or seen by whoever comes along: "
+                "No API key is needed here yet, so whoever comes along can make and see none: "
                 "make the first one with `./permafrost keys create NAME --scope admin`."
             )
         return
