@@ -35,7 +35,7 @@ SCOPES: Final[dict[str, frozenset[Scope]]] = {
     "jobs.cancel": _SUBMIT | _FREEZE,
     **dict.fromkeys(("models.index", "models.read", "models.read_version"), _READ),
     **dict.fromkeys(("models.download", "models.download_saved_model"), _READ),
-    **dict.fromkeys(("models.set_alias", "models.retire"), _ADMIN),
+    **dict.fromkeys(("models.set_alias", "models.retire", "models.try_again"), _ADMIN),
     **dict.fromkeys(("workers.index", "health.metrics"), _READ),
     **dict.fromkeys(("keys.index", "keys.create", "keys.renew", "keys.revoke"), _ADMIN),
     "keys.own": _ANY,
@@ -43,7 +43,7 @@ SCOPES: Final[dict[str, frozenset[Scope]]] = {
     "pages.classify": _SUBMIT,
     **dict.fromkeys(("pages.job", "pages.image", "pages.jobs"), _READ),
     **dict.fromkeys(("pages.models", "pages.workers"), _READ),
-    **dict.fromkeys(("pages.keys", "pages.change_keys"), _ADMIN),
+    **dict.fromkeys(("pages.keys", "pages.change_keys", "pages.try_again"), _ADMIN),
 }
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import threading
 from collections.abc import Iterator
 from http.client import HTTPResponse
@@ -212,9 +213,7 @@ def test_without_a_key_nothing_is_told(web: FlaskClient, settings: Settings) -> 
         KeyStore(client).create("a", ALL)
         wait_until(lambda: web.get("/v1/jobs").status_code == 401, within_s=5, what="guarded")
     for rule in web.application.url_map.iter_rules():
-        path = rule.rule
-        for argument in rule.arguments:
-            path = path.replace(f"<path:{argument}>", "x").replace(f"<{argument}>", "x")
+        path = re.sub(r"<[^>]+>", "1", rule.rule)
         for method in rule.methods or ():
             with web.open(path, method=method) as answer:
                 pass
