@@ -26,6 +26,7 @@ from worker.memory import leave_freed
 from worker.models.manifest import Manifest, Measured
 from worker.models.preprocessing import Preprocessing
 from worker.settings import Settings
+from worker.threads import start_onlooker
 
 Array = npt.NDArray[Any]
 _FILES_OF_LOADING = 16  # times a version's file that loading it may take
@@ -150,8 +151,7 @@ def _run_full(
         while not over.wait(_LOOK_S):
             most = max(most, process.memory_info().rss)
 
-    watching = threading.Thread(target=watch, name="memory", daemon=True)
-    watching.start()
+    watching = start_onlooker("memory", watch)
     try:
         graph.run_at_once(batch)
         most = max(most, process.memory_info().rss)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal, Self
 
@@ -12,6 +13,7 @@ from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
 
+_LONGEST_SHOWN = 80  # characters of a field's name
 MOST_SAMPLES = 32  # images of a job that a freeze is verified with
 
 Value = bool | int | float | list[Any]
@@ -74,11 +76,21 @@ class InspectionRequest(BaseModel):
         except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
             raise InvalidRequestError(f"The {cls.called} holds text that is no Unicode.") from None
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise InvalidRequestError(f"{where}: {first['msg']}.") from None
+            raise InvalidRequestError(_sentence(error, cls)) from None
         except RecursionError:
             raise InvalidRequestError(f"The {cls.called} is nested too deeply.") from None
+
+
+def _sentence(error: ValidationError, model: type[InspectionRequest]) -> str:
+    """Return what is wrong with the first field that is."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {first['msg']}."
+    shown = "".join(c if c.isprintable() else "?" for c in where)[:_LONGEST_SHOWN]
+    near = get_close_matches(where, model.model_fields, n=1)
+    meant = f" Did you mean '{near[0]}'?" if near else ""
+    return f"The {model.called} has no field '{shown}'.{meant}"
 
 
 class FreezeRequest(InspectionRequest):

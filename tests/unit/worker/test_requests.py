@@ -66,7 +66,12 @@ def _deep(levels: int) -> Any:
         ({"name": "a", "source": "half a pair \ud800"}, "no Unicode"),
         ({"name": "a", "preprocessing": "sepia"}, "preprocessing.preset: "),
         ({"name": "a", "scores": "votes"}, "scores: "),
-        ({"name": "a", "colour": "rgb"}, "colour: "),
+        ({"name": "a", "colour": "rgb"}, "^The freeze request has no field 'colour'.$"),
+        ({"name": "a", "output": ["y"]}, "no field 'output'. Did you mean 'outputs'[?]$"),
+        (
+            {"name": "a", "\x1b[2J" + "x" * 200: 1},
+            r"^The freeze request has no field '[?]\[2Jx{76}'",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(fields: Any, message: str) -> None:
