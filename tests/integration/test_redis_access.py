@@ -29,6 +29,10 @@ from tests.support.servers import Servers, Service
 from tests.support.system import ROOT, clean_environment
 from worker.broker import celery_app
 from worker.connection import broker_encryption, connect
+from worker.credentials.api_key import Scope, digest_of
+from worker.credentials.key_store import KeyStore
+from worker.credentials.sessions import Sessions
+from worker.jobs.keys import PREFIX, TEMPLATES, key
 from worker.redis_address import check_redis_address, shown_address
 from worker.settings import Settings
 from worker.webhooks.signatures import make_secret
@@ -58,7 +62,7 @@ def assert_holds_nothing_of(text: str, passwords: list[str]) -> None:
 class GuardedServers(Servers):
     """A system of which each service has a user of its own."""
 
-    def __init__(self, guarded: GuardedRedis, data: Path, **settings: str) -> None:
+    def __init__(self, guarded: GuardedRedis, data: Path, **settings: Any) -> None:
         super().__init__(data, workers=1, **settings)
         self._guarded = guarded
 
@@ -123,6 +127,8 @@ def test_a_whole_system_works_with_no_more_than_the_page_allows(
             said = "".join(
                 web.get(path).text for path in ("/v1/workers", "/metrics", "/readyz", "/workers")
             )
+            admin = use_keys(web, guarded.url("api"), data)
+            retire(web, admin)
         wait_until(lambda: len(receiver.heard) >= 2, within_s=30, what="both webhooks")
         system.stop()
         assert refused_by(guarded) == []
@@ -158,10 +164,54 @@ def use(web: httpx.Client, webhook: str) -> None:
     assert web.get(f"/v1/batches/{opened}/images").status_code == 200
     web.post(f"/v1/batches/{opened}/seal")
     assert web.delete(f"/v1/jobs/{opened}").status_code in (200, 410)
+    model = web.get("/v1/models").json()["models"][0]["name"]
+    assert web.put(f"/v1/models/{model}/aliases/old", json={"version": 1}).status_code == 200
     for path in ("/v1/jobs", "/v1/models", "/jobs", "/"):
         assert web.get(path).status_code == 200
     with web.stream("GET", f"/v1/jobs/{submit(web)}/events") as events:
         events.read()
+
+
+def use_keys(web: httpx.Client, redis_url: str, data: Path) -> dict[str, str]:
+    """Make, use, renew and revoke API keys, and sign in; return what every request needs now."""
+    made = subprocess.run(
+        [sys.executable, "-m", "api.cli", "keys", "create", "ann", "--scope", "admin", "--json"],
+        cwd=ROOT,
+        env=clean_environment(PERMAFROST_DATA=str(data), REDIS_URL=redis_url),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    admin = json.loads(made.stdout)
+    wait_until(lambda: web.get("/v1/jobs").status_code == 401, within_s=10, what="guarded")
+    bearer = {"Authorization": f"Bearer {admin['key']}"}
+    order = {"name": "bob", "scopes": ["submit", "read"], "rate": 100}
+    bob = web.post("/v1/keys", json=order, headers=bearer).json()
+    own = {"Authorization": f"Bearer {bob['key']}"}
+    answer = web.post("/v1/predictions", content=jpeg(5), headers={**own, "Prefer": "wait=30"})
+    assert answer.json()["status"] == "succeeded", answer.text
+    assert [row["id"] for row in web.get("/v1/jobs", headers=own).json()["jobs"]]
+    assert web.post(f"/v1/keys/{bob['id']}/renew", headers=bearer).status_code == 200
+    assert len(web.get("/v1/keys", headers=bearer).json()["keys"]) == 2
+    assert web.delete(f"/v1/keys/{bob['id']}", headers=bearer).status_code == 200
+    wait_until(
+        lambda: web.get("/v1/jobs", headers=own).status_code == 401, within_s=10, what="revoked"
+    )
+    origin = {"Origin": str(web.base_url).rstrip("/")}
+    assert web.post("/sign-in", data={"key": admin["key"]}, headers=origin).status_code == 303
+    assert web.get("/jobs").status_code == 200
+    assert web.post("/sign-out", headers=origin).status_code == 303
+    assert web.get("/v1/jobs").status_code == 401
+    return bearer
+
+
+def retire(web: httpx.Client, admin: dict[str, str]) -> None:
+    """Take the model out of use by force."""
+    name = web.get("/v1/models", headers=admin).json()["models"][0]["name"]
+    version = f"/v1/models/{name}/versions/1"
+    assert web.delete(f"{version}/set-aside", headers=admin).status_code == 200
+    answer = web.delete(version, params={"force": "true"}, headers=admin)
+    assert answer.status_code == 200, answer.text
 
 
 def submit(web: httpx.Client) -> str:
@@ -201,6 +251,55 @@ def test_users_may_not_do_what_an_operator_does(tmp_path: Path) -> None:
             nobody.ping()
     finally:
         server.remove()
+
+
+# Commands that every user may run, with what they would do to an API key or a session.
+SECRETS = [
+    *(["HSET", key("secrets"), "digest", "{}"], ["HGET", key("secrets"), "digest"]),
+    *(["HDEL", key("secrets"), "digest"], ["DEL", key("secrets")], ["EXISTS", key("secrets")]),
+    *(["HSET", key("api_key", "0123"), "name", "x"], ["HGETALL", key("api_key", "0123")]),
+    *(["ZADD", key("api_keys"), "1", "0123"], ["ZRANGE", key("api_keys"), "0", "-1"]),
+    *(["SET", key("guarded"), "1"], ["UNLINK", key("guarded")], ["EXISTS", key("guarded")]),
+    *(["SET", key("session", "digest"), "x"], ["PEXPIRE", key("session", "digest"), "1"]),
+    *(["EXISTS", key("session", "digest")], ["UNLINK", key("session", "digest")]),
+    *(["HSET", key("rate", "ann"), "tokens", "1"], ["SET", key("idempotency", "x"), "y"]),
+]
+
+
+def test_no_worker_reads_or_writes_an_api_key_or_a_session() -> None:
+    server = GuardedRedis(ACL)
+    script = "return redis.pcall(unpack(ARGV))"
+    try:
+        with server.connect("api") as client:
+            made = KeyStore(client).create("ann", frozenset({Scope.ADMIN}))
+            session = Sessions(client, 60).begin(digest_of(made.secret))
+        for user in ("inference", "freezing", "webhooks"):
+            with server.connect(user) as client:
+                loaded = client.script_load(script)
+                for command in SECRETS:
+                    for sent in (command, ["EVALSHA", loaded, "0", *command]):
+                        with pytest.raises(redis.exceptions.ResponseError) as refused:
+                            client.execute_command(*sent)
+                        # It is the key that is refused: the command would not be.
+                        assert " key" in str(refused.value), (user, sent, refused.value)
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    KeyStore(client).create("mallory", frozenset({Scope.ADMIN}))
+        with server.connect("api") as client:
+            assert [kept.id for kept in KeyStore(client).all()] == [made.key.id]
+            assert KeyStore(client).guarded()
+            assert Sessions(client, 60).key_digest(session) == digest_of(made.secret)
+    finally:
+        server.remove()
+
+
+def test_the_page_says_of_every_key_whether_workers_need_it() -> None:
+    every = {PREFIX + re.sub(r"%s.*", "*", text) for text in TEMPLATES.values()}
+    every -= {PREFIX + "*", PREFIX + "ended"}  # the broker's lists of tickets, and a channel
+    kept_from = {re.sub(r"(digest|0123|ann|x)$", "*", command[1]) for command in SECRETS}
+    for user in ("inference", "freezing"):
+        line = next(line for line in ACL.splitlines() if line.startswith(f"user {user} "))
+        given = set(re.findall(rf"~({PREFIX}\S+)", line))
+        assert given == every - kept_from
 
 
 # -- what is said of an address -------------------------------------------------------------------
@@ -315,7 +414,8 @@ def test_both_clients_check_the_certificate_of_redis(tmp_path: Path) -> None:
             assert client.ping()
         with celery_app(trusting).connection() as broker:
             broker.ensure_connection(max_retries=1, timeout=5)
-            assert broker.default_channel.client.ping()
+            channel: Any = broker.default_channel
+            assert channel.client.ping()
         strange = Settings(redis_url=server.url("inference").partition("?")[0])  # no authority
         with connect(strange) as client, pytest.raises(redis.exceptions.ConnectionError):
             client.ping()

@@ -91,7 +91,7 @@ class GuardedRedis:
         with self.connect("operator") as client:
             return [
                 f"{row['username']}: {row['reason']} {row['object']} (in {row['context']})"
-                for row in client.acl_log()
+                for row in client.acl_log(1000)
             ]
 
     def remove(self) -> None:
