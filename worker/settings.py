@@ -200,13 +200,13 @@ class Settings(BaseSettings):
     client_rate: float = Field(
         0.0,
         ge=0,
-        description="Submissions per second that one client address may send in the long run; "
-        "above it they are refused with 429. 0: no limit.",
+        description="Submissions per second that one client, an API key or else an address, may "
+        "send in the long run; above it they are refused with 429. 0: no limit.",
     )
     client_burst: int = Field(
         100,
         gt=0,
-        description="Submissions that one client address may send at once before "
+        description="Submissions that one client may send at once before "
         "`PERMAFROST_CLIENT_RATE` holds it back.",
     )
     trusted_proxies: int = Field(
