@@ -184,6 +184,7 @@ def test_workers_are_listed_with_what_they_said(web: FlaskClient, work: Work) ->
         ],
         "memory_bytes": 1000,
         "items": 3,
+        "confinement": None,
     }
 
 

@@ -13,6 +13,7 @@ _SCAN_PIXEL_S = 1.5e-9
 _SCAN = b"\xff\xda"
 
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
+_LONGEST_BEGINNING = 2  # bytes of a marker
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 # What says nothing about pixels: applications' data, but those of JFIF (0xE0) and Adobe (0xEE),
@@ -101,6 +102,8 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             length = int.from_bytes(data[start + 2 : start + 4], "big")
             position = start + 2 + max(2, length)
             yield kind, start, position
-    if data.rstrip(b"\0").endswith(b"\xff\xd9"):
+    # What was cut off ends in a segment, or in the few bytes with which the next one begins.
+    led_astray = found is None and len(data) - position >= _LONGEST_BEGINNING
+    if led_astray or data.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise ImageError("The JPEG is damaged: its header leads to no pixels. Save it again.")
     raise TruncatedImageError("The image is cut off before its first pixel.")
