@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from freezing.failures import as_event
 from freezing.limits import limit
+from freezing.runs import TimeLimit, limit_runs
 from freezing.steps import Report, Step
 from worker.confinement.confine import confine
 from worker.confinement.system import die_with
@@ -29,6 +30,9 @@ def main() -> int:
     if not die_with(order["parent"]):
         return 1
     limit(order["memory_bytes"])
+    limit_runs(
+        TimeLimit(seconds=order["verify_time_limit_s"], setting="PERMAFROST_VERIFY_TIME_LIMIT_S")
+    )
     report = Report(lambda event: _send(events, **event))
     try:
         _confine(order, events)

@@ -176,7 +176,7 @@ class Child:
             tell = _log.warning if event["missing"] else _log.info
             tell(event["sentence"], action="child_confined", missing=event["missing"])
             self._report.log(event["sentence"])
-        else:
+        elif event["event"] != "running":  # which is for the process that forked it
             self._end = event
 
     def _outcome(self, status: int) -> dict[str, Any]:
@@ -189,13 +189,9 @@ class Child:
             _log.warning("freeze failed", action="freeze_failed", exit_status=status, stderr=tail)
             # Not killed by us: by the kernel then, which was out of memory.
             if status == -signal.SIGKILL or _OUT_OF_MEMORY.search(tail):
-                code = "out_of_memory"
-        if code == "out_of_memory":
-            limit = self._order["memory_bytes"] / 2**20
-            message = (
-                f"Freezing needed more memory than there is; {limit:.0f} MiB are allowed "
-                "(PERMAFROST_FREEZE_MEMORY_BYTES)."
-            )
+                code, message = "out_of_memory", ""
+        if code == "out_of_memory" and (not message or self._end.get("unexpected")):
+            message = self._too_little_memory()
         elif code is None and status < 0:
             code = "crashed"
             name = signal.Signals(-status).name
@@ -204,6 +200,20 @@ class Child:
             code = FreezeError.code
             message = f"The source could not be frozen: its process ended with status {status}."
         raise failure(code, message)
+
+    def _too_little_memory(self) -> str:
+        limit = self._order["memory_bytes"] / 2**20
+        said = (
+            f"Freezing needed more memory than there is; {limit:.0f} MiB are allowed "
+            "(PERMAFROST_FREEZE_MEMORY_BYTES)"
+        )
+        run = self._order.get("serving", {}).get("run_memory_bytes")
+        if run is None:
+            return f"{said}."
+        return (
+            f"{said}, and {run / 2**20:.0f} MiB for one run of what was frozen "
+            "(PERMAFROST_RUN_MEMORY_BYTES)."
+        )
 
 
 def _children() -> set[int]:

@@ -13,7 +13,8 @@ _MOST_BYTES = 2 * MOST_LINE_BYTES  # of all lines together
 _MOST_LINES = 2000
 _MOST_MESSAGE = 4000  # characters
 _MOST_CODE = 64
-_KINDS = frozenset({"step", "log", "confined", "done", "failed"})
+_MOST_RUN = 200  # characters of what is run, and of the setting that limits it
+_KINDS = frozenset({"step", "log", "running", "confined", "done", "failed"})
 _STEPS = frozenset(step.value for step in Step)
 
 
@@ -66,6 +67,12 @@ def parse(line: bytes) -> dict[str, Any]:
     elif kind == "log":
         sound = isinstance(event.get("message"), str)
         event["message"] = str(event.get("message"))[:_MOST_MESSAGE]
+    elif kind == "running":
+        sound = (
+            all(_is_text(event.get(name), _MOST_RUN) for name in ("what", "setting"))
+            and isinstance(event.get("seconds"), int | float)
+            and isinstance(event.get("images"), int)
+        )
     elif kind == "confined":
         missing = event.get("missing")
         sound = _is_text(event.get("sentence"), _MOST_MESSAGE) and isinstance(missing, list)

@@ -1,6 +1,7 @@
 """How a failure crosses from one process to another: as its code and its sentence."""
 
 import errno
+import resource
 import traceback
 from typing import Any
 
@@ -20,6 +21,28 @@ class CrashedError(FreezeError):
     """The process that did the work was ended by a signal of its own making."""
 
     code = "crashed"
+    what = ""  # it was running, if it was, as in "running a white picture"
+    images = 0  # of that run
+
+
+class MemoryRefusedError(FreezeError):
+    """A run needed more memory than it may take."""
+
+    code = "out_of_memory"
+    what = ""  # was run, as in "running a white picture"
+    images = 0  # of that run
+
+    ADVICE = "Look for what in the model grows so large, or raise the limit if it must."
+
+    @classmethod
+    def in_freeze(cls, what: str) -> "MemoryRefusedError":
+        """Return the error for a run that had what a freeze may use."""
+        most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = "the" if most == resource.RLIM_INFINITY else f"the {most / 2**20:.0f} MiB of"
+        return cls(
+            f"{capital(what)} needed more than {limit} memory that a freeze may use "
+            f"(PERMAFROST_FREEZE_MEMORY_BYTES), so nothing was published. {cls.ADVICE}"
+        )
 
 
 class NotRunnableError(VerificationError):
@@ -39,9 +62,15 @@ _KINDS: dict[str, type[FreezeError]] = {
         UnknownNodeError,
         VerificationError,
         CrashedError,
+        MemoryRefusedError,
         NotRunnableError,
     )
 }
+
+
+def capital(text: str) -> str:
+    """Return the text as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def failure(code: str, message: str) -> FreezeError:
@@ -80,4 +109,6 @@ def _is_of_the_disk(error: BaseException) -> bool:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a library says in its own words that memory ran out."""
+    if isinstance(error, MemoryError):
+        return True
     return type(error).__name__ == "ResourceExhaustedError" or "bad_alloc" in str(error)

@@ -15,10 +15,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from freezing.events import Events
-from freezing.failures import CrashedError, UnforeseenError, as_event, failure
+from freezing.failures import (
+    CrashedError,
+    MemoryRefusedError,
+    UnforeseenError,
+    as_event,
+    capital,
+    failure,
+)
+from freezing.runs import Run, tell_runs, told
 from freezing.steps import Report
 from worker.confinement.confine import confine_alone
 from worker.confinement.system import die_with
+from worker.errors import FreezeError
+from worker.inference.trial_limits import OVERDUE, WAITED
 
 # As `apart`: what runs a function, with what it may be given, and returns its result.
 Apart = Callable[..., Any]
@@ -38,8 +48,10 @@ def apart(
 
     The result crosses as JSON; arrays are handed over as files. What the function reports is
     reported here. Raises `FreezeError`s as the function does, by their code, `CrashedError` where
-    it ended by a signal, `MemoryError` where the kernel killed it, and `UnforeseenError`.
-    `doing` says in the error of a crash what was done; else it is the last step reported.
+    it ended by a signal, `MemoryError` where the kernel killed it, and `UnforeseenError`; where
+    runs of a model went beyond their limits (`freezing.runs`), `FreezeError` with the code
+    `timed_out`, and `MemoryRefusedError`.
+    `doing` says in the error of a crash what was done; else it is the last run or step reported.
 
     The process cannot reach this one, nor others of its kind, and makes no others, so that nothing
     of it is left when this returns. Where `write` is given, it can write below that alone. It may
@@ -55,24 +67,34 @@ def apart(
         _run(parent, writer, write, function, arguments)
     os.close(writer)
     try:
-        end = _follow(reader, report)
+        end, run = _follow(reader, report)
     finally:
         os.close(reader)
     _, status = os.waitpid(pid, 0)
     if end.get("event") == "done":
         return end["outcome"]
-    raise _error(end, os.waitstatus_to_exitcode(status), doing or report.doing)
+    code = os.waitstatus_to_exitcode(status)
+    if run is not None and not end and code in (OVERDUE, WAITED, -signal.SIGALRM):
+        raise _beyond(run, waited=code == WAITED)
+    what = run.what if run is not None else None
+    error = _error(end, code, doing or what or report.doing)
+    if run is not None and isinstance(error, CrashedError | MemoryRefusedError):
+        error.what, error.images = run.what, run.images
+    raise error
 
 
-def _follow(reader: int, report: Report) -> dict[str, Any]:
-    """Hand on what a process tells, and return the last event."""
-    events = Events()
+def _follow(reader: int, report: Report) -> tuple[dict[str, Any], Run | None]:
+    """Hand on what a process tells; return the last event, and the run that it told last."""
+    events, run = Events(), None
     while chunk := os.read(reader, _CHUNK_BYTES):
         for event in events.feed(chunk):
-            if event["event"] not in {"step", "log"}:
-                return event  # somebody else may hold the pipe open
-            report.relay(event)
-    return {}
+            if event["event"] == "running":
+                run = told(event)
+            elif event["event"] in {"step", "log"}:
+                report.relay(event)
+            else:
+                return event, run  # somebody else may hold the pipe open
+    return {}, run
 
 
 def _run(
@@ -95,6 +117,7 @@ def _run(
         try:
             if die_with(parent):
                 confine_alone(write)
+                tell_runs(send)
                 send({"event": "done", "outcome": function(Report(send), *arguments)})
         except BaseException as error:  # it must not get into the code of the process forked from
             send(as_event(error))
@@ -103,10 +126,27 @@ def _run(
     os._exit(0)
 
 
+def _beyond(run: Run, *, waited: bool) -> FreezeError:
+    if waited:
+        error = MemoryRefusedError.in_freeze(run.what)
+        error.what, error.images = run.what, run.images
+        return error
+    return failure(
+        "timed_out",
+        f"{capital(run.what)} did not end within {run.limit.seconds:g} s "
+        f"({run.limit.setting}), so nothing was published. Look for a loop in the model that never "
+        "ends, or raise the limit if it is only slow.",
+    )
+
+
 def _error(end: dict[str, Any], status: int, doing: str) -> Exception:
-    if end.get("code") == "out_of_memory" or (not end and status == -signal.SIGKILL):
+    unforeseen = bool(end.get("unexpected"))
+    without_words = unforeseen or not end.get("message")
+    if end.get("code") == "out_of_memory" and without_words:
         return MemoryError()
-    if end.get("unexpected"):
+    if not end and status == -signal.SIGKILL:
+        return MemoryError()
+    if unforeseen:
         return UnforeseenError(end["message"])
     if end:
         return failure(end["code"], end["message"])

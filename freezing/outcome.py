@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from freezing.events import UnsoundReportError
 from freezing.structure.kinds import KINDS
-from worker.models.manifest import Scores, Tensor
+from worker.models.manifest import Measured, Scores, Tensor
 from worker.models.preprocessing import Preprocessing, PreprocessingSpec
 
 _MOST_LABELS, _MOST_LABEL = 200_000, 2000
@@ -127,6 +127,7 @@ class Outcome(SourceOutcome):
     verification: _Verification
     runtime: Literal["tensorflow", "onnxruntime"]
     accelerated: _Accelerated | None
+    measured: Measured | None
 
 
 def checked(kind: type[SourceOutcome], outcome: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from freezing.choosing.preparation import Guess, guess_scaling
 from freezing.choosing.serving import choose_preprocessing, gives_scores, refuse_classes
 from freezing.converting.freeze import freeze
 from freezing.optimising.batch import fixed_batch, free_batch
+from freezing.runs import limited
 from freezing.sources.opening import open_source
 from freezing.sources.source import Choice, Source
 from freezing.steps import Report, Step
@@ -68,7 +69,7 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     preprocessing = choose_preprocessing(request.preprocessing, plan, made.guess, assumed)
     report.step(Step.RUN_SOURCE)
     candidates = _samples(report, order, plan, preprocessing)
-    with Original(plan, opened.values) as session:
+    with Original(plan, opened.values) as session, limited("running the source on the samples"):
         inputs, answers = _observe(plan, candidates, session, tolerance)
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
     scores = request.scores

@@ -30,6 +30,15 @@ __all__ = ["FreezeCancelledError", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
 _ACCELERATED_FILE = "graph.onnx"
+# What decides how a version is tried, as workers will.
+_SERVING = (
+    "micro_batch",
+    "run_memory_bytes",
+    "load_time_limit_s",
+    "verify_time_limit_s",
+    "intra_op_threads",
+    "inter_op_threads",
+)
 _REPORTED = (
     "bytes_before",
     "bytes_after",
@@ -79,6 +88,7 @@ def freeze(
         "tolerance": settings.verify_tolerance,
         "samples": [str(path.absolute()) for path in samples],
         "most_pixels": settings.max_image_pixels,
+        "serving": {name: getattr(settings, name) for name in _SERVING},
     }
     report = _numbered(steps_of_freeze(request), on_log)
     said = _in_child(order, workdir, settings, report, cancelled)
@@ -144,6 +154,7 @@ def _in_child(
     limits = {
         "parent": os.getpid(),
         "memory_bytes": settings.freeze_memory_bytes,
+        "verify_time_limit_s": settings.verify_time_limit_s,
         "allow_code": settings.allow_keras_code,
         "confinement": settings.freeze_confinement,
         "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
@@ -217,6 +228,7 @@ def _publish(
         preprocessing=outcome["preprocessing"],
         scores=outcome["scores"],
         runtime=outcome["runtime"],
+        measured=outcome["measured"],
         source={**outcome["source"], "job": job_id},
         report=report,
     )

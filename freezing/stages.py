@@ -18,9 +18,11 @@ from freezing.outcome import SourceOutcome, checked
 from freezing.pipeline import freeze_source
 from freezing.steps import Report, Step
 from freezing.verifying.answers import Expected
+from freezing.verifying.serving import measure
 from freezing.verifying.verify import Verification, verify
 from worker.errors import FreezeError, VerificationError
 
+_ABOUT = ("inputs", "outputs", "labels", "preprocessing", "scores")  # of a manifest
 # What may be wrong with an optimised graph, of which the graph that it was made from knows nothing.
 _NOT_ACCEPTED = (FreezeError, MemoryError, UnforeseenError)
 
@@ -50,8 +52,14 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
     if order["request"]["runtime"] == "onnxruntime":
         report.step(Step.CONVERT)
         accelerated = accelerate(report, graph, expected, tolerance, apart=apart)
+    measured = None
+    if outcome["preprocessing"] is not None and outcome["scores"] is not None:
+        about = {"name": order["request"]["name"], **{name: outcome[name] for name in _ABOUT}}
+        onnx = str(graph.with_suffix(".onnx")) if accelerated else None
+        measured = measure(report, str(graph), onnx, about, order["serving"], apart=apart)
     return {
         **outcome,
+        "measured": measured,
         "optimised": outcome.get("optimised"),
         "verification": verification.as_json(),
         "runtime": order["request"]["runtime"],

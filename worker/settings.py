@@ -439,6 +439,13 @@ class Settings(BaseSettings):
     freeze_memory_bytes: int = Field(
         8192 * MIB, gt=0, description="Memory that one freeze may use, in bytes."
     )
+    verify_time_limit_s: float = Field(
+        120.0,
+        gt=0,
+        description="Time that a source, and each graph made from it, may take to be run on all "
+        "samples, in seconds. Past it the freeze fails with `timed_out`. What was made may then "
+        "take `PERMAFROST_LOAD_TIME_LIMIT_S` to be tried as it will be served, if that is less.",
+    )
     freeze_confinement: Literal["auto", "required", "off"] = Field(
         "auto",
         description="Whether a freeze is kept from the network, other processes and files that are "

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from freezing.converting.functions import inline_functions
 from freezing.reasons import reason
+from freezing.runs import limited
 from freezing.sources.restore import restored_entry
 from freezing.structure.graphs import (
     CONTROL_FLOW_OPS,
@@ -175,7 +176,11 @@ def _constant(graph: Graph, end: Endpoint) -> Array:
             or definition.is_stateful
         ):
             raise SourceError(f"its content comes from '{name}' ({op}), which is no constant.")
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    with (
+        limited("reading what a lookup table holds"),
+        tf.Graph().as_default(),
+        tf.compat.v1.Session() as session,
+    ):
         try:
             part = graph.subgraph(needed).to_graph_def()
             for node in part.node:

@@ -4,8 +4,9 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from freezing.failures import NotRunnableError, is_out_of_memory
+from freezing.failures import NotRunnableError, capital, is_out_of_memory
 from freezing.reasons import reason
+from freezing.runs import limited
 from freezing.steps import Report
 from freezing.verifying.answers import Array, Expected, fitted, in_pieces, save_answers
 from worker.settings import get_settings
@@ -28,6 +29,7 @@ def run_file(
     wanted = Expected.parse(expected)
     with ExitStack() as stack:
         try:
+            stack.enter_context(limited(f"running {called} on the samples"))
             loaded = stack.enter_context(_open(Path(graph), wanted))
             inputs, run = _samples(wanted), fitted(loaded.run, wanted.input)
             for size in sizes:
@@ -37,9 +39,7 @@ def run_file(
         except Exception as error:  # whatever the runtimes raise
             if is_out_of_memory(error):
                 raise
-            raise NotRunnableError(
-                f"{called[:1].upper()}{called[1:]} cannot be run: {reason(error)}."
-            ) from error
+            raise NotRunnableError(f"{capital(called)} cannot be run: {reason(error)}.") from error
 
 
 def _open(path: Path, wanted: Expected) -> AbstractContextManager[Runnable]:

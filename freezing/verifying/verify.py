@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from freezing.choosing.plan import Plan
 from freezing.converting.dropout import suggested_values
+from freezing.failures import capital
 from freezing.forks import Apart, apart
 from freezing.reasons import reason
 from freezing.steps import Report
@@ -244,18 +245,14 @@ def _check_numbers(plan: Plan, answers: list[Array]) -> None:
 def _check_equal(name: str, expected: Array, found: Array, tolerance: float, called: str) -> None:
     if expected.shape != found.shape:
         raise VerificationError(
-            f"{_capital(called)} answers {name} with the shape {found.shape}, the source with "
+            f"{capital(called)} answers {name} with the shape {found.shape}, the source with "
             f"{expected.shape}. Nothing was published."
         )
     if not tolerated_difference(expected, found) <= tolerance:
         raise VerificationError(
-            f"{_capital(called)}'s {name} differs from its source's by up to "
+            f"{capital(called)}'s {name} differs from its source's by up to "
             f"{difference(expected, found):.3g}; {tolerance:g} is allowed. Nothing was published."
         )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _random_reason(plan: Plan) -> str:

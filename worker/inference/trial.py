@@ -82,9 +82,11 @@ def attempt(
     tell: Callable[[str, int], None],
     *,
     most_images: int | None = None,
+    full_s: float = _FULL_S,
 ) -> Measured:
     """Load a version and run it on single pictures and on full micro-batches of them.
 
+    The largest runs should take `full_s` each, and have fewer images where those would take longer.
     `tell` hears what is done next, as in "It crashed while ...", and with how many images. Raises
     `ModelUnavailableError` where it cannot be loaded, `TrialMemoryError`, and what its runtime
     raises.
@@ -117,7 +119,7 @@ def attempt(
     loaded = max(0, process.memory_info().rss - before.rss)
     if graph.fixed_batch is not None:
         return Measured(micro_batch=most, run_bytes=0, loaded_bytes=loaded, seconds=seconds)
-    size = max(1, min(most, int(_FULL_S / max(seconds, 1e-6))))
+    size = max(1, min(most, int(full_s / max(seconds, 1e-6))))
     while True:
         try:
             taken = max(_run_full(graph, called, one, size, process, tell) for called, one in edges)

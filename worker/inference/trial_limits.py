@@ -1,9 +1,10 @@
-"""How the process of a trial is ended: by itself, once it has had its time, else by the kernel."""
+"""How a process that runs an unknown graph is ended: by itself, else by the kernel."""
 
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 
 from worker.threads import others_wait
 
@@ -15,24 +16,35 @@ _LOOK_S = 0.05
 _WAITING_LOOKS = 20  # in a row, in which nothing works
 
 
-def end_in_time(limit_s: float) -> None:
+def end_in_time(limit_s: float) -> Callable[[], None]:
     """End this process once it has had its time and used the processor for a part of it.
 
     A machine that has too much to do makes honest work long; it gets some time more, which the
     kernel ends whatever happens here. It is also ended where it waits for memory that it may not
-    take. To be called once, before the work.
+    take. To be called before the work; what it returns is to be called once that is done.
     """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, limit_s * _AT_MOST)
-    started = time.monotonic()
+    started, used = time.monotonic(), time.process_time()
+    over = threading.Event()
 
     def watch() -> None:
         waiting = 0
-        while time.monotonic() - started < limit_s or time.process_time() < limit_s * CPU_SHARE:
-            time.sleep(_LOOK_S)
+        while (
+            time.monotonic() - started < limit_s or time.process_time() - used < limit_s * CPU_SHARE
+        ):
+            if over.wait(_LOOK_S):
+                return
             waiting = waiting + 1 if others_wait() else 0
             if waiting > _WAITING_LOOKS:
                 os._exit(WAITED)
         os._exit(OVERDUE)
 
-    threading.Thread(target=watch, name="limit", daemon=True).start()
+    def stop() -> None:
+        over.set()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        watching.join()
+
+    watching = threading.Thread(target=watch, name="limit", daemon=True)
+    watching.start()
+    return stop

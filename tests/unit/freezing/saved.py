@@ -1,6 +1,7 @@
 """Small checkpoints made on the spot, with what their own session answered before saving."""
 
 import json
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,7 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
         "allow_code": False,
         "samples": [],
         "most_pixels": 0,
+        "serving": {},
     }
     report = Report(lambda event: log.append(event.get("message") or event["step"]))
     outcome = run(order, report, apart=here)
@@ -127,7 +129,11 @@ def here(
     write: Any = None,
 ) -> Any:
     """Do in this process what is otherwise done apart; what crosses still does so as JSON."""
-    return json.loads(json.dumps(function(report, *json.loads(json.dumps(arguments)))))
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    try:
+        return json.loads(json.dumps(function(report, *json.loads(json.dumps(arguments)))))
+    finally:  # a trial limits its own process
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def assert_same_answers(saved: Saved, frozen: Frozen, tolerance: float = 1e-5) -> None:

@@ -445,7 +445,8 @@ def test_steps_are_told_as_they_begin(tmp_path: Path) -> None:
     steps = [Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.OPTIMISE, Step.VERIFY]
     assert [line for line in log if line in set(Step)] == steps
     assert log[1].startswith("Read the checkpoint")
-    assert log[-1].startswith("On 8 samples the largest difference is")
+    assert log[-2].startswith("On 8 samples the largest difference is")
+    assert log[-1].startswith("As it is served, it takes")
 
 
 def test_further_outputs_may_be_anything(tmp_path: Path) -> None:

@@ -1,0 +1,136 @@
+"""Trying a frozen graph as workers will: the same code, the same pictures, the same limits."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from freezing.failures import CrashedError, MemoryRefusedError, NotRunnableError, capital
+from freezing.forks import Apart, apart
+from freezing.reasons import reason
+from freezing.runs import TimeLimit, limited
+from freezing.steps import Report
+from worker.errors import PermafrostError
+from worker.inference.trial import TrialMemoryError, attempt, is_out_of_memory, loading_bytes
+from worker.models.manifest import Accelerated, Manifest
+from worker.settings import Settings
+
+_LOADING = "loading what was frozen"
+
+_FULL_S = 0.1  # that the largest runs should take; workers, who try it as well, run larger ones
+
+
+def measure(
+    report: Report,
+    graph: str,
+    onnx: str | None,
+    about: dict[str, Any],
+    served: dict[str, Any],
+    *,
+    apart: Apart = apart,
+) -> dict[str, Any]:
+    """Return what running the graph takes as it is served (`worker.models.manifest.Measured`).
+
+    It is run apart on what is black, white and noise, alone and many together; where only
+    those need too much, with fewer images. `about` are fields of its manifest and `served` the
+    settings that it is served with. Raises `MemoryRefusedError`, `NotRunnableError`,
+    `CrashedError`, and `FreezeError` with the code `timed_out`.
+    """
+    settings, manifest = Settings(**served), _manifest(graph, onnx, about)
+    most = settings.micro_batch
+    while True:
+        try:
+            found: dict[str, Any] = apart(
+                report,
+                try_serving,
+                *(graph, onnx, about, served, most),
+                write=[],
+            )
+        except (CrashedError, MemoryRefusedError) as error:
+            if error.images > 1:
+                most = error.images // 2
+                continue
+            if isinstance(error, MemoryRefusedError):
+                raise _too_large(error, manifest, settings) from error
+            raise
+        report.log(
+            f"As it is served, it takes {found['seconds'] * 1000:.3g} ms for an image, and "
+            f"{found['micro_batch']} may be run at once."
+        )
+        return found
+
+
+def try_serving(
+    _: Report,
+    graph: str,
+    onnx: str | None,
+    about: dict[str, Any],
+    served: dict[str, Any],
+    most_images: int,
+) -> dict[str, Any]:
+    """Do what `measure` says, with so many images at most; called in a process of its own."""
+    settings, manifest = Settings(**served), _manifest(graph, onnx, about)
+    with limited(_LOADING, _time_limit(settings)) as running:
+        try:
+            measured = attempt(
+                manifest,
+                Path(onnx or graph),
+                settings,
+                lambda what, images: running(_LOADING if images == 0 else what, images),
+                most_images=most_images,
+                full_s=_FULL_S,
+            )
+        except Exception as error:
+            cause = error.__cause__ if isinstance(error, PermafrostError) else error
+            if isinstance(error, TrialMemoryError) or (cause and is_out_of_memory(cause)):
+                raise MemoryError from error
+            why = reason(error)
+            if isinstance(error, PermafrostError):
+                why = error.message.rstrip(".")
+            raise NotRunnableError(
+                f"What was frozen cannot be run as it would be served: {why}."
+            ) from error
+    return measured.model_dump()
+
+
+def _manifest(graph: str, onnx: str | None, about: dict[str, Any]) -> Manifest:
+    """Return a manifest for the file, as publishing it would make one."""
+    accelerated = None
+    if onnx is not None:
+        sha256, size = _digest(onnx)
+        accelerated = Accelerated(sha256=sha256, bytes=size)
+    sha256, size = _digest(graph)
+    return Manifest(
+        **about,
+        runtime="tensorflow" if onnx is None else "onnxruntime",
+        version=1,
+        sha256=sha256,
+        bytes=size,
+        accelerated=accelerated,
+        created_at=datetime.now(UTC),
+    )
+
+
+def _digest(path: str) -> tuple[str, int]:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), Path(path).stat().st_size
+
+
+def _time_limit(settings: Settings) -> TimeLimit:
+    """Return the limit that workers will have for the same, unless a freeze's is shorter."""
+    names = "load_time_limit_s", "verify_time_limit_s"
+    name = min(names, key=lambda name: float(getattr(settings, name)))
+    return TimeLimit(seconds=getattr(settings, name), setting=f"PERMAFROST_{name.upper()}")
+
+
+def _too_large(
+    error: MemoryRefusedError, manifest: Manifest, settings: Settings
+) -> MemoryRefusedError:
+    needed = settings.run_memory_bytes
+    if error.what == _LOADING:
+        needed = loading_bytes(manifest, settings)
+    return MemoryRefusedError(
+        f"{capital(error.what)} needed more than the {needed / 2**20:.0f} MiB of memory that it "
+        "may take where it is served (PERMAFROST_RUN_MEMORY_BYTES), so nothing was published. "
+        f"{MemoryRefusedError.ADVICE}"
+    )
