@@ -14,6 +14,7 @@ from gunicorn.http import errors
 
 from api.headers import ALWAYS, NOT_KEPT
 from api.problems import problem
+from worker.errors import StorageError
 
 
 class Refusal(NamedTuple):
@@ -39,6 +40,7 @@ CRUMBS: Final = Refusal(
 FULL: Final = Refusal(
     503, "overloaded", "There is no room for so much that arrives at once: try again later."
 )
+DISK_FULL: Final = Refusal(StorageError.status, StorageError.code, StorageError.DISK_FULL)
 _INTERNAL = Refusal(
     500, "internal_error", "Something went wrong inside; it was written to the log."
 )
@@ -100,6 +102,8 @@ def raw_answer(refused: Refusal) -> bytes:
         "Cache-Control": NOT_KEPT,
         **ALWAYS,
     }
+    if refused in (FULL, DISK_FULL):
+        headers["Retry-After"] = str(StorageError.retry_after)
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {refused.status} {title}\r\n{head}\r\n".encode("ascii") + body
 

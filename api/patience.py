@@ -27,6 +27,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from api.bad_http import (
     CRUMBS,
+    DISK_FULL,
     FULL,
     HEADERS_TOO_LARGE,
     TOO_LARGE,
@@ -240,7 +241,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
             incoming.feed(content)
         except OSError as error:
             self.log.error("A request cannot be kept: %s", error)
-            self._refuse(conn, FULL)
+            self._refuse(conn, DISK_FULL)
             return
         if incoming.head_too_large:
             self._refuse(conn, HEADERS_TOO_LARGE)

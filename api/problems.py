@@ -114,11 +114,7 @@ def _system_error(error: OSError) -> Response:
     if error.errno not in _DISK_ERRORS:
         return _unexpected_error(error)
     _log.error("disk full", action="disk_full", path=request.path, error=str(error))
-    return _permafrost_error(
-        StorageError(
-            "The server's disk is full or cannot be written: nothing was accepted, try again later."
-        )
-    )
+    return _permafrost_error(StorageError(StorageError.DISK_FULL))
 
 
 def _http_error(error: HTTPException) -> Response:

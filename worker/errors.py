@@ -164,6 +164,10 @@ class StoreUnavailableError(PermafrostError):
 class StorageError(PermafrostError):
     """A disk is full or cannot be written; what was asked for was not accepted."""
 
+    DISK_FULL = (
+        "The server's disk is full or cannot be written: nothing was accepted, try again later."
+    )
+
     code = "storage"
     status = 507
     retry_after = 30

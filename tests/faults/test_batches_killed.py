@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import httpx
@@ -116,10 +117,9 @@ def test_an_api_that_is_killed_in_an_upload_leaves_nothing_that_goes_on(scene: C
     found: list[str] = []
 
     def taken_up() -> bool:
-        """Whether the API has begun to take images into the batch."""
-        jobs = httpx.get(f"{servers.url}/v1/jobs?kind=batch", timeout=30).json()["jobs"]
-        new = [job for job in jobs if job["id"] not in scene.checker.batches]
-        found[:] = [job["id"] for job in new if job["progress"]["total"] > 0]
+        """Whether the API has begun to take images into the batch, which it does not end."""
+        with servers.store() as client:
+            found[:] = [name.decode() for name in client.zrange(key("open"), 0, -1)]
         return bool(found)
 
     def body() -> Iterator[bytes]:
@@ -127,17 +127,23 @@ def test_an_api_that_is_killed_in_an_upload_leaves_nothing_that_goes_on(scene: C
             head = f'form-data; name="images"; filename="{number}.jpg"'
             yield f"--x\r\nContent-Disposition: {head}\r\n\r\n".encode()
             yield picture(number) + b"\r\n"
-            if number == IMAGES // 2:
-                wait_until(taken_up, within_s=60, what="the API takes images")
-                servers.kill(servers.api)
+        yield b"--x--\r\n"
 
-    with pytest.raises(httpx.TransportError):
-        httpx.post(
-            f"{servers.url}/v1/batches",
-            content=body(),
-            headers={"Content-Type": "multipart/form-data; boundary=x"},
-            timeout=60,
-        )
+    def kill_meanwhile() -> None:
+        # It begins once the request has arrived whole, and is done within a second or so.
+        wait_until(taken_up, within_s=60, what="the API takes images", every_s=0.001)
+        servers.kill(servers.api)
+
+    with ThreadPoolExecutor(1) as beside:
+        killed = beside.submit(kill_meanwhile)
+        with pytest.raises(httpx.TransportError):
+            httpx.post(
+                f"{servers.url}/v1/batches",
+                content=body(),
+                headers={"Content-Type": "multipart/form-data; boundary=x"},
+                timeout=60,
+            )
+        killed.result(timeout=60)
     (job_id,) = found
     scene.checker.others.add(job_id)
     servers.start_api()
