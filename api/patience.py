@@ -17,6 +17,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -47,6 +48,7 @@ _READ = 64 * 1024  # bytes at a time
 _LINGER_S = 2.0  # that a client has to close a connection after its last answer, or to send more
 _LONGEST_LINGER_S = 15.0
 _SWEEP_S = 0.5  # between two looks for slow clients
+_HEALTH = (b"GET /healthz ", b"HEAD /healthz ")
 _FULL_S = 0.05  # while no descriptor is free
 _ROOM = 8 * 1024**3  # bytes of files that hold bodies and answers, where no settings are at hand
 
@@ -65,6 +67,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._writing: set[Connection] = set()
         self._lingering: dict[Connection, None] = {}
         self._swept = 0.0
+        self._health = ThreadPoolExecutor(1, "health")
         self._room = Room(_ROOM)
         application = self.wsgi
         if isinstance(application, Flask) and not self._is_plain():
@@ -260,6 +263,17 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
                 self.enqueue_req(conn)
         elif incoming.head_ends and (incoming.expects or incoming.is_large):
             self._ask(conn)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Have a thread handle a request; questions whether we live have one of their own.
+
+        Where the others are all at work, whoever watches over this process would end it.
+        """
+        pool = self.tpool
+        if isinstance(conn, Connection) and conn.incoming.received.startswith(_HEALTH):
+            pool = self._health
+        done = pool.submit(self.handle, conn)
+        done.add_done_callback(partial(self.method_queue.defer, self.finish_request, conn))
 
     def _has_room(self, incoming: Incoming) -> bool:
         more = incoming.on_disk - incoming.room

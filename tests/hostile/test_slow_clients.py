@@ -1,6 +1,7 @@
 """Clients that do not read, send a byte now and then, or only keep connections open."""
 
 import http.client
+import signal
 import socket
 import struct
 import threading
@@ -222,3 +223,17 @@ def test_more_idle_connections_than_there_may_be_keep_nobody_out(
         serves(crowded)
     finally:
         crowded.remove()
+
+
+def test_health_is_answered_while_all_threads_wait(api: Api) -> None:
+    api.redis.process.send_signal(signal.SIGSTOP)
+    try:
+        with clients(api, lambda _: get("/v1/jobs") * 2, 20) as opened:
+            asked = httpx.get(f"http://{HOST}:{api.ports[0]}/healthz", timeout=PATIENCE_S)
+            assert asked.status_code == 200
+            # The last of so many has to wait for two threads that each wait for Redis.
+            opened[-1].setblocking(False)
+            with pytest.raises(BlockingIOError):
+                opened[-1].recv(1)
+    finally:
+        api.redis.process.send_signal(signal.SIGCONT)
