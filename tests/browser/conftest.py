@@ -43,9 +43,13 @@ def chromium() -> str | None:
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Run one headless browser with a fresh profile for the session, or skip."""
+    """Run one headless browser with a fresh profile for a file's tests, or skip.
+
+    Not for the session: while Playwright runs, no other test of the process can start a loop of
+    asyncio, nor a browser with other options.
+    """
     executable = chromium()
     if executable is None:
         pytest.skip("no Chromium: install it (Debian: apt install chromium) or set CHROMIUM")
