@@ -64,7 +64,7 @@ _NAMES_BY_KIND: dict[str, str] = {
     "equation": "equation subscripts",
     "letters": "bias_axes",
     "clipping": "renorm_clipping",
-    "token": "mask_token oov_token",
+    "token": "mask_token oov_token",  # nosec B105 - names of fields
     "vocabulary": "vocabulary",
     "quantization": "quantization_config",
     "quantizer": "weight_quantizer activation_quantizer",
