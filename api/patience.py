@@ -215,12 +215,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
 
     def _read(self, conn: Connection, _client: object) -> None:
-        try:
-            content = conn.sock.recv(_READ)
-        except BlockingIOError:
+        content = _received(conn)
+        if content is None:
             return
-        except OSError:
-            content = b""
         if not content:  # the client has gone
             if conn.held and self.express is not None:
                 self.express.forget(conn)
@@ -390,12 +387,9 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._pass_over, conn))
 
     def _pass_over(self, conn: Connection, _client: object) -> None:
-        try:
-            content = conn.sock.recv(_READ)
-        except BlockingIOError:
+        content = _received(conn)
+        if content is None:
             return
-        except OSError:
-            content = b""
         if not content:
             self._drop(conn)
             return
@@ -436,6 +430,16 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _try(do: Callable[[], object]) -> None:
         with suppress(OSError, KeyError, ValueError):
             do()
+
+
+def _received(conn: Connection) -> bytes | None:
+    """Return what a client sent, empty where it has gone, or None where nothing is there yet."""
+    try:
+        return conn.sock.recv(_READ)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def _address(conn: TConn) -> str:

@@ -1,5 +1,6 @@
 """Webhooks: from the submission to a real receiver, through a real Redis and a real deliverer."""
 
+import io
 import json
 import stat
 import subprocess
@@ -188,30 +189,22 @@ def test_every_kind_of_job_tells_however_it_ends(
     deliverer.start()
     wait_until(lambda: len(receiver.heard) == 6, within_s=20, what="six webhooks")
     told = {body["data"]["id"]: body for body in (verified(secret, h) for h in receiver.heard)}
-    assert {name: told[job["id"]]["type"] for name, job in locals_of(
-        failed=failed, freeze=freeze, inspection=inspection, folder=folder, opened=opened, sent=sent
-    ).items()} == {
-        "failed": "job.failed",
-        "freeze": "job.cancelled",
-        "inspection": "job.cancelled",
-        "folder": "job.cancelled",
-        "opened": "job.failed",  # no image was in it
-        "sent": "job.succeeded",
-    }  # fmt: skip
+    assert {job_id: body["type"] for job_id, body in told.items()} == {
+        failed["id"]: "job.failed",
+        freeze["id"]: "job.cancelled",
+        inspection["id"]: "job.cancelled",
+        folder["id"]: "job.cancelled",
+        opened["id"]: "job.failed",  # no image was in it
+        sent["id"]: "job.succeeded",
+    }
     assert told[failed["id"]]["data"]["error"]["code"] == "truncated"
     assert told[sent["id"]]["data"]["progress"]["succeeded"] == 1
     assert told[freeze["id"]]["data"]["log"] == []
     assert client.keys("permafrost:webhook*") == []
 
 
-def photograph_file() -> Any:
-    import io
-
+def photograph_file() -> io.BytesIO:
     return io.BytesIO(photograph())
-
-
-def locals_of(**jobs: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return jobs
 
 
 def test_a_batch_tells_again_when_what_failed_was_tried_again(

@@ -23,9 +23,7 @@ def unclear(sentence: object) -> str | None:
     if not sentence.endswith("."):
         return "it does not end"
     # It begins with a capital, or with the name of the field that it is about.
-    if not re.match(
-        r"[A-Z'`]|[a-z_]+([.\[][\w\].]+)?(: | must | holds | has | is | needs )", sentence
-    ):
+    if not _BEGINNING.match(sentence):
         return "it does not begin"
     if len(sentence) > _LONGEST:
         return "it is too long"

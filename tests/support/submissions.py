@@ -71,14 +71,7 @@ class Submitter:
             content=content,
             headers={"Prefer": "wait=60"},
         )
-        found = response.json() if "json" in response.headers.get("Content-Type", "") else {}
-        if response.status_code in (200, 202):
-            job = self._ended(found)
-            error = job["error"] or {"code": job["status"], "message": ""}
-        else:
-            error = {"code": found.get("code", "none"), "message": found.get("detail", "")}
-        took = time.monotonic() - started
-        return Answer(name, response.status_code, error["code"], error["message"], took)
+        return self._of_one(response, name, started)
 
     def result(self, content: bytes) -> Any:
         """Return what a good picture is answered."""
@@ -110,6 +103,14 @@ class Submitter:
             files={"archive": (name, content)},
             headers={"Prefer": "wait=60"},
         )
+        return self._of_one(response, name, started)
+
+    def workers(self) -> set[int]:
+        """Return the process ids of the workers that are ready."""
+        rows = self.client.get("/v1/workers").json()["workers"]
+        return {row["pid"] for row in rows if row["state"] == "ready"}
+
+    def _of_one(self, response: httpx.Response, name: str, started: float) -> Answer:
         found = response.json() if "json" in response.headers.get("Content-Type", "") else {}
         if response.status_code in (200, 202):
             job = self._ended(found)
@@ -118,11 +119,6 @@ class Submitter:
             error = {"code": found.get("code", "none"), "message": found.get("detail", "")}
         took = time.monotonic() - started
         return Answer(name, response.status_code, error["code"], error["message"], took)
-
-    def workers(self) -> set[int]:
-        """Return the process ids of the workers that are ready."""
-        rows = self.client.get("/v1/workers").json()["workers"]
-        return {row["pid"] for row in rows if row["state"] == "ready"}
 
     def _of_batch(self, response: httpx.Response, name: str, started: float) -> tuple[Answer, ...]:
         status = response.status_code

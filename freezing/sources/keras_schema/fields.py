@@ -1,5 +1,6 @@
 """The fields of layers: each read by its kind, into a value that is written anew."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from freezing.sources.keras_schema import heads, values
@@ -45,16 +46,16 @@ _OTHER_MODULES = {
 _BY_NAME = frozenset({"initializer", "regularizer", "constraint"})  # that a text may name
 
 
-class FieldReading(Reading):
+class FieldReading(Reading, ABC):
     """Reads the fields of layers, operations and their parts."""
 
+    @abstractmethod
     def layer(self, value: Any, *, only: frozenset[str] | None = None) -> Any:
         """Read a layer or model; `only` are the classes that may stand here."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _foreign(self, value: dict[str, Any], finding: Finding) -> Any:
         """Note what is not Keras's own, and return it as it is."""
-        raise NotImplementedError
 
     def _fields(self, inner: dict[str, Any], known: dict[str, str], of: str) -> dict[str, Any]:
         """Read the fields of an object of the class `of`; `known` are their kinds."""
