@@ -19,6 +19,7 @@ from worker.errors import (
     StoreUnavailableError,
     TooLargeError,
 )
+from worker.printable import printable
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ def register(app: APIFlask) -> None:
 def problem(status: int, code: str, detail: str, *, retry_after: int | None = None) -> Response:
     """Return one error in the form that the client understands."""
     title = HTTPStatus(status).phrase
-    detail = _shown(detail)
+    detail = printable(detail)
     if _wants_page():
         body = render_template("problem.html", status=status, title=title, detail=detail)
         response = Response(body, status, mimetype="text/html")
@@ -58,13 +59,6 @@ def problem(status: int, code: str, detail: str, *, retry_after: int | None = No
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)
     return response
-
-
-def _shown(sentence: str) -> str:
-    """Return a sentence without what cannot be shown, of names that a client made up."""
-    if sentence.isprintable():
-        return sentence
-    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(sentence.split()))
 
 
 def _wants_page() -> bool:

@@ -21,6 +21,7 @@ from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.jobs.tickets import TASKS, send_ticket
 from worker.models.generation import announce_change
 from worker.models.registry import Registry
+from worker.printable import printable
 from worker.process import WorkerProcess
 from worker.settings import get_settings
 
@@ -153,4 +154,4 @@ def _over(process: WorkerProcess, claim: Claim) -> bool:
 
 
 def _failure(code: str, message: str) -> Outcome:
-    return Outcome(error={"code": code, "message": message})
+    return Outcome(error={"code": code, "message": printable(message)})

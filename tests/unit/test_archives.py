@@ -144,6 +144,14 @@ def test_damage_anywhere_is_an_error_of_ours_or_none(
     assert found
 
 
+def test_a_nameless_file_of_a_zip_hides_no_other() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"nameless")
+        archive.writestr("a.jpg", b"named")
+    assert read(file.getvalue())[-1] == Read(b"a.jpg", b"named")
+
+
 def test_one_damaged_member_of_a_zip_costs_one_row() -> None:
     content = zipped({"a.jpg": IMAGE, "b.jpg": IMAGE, "c.jpg": IMAGE})
     place = content.index(b"b.jpg") + 20

@@ -12,6 +12,7 @@ from worker.errors import InvalidRequestError
 from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
+from worker.printable import printable
 
 _LONGEST_SHOWN = 80  # characters of a field's name
 MOST_SAMPLES = 32  # images of a job that a freeze is verified with
@@ -87,7 +88,7 @@ def _sentence(error: ValidationError, model: type[InspectionRequest]) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg']}."
-    shown = "".join(c if c.isprintable() else "?" for c in where)[:_LONGEST_SHOWN]
+    shown = printable(where)[:_LONGEST_SHOWN]
     near = get_close_matches(where, model.model_fields, n=1)
     meant = f" Did you mean '{near[0]}'?" if near else ""
     return f"The {model.called} has no field '{shown}'.{meant}"

@@ -14,6 +14,7 @@ from typing import Self
 import idna
 
 from worker.errors import WebhookError
+from worker.printable import printable
 from worker.webhooks.addresses import Address, Network, is_public
 
 _LONGEST_URL = 2048  # characters
@@ -258,4 +259,4 @@ def _name(text: str) -> str:
 
 
 def _readable(text: str) -> str:
-    return "'" + "".join(c if c.isprintable() else "?" for c in text[:80]) + "'"
+    return f"'{printable(text[:80])}'"

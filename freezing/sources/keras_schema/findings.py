@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from worker.printable import printable
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -25,5 +27,5 @@ class WrongValueError(Exception):
 def shown(value: object, most: int = 60) -> str:
     """Return a value as a person may see it: short, and without what a terminal obeys."""
     text = repr(value) if not isinstance(value, str) else f"'{value}'"
-    text = "".join(char if char.isprintable() else "?" for char in text[: most + 1])
+    text = printable(text[: most + 1])
     return text if len(text) <= most else f"{text[:most]}..."
