@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from worker.errors import GivesNoScoresError, InvalidRequestError, TakesNoImagesError
+from worker.models.basis import Basis
 from worker.models.preprocessing import Preprocessing
 
 Scores = Literal["probabilities", "logits", "sigmoid"]
@@ -71,6 +72,11 @@ class ManifestDraft(BaseModel):
     labels: list[str] | None = Field(None, description="One per score of the first output.")
     preprocessing: Preprocessing | None = Field(
         description="null: the input does not take images, so that nothing can be classified."
+    )
+    basis: Basis | None = Field(
+        None,
+        description="What the preprocessing rests on; null where nothing is prepared, and for "
+        "versions that were published before this was told.",
     )
     scores: Scores | None = Field(
         "probabilities",
