@@ -13,14 +13,14 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify, request, stream_with_context
 
 from api import identity
-from api.answers import preferred_wait, submitted, whole_number
+from api.answers import preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.intake import FILES, WHOLE, Intake
 from api.kernel import kernel
 from api.limits import client
 from api.multipart import FormField, FormFile, request_parts
-from api.predictions import resolve_model
+from api.predictions import resolve_model, top_of
 from api.tabular import csv_lines, json_lines, readable, row_json
 from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
@@ -217,7 +217,7 @@ def _from_query() -> dict[str, Any]:
 def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:
     manifest = resolve_model(kernel().registry, _text(fields, "model"))
     top = fields.get("top")
-    count = whole_number(None if top is None else str(top), "top", 5, 1, 1000)
+    count = top_of(None if top is None else str(top))
     webhook = webhook_of(fields.get("webhook"))
     marks = [origin.value, fields.get("model"), count, options, webhook.url if webhook else None]
     asked = json.dumps(marks, sort_keys=True)

@@ -36,7 +36,9 @@ def _header(name: str, description: str) -> Described:
 
 
 _MODEL = _query("model", "`NAME`, `NAME@VERSION` or `NAME@ALIAS`.", type="string")
-_TOP = _query("top", "How many labels are answered.", type="integer", minimum=1, maximum=1000)
+_TOP_FIELD: Final[Described] = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+_TOP_MEANS: Final = "How many labels are answered, 5 if not said; more than there are means all."
+_TOP = _query("top", _TOP_MEANS, **_TOP_FIELD)
 _WAIT = _query("wait", "Seconds to hold the answer for.", type="number", minimum=0, maximum=60)
 _PREFER = _header("Prefer", "`wait=SECONDS` holds the answer until the job ends (RFC 7240).")
 _KEY = _header("Idempotency-Key", "A repetition with the same key returns the first job.")
@@ -52,7 +54,6 @@ _WEBHOOK_FIELD: Final[Described] = {
     "description": "An https address that is told when the job has ended.",
 }
 _WEBHOOK = _query("webhook", "An https address that is told when the job ended.", type="string")
-_TOP_FIELD: Final[Described] = {"type": "integer", "minimum": 1, "maximum": 1000}
 
 # By operation: the parameters beside those in its path.
 _PARAMETERS: Final[dict[tuple[str, str], list[Described]]] = {
@@ -85,7 +86,7 @@ _BODIES: Final[dict[tuple[str, str], Described]] = {
                 "properties": {
                     "image": _BINARY,
                     "model": _MODEL_FIELD,
-                    "top": _TOP_FIELD,
+                    "top": {**_TOP_FIELD, "description": _TOP_MEANS},
                     "webhook": _WEBHOOK_FIELD,
                 },
             }
@@ -103,7 +104,7 @@ _BODIES: Final[dict[tuple[str, str], Described]] = {
                     "patterns": {"type": "array", "items": {"type": "string"}},
                     "open": {"type": "boolean", "description": "Images follow in parts."},
                     "model": _MODEL_FIELD,
-                    "top": _TOP_FIELD,
+                    "top": {**_TOP_FIELD, "description": _TOP_MEANS},
                     "webhook": _WEBHOOK_FIELD,
                 },
             }
@@ -114,7 +115,7 @@ _BODIES: Final[dict[tuple[str, str], Described]] = {
                 "properties": {
                     **_FILES,
                     "model": _MODEL_FIELD,
-                    "top": _TOP_FIELD,
+                    "top": {**_TOP_FIELD, "description": _TOP_MEANS},
                     "webhook": _WEBHOOK_FIELD,
                 },
             }

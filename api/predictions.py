@@ -22,7 +22,7 @@ from worker.webhooks.targets import Target
 
 blueprint = APIBlueprint("predictions", __name__)
 
-_MOST_TOP = 1000
+_MOST_TOP = 999_999_999  # any number: more than there are classes means all
 
 
 @blueprint.post("/v1/predictions")
@@ -109,17 +109,21 @@ def submission_of(
     Raises errors of the model and `InvalidRequestError`.
     """
     manifest = resolve_model(kernel.registry, model)
-    count = whole_number(top, "top", 5, 1, _MOST_TOP)
     return Submission(
         kind=Kind.PREDICTION,
         lane=Lane.INTERACTIVE,
         model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
-        options={"top": count},
+        options={"top": top_of(top)},
         upload=image,
         keep_upload_s=keep_upload_s,
         job_id=job_id,
         client=client,
     )
+
+
+def top_of(text: str | None) -> int:
+    """Return how many labels a request asks for; more than there are classes means all."""
+    return whole_number(text, "top", 5, 1, _MOST_TOP)
 
 
 def resolve_model(registry: Registry, text: str | None) -> Manifest:

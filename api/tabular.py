@@ -23,6 +23,7 @@ COLUMNS = (
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _LINES_AT_ONCE = 200
+_CHARACTERS_AT_ONCE = 2**20
 
 
 def row_json(row: Row, model: PinnedModel) -> dict[str, Any]:
@@ -56,13 +57,15 @@ def readable(path: bytes) -> str:
 
 def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Give the rows as JSON lines, many at once."""
-    lines = []
+    lines: list[str] = []
+    held = 0
     for row in rows:
         # Escaped to ASCII, because many programs take U+2028 and its like for the end of a line.
         lines.append(json.dumps(row) + "\n")
-        if len(lines) >= _LINES_AT_ONCE:
+        held += len(lines[-1])
+        if len(lines) >= _LINES_AT_ONCE or held > _CHARACTERS_AT_ONCE:
             yield "".join(lines)
-            lines = []
+            lines, held = [], 0
     yield "".join(lines)
 
 
@@ -73,7 +76,7 @@ def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     writer.writerow(COLUMNS)
     for count, row in enumerate(rows, 1):
         writer.writerow([_cell(row[name]) for name in COLUMNS])
-        if count % _LINES_AT_ONCE == 0:
+        if count % _LINES_AT_ONCE == 0 or buffer.tell() > _CHARACTERS_AT_ONCE:
             yield _taken(buffer)
     yield _taken(buffer)
 

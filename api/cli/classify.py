@@ -44,7 +44,12 @@ def classify(
             help="The model; may be left out where the server has only one.",
         ),
     ] = None,
-    top: Annotated[int, typer.Option("--top", min=1, max=1000, help="Most labels per image.")] = 5,
+    top: Annotated[
+        int,
+        typer.Option(
+            "--top", min=1, help="Most labels per image; more than there are classes means all."
+        ),
+    ] = 5,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="FILE", help="Results as a .csv or .jsonl file."),

@@ -1,11 +1,13 @@
 """Batches in a real Redis: nothing is lost, nothing is counted twice, whoever dies or repeats."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import redis
 
 from worker.errors import ConflictError, OverloadedError
+from worker.jobs import batches
 from worker.jobs.batches import Batches, ClaimLostError, NewImage, Row
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
@@ -118,6 +120,30 @@ def test_the_order_of_rows_does_not_depend_on_who_is_faster(kitchen: Kitchen) ->
     for claim in (*claims[2:], *claims[:2]):
         kitchen.finish(claim)
     assert [row.number for row in kitchen.rows(job_id)] == list(range(1, 41))
+
+
+def test_rows_with_all_of_many_classes_are_read_few_at_a_time(
+    kitchen: Kitchen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_PAGE_BYTES", 10_000)
+    job_id = kitchen.accept()
+    kitchen.batches.add(job_id, [NewImage(path=b"%d.jpg" % n, upload=b"x") for n in range(70)])
+    kitchen.batches.seal(job_id)
+    long = Outcome(result=[[f"class {n}", 0.001] for n in range(200)], label="class 0")
+    while claim := kitchen.claim(64):
+        kitchen.worker.complete(claim, {claimed.item: long for claimed in claim.items})
+    asked = []
+    kept = kitchen.client.pipeline
+
+    def pipeline(**options: Any) -> Any:
+        asked.append(options)
+        return kept(**options)
+
+    monkeypatch.setattr(kitchen.batches._client, "pipeline", pipeline)
+    rows = list(kitchen.batches.rows(job_id, 70))
+    assert [row.number for row in rows] == list(range(1, 71))
+    assert all(len(row.result or []) == 200 for row in rows)
+    assert len(asked) > 10
 
 
 def test_images_can_be_added_again_without_being_there_twice(kitchen: Kitchen) -> None:

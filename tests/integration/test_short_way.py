@@ -118,6 +118,18 @@ def test_both_ways_accept_and_answer_the_same(api: Api, work: Work) -> None:
     assert records[0][b"options"] == records[1][b"options"]
 
 
+def test_an_answer_with_all_of_many_classes_comes_whole(api: Api, work: Work) -> None:
+    rows = [{"label": f"a class of ImageNet, {n}", "score": 1 / (n + 1)} for n in range(21_843)]
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(submit, api)
+        accepted(work.client)
+        claim = work.claim()
+        work.claims.complete(claim, success(claim, {"predictions": rows}))
+        response = asked.result()
+    assert response.status_code == 200
+    assert response.json()["result"]["predictions"] == rows
+
+
 def test_a_form_is_accepted_as_a_body_is(api: Api, work: Work) -> None:
     def send() -> httpx.Response:
         return httpx.post(

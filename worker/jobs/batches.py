@@ -16,7 +16,9 @@ from worker.jobs.shares import too_much_held
 from worker.jobs.store import TICKET_MS, give_up_after_ms
 from worker.settings import Settings
 
-_PAGE = 500  # results read at once
+_PAGE = 500  # results read at once, and how many bytes of them
+_PAGE_BYTES = 4 * 2**20
+_FIRST_PAGE = 50  # before it is known how large they are
 _CLEANING_S = 2.0  # for which deleting uploads may go on at once; a sweeper does the rest
 _RETRY_PAGE = 5000  # images queued again in one step; takes Redis about 20 ms
 
@@ -187,12 +189,17 @@ class Batches:
 
         `wanted` is `succeeded`, `failed` or None for both.
         """
-        for start in range(1, total + 1, _PAGE):
-            numbers = list(range(start, min(start + _PAGE, total + 1)))
+        start, page = 1, _FIRST_PAGE
+        while start <= total:
+            numbers = list(range(start, min(start + page, total + 1)))
             with self._client.pipeline(transaction=False) as pipe:
                 pipe.hmget(key("items", job_id), numbers)
                 pipe.hmget(key("results", job_id), numbers)
                 paths, results = pipe.execute()
+            # A result with all of a model's many classes is large.
+            start, held = start + page, sum(len(raw) for raw in results if raw is not None)
+            if held:
+                page = min(_PAGE, max(1, _PAGE_BYTES * page // held))
             for number, path, raw in zip(numbers, paths, results, strict=True):
                 if raw is None or path is None:
                     continue

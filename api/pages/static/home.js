@@ -8,6 +8,7 @@ import { Problem, ended, follow, sentence } from "./follow.js";
 
 const WAIT_S = 5; // how long the server may hold its answer; then the page says what it waits for
 const MOST_SHOTS = 60; // earlier photographs that are kept in view
+const MOST_BARS = 100; // of the labels that were asked for
 const MIB = 1024 * 1024;
 
 const byId = (id) => document.getElementById(id);
@@ -25,6 +26,7 @@ let current = null; // the run that the page shows
  * @property {File} file
  * @property {string} url - of the photograph, local to this page
  * @property {string} model
+ * @property {string} top - how many labels are asked for
  * @property {HTMLElement} card - its place among the earlier ones
  * @property {"working" | "done" | "failed"} state
  * @property {string} says - what happens to it, or what went wrong
@@ -115,6 +117,7 @@ function start(file) {
     file,
     url: URL.createObjectURL(file),
     model: byId("model").value,
+    top: byId("top").value,
     card,
     state: "working",
     says: "Sending…",
@@ -151,6 +154,7 @@ function send(started) {
   const fields = new FormData();
   fields.set("image", started.file);
   fields.set("model", started.model);
+  fields.set("top", started.top);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", form.action);
@@ -216,8 +220,12 @@ function showCurrent(started) {
 function outcome({ job, state }) {
   const drawn = byId("outcome-template").content.cloneNode(true);
   const bars = drawn.querySelector(".bars");
-  if (state === "done") bars.append(...job.result.predictions.map(bar));
+  const predictions = state === "done" ? job.result.predictions : [];
+  if (state === "done") bars.append(...predictions.slice(0, MOST_BARS).map(bar));
   else bars.remove();
+  const more = drawn.querySelector("[data-more]");
+  more.hidden = predictions.length <= MOST_BARS;
+  more.textContent = `and ${predictions.length - MOST_BARS} more in the job as JSON.`;
   drawn.querySelector("[data-facts]").textContent = facts(job);
   drawn.querySelector(".address__url").value = pageOf(job);
   drawn.querySelector("[data-job-page]").href = pageOf(job);
