@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 from typing import IO, Any
 
-from freezing.failures import as_event
-from freezing.limits import limit
-from freezing.runs import TimeLimit, limit_runs
-from freezing.steps import Report, Step
+from freezing.running.failures import as_event
+from freezing.running.limits import limit
+from freezing.running.runs import TimeLimit, limit_runs
+from freezing.running.steps import Report, Step
 from worker.confinement.confine import confine
 from worker.confinement.system import die_with
 
@@ -69,8 +69,8 @@ def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
     report.step(Step.START)
-    from freezing.forks import apart  # noqa: PLC0415 - as above
     from freezing.inspecting.inspection import inspect  # noqa: PLC0415
+    from freezing.running.forks import apart  # noqa: PLC0415 - as above
 
     outcome: dict[str, Any] = apart(
         report, inspect, order["request"], order["source"], order["allow_code"]

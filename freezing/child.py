@@ -17,10 +17,10 @@ from typing import IO, Any
 import psutil
 import structlog
 
-from freezing.environment import environment
-from freezing.events import Events
-from freezing.failures import failure
-from freezing.steps import Report
+from freezing.running.environment import environment
+from freezing.running.events import Events
+from freezing.running.failures import failure
+from freezing.running.steps import Report
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
 from worker.onednn import switch_on

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from freezing.events import UnsoundReportError
-from freezing.structure.kinds import KINDS
+from freezing.graph.kinds import KINDS
+from freezing.running.events import UnsoundReportError
 from worker.models.manifest import Measured, Scores, Tensor
 from worker.models.preprocessing import Preprocessing, PreprocessingSpec
 

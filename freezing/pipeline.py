@@ -13,18 +13,20 @@ from freezing.choosing.plan import Plan, make_plan
 from freezing.choosing.preparation import Guess, guess_scaling
 from freezing.choosing.serving import choose_preprocessing, gives_scores, refuse_classes
 from freezing.converting.freeze import freeze
+from freezing.converting.parameters import Layer, total
+from freezing.graph.final_op import final_op
+from freezing.graph.graph import Endpoint, Graph
+from freezing.graph.roles import count_removed
 from freezing.optimising.batch import fixed_batch, free_batch
-from freezing.runs import limited
+from freezing.running.runs import limited
+from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
-from freezing.sources.source import Choice, Source
-from freezing.steps import Report, Step
-from freezing.structure.graphs import Endpoint, Graph
-from freezing.structure.parameters import Layer, total
-from freezing.structure.roles import count_removed
+from freezing.sources.places import Choice
+from freezing.sources.source import Source
 from freezing.verifying.answers import Array, fitted
 from freezing.verifying.number_samples import sample_numbers
 from freezing.verifying.samples import COUNT, sample_inputs
-from freezing.verifying.scores import check_labels, final_op, resolve_scores
+from freezing.verifying.scores import check_labels, resolve_scores
 from freezing.verifying.sessions import GraphSession, Original
 from freezing.verifying.verify import Answers, SourceFailsError, observe
 from worker.jobs.requests import FreezeRequest

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from freezing.child import Child, FreezeCancelledError
-from freezing.events import UnsoundReportError
 from freezing.outcome import Outcome, checked
 from freezing.publishing.examining import examine
 from freezing.publishing.taking import Taken, take
+from freezing.running.events import UnsoundReportError
+from freezing.running.steps import Report, Step, steps_of_freeze, steps_of_inspection
 from freezing.sources.reach import within_reach
-from freezing.steps import Report, Step, steps_of_freeze, steps_of_inspection
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine
 from worker.jobs.requests import FreezeRequest, InspectionRequest

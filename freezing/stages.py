@@ -9,14 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from freezing.converting.onnx import accelerate
-from freezing.failures import UnforeseenError
-from freezing.forks import Apart, apart
+from freezing.accelerate import accelerate
 from freezing.optimising.batch import BatchNotFreeError
 from freezing.optimising.optimise import optimise_file
 from freezing.outcome import SourceOutcome, checked
 from freezing.pipeline import freeze_source
-from freezing.steps import Report, Step
+from freezing.running.failures import UnforeseenError
+from freezing.running.forks import Apart, apart
+from freezing.running.steps import Report, Step
 from freezing.verifying.answers import Expected
 from freezing.verifying.serving import measure
 from freezing.verifying.verify import Verification, verify

@@ -9,14 +9,15 @@ that stands in the manifest.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
-from freezing.converting.tables import why_not_kept
+from freezing.auditing.tables import why_not_kept
+from freezing.graph.graph import Graph, called_functions, op_def
+from freezing.graph.permitted import PIPELINE, Place, is_allowed, places
 from freezing.sources.tables import Table
-from freezing.structure.graphs import Graph, called_functions, op_def
 from worker.auditing import allowed_ops
 from worker.auditing.attributes import fault
 from worker.auditing.refused_ops import why_unsafe
@@ -35,21 +36,7 @@ class UnsupportedGraphError(FreezeError):
     code = "unsupported_graph"
 
 
-# What gives training its data; an input named behind it replaces it.
-_PIPELINE = re.compile(r"Queue|Reader|Iterator|Dataset|Barrier|RecordInput|Unstage|Stage|MapPeek")
 _TABLE = re.compile(r"HashTable|LookupTable|InitializeTable")
-_ALLOWED = allowed_ops.SERVED | allowed_ops.VARIABLES
-
-
-class _Place(NamedTuple):
-    """A node, and the function that it stands in, or "" where it is one of the graph's own."""
-
-    node: Any
-    function: str
-
-    def __str__(self) -> str:
-        inside = f" in the function '{self.function}'" if self.function else ""
-        return f"'{self.node.name}'{inside}"
 
 
 def refuse_unknown(graph: Graph) -> None:
@@ -57,7 +44,7 @@ def refuse_unknown(graph: Graph) -> None:
     unknown = sorted(
         {
             node.op
-            for node, _ in _places(graph)
+            for node, _ in places(graph)
             if op_def(node.op) is None and node.op not in graph.functions
         }
     )
@@ -73,9 +60,9 @@ def refuse_unsafe(graph: Graph, tables: Mapping[str, Table] | None = None) -> No
 
     `tables` are the lookup tables whose content is known, by their nodes.
     """
-    for place in _places(graph):
+    for place in places(graph):
         op = place.node.op
-        if _PIPELINE.search(op):
+        if PIPELINE.search(op):
             raise UnsupportedGraphError(
                 f"The outputs read their data from {place} ({op}), which only training "
                 "has: name the tensor that takes images with `inputs` (--input)."
@@ -88,21 +75,13 @@ def refuse_unsafe(graph: Graph, tables: Mapping[str, Table] | None = None) -> No
                 f"The outputs use the lookup table {place} ({op}), which cannot be frozen: {why} "
                 "Choose an output before it (--output)."
             )
-        if not _is_allowed(graph, place.node):
+        if not is_allowed(graph, place.node):
             raise _refusal(graph, place)
-
-
-def may_be_imported(graph: Graph) -> bool:
-    """Whether TensorFlow may look at the graph: inferring shapes can run ops without state."""
-    return all(
-        _is_allowed(graph, node) or _PIPELINE.search(node.op) or op_def(node.op) is None
-        for node, _ in _places(graph)
-    )
 
 
 def refuse_leftovers(graph: Graph) -> None:
     """Raise `UnsupportedGraphError` where a frozen graph still holds state of the source."""
-    for place in _places(graph):
+    for place in places(graph):
         node = place.node
         if node.op in allowed_ops.VARIABLES:
             raise UnsupportedGraphError(
@@ -110,7 +89,7 @@ def refuse_leftovers(graph: Graph) -> None:
                 "while the graph runs: such a state cannot be frozen. If only training needs it, "
                 "set the placeholder that switches training, for instance --set is_training=false."
             )
-        if not _is_allowed(graph, node):
+        if not is_allowed(graph, node):
             raise UnsupportedGraphError(
                 f"The frozen graph would still hold {place} ({node.op}), which cannot be served."
             )
@@ -123,7 +102,7 @@ def audit(graph: Graph) -> dict[str, Any]:
     the graph calls.
     """
     refuse_leftovers(graph)
-    counts = Counter(node.op for node, _ in _places(graph))
+    counts = Counter(node.op for node, _ in places(graph))
     idle = graph.functions.keys() - called_functions(graph, graph.functions)
     if idle:
         raise UnsupportedGraphError(
@@ -137,14 +116,7 @@ def audit(graph: Graph) -> dict[str, Any]:
     }
 
 
-def _is_allowed(graph: Graph, node: Any) -> bool:
-    if node.op in graph.functions:
-        # Its body is looked at as well. One with the name of an op would stand in for it.
-        return op_def(node.op) is None
-    return node.op in _ALLOWED and fault(node) is None
-
-
-def _refusal(graph: Graph, place: _Place) -> FreezeError:
+def _refusal(graph: Graph, place: Place) -> FreezeError:
     op = place.node.op
     if op in graph.functions:
         return UnsafeGraphError(
@@ -161,12 +133,3 @@ def _refusal(graph: Graph, place: _Place) -> FreezeError:
         f"The outputs need {place}, an op of kind {op}, which is not among the ops that image "
         f"classifiers are made of (allow-list {allowed_ops.VERSION})."
     )
-
-
-def _places(graph: Graph) -> Iterator[_Place]:
-    """Yield the nodes and those of every function that they can reach."""
-    for node in graph:
-        yield _Place(node, "")
-    for name in sorted(called_functions(graph, graph.functions, graph.gradients)):
-        for node in graph.functions[name].node_def:
-            yield _Place(node, name)

@@ -2,7 +2,7 @@
 
 import re
 
-from freezing.structure.graphs import CONTROL_FLOW_OPS, VARIABLE_OPS, Graph
+from freezing.graph.graph import CONTROL_FLOW_OPS, VARIABLE_OPS, Graph
 from worker.errors import FreezeError
 
 _CHANGING = re.compile(

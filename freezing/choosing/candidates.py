@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterable, Sequence
 
 from freezing.choosing.preferences import settle
 from freezing.choosing.ranking import GOOD_NAME, Output, Outputs, Rank, is_row, name_rank, shown
+from freezing.graph.final_op import final_op
+from freezing.graph.flow import Flow
+from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph
+from freezing.graph.shapes import Shapes
 from freezing.sources.source import Signature
-from freezing.structure.flow import Flow
-from freezing.structure.graphs import PLACEHOLDER_OPS, Endpoint, Graph
-from freezing.structure.shapes import Shapes
-from freezing.verifying.scores import final_op
 
 _SQUASHED = frozenset({"Softmax", "Sigmoid"})
 _CROSS_ENTROPY = frozenset({"SoftmaxCrossEntropyWithLogits", "SparseSoftmaxCrossEntropyWithLogits"})

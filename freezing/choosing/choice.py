@@ -5,16 +5,16 @@ from functools import cached_property
 
 import tensorflow as tf
 
-from freezing.auditing.audit import may_be_imported
 from freezing.choosing.candidates import rank_outputs
 from freezing.choosing.decoded import refuse_text
 from freezing.choosing.inputs import Input, Inputs, choose_input, rank_inputs
 from freezing.choosing.ranking import Output, Outputs, shown
 from freezing.choosing.signatures import meant_signature
-from freezing.converting.functions import inline_functions
+from freezing.graph.flow import Flow
+from freezing.graph.functions import inline_functions
+from freezing.graph.graph import Endpoint, Graph, called_functions
+from freezing.graph.permitted import may_be_imported
 from freezing.sources.source import Source
-from freezing.structure.flow import Flow
-from freezing.structure.graphs import Endpoint, Graph, called_functions
 from worker.errors import FreezeError
 
 

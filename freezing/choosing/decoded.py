@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from freezing.structure.cut import static_shape
-from freezing.structure.graphs import (
+from freezing.graph.cut import static_shape
+from freezing.graph.graph import (
     CONTROL,
     PLACEHOLDER_OPS,
     Endpoint,

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.structure.graphs import Endpoint, Graph
-from freezing.structure.shapes import importable_part
+from freezing.graph.graph import Endpoint, Graph
+from freezing.graph.shapes import importable_part
 
 # Of inputs of well-known networks, ascending.
 _SIZES = (28, 32, 48, 56, 64, 80, 96, 100, 112, 128, 144, 150, 160, 180, 192, 200, 208, 224, 227)

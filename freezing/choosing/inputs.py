@@ -8,10 +8,10 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.choosing.decoded import decoded_tensor
-from freezing.choosing.suggestions import as_option, suggestions
-from freezing.structure.flow import DECODERS, PARSERS, Flow
-from freezing.structure.graphs import PLACEHOLDER_OPS, Endpoint, Graph, base_type
-from freezing.structure.shapes import Shapes
+from freezing.graph.flow import DECODERS, PARSERS, Flow
+from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph, base_type
+from freezing.graph.shapes import Shapes
+from freezing.graph.suggestions import as_option, suggestions
 from worker.errors import FreezeError
 
 _CHANNELS = (1, 3, None)

@@ -4,10 +4,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.converting.tables import FINDS
+from freezing.graph.graph import Endpoint, Graph, output_types
 from freezing.sources.source import Source
-from freezing.sources.tables import table_behind
-from freezing.structure.graphs import Endpoint, Graph, output_types
+from freezing.sources.tables import FINDS, table_behind
 
 _GATHERS = frozenset({"Gather", "GatherV2"})
 # What lays texts out for a batch: as `Tile` of a vector of class names in `tf.estimator`.

@@ -17,16 +17,16 @@ from freezing.choosing.decoded import gives_bytes, refuse_text
 from freezing.choosing.image_size import fit_size
 from freezing.choosing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.choosing.preparation import Guess, guess_scaling
-from freezing.reasons import reason
+from freezing.graph.attributes import make_explicit, strip_unknown_attributes
+from freezing.graph.constants import as_array
+from freezing.graph.cut import cut
+from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph
+from freezing.graph.names import find_tensor
+from freezing.graph.narrowing import narrow_input
+from freezing.graph.soundness import refuse_damaged
+from freezing.running.reasons import reason
 from freezing.sources.source import Source
 from freezing.sources.tables import Table
-from freezing.structure.attributes import make_explicit, strip_unknown_attributes
-from freezing.structure.constants import as_array
-from freezing.structure.cut import cut
-from freezing.structure.graphs import PLACEHOLDER_OPS, Endpoint, Graph
-from freezing.structure.names import find_tensor
-from freezing.structure.narrowing import narrow_input
-from freezing.structure.soundness import refuse_damaged
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor

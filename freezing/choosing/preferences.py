@@ -3,8 +3,8 @@
 from typing import Any
 
 from freezing.choosing.ranking import Output, is_row, shown
-from freezing.structure.flow import Flow
-from freezing.structure.graphs import PLACEHOLDER_OPS, VARIABLE_OPS, Endpoint, Graph
+from freezing.graph.flow import Flow
+from freezing.graph.graph import PLACEHOLDER_OPS, VARIABLE_OPS, Endpoint, Graph
 
 
 def settle(flow: Flow, candidates: list[Output], preferred: Endpoint | None) -> None:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from freezing.structure.flow import DECODERS
-from freezing.structure.graphs import PLACEHOLDER_OPS, Endpoint, Graph
+from freezing.graph.flow import DECODERS
+from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph
 from worker.models.preprocessing import PreprocessingSpec
 
 _PASSING = frozenset(

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from freezing.structure.graphs import Endpoint
+from freezing.graph.graph import Endpoint
 
 GOOD_NAME = re.compile(
     r"(\A|[/_])(predictions?|final_result|probs?|probabilities|softmax|y_pred|pred|outputs?|scores"

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from freezing.graph.graph import Endpoint, Graph, base_type, output_types
 from freezing.sources.source import Signature, Source
-from freezing.structure.graphs import Endpoint, Graph, base_type, output_types
 
 # How the names of outputs that hold scores read, the likeliest first.
 _SCORES = tuple(

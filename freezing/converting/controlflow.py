@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.structure.graphs import (
+from freezing.graph.graph import (
     CONTROL,
     PLACEHOLDER_OPS,
     VARIABLE_OPS,

@@ -9,22 +9,22 @@ from freezing.auditing.audit import refuse_leftovers
 from freezing.auditing.state import changed_variables, changing_nodes, refuse_state
 from freezing.choosing.plan import Plan
 from freezing.converting.controlflow import fold_branches
-from freezing.converting.dropout import remove_idle_dropout
-from freezing.converting.functions import inline_functions
-from freezing.converting.side_effects import drop_side_effects
+from freezing.converting.parameters import Layer, parameter_rows, parameters_of_constants
 from freezing.converting.tables import convert_tables
 from freezing.converting.variables import answer_initialised, convert_variables, variables_needed
-from freezing.optimising.identities import bypass_identities
-from freezing.sources.source import Indexed, Values
-from freezing.structure.attributes import strip_notes
-from freezing.structure.graphs import (
+from freezing.graph.attributes import strip_notes
+from freezing.graph.dropout import remove_idle_dropout
+from freezing.graph.functions import inline_functions
+from freezing.graph.graph import (
+    RANDOM_OPS,
     Endpoint,
     Graph,
     const_node,
     make_identity,
 )
-from freezing.structure.parameters import Layer, parameter_rows, parameters_of_constants
-from freezing.verifying.verify import RANDOM_OPS
+from freezing.graph.identities import bypass_identities
+from freezing.graph.side_effects import drop_side_effects
+from freezing.sources.source import Indexed, Values
 from worker.errors import FreezeError
 
 # Protocol buffers, and with them a .pb file, end at 2 GiB.

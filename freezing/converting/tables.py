@@ -3,32 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from freezing.converting.variables import handles_of, set_dtype
-from freezing.sources.tables import TABLE_OPS, Table, table_behind
-from freezing.structure.graphs import Endpoint, Graph, const_node
-
-FINDS = frozenset({"LookupTableFind", "LookupTableFindV2"})
-SIZES = frozenset({"LookupTableSize", "LookupTableSizeV2"})
-# Tables whose keys are not the numbers from 0 are searched key by key, for each value looked up.
-_MOST_SEARCHED = 100_000
-
-
-def why_not_kept(node: Any, tables: Mapping[str, Table]) -> str | None:
-    """Return why a table's node cannot become constants; None where it can, or is no table."""
-    if node.op not in TABLE_OPS:
-        kept = node.op in FINDS | SIZES
-        return None if kept else "it changes the table or reads it as a whole."
-    table = tables.get(node.name)
-    if table is None or table.problem:
-        return table.problem if table else "nothing in the graph says what it holds."
-    if not len(table.keys):
-        return "it is empty."
-    if len(table.keys) > _MOST_SEARCHED and _from_zero(table) is None:
-        return f"it has {len(table.keys)} keys that are not the numbers from 0."
-    return None
+from freezing.graph.graph import Endpoint, Graph, const_node
+from freezing.sources.tables import FINDS, SIZES, TABLE_OPS, Table, table_behind
 
 
 def convert_tables(graph: Graph, tables: Mapping[str, Table]) -> None:
@@ -69,7 +48,7 @@ class _Lookup:
         self._table = table
 
     def write(self) -> None:
-        values = _from_zero(self._table)
+        values = self._table.by_number()
         if values is None:
             row, known = self._searched()
             values = self._table.values
@@ -140,16 +119,6 @@ class _Lookup:
             node.attr[attribute].type = dtype
         self._graph.nodes[full] = node
         return full
-
-
-def _from_zero(table: Table) -> Any:
-    """Return the values in the order of their keys where these are the numbers from 0."""
-    if table.keys.dtype.kind not in "iu":
-        return None
-    order = np.argsort(table.keys)
-    if not np.array_equal(table.keys[order], np.arange(len(table.keys))):
-        return None
-    return table.values[order]
 
 
 def _become(graph: Graph, name: str, other: Any) -> None:

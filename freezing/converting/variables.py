@@ -4,8 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.sources.source import Value
-from freezing.structure.graphs import (
+from freezing.graph.graph import (
     CONTROL_FLOW_OPS,
     VARIABLE_OPS,
     Endpoint,
@@ -14,6 +13,7 @@ from freezing.structure.graphs import (
     const_node,
     make_identity,
 )
+from freezing.sources.source import Value
 
 _INITIALIZED_OPS = frozenset({"IsVariableInitialized", "VarIsInitializedOp"})
 # Ops that hand the handle of a variable on, with its dtype in `T`.

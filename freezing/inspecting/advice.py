@@ -10,8 +10,9 @@ from freezing.choosing.plan import Plan, make_plan
 from freezing.choosing.preparation import guess_scaling
 from freezing.choosing.ranking import Outputs, shown
 from freezing.choosing.serving import choose_preprocessing
-from freezing.choosing.suggestions import as_option, suggestions
-from freezing.converting.functions import inline_functions
+from freezing.graph.functions import inline_functions
+from freezing.graph.graph import Endpoint, Graph
+from freezing.graph.suggestions import as_option, suggestions
 from freezing.inspecting.findings import (
     about_dropout,
     finding,
@@ -19,7 +20,6 @@ from freezing.inspecting.findings import (
 )
 from freezing.inspecting.prediction import what_remains
 from freezing.sources.source import Source
-from freezing.structure.graphs import Endpoint, Graph
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import (

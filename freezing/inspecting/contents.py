@@ -3,11 +3,11 @@
 from collections import Counter
 from typing import Any
 
+from freezing.graph.flow import Flow
+from freezing.graph.graph import Graph, called_functions, op_def
+from freezing.graph.kinds import KINDS
+from freezing.graph.weights import Weight, node_bytes, weights
 from freezing.inspecting.packages import registering_package
-from freezing.structure.flow import Flow
-from freezing.structure.graphs import Graph, called_functions, op_def
-from freezing.structure.kinds import KINDS
-from freezing.structure.weights import Weight, node_bytes, weights
 from worker.models.inspection import Dropped, Finding, LayerFact, Parameters, UnknownOp
 
 _MOST_LAYERS = 500

@@ -7,13 +7,12 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.choosing.plan import Plan
-from freezing.choosing.suggestions import as_option
-from freezing.converting.dropout import suggested_values
 from freezing.converting.freeze import MOST_BYTES
+from freezing.graph.dropout import suggested_values
+from freezing.graph.flow import Flow
+from freezing.graph.graph import PLACEHOLDER_OPS, RANDOM_OPS, Graph, base_type, op_def
+from freezing.graph.suggestions import as_option
 from freezing.sources.source import Source
-from freezing.structure.flow import Flow
-from freezing.structure.graphs import PLACEHOLDER_OPS, Graph, base_type, op_def
-from freezing.verifying.verify import RANDOM_OPS
 from worker.models.inspection import Finding, Level
 
 _MOST_NODES = 5

@@ -16,7 +16,12 @@ from freezing.choosing.choice import Chooser, clear_output
 from freezing.choosing.inputs import Input, Inputs
 from freezing.choosing.plan import Plan
 from freezing.choosing.ranking import Output, Outputs
-from freezing.choosing.suggestions import suggestions
+from freezing.graph.attributes import make_explicit
+from freezing.graph.flow import Flow
+from freezing.graph.graph import PLACEHOLDER_OPS, Graph, base_type
+from freezing.graph.soundness import refuse_damaged
+from freezing.graph.suggestions import suggestions
+from freezing.graph.weights import size_of
 from freezing.inspecting import contents
 from freezing.inspecting.advice import Adviser
 from freezing.inspecting.findings import (
@@ -25,15 +30,10 @@ from freezing.inspecting.findings import (
     finding,
     in_order,
 )
+from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
-from freezing.sources.source import Choice as Part
+from freezing.sources.places import Choice as Part
 from freezing.sources.source import Source
-from freezing.steps import Report, Step
-from freezing.structure.attributes import make_explicit
-from freezing.structure.flow import Flow
-from freezing.structure.graphs import PLACEHOLDER_OPS, Graph, base_type
-from freezing.structure.soundness import refuse_damaged
-from freezing.structure.weights import size_of
 from worker.errors import FreezeError
 from worker.jobs.requests import InspectionRequest
 from worker.models.inspection import (

@@ -2,10 +2,10 @@
 
 from freezing.choosing.plan import Plan
 from freezing.converting.controlflow import fold_branches
-from freezing.converting.dropout import remove_idle_dropout
-from freezing.converting.functions import inline_functions
-from freezing.converting.side_effects import drop_side_effects
-from freezing.structure.graphs import Endpoint, Graph, const_node
+from freezing.graph.dropout import remove_idle_dropout
+from freezing.graph.functions import inline_functions
+from freezing.graph.graph import Endpoint, Graph, const_node
+from freezing.graph.side_effects import drop_side_effects
 
 
 def what_remains(plan: Plan) -> Graph:

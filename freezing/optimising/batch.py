@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.choosing.plan import Plan
-from freezing.converting.side_effects import inside_control_flow
-from freezing.reasons import reason
-from freezing.structure.graphs import Endpoint, Graph, const_node, make_identity
-from freezing.structure.stand_ins import is_large, with_stand_ins
+from freezing.graph.graph import Endpoint, Graph, const_node, make_identity
+from freezing.graph.side_effects import inside_control_flow
+from freezing.graph.stand_ins import is_large, with_stand_ins
+from freezing.running.reasons import reason
 from worker.errors import FreezeError
 from worker.models.manifest import Tensor
 

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.converting.side_effects import inside_control_flow
-from freezing.structure.graphs import CONTROL, Endpoint, Graph, const_node, make_identity, op_def
+from freezing.graph.graph import CONTROL, Endpoint, Graph, const_node, make_identity, op_def
+from freezing.graph.side_effects import inside_control_flow
 
 Vector = npt.NDArray[np.float64]
 

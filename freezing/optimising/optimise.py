@@ -13,15 +13,15 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.auditing.audit import audit
-from freezing.converting.side_effects import drop_side_effects
+from freezing.graph.graph import Endpoint, Graph
+from freezing.graph.grappler import ERRORS, rewrite
+from freezing.graph.identities import bypass_identities
+from freezing.graph.side_effects import drop_side_effects
+from freezing.graph.stand_ins import is_large, with_stand_ins
 from freezing.optimising.batch_norm import fold_batch_norms
-from freezing.optimising.grappler import ERRORS, rewrite
-from freezing.optimising.identities import bypass_identities
 from freezing.optimising.reshapes import fix_reshapes
-from freezing.reasons import reason
-from freezing.steps import Report
-from freezing.structure.graphs import Endpoint, Graph
-from freezing.structure.stand_ins import is_large, with_stand_ins
+from freezing.running.reasons import reason
+from freezing.running.steps import Report
 
 # Layers whose weights stay out of sight however small: TensorFlow would fold scalings into them by
 # itself, and nobody could tell how many.

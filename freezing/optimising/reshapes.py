@@ -5,8 +5,8 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import tensor_util
 
-from freezing.converting.side_effects import inside_control_flow
-from freezing.structure.graphs import Graph, const_node
+from freezing.graph.graph import Graph, const_node
+from freezing.graph.side_effects import inside_control_flow
 
 
 def fix_reshapes(graph: Graph) -> None:

@@ -14,7 +14,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from freezing.limits import limit
+from freezing.running.limits import limit
 from worker.auditing.allowed_ops import VERSION
 from worker.auditing.graph_def import ForbiddenModelError, audit_graph
 from worker.auditing.onnx_model import audit_onnx, parse

@@ -12,8 +12,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from freezing.environment import environment
 from freezing.publishing.taking import Taken
+from freezing.running.environment import environment
 from worker.auditing.graph_def import ForbiddenModelError
 from worker.errors import FreezeError
 from worker.settings import Settings

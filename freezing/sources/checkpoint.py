@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from freezing.graph.graph import Graph
 from freezing.sources.checkpoint_files import CheckpointFiles, locate, locate_data
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.graph_files import StoredGraph, read_graph
 from freezing.sources.restore import restored_entries
 from freezing.sources.source import Source
 from freezing.sources.tables import assets_beside, read_tables
-from freezing.structure.graphs import Graph
 
 __all__ = ["open_checkpoint", "open_with_graph"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.reasons import reason
+from freezing.graph.names import nearest
+from freezing.running.reasons import reason
 from freezing.sources.checkpoint_files import CheckpointData
 from freezing.sources.restore import Entry, parse_slice
 from freezing.sources.source import Value
-from freezing.structure.names import nearest
 from worker.errors import SourceError
 
 # How TensorFlow's readers fail on files that are damaged, not there, or not theirs.

@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from freezing.graph.attributes import strip_places
+from freezing.graph.graph import Endpoint, const_node
 from freezing.sources.source import Signature, Value
-from freezing.structure.attributes import strip_places
-from freezing.structure.graphs import Endpoint, const_node
 from worker.errors import SourceError
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\-/]")

@@ -8,8 +8,8 @@ import tensorflow as tf
 from google.protobuf import text_format  # type: ignore[import-untyped]  # has no stubs
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
 
+from freezing.graph.attributes import strip_places
 from freezing.sources.contents import Content, is_text, sniff
-from freezing.structure.attributes import strip_places
 from worker.auditing.calls import why_endless
 from worker.errors import SourceError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import h5py
 
-from freezing.reasons import reason
+from freezing.running.reasons import reason
 from freezing.sources.keras_audit import UnsafeSourceError
 from worker.errors import SourceError
 

@@ -25,7 +25,8 @@ from freezing.sources.keras_audit import clean_config, parse_config
 from freezing.sources.keras_loading import KerasFile, load_and_trace
 from freezing.sources.keras_schema.findings import Finding
 from freezing.sources.label_files import as_labels
-from freezing.sources.source import Choice, Source
+from freezing.sources.places import Choice
+from freezing.sources.source import Source
 from worker.errors import SourceError
 
 _MOST_JSON_FILES = 20  # looked at beside weights

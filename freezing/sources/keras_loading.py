@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.reasons import reason
+from freezing.running.reasons import reason
 from freezing.sources.concrete import Traced, graph_of
 from freezing.sources.keras_archives import pack
 from freezing.sources.keras_audit import too_old

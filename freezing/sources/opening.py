@@ -11,7 +11,7 @@ from freezing.sources.contents import FOREIGN, Content, sniff
 from freezing.sources.graph import open_graph
 from freezing.sources.keras_files import open_keras
 from freezing.sources.label_files import labels_beside
-from freezing.sources.places import find_model
+from freezing.sources.places import ANY, Choice, find_model
 from freezing.sources.saved_model import (
     is_of_tensorflow_2,
     open_saved_model,
@@ -19,7 +19,7 @@ from freezing.sources.saved_model import (
     saved_model_file,
 )
 from freezing.sources.saved_model_v2 import open_saved_model_v2
-from freezing.sources.source import ANY, Choice, Source
+from freezing.sources.source import Source
 from worker.errors import SourceError
 
 

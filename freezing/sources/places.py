@@ -5,11 +5,11 @@ model lie logs, labels and photographs.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from freezing.sources.checkpoint_files import holds_checkpoint, is_checkpoint
 from freezing.sources.contents import FOREIGN, Content, sniff
-from freezing.sources.source import Choice
 from worker.errors import SourceError
 
 SAVED_MODEL_NAMES = ("saved_model.pb", "saved_model.pbtxt")
@@ -30,6 +30,18 @@ _MOST_LOOKED_AT = 2000  # files of one folder
 _MOST_NAMES = 8
 # What holds parts of a model and no model of its own, or belongs to who packed the archive.
 _PARTS = frozenset({"variables", "assets", "assets.extra", "__MACOSX", "keras_metadata"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Which part of a source is meant, where it holds several."""
+
+    signature: str | None = None  # of a SavedModel
+    checkpoint: str | None = None  # the prefix of a checkpoint, or the name of a model file
+    allow_code: bool = False  # whether a Keras file may bring code of its own
+
+
+ANY = Choice()  # nothing in particular is meant
 
 
 def find_model(path: Path, choice: Choice) -> tuple[Path, list[str]]:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from freezing.structure.graphs import VARIABLE_OPS, Endpoint, Graph
+from freezing.graph.graph import VARIABLE_OPS, Endpoint, Graph
 
 _PASSING = frozenset({"Identity", "Reshape", "Cast"})
 

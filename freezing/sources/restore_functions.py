@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.structure.graphs import Endpoint
+from freezing.graph.graph import Endpoint
 
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _PASSING = frozenset({"Identity", "IdentityN", "Reshape", "Cast"})

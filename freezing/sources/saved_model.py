@@ -9,17 +9,17 @@ from typing import Any
 
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from freezing.graph.graph import VARIABLE_OPS, Graph
+from freezing.graph.names import nearest
 from freezing.sources.checkpoint_files import CheckpointData, locate_data
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.contents import Content, sniff
 from freezing.sources.graph import NoValues
 from freezing.sources.graph_files import from_meta_graph, parse_message
-from freezing.sources.places import SAVED_MODEL_NAMES
+from freezing.sources.places import SAVED_MODEL_NAMES, Choice
 from freezing.sources.restore import restored_entries
-from freezing.sources.source import Choice, Signature, Source, Values
+from freezing.sources.source import Signature, Source, Values
 from freezing.sources.tables import assets_beside, read_tables
-from freezing.structure.graphs import VARIABLE_OPS, Graph
-from freezing.structure.names import nearest
 from worker.errors import SourceError
 
 _SERVE = "serve"

@@ -11,12 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph, placeholder_node
 from freezing.sources.checkpoint_files import locate_data
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.concrete import node_name
 from freezing.sources.graph import NoValues
 from freezing.sources.graph_files import from_meta_graph
 from freezing.sources.object_graph import Function, checkpoint_keys, functions
+from freezing.sources.places import Choice
 from freezing.sources.restore import Entry
 from freezing.sources.restore_functions import entries_by_function
 from freezing.sources.saved_model import (
@@ -25,9 +27,8 @@ from freezing.sources.saved_model import (
     signatures,
     variables_prefix,
 )
-from freezing.sources.source import Choice, Signature, Source, Value, Values
+from freezing.sources.source import Signature, Source, Value, Values
 from freezing.sources.tables import read_tables
-from freezing.structure.graphs import PLACEHOLDER_OPS, Endpoint, Graph, placeholder_node
 from worker.errors import SourceError
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry with the checkpoint's own object graph

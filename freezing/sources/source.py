@@ -43,18 +43,6 @@ class Indexed(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Which part of a source is meant, where it holds several."""
-
-    signature: str | None = None  # of a SavedModel
-    checkpoint: str | None = None  # the prefix of a checkpoint, or the name of a model file
-    allow_code: bool = False  # whether a Keras file may bring code of its own
-
-
-ANY = Choice()  # nothing in particular is meant
-
-
-@dataclass(frozen=True, kw_only=True)
 class Signature:
     """A way to call a SavedModel: which tensors its named inputs and outputs are."""
 

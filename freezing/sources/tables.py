@@ -13,11 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.converting.functions import inline_functions
-from freezing.reasons import reason
-from freezing.runs import limited
-from freezing.sources.restore import restored_entry
-from freezing.structure.graphs import (
+from freezing.graph.functions import inline_functions
+from freezing.graph.graph import (
     CONTROL_FLOW_OPS,
     PLACEHOLDER_OPS,
     Endpoint,
@@ -25,6 +22,9 @@ from freezing.structure.graphs import (
     called_functions,
     op_def,
 )
+from freezing.running.reasons import reason
+from freezing.running.runs import limited
+from freezing.sources.restore import restored_entry
 from worker.auditing import allowed_ops
 from worker.errors import FreezeError, SourceError
 
@@ -34,6 +34,8 @@ TABLE_OPS = frozenset(
     {"HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2"}
     | {"MutableDenseHashTable", "MutableDenseHashTableV2"}
 )
+FINDS = frozenset({"LookupTableFind", "LookupTableFindV2"})
+SIZES = frozenset({"LookupTableSize", "LookupTableSizeV2"})
 _INITIALIZERS = frozenset({"InitializeTable", "InitializeTableV2"})
 _FILE_INITIALIZERS = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
 _IMPORTS = frozenset({"LookupTableImport", "LookupTableImportV2"})
@@ -52,12 +54,17 @@ class Table:
 
     def labels(self) -> list[str] | None:
         """Return the texts by their number where the keys are those from 0 without a gap."""
-        if self.problem or self.keys.dtype.kind not in "iu" or self.values.dtype.kind != "O":
+        values = None if self.problem or self.values.dtype.kind != "O" else self.by_number()
+        return None if values is None else [_text(value) for value in values]
+
+    def by_number(self) -> Array | None:
+        """Return the values in the order of their keys where these are the numbers from 0."""
+        if self.keys.dtype.kind not in "iu":
             return None
         order = np.argsort(self.keys)
         if not np.array_equal(self.keys[order], np.arange(len(self.keys))):
             return None
-        return [_text(self.values[index]) for index in order]
+        return self.values[order]
 
 
 def read_tables(

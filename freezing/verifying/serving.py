@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from freezing.failures import CrashedError, MemoryRefusedError, NotRunnableError, capital
-from freezing.forks import Apart, apart
-from freezing.reasons import reason
-from freezing.runs import TimeLimit, limited
-from freezing.steps import Report
+from freezing.running.failures import CrashedError, MemoryRefusedError, NotRunnableError, capital
+from freezing.running.forks import Apart, apart
+from freezing.running.reasons import reason
+from freezing.running.runs import TimeLimit, limited
+from freezing.running.steps import Report
 from worker.errors import PermafrostError
 from worker.inference.trial import TrialMemoryError, attempt, is_out_of_memory, loading_bytes
 from worker.models.manifest import Accelerated, Manifest

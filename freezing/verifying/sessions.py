@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from freezing.choosing.plan import Plan
 from freezing.converting.variables import variables_needed
-from freezing.failures import NotRunnableError
-from freezing.reasons import reason
+from freezing.running.failures import NotRunnableError
+from freezing.running.reasons import reason
 from freezing.sources.source import Values
 from freezing.sources.tables import TABLE_OPS, Table, table_types
 from worker.errors import SourceError

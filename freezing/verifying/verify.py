@@ -13,11 +13,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from freezing.choosing.plan import Plan
-from freezing.converting.dropout import suggested_values
-from freezing.failures import capital
-from freezing.forks import Apart, apart
-from freezing.reasons import reason
-from freezing.steps import Report
+from freezing.graph.dropout import suggested_values
+from freezing.graph.graph import RANDOM_OPS
+from freezing.running.failures import capital
+from freezing.running.forks import Apart, apart
+from freezing.running.reasons import reason
+from freezing.running.steps import Report
 from freezing.verifying.answers import (
     Array,
     Expected,
@@ -37,7 +38,6 @@ from freezing.verifying.differences import (
 from freezing.verifying.runs import run_file
 from worker.errors import FreezeError, VerificationError
 
-RANDOM_OPS = ("Random", "TruncatedNormal", "Multinomial")  # how their names begin
 _FAILURES = (tf.errors.OpError, ValueError)
 
 

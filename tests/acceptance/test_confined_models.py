@@ -14,15 +14,15 @@ SCRIPT = """
 import json, os, sys
 from pathlib import Path
 from worker.confinement.confine import confine
-from freezing.limits import limit
+from freezing.running.limits import limit
 own, secret, outside = sys.argv[1:4]
 os.environ.update(HOME=own, TMPDIR=own)
 limit(2 << 30)
 found = confine([], [Path(own)])
 import tensorflow as tf
-from freezing.forks import apart
-from freezing.failures import CrashedError
-from freezing.steps import Report
+from freezing.running.forks import apart
+from freezing.running.failures import CrashedError
+from freezing.running.steps import Report
 v1 = tf.compat.v1
 
 def run(_, op, *arguments):

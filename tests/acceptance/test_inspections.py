@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from freezing.process import inspect
-from freezing.steps import Report
+from freezing.running.steps import Report
 from tests.support.submitting import freeze_upload, inspect_upload
 from tests.support.system import System
 from worker.errors import SourceError

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from freezing.child import Child
-from freezing.events import Events, UnsoundReportError
 from freezing.process import freeze
 from freezing.publishing.taking import take
+from freezing.running.events import Events, UnsoundReportError
 from tests.support.system import ROOT
 from tests.unit.freezing import networks
 from tests.unit.freezing.saved import save
@@ -28,7 +28,7 @@ from worker.settings import Settings
 HOOK = """
 import json, os, sys
 sys.path.insert(0, {root!r})
-import freezing.forks as forks
+import freezing.running.forks as forks
 
 _run = forks._run
 
@@ -279,8 +279,8 @@ def test_a_pipe_in_the_place_of_the_graph_holds_nobody_up(tmp_path: Path) -> Non
 
 
 def test_the_child_is_the_one_that_is_meant() -> None:
-    """The tests above change a function of `freezing.forks` by its name."""
-    from freezing import forks
+    """The tests above change a function of `freezing.running.forks` by its name."""
+    from freezing.running import forks
 
     check: Callable[..., Any] = forks._run
     assert check.__code__.co_varnames[:5] == ("parent", "writer", "write", "function", "arguments")

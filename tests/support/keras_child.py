@@ -79,7 +79,7 @@ def main() -> None:
     results = os.dup(1)
     os.dup2(2, 1)  # what libraries print
     from freezing.sources.opening import open_source
-    from freezing.sources.source import Choice
+    from freezing.sources.places import Choice
     from worker.errors import PermafrostError
 
     folder = tempfile.gettempdir()

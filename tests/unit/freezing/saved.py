@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from freezing.running.steps import Report
 from freezing.stages import run
-from freezing.steps import Report
 from worker.jobs.requests import FreezeRequest
 
 v1 = tf.compat.v1

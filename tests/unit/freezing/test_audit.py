@@ -11,11 +11,11 @@ from freezing.auditing.audit import (
     UnsafeGraphError,
     UnsupportedGraphError,
     audit,
-    may_be_imported,
     refuse_leftovers,
     refuse_unsafe,
 )
-from freezing.structure.graphs import Graph, op_def
+from freezing.graph.graph import Graph, op_def
+from freezing.graph.permitted import may_be_imported
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import freeze, save
 from worker.auditing import allowed_ops

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from freezing.converting.variables import variables_needed
+from freezing.graph.graph import Graph
 from freezing.sources.checkpoint import open_checkpoint
 from freezing.sources.opening import open_source
 from freezing.sources.restore import parse_slice
-from freezing.structure.graphs import Graph
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import v1
 from tests.unit.freezing.saved import Saved, save

@@ -10,11 +10,12 @@ import tensorflow as tf
 from freezing.choosing.candidates import output_candidates
 from freezing.choosing.inputs import UnsetPlaceholdersError
 from freezing.choosing.plan import NoOutputsError, Plan, make_plan
+from freezing.graph.constants import as_array
+from freezing.graph.final_op import final_op
+from freezing.graph.graph import Endpoint, Graph
+from freezing.graph.names import nearest
 from freezing.sources.source import Source
-from freezing.structure.constants import as_array
-from freezing.structure.graphs import Endpoint, Graph
-from freezing.structure.names import nearest
-from freezing.verifying.scores import check_labels, final_op, resolve_scores
+from freezing.verifying.scores import check_labels, resolve_scores
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from worker.errors import FreezeError, UnknownNodeError

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from freezing.auditing.audit import UnsupportedGraphError
-from freezing.steps import Step
+from freezing.running.steps import Step
 from freezing.verifying.verify import NotDeterministicError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1

@@ -13,7 +13,8 @@ from freezing.choosing.preparation import Guess
 from freezing.choosing.serving import choose_preprocessing
 from freezing.inspecting.inspection import look_into
 from freezing.sources.opening import open_source
-from freezing.sources.source import Choice, Signature, Source
+from freezing.sources.places import Choice
+from freezing.sources.source import Signature, Source
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import SIDE, dense, flat, image_placeholder, v1
 from tests.unit.freezing.test_choosing import source_of

@@ -14,7 +14,7 @@ import pytest
 from freezing.sources.keras_audit import UnsafeSourceError, parse_config
 from freezing.sources.keras_schema.rebuild import rebuild
 from freezing.sources.opening import open_source
-from freezing.sources.source import Choice
+from freezing.sources.places import Choice
 from worker.errors import SourceError
 
 ALLOWED = Choice(allow_code=True)

@@ -13,7 +13,8 @@ import tf_keras
 
 from freezing.auditing.state import StatefulGraphError
 from freezing.sources.opening import open_source
-from freezing.sources.source import Choice, Source
+from freezing.sources.places import Choice
+from freezing.sources.source import Source
 from tests.unit.freezing import keras_models
 from tests.unit.freezing.keras_models import BUILDERS, save
 from tests.unit.freezing.saved import freeze, v1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.converting.onnx import NotConvertibleError
+from freezing.accelerate import NotConvertibleError
 from tests.unit.freezing import networks
 from tests.unit.freezing.saved import freeze, save
 from worker.errors import VerificationError

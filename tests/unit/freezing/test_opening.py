@@ -11,8 +11,8 @@ from google.protobuf import text_format  # type: ignore[import-untyped]  # has n
 
 from freezing.sources.contents import Content, sniff
 from freezing.sources.opening import open_source
+from freezing.sources.places import Choice
 from freezing.sources.saved_model import UnknownSignatureError
-from freezing.sources.source import Choice
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import v1
 from tests.unit.freezing.saved import Saved, assert_same_answers, freeze, save

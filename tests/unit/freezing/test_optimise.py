@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from freezing.graph.graph import Endpoint, Graph, const_node, placeholder_node
+from freezing.graph.grappler import rewrite
 from freezing.optimising import optimise as module
 from freezing.optimising.batch_norm import fold_batch_norms
-from freezing.optimising.grappler import rewrite
 from freezing.optimising.optimise import optimise
-from freezing.structure.graphs import Endpoint, Graph, const_node, placeholder_node
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import Frozen, Saved, assert_same_answers, freeze, save

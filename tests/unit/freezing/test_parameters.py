@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 
 from freezing.choosing.plan import make_plan
+from freezing.converting.parameters import by_layer, table, total
 from freezing.converting.variables import variables_needed
+from freezing.graph.graph import Graph
 from freezing.sources.source import Source, Value
-from freezing.structure.graphs import Graph
-from freezing.structure.parameters import by_layer, table, total
 from tests.unit.freezing.networks import alexnet, v1
 from worker.jobs.requests import FreezeRequest
 

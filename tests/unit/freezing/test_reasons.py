@@ -2,7 +2,7 @@
 
 import pytest
 
-from freezing.reasons import reason
+from freezing.running.reasons import reason
 
 LONG = """Graph execution error:
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from freezing.sources.opening import open_source
+from freezing.sources.places import Choice
 from freezing.sources.saved_model import UnknownSignatureError
-from freezing.sources.source import Choice
 from tests.unit.freezing.saved import Frozen, freeze, v1
 from worker.errors import SourceError
 

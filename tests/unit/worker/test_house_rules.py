@@ -21,6 +21,23 @@ MAY_IMPORT = {
 }
 HOUSES = {*MAY_IMPORT, "tests"}
 FILES = [path for house in MAY_IMPORT for path in sorted((ROOT / house).rglob("*.py"))]
+# The rooms of freezing/ from the ground up: each imports itself and what comes before it. What lies
+# in no room, the pipeline, stands above them all.
+LAYERS = (
+    *("running", "graph", "sources", "auditing", "choosing", "converting", "optimising"),
+    *("verifying", "inspecting", "publishing", ""),
+)
+# What the freezing worker's own process loads: it and all that it imports do without TensorFlow.
+NO_TENSORFLOW = (
+    *("freezing/child.py", "freezing/intake.py", "freezing/outcome.py", "freezing/process.py"),
+    *("freezing/tasks.py", "freezing/running/", "freezing/graph/kinds.py"),
+    *("freezing/publishing/examining.py", "freezing/publishing/taking.py"),
+    *("freezing/sources/paths.py", "freezing/sources/places.py", "freezing/sources/reach.py"),
+    *("freezing/sources/contents.py", "freezing/sources/checkpoint_files.py"),
+    *("freezing/sources/label_files.py", "freezing/sources/unpacking.py"),
+    *("freezing/sources/keras_archives.py", "freezing/inspecting/packages.py"),
+    "freezing/verifying/answers.py",
+)
 TENSORFLOW_LIVES_IN = ("worker/inference/", "freezing/", "deploy/demo/")
 # Where these may be imported: the API and the command line client must start fast and stay small.
 HEAVY = {"tensorflow", "numpy", "keras", "h5py"}
@@ -50,6 +67,50 @@ def test_imports_go_one_way(path: Path) -> None:
     house = _name(path).split("/", 1)[0]
     imported = {name.split(".")[0] for name in _imports(path)} & HOUSES
     assert imported <= MAY_IMPORT[house] | {house}
+
+
+def _layer(name: str) -> int:
+    """Return the layer that a module of freezing/, by its full name, lies in."""
+    parts = name.split(".")
+    room = parts[1] if len(parts) > 1 and (ROOT / "freezing" / parts[1]).is_dir() else ""
+    assert room in LAYERS, f"freezing/{room} is not among the layers"
+    return LAYERS.index(room)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if _name(p).startswith("freezing/")], ids=_name)
+def test_the_layers_of_freezing_import_only_what_stands_below(path: Path) -> None:
+    layer = _layer(_module(path))
+    own = [name for name in _imports(path) if name.startswith("freezing.")]
+    assert not [name for name in own if _layer(name) > layer]
+
+
+def _module(path: Path) -> str:
+    return _name(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+MODULES = {_module(path): path for path in FILES}
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the full names of all that a file imports, or what it imports does, wherever it is."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        for name in _imports(waiting.pop()):
+            for module in (name, name.rpartition(".")[0]):
+                if module not in found:
+                    found.add(module)
+                    waiting += [MODULES[module]] if module in MODULES else []
+    return found
+
+
+@pytest.mark.parametrize("place", NO_TENSORFLOW)
+def test_what_the_worker_loads_leaves_tensorflow_to_the_child(place: str) -> None:
+    paths = [path for path in FILES if _name(path).startswith(place)]
+    assert paths
+    for path in paths:
+        heavy = {name.split(".")[0] for name in _imported(path)} & {"tensorflow", "keras", "h5py"}
+        assert not heavy, _name(path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)

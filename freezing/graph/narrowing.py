@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.structure.graphs import VARIABLE_OPS, Graph
+from freezing.graph.graph import VARIABLE_OPS, Graph
 
 _PASSING = frozenset({"Identity", "Cast", "StopGradient", "ReadVariableOp"})
 _PRODUCTS = frozenset({"MatMul", "BatchMatMul", "BatchMatMulV2"})

@@ -6,14 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.auditing.audit import may_be_imported
-from freezing.structure.graphs import (
+from freezing.graph.graph import (
     PLACEHOLDER_OPS,
     Endpoint,
     Graph,
     output_types,
     placeholder_node,
 )
+from freezing.graph.permitted import may_be_imported
 
 
 @dataclass(frozen=True, kw_only=True)

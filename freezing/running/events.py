@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from freezing.steps import Step
+from freezing.running.steps import Step
 from worker.errors import FreezeError
 
 # A model with 100,000 labels and as many layers has some 20 MB to say.

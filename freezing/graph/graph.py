@@ -20,6 +20,7 @@ CONTROL_FLOW_OPS = frozenset(
 
 VARIABLE_OPS = frozenset({"Variable", "VariableV2", "AutoReloadVariable", "VarHandleOp"})
 PLACEHOLDER_OPS = frozenset({"Placeholder", "PlaceholderV2", "PlaceholderWithDefault"})
+RANDOM_OPS = ("Random", "TruncatedNormal", "Multinomial")  # how their names begin
 
 
 class Endpoint(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.grappler import tf_optimizer
 
-from freezing.structure.attributes import strip_places
+from freezing.graph.attributes import strip_places
 
 # How TensorFlow fails here.
 ERRORS = (RuntimeError, ValueError, tf.errors.OpError)

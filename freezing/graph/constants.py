@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from freezing.structure.graphs import base_type
+from freezing.graph.graph import base_type
 from worker.errors import FreezeError
 
 

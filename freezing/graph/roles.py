@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Collection
 
-from freezing.structure.graphs import VARIABLE_OPS, Graph
-from freezing.structure.kinds import KINDS
+from freezing.graph.graph import VARIABLE_OPS, Graph
+from freezing.graph.kinds import KINDS
 
 _SAVER_OPS = frozenset(
     {"Save", "SaveV2", "SaveSlices", "Restore", "RestoreV2", "RestoreSlice"}

@@ -5,7 +5,7 @@ import resource
 import traceback
 from typing import Any
 
-from freezing.reasons import reason
+from freezing.running.reasons import reason
 from worker.errors import (
     FreezeError,
     PermafrostError,

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.structure.graphs import VARIABLE_OPS, Graph, base_type
+from freezing.graph.graph import VARIABLE_OPS, Graph, base_type
 
 
 @dataclass(frozen=True, kw_only=True)

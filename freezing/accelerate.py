@@ -9,10 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.failures import CrashedError, NotRunnableError
-from freezing.forks import Apart, apart
-from freezing.reasons import reason
-from freezing.steps import Report
+from freezing.running.failures import CrashedError, NotRunnableError
+from freezing.running.forks import Apart, apart
+from freezing.running.reasons import reason
+from freezing.running.steps import Report
 from freezing.verifying.answers import Expected
 from freezing.verifying.verify import verify
 from worker.errors import FreezeError, VerificationError

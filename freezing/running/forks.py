@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from freezing.events import Events
-from freezing.failures import (
+from freezing.running.events import Events
+from freezing.running.failures import (
     CrashedError,
     MemoryRefusedError,
     UnforeseenError,
@@ -23,8 +23,8 @@ from freezing.failures import (
     capital,
     failure,
 )
-from freezing.runs import Run, tell_runs, told
-from freezing.steps import Report
+from freezing.running.runs import Run, tell_runs, told
+from freezing.running.steps import Report
 from worker.confinement.confine import confine_alone
 from worker.confinement.system import die_with
 from worker.errors import FreezeError
@@ -49,7 +49,7 @@ def apart(
     The result crosses as JSON; arrays are handed over as files. What the function reports is
     reported here. Raises `FreezeError`s as the function does, by their code, `CrashedError` where
     it ended by a signal, `MemoryError` where the kernel killed it, and `UnforeseenError`; where
-    runs of a model went beyond their limits (`freezing.runs`), `FreezeError` with the code
+    runs of a model went beyond their limits (`freezing.running.runs`), `FreezeError` with the code
     `timed_out`, and `MemoryRefusedError`.
     `doing` says in the error of a crash what was done; else it is the last run or step reported.
 

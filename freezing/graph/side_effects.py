@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.structure.graphs import (
+from freezing.graph.graph import (
     CONTROL,
     CONTROL_FLOW_OPS,
     Endpoint,

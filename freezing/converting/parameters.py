@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
+from freezing.graph.flow import Flow
+from freezing.graph.graph import Graph
+from freezing.graph.weights import weights
 from freezing.sources.source import Value
-from freezing.structure.flow import Flow
-from freezing.structure.graphs import Graph
-from freezing.structure.weights import weights
 
 
 class Layer(TypedDict):

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Collection, Sequence
 
-from freezing.structure.graphs import Endpoint, Graph, output_types
+from freezing.graph.graph import Endpoint, Graph, output_types
 from worker.errors import UnknownNodeError
 
 _SUGGESTIONS = 3

@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.converting.dropout import suggested_values
-from freezing.structure.graphs import PLACEHOLDER_OPS, Graph, base_type
+from freezing.graph.dropout import suggested_values
+from freezing.graph.graph import PLACEHOLDER_OPS, Graph, base_type
 
 _KEEP = re.compile(r"keep|dropout", re.IGNORECASE)
 _ZERO = re.compile(r"rate|learning|momentum|decay|phase|step|drop|train", re.IGNORECASE)

@@ -1,7 +1,7 @@
 """Runs of a model that nobody knows yet, in limited time and told before they begin.
 
-Only in a process that `freezing.forks` made for them: what goes beyond its limits ends that alone,
-and the one that it was forked from says what it was running.
+Only in a process that `forks` made for them: what goes beyond its limits ends that alone, and the
+one that it was forked from says what it was running.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from freezing.failures import MemoryRefusedError, is_out_of_memory
+from freezing.running.failures import MemoryRefusedError, is_out_of_memory
 from worker.inference.trial_limits import end_in_time
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.auditing.audit import may_be_imported
-from freezing.structure.attributes import strip_unknown_attributes
-from freezing.structure.graphs import (
+from freezing.graph.attributes import strip_unknown_attributes
+from freezing.graph.graph import (
     Endpoint,
     Graph,
     called_functions,
@@ -19,6 +18,7 @@ from freezing.structure.graphs import (
     output_types,
     placeholder_node,
 )
+from freezing.graph.permitted import may_be_imported
 
 _LARGE_BYTES = 4096  # of a constant, whose content no shape depends on
 

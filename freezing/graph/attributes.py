@@ -7,7 +7,7 @@ TensorFlow's importer does it. Any other may change what the op does.
 
 from typing import Any
 
-from freezing.structure.graphs import Graph, op_def
+from freezing.graph.graph import Graph, op_def
 
 _LAST_WITH_LEGACY_SHAPES = 21  # see the shape function of Placeholder in array_ops.cc
 

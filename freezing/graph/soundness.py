@@ -1,6 +1,6 @@
 """Whether a graph is whole: one that is not could not be loaded by any TensorFlow."""
 
-from freezing.structure.graphs import PLACEHOLDER_OPS, VARIABLE_OPS, Graph
+from freezing.graph.graph import PLACEHOLDER_OPS, VARIABLE_OPS, Graph
 from worker.errors import SourceError
 
 _TYPED = PLACEHOLDER_OPS | VARIABLE_OPS

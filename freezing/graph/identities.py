@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from freezing.converting.side_effects import inside_control_flow
-from freezing.structure.graphs import CONTROL, Endpoint, Graph
+from freezing.graph.graph import CONTROL, Endpoint, Graph
+from freezing.graph.side_effects import inside_control_flow
 
 _HANDING_ON = frozenset({"Identity", "StopGradient", "PreventGradient", "Snapshot"})
 

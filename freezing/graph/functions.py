@@ -7,9 +7,9 @@ are handled in one way wherever they come from.
 
 from typing import Any
 
-from freezing.optimising.grappler import ERRORS, rewrite
-from freezing.reasons import reason
-from freezing.structure.graphs import Graph, called_functions
+from freezing.graph.graph import Graph, called_functions
+from freezing.graph.grappler import ERRORS, rewrite
+from freezing.running.reasons import reason
 from worker.errors import FreezeError
 
 _CONTROL_FLOW = frozenset({"If", "StatelessIf", "While", "StatelessWhile", "Case", "StatelessCase"})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from freezing.structure.graphs import Graph, placeholder_node
+from freezing.graph.graph import Graph, placeholder_node
 
 LARGE_BYTES = 16 * 1024
 

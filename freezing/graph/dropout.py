@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from freezing.structure.graphs import Endpoint, Graph, const_node, make_identity
+from freezing.graph.graph import Endpoint, Graph, const_node, make_identity
 
 _ARITHMETIC = {
     "Add": np.add,

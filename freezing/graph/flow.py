@@ -7,9 +7,9 @@ by what they meet: data is put through weights, labels only meet what came out o
 import math
 from typing import Any
 
-from freezing.choosing.suggestions import suggested_value
-from freezing.structure.graphs import PLACEHOLDER_OPS, VARIABLE_OPS, Endpoint, Graph, output_types
-from freezing.structure.roles import roles
+from freezing.graph.graph import PLACEHOLDER_OPS, VARIABLE_OPS, Endpoint, Graph, output_types
+from freezing.graph.roles import roles
+from freezing.graph.suggestions import suggested_value
 
 DECODERS = frozenset(
     {"DecodeJpeg", "DecodePng", "DecodeImage", "DecodeGif", "DecodeBmp", "DecodeWebP"}

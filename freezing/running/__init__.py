@@ -1,0 +1,1 @@
+"""How a process that works on a stranger's model runs: limits, forks, failures, what it tells."""
