@@ -20,14 +20,14 @@ from api.intake import FILES, WHOLE, Intake
 from api.kernel import kernel
 from api.limits import client
 from api.multipart import FormField, FormFile, request_parts
-from api.predictions import resolve_model, top_of
+from api.predictions import pinned, resolve_model, top_of
 from api.tabular import csv_lines, json_lines, readable, row_json
 from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
 from worker.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedMediaError
 from worker.images.folders import find_folder
 from worker.jobs.keys import check_job_id
-from worker.jobs.records import Job, Kind, Lane, Origin, PinnedModel
+from worker.jobs.records import Job, Kind, Lane, Origin
 from worker.jobs.store import Accepted, Submission
 
 blueprint = APIBlueprint("batches", __name__)
@@ -226,7 +226,7 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
         Submission(
             kind=Kind.BATCH,
             lane=Lane.BULK,
-            model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
+            model=pinned(manifest),
             options={"top": count, **options},
             keep_upload_s=kernel().settings.failed_upload_ttl_s,
             origin=origin,

@@ -1,6 +1,6 @@
 """`/healthz`, `/readyz` and `/metrics`: what operators expect."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import redis
@@ -19,7 +19,7 @@ from worker.errors import ModelNotFoundError, ModelUnavailableError
 from worker.jobs.backlog import backlogs
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Status
-from worker.models.manifest import ModelRef
+from worker.models.manifest import Manifest, ModelRef
 
 blueprint = APIBlueprint("health", __name__)
 
@@ -99,8 +99,7 @@ def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]
         if found is not None and found.means(manifest.sha256):
             states[name] = found.error(manifest.name, manifest.version).message
             continue
-        stable = (manifest.name, manifest.version)
-        rows = [g for w in workers for g in w["graphs"] if (g["model"], g["version"]) == stable]
+        rows = [g for worker in workers for g in worker["graphs"] if _is_of(g, manifest)]
         known = {row["state"] for row in rows}
         errors = [row["error"] for row in rows if row["error"]]
         if known & {"ready", "dropped"}:  # dropped: loaded on demand, for lack of memory
@@ -110,6 +109,12 @@ def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]
         else:
             states[manifest.name] = errors[0].rstrip(".")
     return states
+
+
+def _is_of(graph: Mapping[str, Any], manifest: Manifest) -> bool:
+    """Whether a worker's row is of this version, and not of another one of its name and number."""
+    same = (graph["model"], graph["version"]) == (manifest.name, manifest.version)
+    return same and graph.get("digest") in (None, "", manifest.digest)
 
 
 class _Numbers(Collector):

@@ -112,7 +112,7 @@ def submission_of(
     return Submission(
         kind=Kind.PREDICTION,
         lane=Lane.INTERACTIVE,
-        model=PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256),
+        model=pinned(manifest),
         options={"top": top_of(top)},
         upload=image,
         keep_upload_s=keep_upload_s,
@@ -124,6 +124,16 @@ def submission_of(
 def top_of(text: str | None) -> int:
     """Return how many labels a request asks for; more than there are classes means all."""
     return whole_number(text, "top", 5, 1, _MOST_TOP)
+
+
+def pinned(manifest: Manifest) -> PinnedModel:
+    """Return what a job is pinned to that is to be answered by this version."""
+    return PinnedModel(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=manifest.sha256,
+        digest=manifest.digest,
+    )
 
 
 def resolve_model(registry: Registry, text: str | None) -> Manifest:

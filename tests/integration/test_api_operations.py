@@ -40,6 +40,7 @@ def _graph(version: int, state: str, model: str = "cats-dogs", **fields: Any) ->
         "bytes": 10,
         "runtime": "tensorflow",
         "error": "It is too large." if state == "failed" else None,
+        "digest": "",
     }
     return GraphReport(model=model, version=version, state=state, **{**standard, **fields})
 
@@ -145,6 +146,16 @@ def test_a_model_without_a_stable_version_is_nobodys_concern(
     assert web.get("/readyz").get_json()["models"] == {}
 
 
+def test_a_version_of_the_same_name_of_another_installation_makes_nothing_ready(
+    web: FlaskClient, work: Work, settings: Settings
+) -> None:
+    digest = publish(settings).digest
+    _report(work, _graph(1, "ready", digest="0" * 32), name="h-1")
+    assert web.get("/readyz").get_json()["models"] == {"cats-dogs": "loading"}
+    _report(work, _graph(1, "ready", digest=digest), name="h-2")
+    assert web.get("/readyz").get_json()["models"] == {"cats-dogs": "ready"}
+
+
 def test_one_worker_that_has_a_model_is_enough(
     web: FlaskClient, work: Work, settings: Settings
 ) -> None:
@@ -180,6 +191,7 @@ def test_workers_are_listed_with_what_they_said(web: FlaskClient, work: Work) ->
                 "bytes": 10,
                 "runtime": "tensorflow",
                 "error": None,
+                "digest": "",
             }
         ],
         "memory_bytes": 1000,

@@ -1,6 +1,7 @@
 """What becomes of claims in a process with graphs, with TensorFlow and a real Redis."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,12 @@ def _patches(width: int, height: int) -> bytes:
 
 
 def _accept(work: Work, manifest: Manifest, upload: bytes = TEAL) -> str:
-    pinned = PinnedModel(name=manifest.name, version=manifest.version, sha256=manifest.sha256)
+    pinned = PinnedModel(
+        name=manifest.name,
+        version=manifest.version,
+        sha256=manifest.sha256,
+        digest=manifest.digest,
+    )
     return work.accept(prediction(upload, model=pinned))
 
 
@@ -231,6 +237,79 @@ def test_a_version_without_a_manifest_is_among_what_cannot_be_loaded(
     classifier.work(Lane.INTERACTIVE)
     assert states(graphs) == {("m", 1): ("ready", 1)}
     assert work.get(job_id).status is Status.SUCCEEDED
+
+
+@pytest.fixture
+def elsewhere(registry: Registry, tmp_path: Path) -> Registry:
+    """The registry of another installation on the same Redis: `m@1` has other labels there."""
+    draft = publish(registry, tmp_path).model_dump(include=set(ManifestDraft.model_fields))
+    other = Registry(tmp_path / "elsewhere")
+    other.publish(ManifestDraft(**{**draft, "labels": ["lion", "tiger"]}), tmp_path / "m.pb")
+    return other
+
+
+def test_a_job_is_answered_only_by_the_version_that_it_was_pinned_to(
+    work: Work,
+    settings: Settings,
+    classifier: Classifier,
+    registry: Registry,
+    elsewhere: Registry,
+) -> None:
+    here, there = registry.manifest("m", 1), elsewhere.manifest("m", 1)
+    assert here.sha256 == there.sha256  # labels decide an answer as much as the graph does
+    theirs, ours = _accept(work, there), _accept(work, here)
+    for _ in range(2):
+        classifier.work(Lane.INTERACTIVE)
+    assert work.get(theirs).status is Status.RUNNING
+    assert work.get(ours).result["predictions"][0]["label"] == "dark"
+    process = WorkerProcess(settings, CLASSIFYING, lambda _: None)
+    try:
+        other = Classifier(process, Graphs(elsewhere, settings), elsewhere)
+        other.work(Lane.INTERACTIVE)
+    finally:
+        process.stop()
+    job = work.get(theirs)
+    assert job.result["predictions"][0]["label"] == "tiger"
+    assert job.attempts == 1
+
+
+def test_a_job_of_a_version_that_nobody_has_fails_and_says_what_to_do(
+    work: Work,
+    classifier: Classifier,
+    graphs: Graphs,
+    registry: Registry,
+    elsewhere: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    job_id = _accept(work, elsewhere.manifest("m", 1))
+    for _ in range(2):
+        classifier.work(Lane.INTERACTIVE)
+    error = work.get(job_id).error
+    assert error is not None
+    assert error["code"] == "model_unavailable"
+    assert "PERMAFROST_DATA" in error["message"]
+    rows = {row.digest: row.state for row in graphs.report()}
+    assert rows == {elsewhere.manifest("m", 1).digest: "failed"}
+    ours = _accept(work, registry.manifest("m", 1))
+    classifier.work(Lane.INTERACTIVE)
+    assert work.get(ours).status is Status.SUCCEEDED
+
+
+def test_a_registry_that_is_restored_is_read_again(
+    work: Work, classifier: Classifier, registry: Registry, elsewhere: Registry
+) -> None:
+    first = _accept(work, registry.manifest("m", 1))
+    classifier.work(Lane.INTERACTIVE)
+    folder = registry.graph_path("m", 1).parent
+    shutil.rmtree(folder)
+    shutil.copytree(elsewhere.graph_path("m", 1).parent, folder)
+    after = registry.manifest("m", 1)
+    assert after.digest == elsewhere.manifest("m", 1).digest
+    second = _accept(work, after)
+    classifier.work(Lane.INTERACTIVE)
+    labels = [work.get(job).result["predictions"][0]["label"] for job in (first, second)]
+    assert labels == ["dark", "tiger"]
 
 
 def _row(state: str, *graphs: tuple[int, str], queue: str = "interactive") -> dict[str, Any]:

@@ -181,7 +181,7 @@ class Classifier:
                 return True  # if more waits, a ticket for it is on its way since the last claim
 
     def _run(self, claim: Claim) -> None:
-        if claim.items[0].is_listing:
+        if claim.items[0].is_listing and not self._has_another(claim):
             self._listings.start(claim, claim.items[0])
             return
         if claim.lane is Lane.INTERACTIVE:
@@ -198,7 +198,8 @@ class Classifier:
             self._process.hand_back(claim, error.message, counts=False)
             return
         except (ModelUnavailableError, ModelNotFoundError) as error:
-            if not self._leaving.is_hopeless(claim.version):
+            hopeless = any(map(self._leaving.is_hopeless, (claim.pinned, claim.version)))
+            if not hopeless:
                 self._process.hand_back(claim, error.message, counts=False)
                 return
             gone = failure(ModelUnavailableError.code, error.message)
@@ -223,7 +224,7 @@ class Classifier:
 
     def _outcomes(self, claim: Claim) -> dict[Item, Outcome]:
         try:
-            graph = self._graph(claim.version)
+            graph = self._graph(claim)
         except NotAClassifierError as error:
             gone = failure(error.code, error.message)
             return dict.fromkeys((claimed.item for claimed in claim.items), gone)
@@ -249,13 +250,35 @@ class Classifier:
         self._efficient = graph.efficient
         return outcomes
 
-    def _graph(self, version: str) -> LoadedGraph:
-        ref = ModelRef.parse(version)
+    def _graph(self, claim: Claim) -> LoadedGraph:
+        """Return the graph that the claim is pinned to.
+
+        Raises `ModelNotFoundError`, and `ModelUnavailableError` also where what is here under its
+        name and number would give other answers.
+        """
+        ref = ModelRef.parse(claim.version)
         number = ref.version or 0
         try:
             manifest = self._registry.manifest(ref.name, number)
         except (ModelUnavailableError, ModelNotFoundError) as error:
             self._graphs.absent(ref.name, number, error.message)
             raise
+        if not claim.is_pinned_to(manifest):
+            message = (
+                f"{claim.version} is not the same here as where the job was accepted: its graph, "
+                "labels or preprocessing differ, and no worker has those that it was accepted for. "
+                "Give the API and its workers one data folder (PERMAFROST_DATA), each installation "
+                "a Redis database of its own (REDIS_URL), and submit again."
+            )
+            self._graphs.absent(ref.name, number, message, digest=claim.digest)
+            raise ModelUnavailableError(message)
         manifest.classifying()
         return self._graphs.get(manifest)
+
+    def _has_another(self, claim: Claim) -> bool:
+        """Whether what is here under the claim's version would give other answers."""
+        ref = ModelRef.parse(claim.version)
+        try:
+            return not claim.is_pinned_to(self._registry.manifest(ref.name, ref.version or 0))
+        except (ModelUnavailableError, ModelNotFoundError):
+            return False  # it may be there when the images are classified

@@ -27,6 +27,7 @@ _log = structlog.get_logger(__name__)
 RETRY_S = 10.0  # a graph that failed to load is not tried again sooner
 _TRIALS_AT_ONCE = 2
 _SLOT_S = 3.0  # after which a version that is still tried lets another one be tried beside it
+_MOST_ABSENT = 100  # versions that are remembered as not being here; the latest ones
 _IDLE_S = 60.0  # after which a version that is not stable any more is let go
 
 
@@ -39,8 +40,11 @@ class Failure(NamedTuple):
 
 @dataclass
 class _Absent:
-    """A version of which not even the manifest can be read here."""
+    """A version that is not here: no manifest can be read, or it is of another digest."""
 
+    name: str
+    version: int
+    digest: str  # of the version that is wanted; empty for any
     error: str
     since: float
     last: float
@@ -96,7 +100,7 @@ class Graphs:
         self._registry = registry
         self._settings = settings
         self._entries: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
-        self._absent: dict[tuple[str, int], _Absent] = {}
+        self._absent: dict[str, _Absent] = {}  # by `NAME@VERSION` or `NAME@VERSION#DIGEST`
         self._lock = threading.Lock()
 
     def get(self, manifest: Manifest) -> LoadedGraph:
@@ -107,9 +111,13 @@ class Graphs:
         one that is set aside raises `ModelSetAsideError`.
         """
         key = (manifest.name, manifest.version)
+        called = f"{manifest.name}@{manifest.version}"
         with self._lock:
-            self._absent.pop(key, None)
-            entry = self._entries.setdefault(key, _Entry(manifest, threading.Lock()))
+            for absent in (called, f"{called}#{manifest.digest}"):
+                self._absent.pop(absent, None)
+            entry = self._entries.get(key)
+            if entry is None or entry.manifest.digest != manifest.digest:  # a registry restored
+                entry = self._entries[key] = _Entry(manifest, threading.Lock())
             self._entries.move_to_end(key)
             entry.used_at = time.monotonic()
         self._check(entry)
@@ -237,35 +245,43 @@ class Graphs:
                     return entry.manifest
         return None
 
-    def absent(self, name: str, version: int, error: str) -> None:
-        """Note that a version that was asked for has no manifest that can be read here."""
+    def absent(self, name: str, version: int, error: str, *, digest: str = "") -> None:
+        """Note that a version that was asked for has no manifest that can be read here.
+
+        With `digest`, that what is here under this name and number is of another digest.
+        """
+        called = f"{name}@{version}" + (f"#{digest}" if digest else "")
         now = time.monotonic()
         with self._lock:
-            since = self._absent[name, version].since if (name, version) in self._absent else now
-            self._absent[name, version] = _Absent(error, since, now)
+            since = self._absent[called].since if called in self._absent else now
+            self._absent.pop(called, None)
+            self._absent[called] = _Absent(name, version, digest, error, since, now)
+            while len(self._absent) > _MOST_ABSENT:
+                del self._absent[next(iter(self._absent))]
 
     def failures(self) -> dict[str, Failure]:
-        """Return the versions (`NAME@VERSION`) that this process cannot load."""
+        """Return the versions (`NAME@VERSION`, or with `#DIGEST`) that this process cannot load."""
         with self._lock:
             failures = {
                 f"{name}@{version}": Failure(entry.failing_since, entry.failed_at)
                 for (name, version), entry in self._entries.items()
                 if entry.failing_since is not None
             }
-            for (name, version), absent in self._absent.items():
-                failures[f"{name}@{version}"] = Failure(absent.since, absent.last)
+            for called, absent in self._absent.items():
+                failures[called] = Failure(absent.since, absent.last)
         return failures
 
     def report(self) -> list[GraphReport]:
         """Return one row per graph that this process loads, has or failed to load."""
         with self._lock:
             entries = list(self._entries.values())
-            absent = list(self._absent.items())
+            absent = list(self._absent.values())
         return [
             GraphReport(
-                model=name,
-                version=version,
+                model=missing.name,
+                version=missing.version,
                 sha256="",
+                digest=missing.digest,
                 runtime="",
                 state="failed",
                 loads=0,
@@ -273,12 +289,13 @@ class Graphs:
                 bytes=0,
                 error=missing.error,
             )
-            for (name, version), missing in absent
+            for missing in absent
         ] + [
             GraphReport(
                 model=entry.manifest.name,
                 version=entry.manifest.version,
                 sha256=entry.manifest.sha256,
+                digest=entry.manifest.digest,
                 state=entry.state,
                 loads=entry.loads,
                 load_seconds=round(entry.graph.load_seconds, 3) if entry.graph else 0.0,

@@ -1,5 +1,7 @@
 """Leaving work to others: versions that this process cannot load, and what becomes of their items.
 
+A version is called `NAME@VERSION`, or `NAME@VERSION#DIGEST` where one digest of it is meant.
+
 While another worker may be able to load a version its items wait for that one. Where nobody can,
 they fail, and say why.
 """
@@ -68,10 +70,14 @@ class Leaving:
 
 
 def _state(row: Mapping[str, Any], version: str) -> str | None:
-    """Return what a worker says of the version; None where it has not tried to load it."""
-    states = (
-        str(graph["state"])
-        for graph in row["graphs"]
-        if f"{graph['model']}@{graph['version']}" == version
-    )
-    return next(states, None)
+    """Return what a worker says of the version; None where it has not tried to load it.
+
+    `other` where it has a version of that name and number, but of another digest.
+    """
+    called, _, wanted = version.partition("#")
+    states: dict[str, str] = {}
+    for graph in row["graphs"]:
+        if f"{graph['model']}@{graph['version']}" == called:
+            digest = graph.get("digest", "")
+            states["" if digest in ("", wanted) or not wanted else "other"] = str(graph["state"])
+    return states.get("", "other" if states else None)

@@ -15,6 +15,7 @@ from worker.jobs.keys import key
 from worker.jobs.records import Item, Kind, Lane, Outcome
 from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS
+from worker.models.manifest import Manifest
 from worker.settings import Settings
 
 _CALL_SLICE_S = 0.25  # of waiting to be called, between looks at whether to go on
@@ -49,9 +50,23 @@ class Claim:
     tickets_needed: tuple[Lane, ...]  # lanes in which more waits and no ticket is on its way
 
     @property
-    def version(self) -> str:
-        """The version that the items wait for: `NAME@VERSION`."""
+    def pinned(self) -> str:
+        """The version that the items wait for: `NAME@VERSION#DIGEST`."""
         return self.target.partition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """The same without its digest: `NAME@VERSION`."""
+        return self.pinned.partition("#")[0]
+
+    @property
+    def digest(self) -> str:
+        """The digest of the version that was pinned; empty for jobs of before there were any."""
+        return self.pinned.partition("#")[2]
+
+    def is_pinned_to(self, manifest: Manifest) -> bool:
+        """Whether this version gives the answers that the items were accepted for."""
+        return self.digest in ("", manifest.digest)
 
 
 class Claims:
@@ -86,7 +101,8 @@ class Claims:
 
         `bulk` is the capacity for the bulk lane, where that is another.
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
-        `leave` names versions (`NAME@VERSION`) that are left to other workers.
+        `leave` names versions (`NAME@VERSION`, or `NAME@VERSION#DIGEST`) that are left to other
+        workers.
         `wait_s`: where nothing waits, work of these seconds is announced by calling this process,
         which must then be in `called`.
         `efficient` is the number of images from which on a run costs each of them little more than

@@ -20,7 +20,7 @@
 | `known:ID` | set | digests of the paths that a batch has, while it is open |
 | `seen:ID` | hash | digest of an image's bytes -> number of its first item, while it runs |
 | `labels:ID` | hash | how often each label came first |
-| `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION`, `NAME@VERSION/ID` or `-` |
+| `queue:LANE:TARGET` | list | items that wait; TARGET is `NAME@VERSION#DIGEST[/ID]` or `-` |
 | `lane:LANE` | sorted set | targets of which items wait, by when they were last served |
 | `ticket:LANE` | string | present while a ticket is on its way |
 | `waiting:LANE` | sorted set | worker processes that wait to be called, by until when they do |

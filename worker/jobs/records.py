@@ -53,11 +53,16 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PinnedModel:
-    """The version that a job was accepted for."""
+    """The version that a job was accepted for.
+
+    A worker answers only with a version of the same `digest` (`Manifest.digest`): on another
+    machine, or after a restore, the same name and number may mean another graph or other labels.
+    """
 
     name: str
     version: int
     sha256: str
+    digest: str = ""  # empty where it is not known, which stands in no new job
 
     def as_json(self) -> dict[str, Any]:
         """Return the `model` member of a job."""

@@ -32,6 +32,7 @@ class GraphReport:
     bytes: int  # size of the graph file
     runtime: str  # tensorflow or onnxruntime; empty where it is not known
     error: str | None
+    digest: str = ""  # of all that decides its answers; empty where the manifest cannot be read
 
 
 @dataclass(frozen=True, kw_only=True)

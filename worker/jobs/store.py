@@ -116,13 +116,14 @@ def new_job_id() -> str:
 def target_of(submission: Submission, job_id: str) -> str:
     """Return the name of the queue that the job's items wait in.
 
-    Each batch has its own, so that workers take turns between batches of one model too.
+    Each batch has its own, so that workers take turns between batches of one model too. So has each
+    digest: what a worker must leave to others is told by the queue.
     """
     model = submission.model
     if model is None:
         return NO_TARGET
-    version = f"{model.name}@{model.version}"
-    return f"{version}/{job_id}" if submission.kind is Kind.BATCH else version
+    pinned = f"{model.name}@{model.version}" + (f"#{model.digest}" if model.digest else "")
+    return f"{pinned}/{job_id}" if submission.kind is Kind.BATCH else pinned
 
 
 def give_up_after_ms(settings: Settings, origin: Origin) -> int:

@@ -1,7 +1,10 @@
 """The JSON beside a graph: everything that serving it needs, and where it comes from."""
 
+import hashlib
+import json
 import re
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -120,6 +123,27 @@ class Manifest(ManifestDraft):
         """The file that workers load."""
         file = self.accelerated or self
         return Served(file.sha256, file.bytes)
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of all that decides an answer, in 32 hexadecimal digits.
+
+        That is the graph and what workers load of it, the tensors that are fed and read, the
+        labels, the preprocessing and how scores are read. Fields that have their defaults are left
+        out, so that one that is added to the program later changes no digest, while a program that
+        does not know a field that a version needs gets another digest than one that does.
+        """
+        prepared = self.preprocessing
+        parts = {
+            "graph": self.sha256,
+            "served": self.served.sha256,
+            "inputs": [tensor.name for tensor in self.inputs],
+            "outputs": [tensor.name for tensor in self.outputs],
+            "labels": self.labels,
+            "preprocessing": prepared and prepared.model_dump(exclude_defaults=True),
+            "scores": self.scores,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
     def classifying(self) -> Classifying:
         """Return how images are prepared and scores are read.

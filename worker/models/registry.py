@@ -62,7 +62,8 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._manifests: dict[tuple[str, int], Manifest] = {}
+        # Of a version: what tells its manifest's file from another one, and what that says.
+        self._manifests: dict[tuple[str, int], tuple[tuple[int, int, int], Manifest]] = {}
         self._manifests_lock = threading.Lock()
         # Of a model: inode, time of change in ns and size of the file with its aliases, and these.
         self._known_aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
@@ -120,11 +121,15 @@ class Registry:
         cannot be read.
         """
         key = (check_model_name(name), version)
-        with self._manifests_lock:
-            if key in self._manifests:
-                return self._manifests[key]
         path = self._folder(name, version) / MANIFEST_FILE
         try:
+            # It never changes, but a registry may be restored from a copy in which it is another.
+            file = path.stat()
+            state = (file.st_ino, file.st_mtime_ns, file.st_size)
+            with self._manifests_lock:
+                known = self._manifests.get(key)
+            if known is not None and known[0] == state:
+                return known[1]
             manifest = Manifest.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise ModelNotFoundError(self._no_version(name, str(version))) from None
@@ -134,7 +139,7 @@ class Registry:
                 "freeze the model again or move its alias to another version."
             ) from error
         with self._manifests_lock:
-            self._manifests[key] = manifest
+            self._manifests[key] = (state, manifest)
         return manifest
 
     def resolve(self, ref: ModelRef) -> Manifest:

@@ -144,3 +144,28 @@ def test_a_manifest_does_not_change() -> None:
     manifest = Manifest.model_validate(MANIFEST)
     with pytest.raises(ValidationError, match="frozen"):
         manifest.version = 2  # type: ignore[misc]  # as the test says
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sha256": "cd" * 32},
+        {"labels": ["dog", "cat"]},
+        {"labels": None},
+        {"preprocessing": {"size": [8, 8], "color": "bgr"}},
+        {"scores": "logits"},
+        {"inputs": [{"name": "other:0", "shape": [None, 8, 8, 3], "dtype": "float32"}]},
+        {"outputs": [{"name": "other:0", "shape": None, "dtype": "float32"}]},
+    ],
+)
+def test_the_digest_covers_all_that_decides_an_answer(change: dict[str, Any]) -> None:
+    digest = Manifest.model_validate(MANIFEST).digest
+    assert Manifest.model_validate({**MANIFEST, **change}).digest != digest
+
+
+def test_the_digest_leaves_out_what_decides_no_answer() -> None:
+    digest = Manifest.model_validate(MANIFEST).digest
+    changed = {**MANIFEST, "version": 7, "source": {"job": "x"}, "report": {"warnings": []}}
+    assert Manifest.model_validate(changed).digest == digest
+    stated = {**MANIFEST, "preprocessing": {"size": [8, 8], "color": "rgb", "layout": "NHWC"}}
+    assert Manifest.model_validate(stated).digest == digest

@@ -128,7 +128,7 @@ for n = first_lane, #ARGV, 2 do
     local target = redis.call('ZRANGE', K.lane(lane), place, place)[1]
     if not target then break end
     local taken = {}
-    if left[string.match(target, '^[^/]+')] then
+    if left[string.match(target, '^[^/]+')] or left[string.match(target, '^[^/#]+')] then
       place = place + 1
     else
       taken = take(lane, target, share(lane, target, tonumber(ARGV[n + 1])))
