@@ -36,6 +36,7 @@ _log = structlog.get_logger(__name__)
 
 # Redis is on the same machine or in the same rack; a client is told within 5 s that it is not.
 _STORE_TIMEOUT_S = 2.0
+_KEY_TIMEOUT_S = 1.0  # of what is asked about a request's key, before anything else is
 _TICKET_TIMEOUT_S = 1.0
 _LOOK_AGAIN_S = 1.0  # between looks at a record that someone waits for, in case a wake-up is lost
 _MEMORY_CHECK_S = 0.5  # between looks at how full Redis is
@@ -53,7 +54,8 @@ class Kernel:
         self.set_aside = SetAsideVersions(self.client, settings)
         self.roster = Roster(self.client, settings)
         self.rates = Rates(self.client, settings)
-        self.authentication = Authentication(self.client, settings)
+        self._key_client = connect(settings, timeout_s=_KEY_TIMEOUT_S)
+        self.authentication = Authentication(self._key_client, settings)
         self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
         self._endings = Endings(lambda: connect(settings, timeout_s=10))
         self._places = threading.BoundedSemaphore(settings.max_waiting or 1)
@@ -66,6 +68,7 @@ class Kernel:
         """Let go of all connections, once nothing is served any more."""
         self._endings.close()
         self._broker.close()
+        self._key_client.close()
         self.client.close()
 
     def submit(self, submission: Submission, *, wait_s: float = 0.0) -> Accepted:
