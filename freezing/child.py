@@ -20,13 +20,14 @@ import structlog
 from freezing.running.environment import environment
 from freezing.running.events import Events
 from freezing.running.failures import failure
-from freezing.running.steps import Report
+from freezing.running.steps import Report, Step
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
 from worker.onednn import switch_on
 
 _log = structlog.get_logger(__name__)
 
+_STARTS_WITHIN = 1 << 30  # bytes of memory, with which TensorFlow can always be started
 _POLL_S = 0.5  # time between two looks at the clock and at `cancelled`
 _MOST_ROUNDS = 100  # of ending what was left behind
 _END_POLL_S = 0.01  # time between two looks at a process that is ending
@@ -188,7 +189,8 @@ class Child:
             tail = "\n".join([*self._errors, self._rest.decode(errors="replace")])
             _log.warning("freeze failed", action="freeze_failed", exit_status=status, stderr=tail)
             # Not killed by us: by the kernel then, which was out of memory.
-            if status == -signal.SIGKILL or _OUT_OF_MEMORY.search(tail):
+            killed = status == -signal.SIGKILL
+            if killed or _OUT_OF_MEMORY.search(tail) or self._could_not_start(status):
                 code, message = "out_of_memory", ""
         if code == "out_of_memory" and (not message or self._end.get("unexpected")):
             message = self._too_little_memory()
@@ -200,6 +202,14 @@ class Child:
             code = FreezeError.code
             message = f"The source could not be frozen: its process ended with status {status}."
         raise failure(code, message)
+
+    def _could_not_start(self, status: int) -> bool:
+        """Whether it crashed for lack of memory before it had read anything.
+
+        Libraries that get no memory while they are loaded end in any way, and say nothing.
+        """
+        starting = status < 0 and self._report.doing == Step.START
+        return starting and self._order["memory_bytes"] < _STARTS_WITHIN
 
     def _too_little_memory(self) -> str:
         limit = self._order["memory_bytes"] / 2**20
