@@ -32,6 +32,7 @@ from worker.images.kinds import HEAD, foreign
 
 MOST_S = 60.0
 MOST_MEMORY = 500  # MiB
+_GOOD = "baseline.jpg"
 AT_ONCE = 100  # files of one batch
 CLIENTS = 4
 # Of whole archives and of models; those of pictures are in CODES.
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(paths: list[Path], url: str, pids: Sequence[int], options: argparse.Namespace) -> int:
-    photograph = good("baseline.jpg")
+    photograph = good(_GOOD)
     found: list[tuple[str, Answer]] = []
     with Submitter(url, options.model) as first, memory_watched(pids) as memory:
         expected, workers = first.result(photograph), first.workers()
@@ -97,7 +98,9 @@ def _sent(paths: list[Path], url: str, options: argparse.Namespace) -> Iterator[
             alone = {name: submitter.predict(name, content) for name, content in contents.items()}
             yield from (("alone", answer) for answer in alone.values())
             names = {f"{number:03}.jpg": name for number, name in enumerate(contents)}
-            rows = submitter.batch({short: contents[name] for short, name in names.items()})
+            # With a good one among them, lest a batch of nothing but refused files have no rows.
+            images = {short: contents[name] for short, name in names.items()}
+            rows = submitter.batch({**images, _GOOD: good(_GOOD)})
             for row in rows:
                 name = names.get(row.name, row.name)
                 yield "batch", row._replace(name=name)
