@@ -60,6 +60,15 @@ def classifier(process: WorkerProcess, graphs: Graphs, registry: Registry) -> Cl
     return Classifier(process, graphs, registry)
 
 
+def _work_as_another_worker(settings: Settings, registry: Registry) -> None:
+    """Work on what waits as a worker with these settings and models does."""
+    process = WorkerProcess(settings, CLASSIFYING, lambda _: None)
+    try:
+        Classifier(process, Graphs(registry, settings), registry).work(Lane.INTERACTIVE)
+    finally:
+        process.stop()
+
+
 def _patches(width: int, height: int) -> bytes:
     """Return a JPEG of soft patches of colour."""
     patches = np.random.default_rng(0).integers(0, 256, (10, 11, 3), np.uint8)
@@ -119,12 +128,7 @@ def test_large_photographs_are_decoded_smaller_where_the_settings_let_them(
         inputs[choice] = row.reshape(-1).tolist()
     assert inputs[True] != inputs[False]
     job_id = _accept(work, manifest, upload)
-    process = WorkerProcess(settings, CLASSIFYING, lambda _: None)
-    try:
-        classifier = Classifier(process, Graphs(registry, settings), registry)
-        classifier.work(Lane.INTERACTIVE)
-    finally:
-        process.stop()
+    _work_as_another_worker(settings, registry)
     assert work.get(job_id).result["outputs"] == {"y1:0": inputs[reduced]}
 
 
@@ -262,12 +266,7 @@ def test_a_job_is_answered_only_by_the_version_that_it_was_pinned_to(
         classifier.work(Lane.INTERACTIVE)
     assert work.get(theirs).status is Status.RUNNING
     assert work.get(ours).result["predictions"][0]["label"] == "dark"
-    process = WorkerProcess(settings, CLASSIFYING, lambda _: None)
-    try:
-        other = Classifier(process, Graphs(elsewhere, settings), elsewhere)
-        other.work(Lane.INTERACTIVE)
-    finally:
-        process.stop()
+    _work_as_another_worker(settings, elsewhere)
     job = work.get(theirs)
     assert job.result["predictions"][0]["label"] == "tiger"
     assert job.attempts == 1

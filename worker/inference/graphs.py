@@ -18,7 +18,7 @@ from worker.inference.trial import loading_bytes
 from worker.inference.trials import Trials
 from worker.jobs.roster import GraphReport
 from worker.memory import leave_freed
-from worker.models.manifest import Manifest, Measured
+from worker.models.manifest import Manifest, Measured, pinned_name
 from worker.models.registry import Registry
 from worker.settings import Settings
 from worker.watchdog import Watchdog
@@ -111,10 +111,9 @@ class Graphs:
         one that is set aside raises `ModelSetAsideError`.
         """
         key = (manifest.name, manifest.version)
-        called = f"{manifest.name}@{manifest.version}"
         with self._lock:
-            for absent in (called, f"{called}#{manifest.digest}"):
-                self._absent.pop(absent, None)
+            for digest in ("", manifest.digest):
+                self._absent.pop(pinned_name(manifest.name, manifest.version, digest), None)
             entry = self._entries.get(key)
             if entry is None or entry.manifest.digest != manifest.digest:  # a registry restored
                 entry = self._entries[key] = _Entry(manifest, threading.Lock())
@@ -250,7 +249,7 @@ class Graphs:
 
         With `digest`, that what is here under this name and number is of another digest.
         """
-        called = f"{name}@{version}" + (f"#{digest}" if digest else "")
+        called = pinned_name(name, version, digest)
         now = time.monotonic()
         with self._lock:
             since = self._absent[called].since if called in self._absent else now

@@ -40,6 +40,7 @@ from worker.jobs.records import (
 from worker.jobs.scripts import Scripts
 from worker.jobs.shares import too_much_held
 from worker.jobs.uploads import StoredFile
+from worker.models.manifest import pinned_name
 from worker.models.set_aside import SetAside
 from worker.settings import Settings
 from worker.webhooks.targets import Target, shown_url
@@ -122,7 +123,7 @@ def target_of(submission: Submission, job_id: str) -> str:
     model = submission.model
     if model is None:
         return NO_TARGET
-    pinned = f"{model.name}@{model.version}" + (f"#{model.digest}" if model.digest else "")
+    pinned = pinned_name(model.name, model.version, model.digest)
     return f"{pinned}/{job_id}" if submission.kind is Kind.BATCH else pinned
 
 

@@ -191,6 +191,14 @@ class ModelRef(NamedTuple):
         return cls(name, None, None)
 
 
+def pinned_name(name: str, version: int, digest: str) -> str:
+    """Return how queues and workers call a version of one digest: `NAME@VERSION#DIGEST`.
+
+    Without a digest `NAME@VERSION`, which means the version whatever its digest is.
+    """
+    return f"{name}@{version}#{digest}" if digest else f"{name}@{version}"
+
+
 def is_model_name(text: str) -> bool:
     """Whether `text` can be the name of a model."""
     return _NAME.match(text) is not None
