@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import selectors
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from freezing.running.steps import Report, Step
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
 from worker.onednn import switch_on
+from worker.out_of_memory import says_out_of_memory
 
 _log = structlog.get_logger(__name__)
 
@@ -35,13 +35,6 @@ _TAIL_LINES = 60  # of standard error, kept for the log
 _CHUNK_BYTES = 1 << 16
 _MOST_OF_A_LINE = 1 << 12  # bytes of standard error
 _ROOT = Path(__file__).resolve().parents[1]
-# How Python, numpy, OpenBLAS, oneDNN, the C++ runtime and the loader say that a limit was reached.
-_OUT_OF_MEMORY = re.compile(
-    r"bad_alloc|MemoryError|out of memory|OOM when|cannot allocate memory|pthread_create\(\) failed"
-    r"|memory allocation .*failed|cannot map zero-fill pages|failed to map segment"
-    r"|could not create a (primitive|memory)",
-    re.IGNORECASE,
-)
 
 
 class FreezeCancelledError(FreezeError):
@@ -190,7 +183,7 @@ class Child:
             _log.warning("freeze failed", action="freeze_failed", exit_status=status, stderr=tail)
             # Not killed by us: by the kernel then, which was out of memory.
             killed = status == -signal.SIGKILL
-            if killed or _OUT_OF_MEMORY.search(tail) or self._could_not_start(status):
+            if killed or says_out_of_memory(tail) or self._could_not_start(status):
                 code, message = "out_of_memory", ""
         if code == "out_of_memory" and (not message or self._end.get("unexpected")):
             message = self._too_little_memory()

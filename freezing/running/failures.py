@@ -13,6 +13,7 @@ from worker.errors import (
     UnknownNodeError,
     VerificationError,
 )
+from worker.out_of_memory import is_out_of_memory
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
@@ -105,10 +106,3 @@ def _is_of_the_disk(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _DISK_ERRORS
     return "No space left on device" in str(error)  # as TensorFlow says it
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a library says in its own words that memory ran out."""
-    if isinstance(error, MemoryError):
-        return True
-    return type(error).__name__ == "ResourceExhaustedError" or "bad_alloc" in str(error)

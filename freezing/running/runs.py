@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from freezing.running.failures import MemoryRefusedError, is_out_of_memory
+from freezing.running.failures import MemoryRefusedError
 from worker.inference.trial_limits import end_in_time
+from worker.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)

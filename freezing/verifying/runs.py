@@ -4,11 +4,12 @@ from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from freezing.running.failures import NotRunnableError, capital, is_out_of_memory
+from freezing.running.failures import NotRunnableError, capital
 from freezing.running.reasons import reason
 from freezing.running.runs import limited
 from freezing.running.steps import Report
 from freezing.verifying.answers import Array, Expected, fitted, in_pieces, save_answers
+from worker.out_of_memory import is_out_of_memory
 from worker.settings import get_settings
 
 

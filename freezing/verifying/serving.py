@@ -11,8 +11,9 @@ from freezing.running.reasons import reason
 from freezing.running.runs import TimeLimit, limited
 from freezing.running.steps import Report
 from worker.errors import PermafrostError
-from worker.inference.trial import TrialMemoryError, attempt, is_out_of_memory, loading_bytes
+from worker.inference.trial import TrialMemoryError, attempt, loading_bytes
 from worker.models.manifest import Accelerated, Manifest
+from worker.out_of_memory import is_out_of_memory
 from worker.settings import Settings
 
 _LOADING = "loading what was frozen"

@@ -53,14 +53,17 @@ def test_a_job_runs_though_its_api_was_killed_before_the_ticket(
     servers.start_api(inject=["dying_before_tickets"])
     order, took_s = servers.data / "die", []
     for lane, submit in ((Lane.INTERACTIVE, checker.submit), (Lane.BULK, scene.submit)):
-        scene.wait_for_no_ticket(lane)
-        broken = sum(checker.refusals.values())
-        order.touch()
-        started = time.monotonic()
-        job_id = submit()  # the client is cut off and repeats itself
-        assert not order.exists()
+        while True:
+            scene.wait_for_no_ticket(lane)
+            broken = sum(checker.refusals.values())
+            order.touch()
+            started = time.monotonic()
+            job_id = submit()  # the client is cut off and repeats itself
+            checker.finish(job_id, within_s=60)
+            if not order.exists():
+                break
+            # A process had begun to wait in between, and was called: no ticket was to be sent.
         assert sum(checker.refusals.values()) > broken, "the API was not killed"
-        checker.finish(job_id, within_s=60)
         took_s.append(round(time.monotonic() - started, 1))
     checker.judge()
     assert checker.judge_runs().repeated == 0

@@ -9,7 +9,6 @@ Each trial has a supervisor, which tells how it ended. All of them die with the 
 
 import json
 import os
-import re
 import signal
 import socket
 import sys
@@ -21,11 +20,11 @@ from typing import Any, NoReturn
 
 from worker.confinement.system import die_with
 from worker.inference.trial_limits import CPU_SHARE, OVERDUE, WAITED
+from worker.out_of_memory import says_out_of_memory
 
 _NICENESS = 5  # predictions go first
 _MOST_DESCRIPTORS = 1024  # that may have been open
 _TAIL_BYTES = 8192  # of what a trial wrote to standard error, looked at where it died
-_NO_MEMORY = re.compile(rb"bad_alloc|out of memory|OOM when|cannot allocate memory", re.IGNORECASE)
 
 Order = dict[str, Any]
 Event = dict[str, Any]
@@ -135,14 +134,15 @@ def _supervise(descriptor: int, work: Callable[[Order, Send], None]) -> NoReturn
             _, status, usage = os.wait4(pid, 0)
             code = os.waitstatus_to_exitcode(status)
             overdue = code in (OVERDUE, -signal.SIGALRM)
+            words = tail.decode(errors="replace")
             used = usage.ru_utime + usage.ru_stime
             ended = End(
                 overdue=overdue,
                 waited=code == WAITED,
                 busy=overdue and used < order["limit_s"] * CPU_SHARE,
                 signal=0 if overdue else max(0, -code),
-                no_memory=_NO_MEMORY.search(tail) is not None,
-                words=tail.decode(errors="replace"),
+                no_memory=says_out_of_memory(words),
+                words=words,
             )
             channel.sendall(json.dumps({"ended": vars(ended)}).encode() + b"\n")
     finally:

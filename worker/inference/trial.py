@@ -6,7 +6,6 @@ its limits ends that process alone.
 """
 
 import gc
-import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from worker.inference.tensorflow import tf
 from worker.memory import leave_freed
 from worker.models.manifest import Manifest, Measured
 from worker.models.preprocessing import Preprocessing
+from worker.out_of_memory import is_out_of_memory
 from worker.settings import Settings
 from worker.threads import start_onlooker
 
@@ -33,10 +33,6 @@ _FILES_OF_LOADING = 16  # times a version's file that loading it may take
 _FULL_S = 2.0  # that the largest run of a trial should take at most
 _NOISE_SEED = 20_240_229
 _SMALL_BYTES = 16 * 1024 * 1024  # of a run, below which nothing is told from it about larger ones
-_NO_MEMORY = re.compile(
-    r"bad_alloc|OOM when allocating|failed to allocate memory|not create a (primitive|memory)",
-    re.IGNORECASE,
-)
 _LOOK_S = 0.002  # between looks at the memory of a run; only long runs are told from
 
 
@@ -61,13 +57,6 @@ def edge_inputs(
     }
     for called, pixels in pictures.items():
         yield called, prepare(Image.fromarray(pixels), preprocessing, dtype)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a runtime says, each in its own words, that memory ran out."""
-    if isinstance(error, MemoryError | tf.errors.ResourceExhaustedError):
-        return True
-    return _NO_MEMORY.search(str(error)) is not None
 
 
 def loading_bytes(manifest: Manifest, settings: Settings) -> int:

@@ -18,13 +18,13 @@ from worker.inference.micro_batch import first_line
 from worker.inference.trial import (
     TrialMemoryError,
     attempt,
-    is_out_of_memory,
     loading_bytes,
 )
 from worker.inference.trial_limits import end_in_time
 from worker.jobs.keys import key
 from worker.models.manifest import Manifest, Measured
 from worker.models.set_aside import SetAside, SetAsideVersions
+from worker.out_of_memory import is_out_of_memory
 from worker.settings import Settings, get_settings
 
 _log = structlog.get_logger(__name__)

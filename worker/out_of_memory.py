@@ -1,0 +1,25 @@
+"""Knowing from the words of libraries that memory ran out."""
+
+import re
+
+# As Python, numpy, OpenBLAS, oneDNN, TensorFlow, the C++ runtime and the loader say it. A thread
+# that cannot be started is one for whose stack there is no memory: their number is not limited.
+_SAID = re.compile(
+    r"bad_alloc|MemoryError|out of memory|OOM when|cannot allocate memory"
+    r"|memory allocation .*failed|failed to allocate memory|cannot map zero-fill pages"
+    r"|failed to map segment|could not create a (primitive|memory)"
+    r"|pthread_create\(\) failed|can't start new thread",
+    re.IGNORECASE,
+)
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Whether what a library wrote says that memory ran out."""
+    return _SAID.search(text) is not None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says, in the words of whoever raised it, that memory ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return True
+    return says_out_of_memory(str(error))
