@@ -1,4 +1,4 @@
-"""The child process of one freeze or inspection: `python -m freezing`, started by `process`.
+"""The child process of one freeze or inspection, forked by `fork_server` or `python -m freezing`.
 
 Reads one JSON order from standard input and writes events as JSON lines to standard output:
 `{"event": "step", "step"}` as steps begin, `{"event": "log", "message"}` about them, and at the end
@@ -17,9 +17,11 @@ from typing import IO, Any
 from freezing.running.failures import as_event
 from freezing.running.limits import limit
 from freezing.running.runs import TimeLimit, limit_runs
-from freezing.running.steps import Report, Step
+from freezing.running.steps import Report
 from worker.confinement.confine import confine
 from worker.confinement.system import die_with
+
+_LEAST_BYTES = 32 << 20  # beyond what is loaded, without which nothing can be read
 
 
 def main() -> int:
@@ -35,6 +37,7 @@ def main() -> int:
     )
     report = Report(lambda event: _send(events, **event))
     try:
+        bytearray(_LEAST_BYTES)  # a limit that is too low is said at once
         _confine(order, events)
         outcome = _ACTIONS[order["action"]](order, report)
     except Exception as error:  # a person gets a sentence, the log the rest
@@ -50,7 +53,7 @@ def main() -> int:
 
 
 def _confine(order: dict[str, Any], events: IO[str]) -> None:
-    """Give up what the work does not need, before TensorFlow is loaded, which starts threads."""
+    """Give up what the work does not need, while there is one thread."""
     if order["confinement"] == "off":
         return
     found = confine(map(Path, order["read"]), map(Path, order["write"]))
@@ -60,15 +63,12 @@ def _confine(order: dict[str, Any], events: IO[str]) -> None:
 
 
 def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
-    report.step(Step.START)
-    # TensorFlow is loaded under the limits, and not before they stand.
-    from freezing.stages import run  # noqa: PLC0415
+    from freezing.stages import run  # noqa: PLC0415 - loads TensorFlow, which starts threads
 
     return run(order, report)
 
 
 def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
-    report.step(Step.START)
     from freezing.inspecting.inspection import inspect  # noqa: PLC0415
     from freezing.running.forks import apart  # noqa: PLC0415 - as above
 

@@ -1,28 +1,25 @@
-"""A child process that freezes or inspects: started, followed, ended. Imports no TensorFlow."""
+"""A child process that freezes or inspects: followed and ended. Imports no TensorFlow."""
 
 import contextlib
 import json
 import os
 import selectors
 import signal
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import psutil
 import structlog
 
-from freezing.running.environment import environment
+from freezing.child_process import ChildProcess
 from freezing.running.events import Events
 from freezing.running.failures import failure
 from freezing.running.steps import Report, Step
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
-from worker.onednn import switch_on
 from worker.out_of_memory import says_out_of_memory
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +31,6 @@ _END_POLL_S = 0.01  # time between two looks at a process that is ending
 _TAIL_LINES = 60  # of standard error, kept for the log
 _CHUNK_BYTES = 1 << 16
 _MOST_OF_A_LINE = 1 << 12  # bytes of standard error
-_ROOT = Path(__file__).resolve().parents[1]
 
 
 class FreezeCancelledError(FreezeError):
@@ -44,38 +40,21 @@ class FreezeCancelledError(FreezeError):
 
 
 class Child:
-    """`python -m freezing` with one order, in a session and process group of its own."""
+    """A process that works on one order, in a session and process group of its own."""
 
     def __init__(self, order: dict[str, Any], folder: Path, report: Report) -> None:
         """Start it; `order` is what `freezing.__main__` reads. What it tells goes to `report`.
 
         What libraries write for themselves goes to `folder`.
         """
-        variables = environment(folder)
-        variables.update(TF_CPP_MIN_LOG_LEVEL="1", CUDA_VISIBLE_DEVICES="-1")
-        switch_on(variables)  # as where the graph will be served, with which it is compared
-        # What a person set for Keras must not change how a file is read.
-        variables.update(KERAS_BACKEND="tensorflow", KERAS_HOME=str(folder))
         self._order = order
         self._report = report
         self._end: dict[str, Any] = {}  # the last event
-        self._others = _children()
-        # What it leaves behind becomes ours, and can be found.
-        with contextlib.suppress(OSError, AttributeError):
-            adopt_orphans(True)
         self._errors: deque[str] = deque(maxlen=_TAIL_LINES)
         self._events = Events()
         self._rest = b""  # of standard error, a line that has not ended
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "freezing"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=_ROOT,
-            env=variables,
-            start_new_session=True,
-            close_fds=True,
-        )
+        self._process = ChildProcess(folder)
+        self._others = _children()
 
     def wait(self, time_limit_s: float, cancelled: Callable[[], bool]) -> dict[str, Any]:
         """Return the outcome, handing on what it tells and asking `cancelled` meanwhile.
@@ -84,46 +63,46 @@ class Child:
         `FreezeCancelledError`. The process may still run then: `kill` it.
         """
         deadline = time.monotonic() + time_limit_s
-        self._give_order()
         next_look = 0.0
+
+        def look() -> None:
+            nonlocal next_look
+            now = time.monotonic()
+            if now > deadline:
+                raise _timed_out(time_limit_s)
+            if now >= next_look:
+                next_look = now + _POLL_S
+                if cancelled():
+                    raise FreezeCancelledError("Cancelled; nothing was published.")
+
+        self._report.step(Step.START)
+        while not self._process.is_forked(_POLL_S):
+            look()
+        self._give_order()
         with selectors.DefaultSelector() as selector:
-            selector.register(_pipe(self._process.stdout), selectors.EVENT_READ, "events")
-            selector.register(_pipe(self._process.stderr), selectors.EVENT_READ, "errors")
+            selector.register(self._process.stdout, selectors.EVENT_READ, "events")
+            selector.register(self._process.stderr, selectors.EVENT_READ, "errors")
             while selector.get_map():
                 for key, _ in selector.select(_POLL_S):
                     if not self._read(key.fd, key.data):
                         selector.unregister(key.fileobj)
-                if len(selector.get_map()) == 1 and self._ended():
+                if len(selector.get_map()) == 1 and self._process.has_ended():
                     break  # what it left behind may hold the other pipe open
-                now = time.monotonic()
-                if now > deadline:
-                    raise _timed_out(time_limit_s)
-                if now >= next_look:
-                    next_look = now + _POLL_S
-                    if cancelled():
-                        raise FreezeCancelledError("Cancelled; nothing was published.")
+                look()
         # It has closed its pipes and is ending.
-        while not self._ended():
+        while not self._process.has_ended():
             if time.monotonic() > deadline + _POLL_S:
                 raise _timed_out(time_limit_s)
             time.sleep(_END_POLL_S)
-        self.kill()
-        return self._outcome(self._process.wait())
+        return self._outcome(self.kill())
 
-    def kill(self) -> None:
-        """End the process and all that it started; wait until it is gone."""
-        if self._process.returncode is None:
-            # Also where it has ended by itself: something that it started may be left, and until
-            # it is waited for nobody else gets the number of its group.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with contextlib.suppress(BrokenPipeError):
-                _pipe(pipe).close()
-        self._process.wait()
+    def kill(self) -> int:
+        """End the process and all that it started; return its exit status once it is gone."""
+        status = self._process.kill()
         self._end_orphans()
         with contextlib.suppress(OSError, AttributeError):
             adopt_orphans(False)
+        return status
 
     def _end_orphans(self) -> None:
         """End what has left the group, which only a child that is not confined can have done."""
@@ -138,17 +117,10 @@ class Child:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, 0)
 
-    def _ended(self) -> bool:
-        """Whether the process has ended; it is not waited for yet."""
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._process.pid, flags) is not None
-
     def _give_order(self) -> None:
-        stdin = _pipe(self._process.stdin)
         # Where it died at once, its exit status says why.
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
             stdin.write(json.dumps(self._order).encode())
-            stdin.close()
 
     def _read(self, descriptor: int, name: str) -> bool:
         """Take what is there; False at the end."""
@@ -234,9 +206,3 @@ def _session(pid: int) -> int | None:
 
 def _timed_out(time_limit_s: float) -> FreezeError:
     return failure("timed_out", f"Freezing took longer than {time_limit_s:g} s and was stopped.")
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    if pipe is None:
-        raise RuntimeError("the child was started without pipes")
-    return pipe

@@ -2,10 +2,10 @@
 
 import re
 
-# As Python, numpy, OpenBLAS, oneDNN, TensorFlow, the C++ runtime and the loader say it. A thread
-# that cannot be started is one for whose stack there is no memory: their number is not limited.
+# As Python, numpy, protobuf, OpenBLAS, oneDNN, TensorFlow, the C++ runtime and the loader say it.
+# A thread that cannot be started has no memory for its stack: the number of threads has no limit.
 _SAID = re.compile(
-    r"bad_alloc|MemoryError|out of memory|OOM when|cannot allocate memory"
+    r"bad_alloc|alloc failed|MemoryError|out of memory|OOM when|cannot allocate memory"
     r"|memory allocation .*failed|failed to allocate memory|cannot map zero-fill pages"
     r"|failed to map segment|could not create a (primitive|memory)"
     r"|pthread_create\(\) failed|can't start new thread",

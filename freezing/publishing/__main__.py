@@ -20,6 +20,7 @@ from worker.auditing.graph_def import ForbiddenModelError, audit_graph
 from worker.auditing.onnx_model import audit_onnx, parse
 from worker.confinement.confine import confine
 from worker.confinement.system import die_with
+from worker.out_of_memory import is_out_of_memory
 
 
 def main() -> int:
@@ -49,9 +50,9 @@ def _audit(
 ) -> dict[str, Any]:
     try:
         graph = graph_def.FromString(_content(descriptor))
-    except MemoryError:
-        raise
     except Exception as error:  # protobuf's, of which the class depends on its implementation
+        if is_out_of_memory(error):
+            raise MemoryError from error
         raise ForbiddenModelError("The file that was frozen holds no graph.") from error
     found = audit_graph(graph)
     _refuse_missing(graph, wanted)

@@ -12,6 +12,7 @@ from freezing.graph.attributes import strip_places
 from freezing.sources.contents import Content, is_text, sniff
 from worker.auditing.calls import why_endless
 from worker.errors import SourceError
+from worker.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,8 @@ def parse_message(path: Path, message: Any, what: str) -> None:
             f"'{path.name}' cannot be read as {what}: it is nested too deeply."
         ) from None
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        if is_out_of_memory(error):
+            raise MemoryError from error
         where = f" (line {line})" if (line := getattr(error, "GetLine", lambda: None)()) else ""
         raise SourceError(
             f"'{path.name}' cannot be read as {what}: it is damaged or incomplete{where}."

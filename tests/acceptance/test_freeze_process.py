@@ -20,6 +20,7 @@ from PIL import Image
 
 from freezing.process import FreezeCancelledError, freeze
 from freezing.sources.reach import within_reach
+from tests.support.freezing import children_of
 from tests.support.polling import wait_until
 from worker.errors import FreezeError, SourceError, UnknownNodeError
 from worker.jobs.requests import FreezeRequest
@@ -99,11 +100,7 @@ def tutorial(fixtures_folder: Path) -> Path:
 
 
 def children() -> list[psutil.Process]:
-    return [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and child.cmdline()[-2:] == ["-m", "freezing"]
-    ]
+    return children_of(os.getpid())
 
 
 def workers() -> list[psutil.Process]:
@@ -383,8 +380,13 @@ def test_the_child_dies_with_its_parent(tutorial: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT, str(tutorial / "checkpoint"), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        assert any("starting" in line for line in parent.stdout)
-        (child,) = psutil.Process(parent.pid).children()
+        assert any("reading" in line for line in parent.stdout)
+        begun = psutil.Process(parent.pid).children()
         parent.kill()
-    wait_until(lambda: not child.is_running(), within_s=10, what="the child is gone")
+    assert len(begun) == 2  # the fork server and the child
+    wait_until(
+        lambda: not any(process.is_running() for process in begun),
+        within_s=10,
+        what="the child and the fork server are gone",
+    )
     assert Registry(tmp_path / "models").names() == []

@@ -24,7 +24,8 @@ from worker.models.registry import Registry
 from worker.settings import Settings
 
 # Python imports it as it starts, since it lies on PYTHONPATH. In the process that has the source,
-# `lost` is run where the source has been frozen, in the place of what says so.
+# the function `lost` of a file beside it is run where the source has been frozen, in the place of
+# what says so.
 HOOK = """
 import json, os, sys
 sys.path.insert(0, {root!r})
@@ -37,6 +38,8 @@ def taken(parent, writer, write, function, arguments):
         original = function
         def function(report, order):
             made = original(report, order)
+            with open({hook!r} + "/lost.py") as file:
+                exec(file.read(), globals())
             return lost(made, order, writer)
     _run(parent, writer, write, function, arguments)
 
@@ -46,6 +49,9 @@ def say(writer, text):
     while text:
         text = text[os.write(writer, text):]
 
+"""
+
+LOST = """
 def lost(made, order, writer):
     graph = order["graph"]
 {body}
@@ -70,16 +76,15 @@ REACHING = """
 class Lost:
     """Freezes a small checkpoint with a child that is lost, and looks at what is left."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, hook: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
         self.registry = Registry(folder / "models")
-        self._hook = folder / "hook"
-        self._hook.mkdir()
-        monkeypatch.setenv("PYTHONPATH", str(self._hook))
+        self._hook = hook
+        monkeypatch.setenv("PYTHONPATH", str(hook))
         save(folder / "source", networks.plain)
 
     def freeze(self, body: str, **settings: Any) -> dict[str, Any]:
-        (self._hook / "sitecustomize.py").write_text(HOOK.format(root=str(ROOT), body=body))
+        (self._hook / "lost.py").write_text(LOST.format(body=body))
         workdir = self.folder / "work"
         workdir.mkdir()
         return freeze(
@@ -105,9 +110,17 @@ class Lost:
         return refused.value
 
 
+@pytest.fixture(scope="module")
+def hook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hook")
+    text = HOOK.format(root=str(ROOT), hook=str(folder))
+    (folder / "sitecustomize.py").write_text(text)
+    return folder
+
+
 @pytest.fixture
-def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lost:
-    return Lost(tmp_path, monkeypatch)
+def lost(tmp_path: Path, hook: Path, monkeypatch: pytest.MonkeyPatch) -> Lost:
+    return Lost(tmp_path, hook, monkeypatch)
 
 
 @pytest.mark.parametrize("op", ["WriteFile"])
@@ -189,6 +202,10 @@ REACH = """
             os._exit(0)
     parent = os.getppid()
     grand = int(open("/proc/%d/stat" % parent).read().rpartition(")")[2].split()[1])
+    server = next(
+        int(pid) for pid in open("/proc/%d/task/%d/children" % (grand, grand)).read().split()
+        if int(pid) != parent and b"preloaded" in open("/proc/%s/cmdline" % pid, "rb").read()
+    )
     done = {}
     for name, attempt in {
         "memory of the parent": lambda: open("/proc/%d/mem" % parent, "r+b"),
@@ -196,6 +213,10 @@ REACH = """
         "pipes of the parent": lambda: os.open("/proc/%d/fd/1" % parent, os.O_WRONLY),
         "memory of the worker": lambda: open("/proc/%d/mem" % grand, "r+b"),
         "environment of the worker": lambda: open("/proc/%d/environ" % grand).read(),
+        "memory of the fork server": lambda: open("/proc/%d/mem" % server, "r+b"),
+        "environment of the fork server": lambda: open("/proc/%d/environ" % server).read(),
+        "signal the fork server": lambda: os.kill(server, signal.SIGCONT),
+        "attach to the fork server": lambda: call("ptrace", 16, server, 0, 0),
         "attach": lambda: call("ptrace", 16, parent, 0, 0),
         "signal": lambda: os.kill(parent, signal.SIGCONT),
         "signal the worker": lambda: os.kill(grand, signal.SIGCONT),
@@ -234,7 +255,7 @@ def test_it_reaches_no_other_process_and_leaves_none(
     except OSError:
         pytest.skip("this kernel has no Landlock")
     assert {name: answer for name, answer in found.items() if answer not in {1, 13, 38}} == {}
-    assert len(found) == 16
+    assert len(found) == 20
 
 
 # -- a child that is not confined ------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """An API and a freezing worker on one data folder, and what a test does with their freezes."""
 
+import contextlib
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +63,8 @@ class Freezing:
         return job
 
     def children(self) -> list[psutil.Process]:
-        """Return the living processes that freeze for this freezing worker, wherever they hang."""
-        mark = str(self.data)
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.cmdline()[-2:] != ["-m", "freezing"] or process.status() == "zombie":
-                    continue
-                if process.environ().get("TMPDIR", "").startswith(mark):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        """Return the living processes that freeze for this freezing worker."""
+        return children_of(self.servers.services["freezing"].pid)
 
     def wait_for_children(self, count: int = 1) -> list[psutil.Process]:
         """Return them once there are so many: the child, and what it has forked."""
@@ -105,6 +97,21 @@ class Freezing:
         from tests.unit.freezing.saved import save
 
         save(self.data / "sources" / "plain", networks.plain)
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    """Return the living processes that work on orders for a process or its own children.
+
+    These have sessions of their own, other than the fork server, from which they are forked.
+    """
+    session, found = os.getsid(pid), []
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if process.status() == psutil.STATUS_ZOMBIE or os.getsid(process.pid) == session:
+                continue
+            if "freezing.preloaded" in process.cmdline():
+                found.append(process)
+    return found
 
 
 def _sha256(path: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from worker.auditing.allowed_onnx_ops import SERVED
 from worker.auditing.graph_def import ForbiddenModelError
+from worker.out_of_memory import is_out_of_memory
 
 _DOMAINS = frozenset({"", "ai.onnx"})
 _EXTERNAL = 1  # of TensorProto.DataLocation
@@ -24,6 +25,8 @@ def parse(content: bytes) -> Any:
     try:
         return _messages().ModelProto.FromString(content)
     except Exception as error:  # protobuf's, of which the class depends on its implementation
+        if is_out_of_memory(error):
+            raise MemoryError from error
         raise ForbiddenModelError("The file holds no ONNX model.") from error
 
 

@@ -55,6 +55,11 @@ def hide_memory() -> None:
     prctl(_PR_SET_DUMPABLE, 0)
 
 
+def show_memory() -> None:
+    """Undo `hide_memory`, which processes forked from one that did it have inherited."""
+    prctl(_PR_SET_DUMPABLE, 1)
+
+
 def adopt_orphans(adopt: bool) -> None:
     """Become the parent of whatever a child of this process leaves behind, or be it no longer."""
     prctl(_PR_SET_CHILD_SUBREAPER, int(adopt))

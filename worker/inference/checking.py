@@ -11,6 +11,7 @@ from worker.auditing.graph_def import ForbiddenModelError, audit_graph
 from worker.auditing.onnx_model import audit_onnx, parse
 from worker.errors import ModelUnavailableError
 from worker.models.manifest import Manifest
+from worker.out_of_memory import is_out_of_memory
 
 
 def check(manifest: Manifest, content: bytes) -> None:
@@ -31,6 +32,8 @@ def _graph_def(content: bytes) -> GraphDef:
     try:
         return GraphDef.FromString(content)
     except Exception as error:  # protobuf's, of which the class depends on its implementation
+        if is_out_of_memory(error):
+            raise MemoryError from error
         raise ForbiddenModelError("Its file holds no graph.") from error
 
 

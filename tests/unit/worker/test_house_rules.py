@@ -29,7 +29,8 @@ LAYERS = (
 )
 # What the freezing worker's own process loads: it and all that it imports do without TensorFlow.
 NO_TENSORFLOW = (
-    *("freezing/child.py", "freezing/intake.py", "freezing/outcome.py", "freezing/process.py"),
+    *("freezing/child.py", "freezing/child_process.py", "freezing/fork_server.py"),
+    *("freezing/intake.py", "freezing/outcome.py", "freezing/process.py"),
     *("freezing/tasks.py", "freezing/running/", "freezing/graph/kinds.py"),
     *("freezing/publishing/examining.py", "freezing/publishing/taking.py"),
     *("freezing/sources/paths.py", "freezing/sources/places.py", "freezing/sources/reach.py"),

@@ -11,6 +11,7 @@ from worker.out_of_memory import is_out_of_memory
         MemoryError(),
         RuntimeError("can't start new thread"),
         RuntimeError("std::bad_alloc"),
+        ValueError("Error parsing message with type 'tensorflow.GraphDef': Arena alloc failed"),
         ValueError("OOM when allocating tensor with shape[1,2]"),
         OSError("libfoo.so: failed to map segment from shared object"),
     ],
