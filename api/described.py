@@ -124,6 +124,12 @@ _BODIES: Final[dict[tuple[str, str], Described]] = {
     ("post", "/v1/batches/{job_id}/images"): {
         "multipart/form-data": {"schema": {"type": "object", "properties": _FILES}}
     },
+    ("post", "/v1/models/{name}/versions"): {
+        "application/json": {"schema": {"$ref": "#/components/schemas/RepublishRequest"}}
+    },
+    ("post", "/v1/models/{name}/versions/{version}/preprocessing"): {
+        "application/json": {"schema": {"$ref": "#/components/schemas/PreprocessingSpec"}}
+    },
     ("put", "/v1/models/{name}/aliases/{alias}"): {
         "application/json": {
             "schema": {

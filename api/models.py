@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, jsonify, request, send_file
+from flask import Response, jsonify, request, send_file, url_for
 
 from api.bodies import parse_json
 from api.kernel import kernel
 from api.saved_models import saved_model
 from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
+from worker.jobs.requests import RepublishRequest
+from worker.models.assumptions import assumption, choices
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef, check_model_name
 from worker.models.registry import Model
+from worker.models.republishing import redrafted
 from worker.models.set_aside import RETIRED, SetAside
 
 blueprint = APIBlueprint("models", __name__)
@@ -35,17 +38,41 @@ def read(name: str) -> Response:
     model = kernel().registry.model(name)
     aside = kernel().versions_set_aside()
     versions = [
-        {**m.model_dump(mode="json", exclude={"report"}), **_state(m, aside)}
+        {**m.model_dump(mode="json", exclude={"report"}), **_state(m, aside), **_assumption(m)}
         for m in model.versions
     ]
     return jsonify({**_summary(model, aside), "versions": versions})
+
+
+@blueprint.post("/v1/models/<name>/versions")
+@blueprint.doc(tags=["models"], responses={201: "The version was published"})
+def republish(name: str) -> Response:
+    """Publish a version's graph again as the next version, with images prepared otherwise.
+
+    JSON with `preprocessing`, `labels` or `scores`, of which what is left out stays as it is; with
+    `from`, the version or alias of which it is made, and `alias`, what is moved to the new version:
+    both are `stable` where they are left out. Nothing is frozen again.
+    """
+    return _republish(name, RepublishRequest.parse(parse_json(request.get_data(as_text=True))))
+
+
+@blueprint.post("/v1/models/<name>/versions/<version>/preprocessing")
+@blueprint.doc(tags=["models"], responses={201: "The version was published"})
+def republish_version(name: str, version: str) -> Response:
+    """Publish a version's graph again with the preprocessing that is sent: the same in short.
+
+    The body is a preprocessing, or an object with `preprocessing` and what else may be said.
+    """
+    sent = parse_json(request.get_data(as_text=True))
+    asked = sent if isinstance(sent, dict) and "preprocessing" in sent else {"preprocessing": sent}
+    return _republish(name, RepublishRequest.parse({**asked, "from": version}))
 
 
 @blueprint.get("/v1/models/<name>/versions/<version>")
 @blueprint.doc(tags=["models"])
 def read_version(name: str, version: str) -> Response:
     """Read the manifest of a version; a number or an alias."""
-    return jsonify(_resolve(name, version).model_dump(mode="json"))
+    return jsonify(_whole(_resolve(name, version)))
 
 
 @blueprint.get("/v1/models/<name>/versions/<version>/graph")
@@ -121,6 +148,30 @@ def try_again(name: str, version: str) -> Response:
     return jsonify(_described(name, kernel().versions_set_aside()))
 
 
+def _republish(name: str, asked: RepublishRequest) -> Response:
+    core = kernel()
+    source = _resolve(name, asked.version)
+
+    def check() -> None:
+        found = core.set_aside.find(name, source.version, source.sha256)
+        if found is not None:
+            raise found.error(name, source.version)
+
+    check()  # before its files are looked at
+    made = core.registry.republish(source, redrafted(source, asked), asked.alias, before=check)
+    announce_change(core.client)
+    response = jsonify(_whole(made))
+    response.status_code = 201
+    response.headers["Location"] = url_for(
+        "models.read_version", name=made.name, version=made.version
+    )
+    return response
+
+
+def _whole(manifest: Manifest) -> dict[str, Any]:
+    return {**manifest.model_dump(mode="json"), **_assumption(manifest)}
+
+
 def _resolve(name: str, version: str) -> Manifest:
     return kernel().registry.resolve(ModelRef.parse(f"{name}@{version}"))
 
@@ -146,6 +197,16 @@ def _state(manifest: Manifest, aside: Mapping[str, SetAside]) -> dict[str, Any]:
     }
 
 
+def _assumption(manifest: Manifest) -> dict[str, Any]:
+    """Return a sentence on what is assumed of how images are prepared, and what may be meant."""
+    how, basis, name = manifest.preprocessing, manifest.basis, manifest.name
+    meant = choices(f"{name}@{manifest.version}", how, basis)
+    return {
+        "assumption": assumption(name, how, basis),
+        "choices": [choice._asdict() for choice in meant],
+    }
+
+
 def _described(name: str, aside: Mapping[str, SetAside]) -> dict[str, Any]:
     """Return a model's summary, be all of it damaged, which must not hide others."""
     try:
@@ -167,6 +228,7 @@ def _summary(model: Model, aside: Mapping[str, SetAside]) -> dict[str, Any]:
                 "classifies": m.classifies,
                 "created_at": m.model_dump(mode="json")["created_at"],
                 "labels": len(m.labels) if m.labels is not None else None,
+                "basis": m.basis.kind if m.basis is not None else None,
                 **_state(m, aside),
             }
             for m in model.versions

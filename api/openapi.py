@@ -12,7 +12,7 @@ from api import permissions
 from api.credentials import COOKIE
 from api.described import complete
 from worker.credentials.api_key import Scope
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.requests import FreezeRequest, InspectionRequest, RepublishRequest
 from worker.models.inspection import Inspection
 from worker.models.manifest import Manifest
 
@@ -21,6 +21,7 @@ _REF = "#/components/schemas/{model}"
 _MODELS: Final[tuple[type[BaseModel], ...]] = (
     FreezeRequest,
     InspectionRequest,
+    RepublishRequest,
     Inspection,
     Manifest,
 )

@@ -133,6 +133,7 @@ def pinned(manifest: Manifest) -> PinnedModel:
         version=manifest.version,
         sha256=manifest.sha256,
         digest=manifest.digest,
+        basis=manifest.basis.kind if manifest.basis is not None else "",
     )
 
 

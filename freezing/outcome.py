@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from freezing.graph.kinds import KINDS
 from freezing.running.events import UnsoundReportError
+from worker.models.basis import Basis
 from worker.models.manifest import Measured, Scores, Tensor
 from worker.models.preprocessing import Preprocessing, PreprocessingSpec
 
@@ -88,6 +89,7 @@ class SourceOutcome(BaseModel):
     outputs: list[Tensor] = Field(min_length=1, max_length=256)
     batch: _Batch
     preprocessing: Preprocessing | None
+    basis: Basis | None
     labels: list[Annotated[str, Field(max_length=_MOST_LABEL)]] | None = Field(
         max_length=_MOST_LABELS
     )

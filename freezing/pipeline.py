@@ -30,6 +30,7 @@ from freezing.verifying.scores import check_labels, resolve_scores
 from freezing.verifying.sessions import GraphSession, Original
 from freezing.verifying.verify import Answers, SourceFailsError, observe
 from worker.jobs.requests import FreezeRequest
+from worker.models.assumptions import assumption
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing
 
@@ -67,8 +68,9 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
     made = _freeze_into(graph_path, plan, opened, request)
     report.log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
-    assumed: list[str] = []
-    preprocessing = choose_preprocessing(request.preprocessing, plan, made.guess, assumed)
+    unlike: list[str] = []
+    prepared = choose_preprocessing(request.preprocessing, plan, made.guess, unlike)
+    preprocessing = None if prepared is None else prepared.preprocessing
     report.step(Step.RUN_SOURCE)
     candidates = _samples(report, order, plan, preprocessing)
     with Original(plan, opened.values) as session, limited("running the source on the samples"):
@@ -82,13 +84,16 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
             scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
         if answers.depends_on_batch(tolerance):
             warnings.append(_DEPENDS_ON_BATCH)
-    warnings += assumed
+    warnings += unlike
+    basis = None if prepared is None else prepared.basis
+    warnings += filter(None, [assumption(request.name, preprocessing, basis)])
     batch = None if made.is_freed else answers.batch
     outcome = {
         "inputs": [_with_batch(made.input, batch).model_dump()],
         "outputs": [tensor.model_dump() for tensor in made.outputs],
         "batch": {"source": answers.batch, "served": batch},
         "preprocessing": None if preprocessing is None else preprocessing.model_dump(),
+        "basis": None if basis is None else basis.model_dump(mode="json"),
         "labels": labels,
         "scores": scores,
         "source": opened.describe(),

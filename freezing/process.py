@@ -21,6 +21,7 @@ from freezing.sources.reach import within_reach
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine
 from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.models.assumptions import choices
 from worker.models.inspection import Inspection
 from worker.models.manifest import ManifestDraft, ModelRef
 from worker.models.registry import Registry
@@ -226,6 +227,7 @@ def _publish(
         outputs=outcome["outputs"],
         labels=outcome["labels"],
         preprocessing=outcome["preprocessing"],
+        basis=outcome["basis"],
         scores=outcome["scores"],
         runtime=outcome["runtime"],
         measured=outcome["measured"],
@@ -243,6 +245,14 @@ def _publish(
         **report,
         "inputs": outcome["inputs"],
         "outputs": outcome["outputs"],
+        "preprocessing": outcome["preprocessing"],
+        "basis": outcome["basis"],
+        "choices": [
+            choice._asdict()
+            for choice in choices(
+                f"{manifest.name}@{manifest.version}", manifest.preprocessing, manifest.basis
+            )
+        ],
         "classifies": manifest.classifies,
     }
 

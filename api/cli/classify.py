@@ -208,8 +208,11 @@ def _pass_on(rows: Iterable[Row], tally: "Tally", output: Path | None, *, as_jso
 def chosen_model(client: "Client", asked: str | None) -> str:
     """Return the model to ask for as `NAME@VERSION`, so that all images get the same version.
 
-    Raises `InvalidRequestError` where `asked` is None and the server has not exactly one model.
+    What is assumed of how it prepares images is told on standard error. Raises
+    `InvalidRequestError` where `asked` is None and the server has not exactly one model.
     """
+    from api.cli.output import message  # noqa: PLC0415 - imports rich
+
     if asked is None:
         models = client.models()["models"]
         if not models:
@@ -222,7 +225,12 @@ def chosen_model(client: "Client", asked: str | None) -> str:
             raise InvalidRequestError(f"Name one of the server's models with --model: {names}.")
         asked = str(models[0]["name"])
     name, _, which = asked.partition("@")
-    version = client.model(name).get("aliases", {}).get(which or "stable")
+    document = client.model(name)
+    version = document.get("aliases", {}).get(which or "stable")
+    number = str(which if version is None else version)
+    for found in document["versions"]:
+        if str(found.get("version")) == number and found.get("assumption"):
+            message(str(found["assumption"]), style="yellow")
     return asked if version is None else f"{name}@{version}"
 
 

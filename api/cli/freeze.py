@@ -132,7 +132,7 @@ def _tell(job: dict[str, Any], *, alias: str | None, server: str, as_json: bool)
     if not as_json:
         out = console()
         result = job["result"]
-        show_freeze(out, result)
+        show_freeze(out, result, server)
         if result.get("classifies") is False:
             return
         model = printable(result["model"])

@@ -6,14 +6,16 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from api.cli.basis_view import basis_text, preprocessing_text, show_choices
+from api.cli.options import DEFAULT_SERVER
 from api.cli.output import Column, facts, table
 from api.cli.text import number, printable, size
 
 MOST_LAYERS = 40  # layers listed; of more, the largest
 
 
-def show_freeze(out: Console, result: dict[str, Any]) -> None:
-    """Print a freeze job's result."""
+def show_freeze(out: Console, result: dict[str, Any], server: str = DEFAULT_SERVER) -> None:
+    """Print a freeze job's result, with commands for whom asks `server`."""
     title = f"{printable(result.get('model'))}@{printable(result.get('version'))}"
     out.print(Text(title, style="bold"), Text("is published."))
     facts(
@@ -24,6 +26,8 @@ def show_freeze(out: Console, result: dict[str, Any]) -> None:
             ("parameters", number(result.get("parameters"))),
             ("inputs", tensors(result.get("inputs"))),
             ("outputs", tensors(result.get("outputs"))),
+            ("images", preprocessing_text(result.get("preprocessing"))),
+            ("basis", basis_text(result.get("basis"))),
             ("removed", _removed(result.get("removed"))),
             ("optimised", _optimised(result)),
             ("batch", _batch(result.get("batch"))),
@@ -39,6 +43,7 @@ def show_freeze(out: Console, result: dict[str, Any]) -> None:
         _show_layers(out, layers, result.get("parameters"))
     for warning in result.get("warnings") or []:
         out.print(Text(f"Warning: {printable(warning)}", style="yellow"))
+    show_choices(out, result.get("choices") or [], server)
 
 
 def grouped(layers: Iterable[dict[str, Any]]) -> list[tuple[str, list[str], int]]:

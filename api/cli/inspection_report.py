@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from api.cli.basis_view import basis_text, preprocessing_text
 from api.cli.output import Column, facts, table
 from api.cli.text import counted, number, path_text, printable, size
 
@@ -26,6 +27,7 @@ def show_inspection(out: Console, result: dict[str, Any]) -> None:
     kind = str(result.get("kind"))
     out.print(Text(printable(result.get("name")), style="bold"), Text(_KINDS.get(kind, kind)))
     parameters = result.get("parameters") or {}
+    guess = result.get("preprocessing") or {}
     facts(
         out,
         [
@@ -38,7 +40,8 @@ def show_inspection(out: Console, result: dict[str, Any]) -> None:
             ("parameters", _parameters(parameters)),
             ("labels", number(result["labels"]) if result.get("labels") is not None else None),
             ("frozen", _predicted(result.get("predicted"))),
-            ("images", _preprocessing(result.get("preprocessing"))),
+            ("images", preprocessing_text(guess.get("fields"))),
+            ("basis", basis_text(guess.get("basis"))),
         ],
     )
     _show_signatures(out, _list(result, "signatures"))
@@ -194,18 +197,6 @@ def _predicted(predicted: dict[str, Any] | None) -> str | None:
     if not predicted:
         return None
     return f"about {size(predicted.get('bytes'))} and {number(predicted.get('nodes'))} nodes"
-
-
-def _preprocessing(guess: dict[str, Any] | None) -> str | None:
-    fields = (guess or {}).get("fields")
-    if not fields:
-        return None
-    height, width = fields["size"]
-    mean, std = (", ".join(f"{value:.4g}" for value in fields[key]) for key in ("mean", "std"))
-    return (
-        f"{fields['color']}, {fields['resize']} to {height}x{width}, {fields['layout']}, "
-        f"(value * {fields['scale']:.4g} - {mean}) / {std}"
-    )
 
 
 def _tensor(one: dict[str, Any]) -> str:

@@ -1,9 +1,12 @@
 """`models`: what can be classified with."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from api.cli.freeze import Scores
+from api.cli.freeze_options import read_labels, read_preprocessing
 from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
 from api.cli.outcome import reported
 from api.cli.text import age, number, path_text, printable, size
@@ -14,11 +17,18 @@ _MOST_LABELS = 8  # labels of a model that a table names
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Show this model's versions.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION|@ALIAS]]", help="The model; else all of them are listed."
+        ),
     ] = None,
     alias: Annotated[
         list[str] | None,
-        typer.Option("--alias", metavar="ALIAS=VERSION", help="Move an alias: stable=2."),
+        typer.Option(
+            "--alias",
+            metavar="ALIAS[=VERSION]",
+            help="Move an alias: stable=2. Without a version: to the one that is published.",
+        ),
     ] = None,
     retire: Annotated[
         list[int] | None,
@@ -34,10 +44,30 @@ def models(
             "--try-again", metavar="VERSION", help="Try a version again that was set aside.", min=1
         ),
     ] = None,
+    preprocessing: Annotated[
+        str | None,
+        typer.Option(
+            "--preprocessing",
+            metavar="FILE|PRESET",
+            help="Publish the same graph as the next version, with images prepared in this way: "
+            "a preset or fields as for freeze. What is left out stays as it is.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", metavar="FILE", help="The same with other labels."),
+    ] = None,
+    scores: Annotated[
+        Scores | None, typer.Option("--scores", help="The same with other words for the output.")
+    ] = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
-    """List the models, or the versions of one; move its aliases and retire its versions.
+    """List the models, or the versions of one; move its aliases, publish and retire its versions.
+
+    With --preprocessing, --labels or --scores, the graph of the version that is named, else of
+    stable, is published again as the next version, and nothing is frozen. The alias stable moves to
+    it, or the one that --alias names.
 
     A version that an alias means cannot be retired: move the alias first, which can be done in the
     same command, or use --force: the alias then means the newest version before that one. Jobs
@@ -46,29 +76,68 @@ def models(
     from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
 
     with reported(as_json=as_json), connect(server) as client:
-        moves = [_parse_move(text) for text in alias or []]
-        if name is None and (moves or retire or try_again):
-            raise InvalidRequestError("--alias, --retire and --try-again need the NAME of a model.")
+        named, _, which = (name or "").partition("@")
+        said = _said(preprocessing, labels, scores)
+        targets, moves = _aliases_meant(alias or [], publishes=bool(said))
+        if name is None and (moves or retire or try_again or said):
+            raise InvalidRequestError(
+                "--alias, --retire, --try-again, --preprocessing, --labels and --scores need the "
+                "NAME of a model."
+            )
+        if which and not said:
+            raise InvalidRequestError(
+                f"'{path_text(str(name))}': name a version where its graph is to be published "
+                "again, with --preprocessing, --labels or --scores; else only the model."
+            )
         if force and not retire:
             raise InvalidRequestError("--force goes with --retire VERSION.")
+        published = {}
+        if said:
+            made = client.republish(named, version=which or "stable", alias=targets, **said)
+            published = {"published": made["version"]}
         for moved, version in moves:
-            client.set_alias(str(name), moved, version)
+            client.set_alias(named, moved, version)
         meant: dict[str, int | None] = {}
         for version in retire or []:
-            meant |= client.retire(str(name), version, force=force).get("moved") or {}
+            meant |= client.retire(named, version, force=force).get("moved") or {}
         for version in try_again or []:
-            client.try_again(str(name), version)
-        document = client.models() if name is None else client.model(name)
+            client.try_again(named, version)
+        document = client.models() if name is None else client.model(named)
     if as_json:
-        write_json({**document, "moved": meant} if retire else document)
+        more = {"moved": meant} if retire else {}
+        write_json({**document, **more, **published})
         return
+    if published:
+        message(f"Published as {printable(named)}@{published['published']}.")
     for moved, now in meant.items():
         what = "was removed: no other version can be used" if now is None else f"means {now} now"
         message(f"The alias {moved} {what}.")
     if name is None:
         _show_models(document["models"])
     else:
-        _show_model(document)
+        _show_model(document, server)
+
+
+def _said(preprocessing: str | None, labels: Path | None, scores: Scores | None) -> dict[str, Any]:
+    """Return what is to be different in a version that is published again."""
+    given = {
+        "preprocessing": None if preprocessing is None else read_preprocessing(preprocessing),
+        "labels": None if labels is None else read_labels(labels),
+        "scores": scores,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _aliases_meant(given: list[str], *, publishes: bool) -> tuple[str, list[tuple[str, int]]]:
+    """Return the alias of a version that is published again, and the moves of other aliases."""
+    targets = [text for text in given if publishes and "=" not in text]
+    if len(targets) > 1:
+        raise InvalidRequestError(
+            "One alias moves to a version as it is published: move the others afterwards, with "
+            "--alias ALIAS=VERSION."
+        )
+    moves = [_parse_move(text) for text in given if text not in targets]
+    return (*targets, "stable")[0], moves
 
 
 def _parse_move(text: str) -> tuple[str, int]:
@@ -92,6 +161,7 @@ def _show_models(found: list[dict[str, Any]]) -> None:
         Column(title="versions", justify="right"),
         Column(title="size", justify="right"),
         Column(title="labels", wide=True),
+        Column(title="preprocessing"),
         Column(title="newest", justify="right"),
     )
     rows = []
@@ -106,14 +176,16 @@ def _show_models(found: list[dict[str, Any]]) -> None:
                 _count(versions),
                 size(used.get("bytes")),
                 _labels(used.get("labels")),
+                used.get("basis"),
                 age(newest.get("created_at")),
             )
         )
     table(console(), columns, rows)
 
 
-def _show_model(model: dict[str, Any]) -> None:
-    from api.cli.freeze_report import tensors  # noqa: PLC0415 - imports rich
+def _show_model(model: dict[str, Any], server: str) -> None:
+    from api.cli.basis_view import basis_text, show_choices  # noqa: PLC0415 - imports rich
+    from api.cli.freeze_report import tensors  # noqa: PLC0415
     from api.cli.output import console, facts  # noqa: PLC0415 - imports rich
 
     out = console()
@@ -136,11 +208,14 @@ def _show_model(model: dict[str, Any]) -> None:
                 ("outputs", tensors(version.get("outputs"))),
                 ("labels", _labels(version.get("labels"))),
                 ("preprocessing", _fields(version.get("preprocessing")) or "none: no images"),
+                ("basis", basis_text(version.get("basis"))),
                 ("scores", version.get("scores") or "none"),
                 ("runtime", version.get("runtime")),
                 ("sha256", version.get("sha256")),
             ],
         )
+        if choices := version.get("choices"):
+            show_choices(out, choices, server)
 
 
 def _count(versions: list[dict[str, Any]]) -> str:

@@ -150,6 +150,33 @@ class Client(BatchRequests):
         answer = self._request("GET", f"/v1/models/{path_part(name)}/versions/{version}")
         return self._document(answer, "version")
 
+    def republish(
+        self,
+        name: str,
+        *,
+        version: int | str = "stable",
+        preprocessing: str | Json | None = None,
+        labels: Sequence[str] | None = None,
+        scores: str | None = None,
+        alias: str = "stable",
+    ) -> Json:
+        """Publish a version's graph as the next version, with other preprocessing, labels, scores.
+
+        What is not given stays as it is in `version`, a number or an alias. Returns the manifest of
+        the new version, which `alias` means from then on.
+        """
+        given: Json = {"preprocessing": preprocessing, "labels": labels, "scores": scores}
+        asked = {key: value for key, value in given.items() if value is not None}
+        # Not sent again: one that was made and never heard of would be made twice.
+        answer = self._request(
+            "POST",
+            f"/v1/models/{path_part(name)}/versions",
+            repeatable=False,
+            headers={"Content-Type": "application/json"},
+            content=json_bytes({"from": version, "alias": alias, **asked}),
+        )
+        return self._document(answer, "version")
+
     def set_alias(self, name: str, alias: str, version: int) -> Json:
         """Make an alias of a model mean a version and return the model."""
         answer = self._request(

@@ -9,6 +9,8 @@ from flask import Blueprint
 
 from api.pages.reference import prose
 from worker.jobs.records import rfc3339
+from worker.models.assumptions import Choice, assumption, choices
+from worker.models.manifest import Manifest
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -95,12 +97,25 @@ def shape(sides: list[Any] | None) -> str:
     return f" {_TIMES} ".join("?" if side is None else str(side) for side in sides) or "scalar"
 
 
+def assumed(manifest: Manifest) -> str | None:
+    """Return what is assumed of how a version prepares images, and what to type; None: nothing."""
+    return assumption(manifest.name, manifest.preprocessing, manifest.basis)
+
+
+def meant(manifest: Manifest) -> list[Choice]:
+    """Return what may be meant where something is assumed, each with its command."""
+    name = f"{manifest.name}@{manifest.version}"
+    return choices(name, manifest.preprocessing, manifest.basis)
+
+
 def register(blueprint: Blueprint) -> None:
     """Give the filters to every template of the application."""
     filters: dict[str, Callable[..., Any]] = {
         "age": age,
+        "assumed": assumed,
         "duration": duration,
         "factor": factor,
+        "meant": meant,
         "milliseconds": milliseconds,
         "moment": moment,
         "number": number,

@@ -11,8 +11,15 @@ from api.answers import submitted
 from api.kernel import kernel
 from api.pages import photographs, reference
 from api.predictions import accept_image
-from worker.errors import InvalidRequestError, ModelUnavailableError, NotFoundError, PermafrostError
-from worker.jobs.records import Kind, Lane, Status
+from worker.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    ModelUnavailableError,
+    NotFoundError,
+    PermafrostError,
+)
+from worker.jobs.records import Job, Kind, Lane, Status
+from worker.models.assumptions import assumption
 from worker.models.manifest import ModelRef
 from worker.models.registry import Model
 
@@ -86,6 +93,7 @@ def job(job_id: str) -> str:
         log=core.store.log(job_id) if with_log else [],
         labels=core.batches.labels(job_id) if found.kind is Kind.BATCH else {},
         most_labels=_MOST_LABELS,
+        assumption=_assumption(found),
     )
 
 
@@ -165,6 +173,17 @@ def docs() -> str:
         description=spec["info"]["description"],
         resources=reference.resources(spec),
     )
+
+
+def _assumption(found: Job) -> str | None:
+    """Return what is assumed of how the version prepares images that answers a job."""
+    if found.model is None or not found.model.basis:
+        return None
+    try:
+        manifest = kernel().registry.manifest(found.model.name, found.model.version)
+    except (ModelNotFoundError, ModelUnavailableError):
+        return None
+    return assumption(manifest.name, manifest.preprocessing, manifest.basis)
 
 
 def _home(error: PermafrostError | None = None) -> str:

@@ -5,7 +5,7 @@ scales pixels inside the graph tells which of these its input takes: in front of
 the decoder and it, or behind it, before the first weights.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from freezing.graph.flow import DECODERS
 from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph
+from worker.models.basis import Alternative, Aspect, BasisKind
 from worker.models.preprocessing import PreprocessingSpec
 
 _PASSING = frozenset(
@@ -55,10 +56,16 @@ class Scaling(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Guess:
-    """Fields of a preprocessing that the graph shows, and what in it shows them."""
+    """Fields of a preprocessing that are not stated, and what shows them.
+
+    What `spec` leaves out is not known.
+    """
 
     spec: PreprocessingSpec = field(default_factory=PreprocessingSpec)
+    kind: BasisKind = "assumed"  # how what `spec` says is known
+    kinds: Mapping[Aspect, BasisKind] = field(default_factory=dict)  # where that differs
     reasons: list[str] = field(default_factory=list)
+    alternatives: list[Alternative] = field(default_factory=list)  # likeliest first
 
 
 def guess_scaling(whole: Graph, end: Endpoint) -> Guess:
@@ -70,18 +77,19 @@ def guess_scaling(whole: Graph, end: Endpoint) -> Guess:
     if before is not None and before.steps:
         return Guess(
             spec=_as_spec(before),
+            kind="read",
             reasons=[f"in front of the input, pixels are scaled by {' and '.join(before.steps)}"],
         )
     if before is not None:
         reason = "the input takes what the decoder gives: values from 0 to 255"
-        return Guess(spec=PreprocessingSpec(preset="raw"), reasons=[reason])
+        return Guess(spec=PreprocessingSpec(preset="raw"), kind="read", reasons=[reason])
     if whole.nodes[end.node].op not in PLACEHOLDER_OPS:
         return Guess()  # something in front of it prepares pixels in a way that does not show
     behind = _behind(whole, end)
     if behind.steps and _scales_bytes(behind):
         names = " and ".join(behind.steps)
         reason = f"the graph scales pixels itself ({names}): it takes values from 0 to 255"
-        return Guess(spec=PreprocessingSpec(preset="raw"), reasons=[reason])
+        return Guess(spec=PreprocessingSpec(preset="raw"), kind="read", reasons=[reason])
     return Guess()
 
 

@@ -7,19 +7,19 @@ preprocessing; or the output was named, and neither labels nor scores were spoke
 """
 
 import math
-from collections.abc import Set
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from freezing.choosing.plan import Plan
 from freezing.choosing.preparation import Guess
+from freezing.choosing.resting import resolved
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest
+from worker.models.basis import Basis
 from worker.models.manifest import Tensor
-from worker.models.preprocessing import Preprocessing, PreprocessingSpec, resolve_preprocessing
+from worker.models.preprocessing import Preprocessing, PreprocessingSpec
 
-_VALUES = frozenset({"preset", "scale", "mean", "std"})  # what says which numbers pixels become
 _FEWEST_PIXELS = 16  # below which a flat input is hardly an image
 # What only networks have that look at images.
 _SEEING = frozenset(
@@ -27,6 +27,13 @@ _SEEING = frozenset(
     | {"ResizeBilinear", "ResizeNearestNeighbor", "ResizeArea", "LRN", "SpaceToDepth"}
 )
 _ONLY_DOWNLOADED = "It is published to be downloaded: predictions are refused."
+
+
+class Prepared(NamedTuple):
+    """How images are prepared, and on what that rests."""
+
+    preprocessing: Preprocessing
+    basis: Basis
 
 
 class NotScoresError(FreezeError):
@@ -43,10 +50,10 @@ class NotAnImageInputError(FreezeError):
 
 def choose_preprocessing(
     asked: PreprocessingSpec, plan: Plan, guess: Guess, warnings: list[str]
-) -> Preprocessing | None:
+) -> Prepared | None:
     """Return how images are prepared for the plan's input; None where it takes none.
 
-    `guess` is taken for what was not asked for. What was taken for granted is added to `warnings`.
+    `guess` is taken for what was not asked for. What looks odd is added to `warnings`.
     Raises `NotAnImageInputError` where images are meant but it cannot be said how, and where the
     input takes text.
     """
@@ -61,11 +68,8 @@ def choose_preprocessing(
     if not (dtype.is_floating or dtype.is_integer):
         warnings.append(_not_read_as_images(tensor))
         return None
-    if plan.before.reasons:
-        guess = plan.before
-    guessed = asked if given.keys() & _VALUES else _with_guess(asked, plan, guess)
     try:
-        found = resolve_preprocessing(guessed, tensor.shape, tensor.dtype)
+        found, basis = resolved(asked, _best(plan, guess), tensor)
     except InvalidRequestError as error:
         if given or _may_take_images(plan):
             raise NotAnImageInputError(
@@ -73,8 +77,9 @@ def choose_preprocessing(
             ) from error
         warnings.append(_not_read_as_images(tensor))
         return None
-    warnings.extend(_assumptions(given.keys(), found, guess))
-    return found
+    if math.prod(found.size) < _FEWEST_PIXELS and asked.size is None:
+        warnings.append(_few_pixels(found))
+    return Prepared(found, basis)
 
 
 def refuse_classes(request: FreezeRequest, plan: Plan) -> None:
@@ -126,13 +131,17 @@ def _is_only_wanted(request: FreezeRequest) -> bool:
     return bool(request.outputs) and request.labels is None and request.scores is None
 
 
-def _with_guess(asked: PreprocessingSpec, plan: Plan, guess: Guess) -> PreprocessingSpec:
-    """Return what was asked for, with the scaling that the graph shows."""
-    # What was in front of the input shows it better than what is behind.
-    if plan.takes_bytes is not None and not plan.before.reasons:
-        return asked.model_copy(update={"preset": "raw"}) if plan.takes_bytes else asked
-    found = guess.spec.model_dump(include=set(_VALUES), exclude_none=True)
-    return asked.model_copy(update=found)
+def _best(plan: Plan, guess: Guess) -> Guess:
+    """Return what is known best: what was in front of the input shows more than what is behind."""
+    if plan.before.reasons:
+        return plan.before
+    if plan.takes_bytes is None:
+        return guess
+    if not plan.takes_bytes:
+        reason = "in front of the input, pixels are scaled in a way that does not show"
+        return Guess(reasons=[reason])
+    reason = "the input takes what the decoder gives: values from 0 to 255"
+    return Guess(spec=PreprocessingSpec(preset="raw"), kind="read", reasons=[reason])
 
 
 def _may_take_images(plan: Plan) -> bool:
@@ -144,31 +153,10 @@ def _may_take_images(plan: Plan) -> bool:
     return is_open and any(node.op in _SEEING for node in plan.graph)
 
 
-def _assumptions(given: Set[str], found: Preprocessing, guess: Guess) -> list[str]:
-    """Return what was taken for granted and should be looked at."""
-    said = []
+def _few_pixels(found: Preprocessing) -> str:
     height, width = found.size
-    if not given & _VALUES:
-        low, high = ((value * found.scale - found.mean[0]) / found.std[0] for value in (0, 255))
-        reasons = "".join(f"; {reason}" for reason in guess.reasons)
-        color = found.color.upper()
-        if found.color == "rgb" and "color" not in given:
-            color += " (BGR would look the same)"
-        layout = f" as {found.layout}" if found.layout in ("NCHW", "flat") else ""
-        said.append(
-            f"How images are prepared was not given. It was assumed: {color},"
-            f" {found.resize} to {height}x{width}{layout}, values from {low:g} to {high:g}"
-            f"{reasons}."
-        )
-    elif found.layout == "flat" and "size" not in given:
-        said.append(
-            f"The size of images was not given. The input's numbers were taken as "
-            f"{height}x{width} pixels, {found.color.upper()}."
-        )
-    if height * width < _FEWEST_PIXELS and "size" not in given:
-        said.append(
-            f"The input takes {math.prod(found.size) * found.channels} number(s) at a time. Images "
-            f"are shrunk to {height}x{width} pixels for it; if they are no pixels, predictions "
-            "mean nothing."
-        )
-    return said
+    return (
+        f"The input takes {math.prod(found.size) * found.channels} number(s) at a time. Images "
+        f"are shrunk to {height}x{width} pixels for it; if they are no pixels, predictions mean "
+        "nothing."
+    )

@@ -22,6 +22,7 @@ from freezing.inspecting.prediction import what_remains
 from freezing.sources.source import Source
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.models.assumptions import aspects
 from worker.models.inspection import (
     Advice,
     Finding,
@@ -146,12 +147,12 @@ class Adviser:
         if found is None:
             self._findings.append(finding("takes_no_images", "warning", said[-1]))
             return GuessedPreprocessing(fields={}, assumed=[], problem=said[-1])
-        assumed = guess.reasons or [
-            "how pixels are scaled does not show in the graph: values from 0 to 1 are assumed"
-        ]
-        if found.channels == 3:
-            assumed.append("colours are taken to come as red, green, blue")
-        return GuessedPreprocessing(fields=found.model_dump(mode="json"), assumed=assumed)
+        words = aspects(found.preprocessing)
+        return GuessedPreprocessing(
+            fields=found.preprocessing.model_dump(mode="json"),
+            basis=found.basis,
+            assumed=[words[aspect] for aspect in found.basis.assumed],
+        )
 
     def _error(self, code: str, message: str) -> None:
         self._findings.append(finding(code, "error", message))

@@ -94,7 +94,16 @@ INSPECTED: dict[str, Any] = Inspection.model_validate(
             {"code": "dropout", "level": "warning", "message": "Dropout is on.", "nodes": ["drop"]},
             {"code": "missing_labels", "level": "note", "message": "There are no labels."},
         ],
-        "preprocessing": {"fields": _HOW, "assumed": ["values from 0 to 1 are assumed"]},
+        "preprocessing": {
+            "fields": _HOW,
+            "basis": {
+                "kind": "assumed",
+                "fields": {"scaling": "assumed", "color": "read"},
+                "reasons": ["the order of <means>"],
+                "alternatives": [],
+            },
+            "assumed": ["values from 0 to 1"],
+        },
         "choice": {"clear": True, "input": "x:0", "outputs": ["y_pred:0"], "reasons": []},
         "freeze": {
             "ready": True,

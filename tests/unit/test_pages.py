@@ -456,7 +456,7 @@ def test_an_inspection_shows_what_to_freeze_and_why() -> None:
         "Dropout is on. drop",
         "Freeze it ./permafrost freeze SOURCE --name pets --output y_pred",
         "SOURCE is where the files are on your machine.",
-        "stretch to 96 x 96, rgb, ÷ 255, NHWC Guessed: values from 0 to 1 are assumed.",
+        "stretch to 96 x 96, rgb, ÷ 255, NHWC values assumed",
         "y_pred:0 chosen float32 ? x 2 Softmax a softmax; named",
         "add_4:0 float32 unknown shape AddV2 logits",
         "x:0 chosen float32 ? x 96 x 96 x 3 Placeholder height and <width>",

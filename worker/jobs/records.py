@@ -63,10 +63,12 @@ class PinnedModel:
     version: int
     sha256: str
     digest: str = ""  # empty where it is not known, which stands in no new job
+    basis: str = ""  # on what its preprocessing rests (`worker.models.basis`); empty: not known
 
     def as_json(self) -> dict[str, Any]:
         """Return the `model` member of a job."""
-        return {"name": self.name, "version": self.version, "sha256": self.sha256}
+        body = {"name": self.name, "version": self.version, "sha256": self.sha256}
+        return {**body, "basis": self.basis} if self.basis else body
 
 
 @dataclass(frozen=True, kw_only=True)

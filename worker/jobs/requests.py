@@ -1,4 +1,4 @@
-"""What a freeze or an inspection asks for, as the API accepts it and a worker reads it."""
+"""What a freeze, an inspection or a republication asks for, as the API accepts it."""
 
 import json
 import math
@@ -15,17 +15,39 @@ from worker.models.preprocessing import PreprocessingSpec
 from worker.printable import printable
 
 _LONGEST_SHOWN = 80  # characters of a field's name
+_MOST_LABELS = 100_000
 MOST_SAMPLES = 32  # images of a job that a freeze is verified with
 
 Value = bool | int | float | list[Any]
 
 
-class InspectionRequest(BaseModel):
-    """A source to look into: where it is, and what of it is meant."""
+class _Request(BaseModel):
+    """Fields that a client sends."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    called: ClassVar[str] = "inspection request"  # in sentences
+    called: ClassVar[str]  # in sentences
+
+    @classmethod
+    def parse(cls, fields: Any) -> Self:
+        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
+        if not isinstance(fields, dict):
+            raise InvalidRequestError(f"The {cls.called} must be a JSON object.")
+        try:
+            json.dumps(fields, ensure_ascii=False).encode()
+            return cls.model_validate(fields)
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+            raise InvalidRequestError(f"The {cls.called} holds text that is no Unicode.") from None
+        except ValidationError as error:
+            raise InvalidRequestError(_sentence(error, cls)) from None
+        except RecursionError:
+            raise InvalidRequestError(f"The {cls.called} is nested too deeply.") from None
+
+
+class InspectionRequest(_Request):
+    """A source to look into: where it is, and what of it is meant."""
+
+    called = "inspection request"
 
     source: str | None = Field(
         None,
@@ -66,23 +88,8 @@ class InspectionRequest(BaseModel):
                 raise InvalidRequestError("checkpoint must be a name inside the source.")
         return value
 
-    @classmethod
-    def parse(cls, fields: Any) -> Self:
-        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
-        if not isinstance(fields, dict):
-            raise InvalidRequestError(f"The {cls.called} must be a JSON object.")
-        try:
-            json.dumps(fields, ensure_ascii=False).encode()
-            return cls.model_validate(fields)
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
-            raise InvalidRequestError(f"The {cls.called} holds text that is no Unicode.") from None
-        except ValidationError as error:
-            raise InvalidRequestError(_sentence(error, cls)) from None
-        except RecursionError:
-            raise InvalidRequestError(f"The {cls.called} is nested too deeply.") from None
 
-
-def _sentence(error: ValidationError, model: type[InspectionRequest]) -> str:
+def _sentence(error: ValidationError, model: type[_Request]) -> str:
     """Return what is wrong with the first field that is."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
@@ -108,7 +115,7 @@ class FreezeRequest(InspectionRequest):
     labels: list[str] | None = Field(
         None,
         min_length=1,
-        max_length=100_000,
+        max_length=_MOST_LABELS,
         description="One per class, in order; or the text of a file with one per line, also as "
         "`12 some name`. null: those that the source carries, if it does.",
     )
@@ -164,6 +171,47 @@ class FreezeRequest(InspectionRequest):
                     f"set.{name} must be a finite number, true, false or a list of these."
                 )
         return value
+
+
+class RepublishRequest(_Request):
+    """A version to publish again as the next one: the same graph, but images prepared otherwise."""
+
+    called = "republish request"
+
+    version: str = Field(
+        "stable", alias="from", description="The version or the alias of which it is made."
+    )
+    preprocessing: PreprocessingSpec | None = Field(
+        None, description="A preset or fields; what is left out stays as it is."
+    )
+    labels: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=_MOST_LABELS,
+        description="As for a freeze; null: they stay as they are.",
+    )
+    scores: Scores | None = Field(None, description="null: what is done with them stays.")
+    alias: str = Field("stable", description="What is moved to the new version.")
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _version(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("alias")
+    @classmethod
+    def _alias(cls, value: str) -> str:
+        return check_alias_name(value)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        return parse_labels(value, "labels") if isinstance(value, str) else value
+
+    @field_validator("preprocessing", mode="before")
+    @classmethod
+    def _preprocessing(cls, value: Any) -> PreprocessingSpec | None:
+        return None if value is None else PreprocessingSpec.parse(value)
 
 
 def _leads_out(path: str) -> bool:

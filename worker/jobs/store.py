@@ -55,7 +55,7 @@ _MOST_LOG_LINES = 1000  # per job
 _FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
     *("total", "succeeded", "failed", "attempts", "result", "error", "options", "skipped"),
-    *("sealed", "before_ms", "before_done", "origin", "owner"),
+    *("sealed", "before_ms", "before_done", "origin", "owner", "basis"),
     *("webhook", "webhook_state", "webhook_attempts", "webhook_error", "webhook_next"),
 )
 
@@ -188,6 +188,7 @@ class JobStore:
                 submission.client,
                 submission.client_bytes,
                 submission.owner,
+                model.basis if model else "",
                 *files,
             ),
         )
@@ -394,7 +395,10 @@ def _job(job_id: str, fields: dict[str, str]) -> Job:
     model = None
     if row["model"]:
         model = PinnedModel(
-            name=row["model"], version=number("version") or 0, sha256=row["sha256"] or ""
+            name=row["model"],
+            version=number("version") or 0,
+            sha256=row["sha256"] or "",
+            basis=row["basis"] or "",
         )
     status = Status(row["status"] or "")
     return Job(

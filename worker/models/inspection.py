@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from worker.models.basis import Basis
+
 Level = Literal["error", "warning", "note"]
 
 
@@ -111,7 +113,8 @@ class GuessedPreprocessing(_Part):
     """How images would be prepared where nothing is said."""
 
     fields: dict[str, Any] = Field(description="As a freeze takes them in `preprocessing`.")
-    assumed: list[str] = Field(description="What of it was taken for granted, and why.")
+    basis: Basis | None = Field(None, description="What it rests on; null where there is none.")
+    assumed: list[str] = Field(description="What of it is assumed, in words.")
     problem: str | None = Field(None, description="Why it could not be guessed.")
 
 

@@ -7,7 +7,8 @@
     NAME/2/retired          present once the version was retired
 
 A version is written in `.staging` and becomes visible by one rename, so that it is there whole or
-not at all. Its files never change afterwards.
+not at all. Its files never change afterwards: versions that differ only in their manifests share
+them.
 """
 
 import contextlib
@@ -22,11 +23,12 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
-from worker.models.durable import copy_durably, sync_folder, write_durably
+from worker.models.durable import copy_durably, link_durably, sync_folder, write_durably
 from worker.models.manifest import (
     Accelerated,
     Manifest,
@@ -55,6 +57,14 @@ class Model:
     aliases: dict[str, int]
     versions: tuple[Manifest, ...]
     damaged: tuple[str, ...] = ()  # a sentence for each version whose manifest cannot be read
+
+
+class _Held(NamedTuple):
+    """What the files of a version hold."""
+
+    sha256: str  # of the graph
+    bytes: int
+    accelerated: Accelerated | None
 
 
 class Registry:
@@ -207,40 +217,38 @@ class Registry:
         run twice publishes once. `before` is called just before the rename and prevents it by an
         error. Returns the manifest with its version, sha256 and size.
         """
-        check_alias_name(alias)
-        check_model_name(draft.name)
-        staging = self._stage()
-        try:
-            sha256, size = copy_durably(graph, staging / GRAPH_FILE)
-            served = _accelerated(accelerated, staging)
-            with self._locked(draft.name):
-                published = self._published_by(draft)
-                if published is not None:
-                    shutil.rmtree(staging)
-                    # It may have been interrupted before this.
-                    if self._aliases(draft.name).get(alias, 0) < published.version:
-                        self._move_alias(draft.name, alias, published.version)
-                    return published
-                version = max(self._versions(draft.name), default=0) + 1
-                manifest = Manifest(
-                    **dict(draft),
-                    version=version,
-                    sha256=sha256,
-                    bytes=size,
-                    accelerated=served,
-                    created_at=datetime.now(UTC),
-                )
-                write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
-                sync_folder(staging)
-                before()
-                staging.rename(self._folder(draft.name, version))
-                sync_folder(self._root / draft.name)
-                sync_folder(self._root)
-                self._move_alias(draft.name, alias, version)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
-        return manifest
+        with self._staged(draft, alias) as staging:
+            held = _Held(
+                *copy_durably(graph, staging / GRAPH_FILE), _accelerated(accelerated, staging)
+            )
+            return self._published(draft, staging, held, alias, before)
+
+    def republish(
+        self,
+        source: Manifest,
+        draft: ManifestDraft,
+        alias: str = STABLE,
+        *,
+        before: Callable[[], None] = lambda: None,
+    ) -> Manifest:
+        """Publish the files of a version again, with another draft, as `publish` does.
+
+        Raises `ModelUnavailableError` where they are not what was audited and published, and
+        `ModelNotFoundError` where the version was retired meanwhile.
+        """
+
+        def check() -> None:
+            self.number(ModelRef(source.name, source.version, None))
+            before()
+
+        with self._staged(draft, alias) as staging:
+            files = {GRAPH_FILE: (source.sha256, source.bytes)}
+            if source.accelerated is not None:
+                files[ACCELERATED_FILE] = source.served
+            for name, wanted in files.items():
+                self._link(source, name, wanted, staging)
+            held = _Held(source.sha256, source.bytes, source.accelerated)
+            return self._published(draft, staging, held, alias, check)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Make `alias` mean `version`; raise `ModelNotFoundError` where it cannot."""
@@ -282,6 +290,64 @@ class Registry:
         return moved
 
     # -- inside -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _staged(self, draft: ManifestDraft, alias: str) -> Iterator[Path]:
+        """Give a folder to write a version in, of which nothing is left that is not published."""
+        check_alias_name(alias)
+        check_model_name(draft.name)
+        staging = self._stage()
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _link(self, source: Manifest, name: str, wanted: tuple[str, int], staging: Path) -> None:
+        """Have a file of a version in `staging` too, if it still holds what was published."""
+        path = self._folder(source.name, source.version) / name
+        try:
+            found = link_durably(path, staging / name)
+        except FileNotFoundError:
+            found = None
+        if found != wanted:
+            raise ModelUnavailableError(
+                f"The file {name} of {source.name}@{source.version} is not what was published: "
+                "freeze the model again."
+            )
+
+    def _published(
+        self,
+        draft: ManifestDraft,
+        staging: Path,
+        held: _Held,
+        alias: str,
+        before: Callable[[], None],
+    ) -> Manifest:
+        """Make the version visible whose files are in `staging`, and return its manifest."""
+        with self._locked(draft.name):
+            published = self._published_by(draft)
+            if published is not None:
+                # It may have been interrupted before this.
+                if self._aliases(draft.name).get(alias, 0) < published.version:
+                    self._move_alias(draft.name, alias, published.version)
+                return published
+            version = max(self._versions(draft.name), default=0) + 1
+            manifest = Manifest(
+                **dict(draft),
+                version=version,
+                sha256=held.sha256,
+                bytes=held.bytes,
+                accelerated=held.accelerated,
+                created_at=datetime.now(UTC),
+            )
+            write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
+            sync_folder(staging)
+            before()
+            staging.rename(self._folder(draft.name, version))
+            sync_folder(self._root / draft.name)
+            sync_folder(self._root)
+            self._move_alias(draft.name, alias, version)
+            return manifest
 
     def _stage(self) -> Path:
         """Make a folder to write a version in, after clearing away what dead processes left."""

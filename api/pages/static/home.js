@@ -40,6 +40,16 @@ form.addEventListener("submit", (event) => {
   if (file) classify([file]);
 });
 
+// What is assumed of the chosen model, which a browser may have chosen again by itself.
+const select = byId("model");
+const showAssumption = () => {
+  for (const option of select.options) {
+    if (option.dataset.assumed) byId(option.dataset.assumed).hidden = !option.selected;
+  }
+};
+select.addEventListener("change", showAssumption);
+window.addEventListener("pageshow", showAssumption);
+
 // A browser tells of no change where the same file is chosen again.
 input.addEventListener("click", () => (input.value = ""));
 

@@ -401,7 +401,8 @@ def test_how_pixels_are_scaled_is_told_from_the_graph(
     assert guess.problem is None
     assert guess.fields["scale"] == pytest.approx(scale)
     assert guess.fields["size"] == [SIDE, SIDE]
-    assert words in guess.assumed[0]
+    assert guess.basis is not None
+    assert words in guess.basis.reasons[0]
 
 
 def test_what_scales_pixels_in_front_of_a_named_input_is_taken_over() -> None:
@@ -409,7 +410,9 @@ def test_what_scales_pixels_in_front_of_a_named_input_is_taken_over() -> None:
     plan = make_plan(source, FreezeRequest.parse({"name": "m", "inputs": ["Mul"]}))
     found = choose_preprocessing(PreprocessingSpec(), plan, Guess(), [])
     assert found is not None
-    assert (found.scale, found.mean, found.std) == (1 / 128, [1.0], [1.0])
+    how = found.preprocessing
+    assert (how.scale, how.mean, how.std) == (1 / 128, [1.0], [1.0])
+    assert found.basis.fields["scaling"] == "read"
 
 
 def open_size(side: int, pool: bool) -> Build:

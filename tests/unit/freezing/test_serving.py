@@ -11,6 +11,9 @@ import tensorflow as tf
 from tests.unit.freezing import networks
 from tests.unit.freezing.saved import Frozen, assert_same_answers, freeze, save
 from worker.errors import FreezeError
+from worker.models.assumptions import aspects
+from worker.models.basis import Basis
+from worker.models.preprocessing import Preprocessing
 
 v1 = tf.compat.v1
 
@@ -124,18 +127,18 @@ def test_images_of_unknown_size_are_asked_for_their_size(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("shape", "said"),
+    ("shape", "assumed"),
     [
-        ([None, 8, 8, 3], "RGB (BGR would look the same), stretch to 8x8, values from 0 to 1"),
-        ([None, 8, 6, 1], "GRAY, stretch to 8x6, values"),
-        ([None, 3, 8, 6], "RGB (BGR would look the same), stretch to 8x6 as NCHW, values"),
-        ([None, 8, 6], "GRAY, stretch to 8x6, values"),
-        ([None, 64], "GRAY, stretch to 8x8 as flat, values"),
-        ([None, 192], "RGB (BGR would look the same), stretch to 8x8 as flat, values"),
+        ([None, 8, 8, 3], ["scaling", "color"]),
+        ([None, 8, 6, 1], ["scaling"]),
+        ([None, 3, 8, 6], ["scaling", "color"]),
+        ([None, 8, 6], ["scaling"]),
+        ([None, 64], ["scaling", "size"]),
+        ([None, 192], ["scaling", "color", "size"]),
     ],
 )
-def test_how_images_are_prepared_is_guessed_from_the_input_and_shown(
-    tmp_path: Path, shape: list[int | None], said: str
+def test_what_the_input_does_not_show_is_assumed_and_said(
+    tmp_path: Path, shape: list[int | None], assumed: list[str]
 ) -> None:
     def build() -> None:
         x = v1.placeholder(tf.float32, shape, name="x")
@@ -144,8 +147,12 @@ def test_how_images_are_prepared_is_guessed_from_the_input_and_shown(
 
     saved = save(tmp_path / "source", build, fed_shape=(3, *[side or 1 for side in shape[1:]]))
     frozen = freeze(saved.folder, tmp_path)
-    (warning,) = [text for text in frozen.outcome["warnings"] if "It was assumed" in text]
-    assert said in warning
+    basis = Basis.model_validate(frozen.outcome["basis"])
+    assert (basis.kind, basis.assumed) == ("assumed", assumed)
+    (warning,) = [text for text in frozen.outcome["warnings"] if "is assumed" in text]
+    meant = aspects(Preprocessing.model_validate(frozen.outcome["preprocessing"]))
+    assert all(meant[aspect] in warning for aspect in basis.assumed)
+    assert warning.endswith("`./permafrost models model`.")
 
 
 def test_pixels_that_the_graph_scales_itself_are_not_scaled_before(tmp_path: Path) -> None:
@@ -156,8 +163,10 @@ def test_pixels_that_the_graph_scales_itself_are_not_scaled_before(tmp_path: Pat
     saved = save(tmp_path / "source", build, fed_shape=(3, 8, 8, 3))
     frozen = freeze(saved.folder, tmp_path)
     assert frozen.outcome["preprocessing"]["scale"] == 1.0
-    (warning,) = [text for text in frozen.outcome["warnings"] if "It was assumed" in text]
-    assert "values from 0 to 255; the graph scales pixels itself" in warning
+    basis = frozen.outcome["basis"]
+    assert basis["fields"] == {"scaling": "read", "color": "assumed", "size": "read"}
+    assert "the graph scales pixels itself" in basis["reasons"][0]
     given = freeze(saved.folder, tmp_path, preprocessing="zero_one")
     assert given.outcome["preprocessing"]["scale"] == pytest.approx(1 / 255)
-    assert not [text for text in given.outcome["warnings"] if "It was assumed" in text]
+    assert given.outcome["basis"]["kind"] == "stated"
+    assert not [text for text in given.outcome["warnings"] if "assumed" in text]

@@ -8,8 +8,9 @@
 --       'request' or 'open'), ms until it is given up where these are requests, most that may wait
 --       in the lane or 0, most ms that the oldest may have waited or 0, webhook or '', its host, most
 --       webhooks that may wait for that host, whose the uploads are or '', most bytes that may lie
---       here for that client or 0, the API key that makes it or '', then name and
---       'place:size:chunks' of each uploaded file, whose pieces were stored and counted before.
+--       here for that client or 0, the API key that makes it or '', on what the model's preprocessing
+--       rests or '', then name and 'place:size:chunks' of each uploaded file, whose pieces were stored
+--       and counted before.
 -- Returns {id, 1 if the job is new, 1 if a ticket has to be sent, time of acceptance}, or
 -- {id, 0, 0, 0} where the idempotency key led to the first job, or {id, -1, 0, 0} where it was used
 -- before with another fingerprint, or {id, -2, how many wait, ms the oldest has} where that is too
@@ -47,7 +48,7 @@ if webhook ~= '' then
   local waiting = redis.call('ZCARD', K.webhooks(host))
   if waiting >= tonumber(ARGV[22]) then return {id, -3, waiting, 0} end
 end
-local client, first_file = ARGV[23], 26
+local client, first_file = ARGV[23], 27
 local too_much, held = is_too_much(client, #ARGV[14], tonumber(ARGV[24]))
 if too_much then return {id, -4, held, 0} end
 if ARGV[first_file] and not redis.call('ZSCORE', K.arriving(), id) then return {id, -5, 0, 0} end
@@ -57,6 +58,7 @@ redis.call('HSET', K.job(id), 'kind', kind, 'status', 'queued', 'lane', lane, 't
   'model', ARGV[5], 'version', ARGV[6], 'sha256', ARGV[7], 'options', ARGV[8],
   'keep_upload_ms', ARGV[9], 'created', now, 'total', ARGV[15], 'succeeded', 0, 'failed', 0,
   'skipped', 0, 'attempts', 0, 'origin', origin, 'client', client)
+if ARGV[26] ~= '' then redis.call('HSET', K.job(id), 'basis', ARGV[26]) end
 if webhook ~= '' then
   redis.call('HSET', K.job(id), 'webhook', webhook, 'webhook_host', host, 'webhook_attempts', 0)
 end

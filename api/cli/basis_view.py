@@ -1,0 +1,39 @@
+"""On what a version's preprocessing rests, as a person reads it."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from api.cli.options import again
+from api.cli.text import printable
+
+
+def basis_text(basis: object) -> str:
+    """Return what it rests on, field by field, and what shows it."""
+    if not isinstance(basis, dict):
+        return ""
+    fields = basis.get("fields") or {}
+    each = ", ".join(f"{name} {kind}" for name, kind in fields.items())
+    reasons = "; ".join(str(reason) for reason in basis.get("reasons") or [])
+    return f"{basis.get('kind')}{f': {each}' if each else ''}{f' ({reasons})' if reasons else ''}"
+
+
+def preprocessing_text(fields: object) -> str:
+    """Return how images are prepared: `rgb, stretch to 96x96, NHWC, (value * 0.0039 - 0) / 1`."""
+    if not isinstance(fields, dict) or not fields:
+        return ""
+    height, width = fields["size"]
+    mean, std = (", ".join(f"{value:.4g}" for value in fields[key]) for key in ("mean", "std"))
+    return (
+        f"{fields['color']}, {fields['resize']} to {height}x{width}, {fields['layout']}, "
+        f"(value * {fields['scale']:.4g} - {mean}) / {std}"
+    )
+
+
+def show_choices(out: Console, choices: list[dict[str, Any]], server: str) -> None:
+    """Print what may be meant, each with the command that makes it so on `server`."""
+    for choice in choices:
+        command = str(choice.get("command")).removeprefix("./permafrost ")
+        out.print(Text(f"If {printable(choice.get('reason'))}:"))
+        out.print(Text(f"  {printable(again(command, server))}", style="bold"), soft_wrap=True)

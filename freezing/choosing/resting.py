@@ -1,0 +1,122 @@
+"""What a preprocessing rests on: what was stated, what is known of the model, what is assumed."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from freezing.choosing.preparation import Guess
+from worker.errors import InvalidRequestError
+from worker.models.alternatives import usual
+from worker.models.basis import (
+    MOST_ALTERNATIVES,
+    MOST_REASONS,
+    VALUES,
+    Alternative,
+    Aspect,
+    Basis,
+    BasisKind,
+    least,
+    said_by,
+    stated_in,
+)
+from worker.models.manifest import Tensor
+from worker.models.preprocessing import Preprocessing, PreprocessingSpec, resolve_preprocessing
+
+_LONGEST_REASON = 2000
+
+
+def resolved(asked: PreprocessingSpec, guess: Guess, tensor: Tensor) -> tuple[Preprocessing, Basis]:
+    """Return how images become `tensor`, and on what that rests.
+
+    `guess` is taken for what was not stated, if it fits. Raises `InvalidRequestError` where it
+    cannot be said how.
+    """
+    try:
+        found = resolve_preprocessing(_joined(asked, guess.spec), tensor.shape, tensor.dtype)
+    except InvalidRequestError:
+        if guess.spec == PreprocessingSpec():
+            raise
+        # What was made of something that does not fit to the input is no knowledge of it.
+        return resolved(asked, Guess(), tensor)
+    fields = _fields(asked, guess, tensor, found)
+    assumed = [aspect for aspect, kind in fields.items() if kind == "assumed"]
+    reasons = list(guess.reasons) if {*fields} - stated_in(asked) else []
+    if "scaling" not in said_by(guess.spec):
+        if fields["scaling"] == "read":
+            reasons.append(f"the input takes whole numbers ({tensor.dtype}): pixels as they are")
+        elif fields["scaling"] == "assumed":
+            reasons.append("how pixels are scaled does not show in the graph")
+    return found, Basis(
+        kind=least(fields),
+        fields=fields,
+        reasons=[reason[:_LONGEST_REASON] for reason in reasons[:MOST_REASONS]],
+        alternatives=_alternatives(guess, found, fields, assumed),
+    )
+
+
+def _joined(asked: PreprocessingSpec, known: PreprocessingSpec) -> PreprocessingSpec:
+    """Return what was stated, and what is known of the rest."""
+    stated = asked.model_dump(exclude_none=True)
+    rest = known.model_dump(exclude_none=True)
+    if stated.keys() & VALUES:  # all of them say together which numbers pixels become
+        rest = {name: value for name, value in rest.items() if name not in VALUES}
+    if "color" in said_by(asked):
+        rest.pop("color", None)
+    return PreprocessingSpec(**{**rest, **stated})
+
+
+def _fields(
+    asked: PreprocessingSpec, guess: Guess, tensor: Tensor, found: Preprocessing
+) -> dict[Aspect, BasisKind]:
+    said, stated, known = said_by(asked), stated_in(asked), said_by(guess.spec)
+    fields: dict[Aspect, BasisKind] = {}
+    dtype = tf.as_dtype(tensor.dtype)
+    if "scaling" in said:
+        fields["scaling"] = "stated"
+    elif "scaling" in known:
+        fields["scaling"] = guess.kinds.get("scaling", guess.kind)
+    else:
+        fields["scaling"] = "read" if dtype.is_integer else "assumed"
+    if found.channels == 3:
+        # A model of which it is known that it takes another order takes it, whatever the scaling.
+        if "color" in said or ("color" in stated and "color" not in known):
+            fields["color"] = "stated"
+        else:
+            kind = guess.kinds.get("color", guess.kind)
+            fields["color"] = kind if "color" in known else "assumed"
+    if "size" in said:
+        fields["size"] = "stated"
+    elif _shows_size(tensor, found):
+        fields["size"] = "read"
+    else:
+        kind = guess.kinds.get("size", guess.kind)
+        fields["size"] = kind if "size" in known else "assumed"
+    return fields
+
+
+def _shows_size(tensor: Tensor, found: Preprocessing) -> bool:
+    """Whether height and width are in the input's shape, of which a flat one has only the area."""
+    if tensor.shape is None or found.layout == "flat":
+        return False
+    height, width = (2, 3) if found.layout == "NCHW" else (1, 2)
+    return None not in (tensor.shape[height], tensor.shape[width])
+
+
+def _alternatives(
+    guess: Guess,
+    found: Preprocessing,
+    fields: dict[Aspect, BasisKind],
+    assumed: Sequence[Aspect],
+) -> list[Alternative]:
+    """Return what else may be meant: of what is known of the model, then what is usual."""
+    own = [one for one in guess.alternatives if _is_open(one, fields)]
+    made: dict[str, Alternative] = {}
+    for one in (*own, *usual(found, assumed)):
+        made.setdefault(one.preprocessing.model_dump_json(exclude_none=True), one)
+    return list(made.values())[:MOST_ALTERNATIVES]
+
+
+def _is_open(one: Alternative, fields: dict[Aspect, BasisKind]) -> bool:
+    """Whether it is about something that nobody stated."""
+    said = said_by(one.preprocessing)
+    return not said or any(fields.get(aspect) not in (None, "stated") for aspect in said)

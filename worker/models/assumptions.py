@@ -1,0 +1,117 @@
+"""What is to be said of a version's preprocessing: in words, field by field, and what to type."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from worker.models.alternatives import has
+from worker.models.basis import VALUES, Aspect, Basis, BasisKind
+from worker.models.preprocessing import PRESETS, Color, Preprocessing
+
+KNOWN_HOW: Final[Mapping[BasisKind, str]] = {
+    "stated": "as stated",
+    "read": "read from the graph",
+    "recognised": "recognised",
+    "proven": "proven by examples",
+    "assumed": "assumed",
+}
+_COLORS: Final[Mapping[Color, str]] = {
+    "rgb": "colours in the order red, green, blue",
+    "bgr": "colours in the order blue, green, red",
+    "gray": "shades of gray",
+}
+
+
+class Choice(NamedTuple):
+    """A way to prepare images that may be meant."""
+
+    preprocessing: dict[str, Any]  # as a request takes it
+    reason: str  # when it is right: completes "if "
+    command: str  # that has images prepared so
+
+
+def aspects(preprocessing: Preprocessing) -> dict[Aspect, str]:
+    """Return in words what decides a version's answers."""
+    height, width = preprocessing.size
+    return {
+        "scaling": _values(preprocessing),
+        "color": _COLORS[preprocessing.color],
+        "size": f"{height} x {width} pixels",
+    }
+
+
+def known(preprocessing: Preprocessing, basis: Basis) -> list[str]:
+    """Return how each thing is known: `values from 0 to 1: assumed`."""
+    words = aspects(preprocessing)
+    return [f"{words[aspect]}: {KNOWN_HOW[kind]}" for aspect, kind in basis.fields.items()]
+
+
+def assumption(name: str, preprocessing: Preprocessing | None, basis: Basis | None) -> str | None:
+    """Return a sentence for whoever asks a model for answers; None where nothing is assumed.
+
+    It ends with what to type.
+    """
+    if preprocessing is None or basis is None or not basis.assumed:
+        return None
+    words = aspects(preprocessing)
+    what = " and ".join(words[aspect] for aspect in basis.assumed)
+    return (
+        f"How {name} prepares images is assumed: {what}. If it was trained otherwise, its answers "
+        f"are wrong. What else may be meant, each with the command that makes it so, is listed by "
+        f"`./permafrost models {shlex.quote(name)}`."
+    )
+
+
+def choices(model: str, preprocessing: Preprocessing | None, basis: Basis | None) -> list[Choice]:
+    """Return what may be meant where something is assumed: that it is right, then what else.
+
+    `model` is a name, or `NAME@VERSION`.
+    """
+    if preprocessing is None or basis is None or not basis.assumed:
+        return []
+    said = _confirmation(preprocessing, basis)
+    found = [Choice(said, "what is assumed is right", _command(model, said))]
+    for other in basis.alternatives:
+        said = other.preprocessing.model_dump(mode="json", exclude_none=True)
+        found.append(Choice(said, other.reason, _command(model, said)))
+    return found
+
+
+def option_text(preprocessing: Mapping[str, Any]) -> str:
+    """Return what stands behind `--preprocessing` for these fields, as a shell takes it."""
+    if preprocessing.keys() == {"preset"}:
+        return str(preprocessing["preset"])
+    return shlex.quote(json.dumps(preprocessing))
+
+
+def _command(model: str, preprocessing: Mapping[str, Any]) -> str:
+    return f"./permafrost models {shlex.quote(model)} --preprocessing {option_text(preprocessing)}"
+
+
+def _confirmation(preprocessing: Preprocessing, basis: Basis) -> dict[str, Any]:
+    """Return what to say where all that is assumed is right."""
+    said: dict[str, Any] = {}
+    present = preprocessing.model_dump(mode="json", include=set(VALUES))
+    if "scaling" in basis.assumed:
+        named = (name for name, fields in PRESETS.items() if has(preprocessing, fields))
+        preset = next(named, None)
+        said = {"preset": preset} if preset else present
+    if "color" in basis.assumed:
+        said["color"] = preprocessing.color
+    if "size" in basis.assumed:
+        said["size"] = [*preprocessing.size]
+    return said
+
+
+def _values(found: Preprocessing) -> str:
+    if len({*found.mean}) == 1 and len({*found.std}) == 1:
+        ends = ((value * found.scale - found.mean[0]) / found.std[0] for value in (0, 255))
+        low, high = sorted(ends)
+        return f"values from {low:.4g} to {high:.4g}"
+    high = 255 * found.scale
+    means = ", ".join(f"{value:.4g}" for value in found.mean)
+    less = f"values from 0 to {high:.4g} less the mean of each colour ({means})"
+    if {*found.std} == {1.0}:
+        return less
+    return f"{less}, divided by its deviation ({', '.join(f'{value:.4g}' for value in found.std)})"
