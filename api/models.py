@@ -11,7 +11,7 @@ from api.kernel import kernel
 from api.saved_models import saved_model
 from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.requests import RepublishRequest
-from worker.models.assumptions import assumption, choices
+from worker.models.assumptions import assumption, choices, republishing
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef, check_model_name
 from worker.models.registry import Model
@@ -200,7 +200,7 @@ def _state(manifest: Manifest, aside: Mapping[str, SetAside]) -> dict[str, Any]:
 def _assumption(manifest: Manifest) -> dict[str, Any]:
     """Return a sentence on what is assumed of how images are prepared, and what may be meant."""
     how, basis, name = manifest.preprocessing, manifest.basis, manifest.name
-    meant = choices(f"{name}@{manifest.version}", how, basis)
+    meant = choices(republishing(name, manifest.version), how, basis)
     return {
         "assumption": assumption(name, how, basis),
         "choices": [choice._asdict() for choice in meant],

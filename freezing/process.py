@@ -21,7 +21,7 @@ from freezing.sources.reach import within_reach
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine
 from worker.jobs.requests import FreezeRequest, InspectionRequest
-from worker.models.assumptions import choices
+from worker.models.assumptions import choices, republishing
 from worker.models.inspection import Inspection
 from worker.models.manifest import ManifestDraft, ModelRef
 from worker.models.registry import Registry
@@ -250,7 +250,9 @@ def _publish(
         "choices": [
             choice._asdict()
             for choice in choices(
-                f"{manifest.name}@{manifest.version}", manifest.preprocessing, manifest.basis
+                republishing(manifest.name, manifest.version),
+                manifest.preprocessing,
+                manifest.basis,
             )
         ],
         "classifies": manifest.classifies,

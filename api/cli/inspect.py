@@ -30,6 +30,7 @@ def inspect(
     as_json: AsJson = False,
 ) -> None:
     """Say what is in a trained model, and what to freeze. Nothing of it is run."""
+    from api.cli.basis_view import show_choices  # noqa: PLC0415 - imports rich
     from api.cli.inspection_report import freeze_words, show_inspection  # noqa: PLC0415 - rich
     from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
 
@@ -54,3 +55,13 @@ def inspect(
             title = "Freeze it" if clear else "Freeze it, for instance"
             title = title if advice.get("ready") else "Freeze it, once that is settled"
             out.print(f"\n{title}: {again(freeze_words(source, body), server)}", soft_wrap=True)
+            meant = (job["result"].get("preprocessing") or {}).get("choices") or []
+            if meant:
+                out.print("\nHow images are prepared is partly assumed.")
+            said = [{**body, "preprocessing": choice.get("preprocessing")} for choice in meant]
+            words = [f"./permafrost {freeze_words(source, one)}" for one in said]
+            show_choices(
+                out,
+                [{**one, "command": command} for one, command in zip(meant, words, strict=True)],
+                server,
+            )

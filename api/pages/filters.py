@@ -9,7 +9,7 @@ from flask import Blueprint
 
 from api.pages.reference import prose
 from worker.jobs.records import rfc3339
-from worker.models.assumptions import Choice, assumption, choices
+from worker.models.assumptions import Choice, assumption, choices, republishing
 from worker.models.manifest import Manifest
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -104,8 +104,8 @@ def assumed(manifest: Manifest) -> str | None:
 
 def meant(manifest: Manifest) -> list[Choice]:
     """Return what may be meant where something is assumed, each with its command."""
-    name = f"{manifest.name}@{manifest.version}"
-    return choices(name, manifest.preprocessing, manifest.basis)
+    command = republishing(manifest.name, manifest.version)
+    return choices(command, manifest.preprocessing, manifest.basis)
 
 
 def register(blueprint: Blueprint) -> None:

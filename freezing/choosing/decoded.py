@@ -72,7 +72,7 @@ def input_behind_text(
         return None
     warnings.append(
         f"The placeholder '{texts[0]}' takes text; {decoded}, behind its decoding, was taken as "
-        "the input."
+        "the input. If another is meant, name it with `inputs` (--input)."
     )
     return decoded
 

@@ -47,7 +47,8 @@ def fit_size(graph: Graph, name: str, outputs: Sequence[Endpoint], warnings: lis
     node.attr["shape"].shape.CopyFrom(tf.TensorShape(sides).as_proto())
     warnings.append(
         f"The input {name} does not say the size of images; the layers behind it need "
-        f"{fitting}x{fitting}."
+        f"{fitting}x{fitting}. If another is meant, say so with `preprocessing` (--preprocessing "
+        f"'{{\"size\": [{fitting}, {fitting}]}}')."
     )
 
 

@@ -8,6 +8,7 @@ from freezing.graph.graph import Endpoint, Graph, output_types
 from freezing.sources.source import Source
 from freezing.sources.tables import FINDS, table_behind
 
+_OTHERS = "If others are meant, give them with `labels` (--labels)."
 _GATHERS = frozenset({"Gather", "GatherV2"})
 # What lays texts out for a batch: as `Tile` of a vector of class names in `tf.estimator`.
 _LAYING_OUT = frozenset(
@@ -23,11 +24,11 @@ def known_labels(source: Source, columns: int, warnings: list[str]) -> list[str]
     """
     if source.labels is not None:
         if len(source.labels) == columns or (columns == 1 and len(source.labels) == 2):
-            warnings.append(f"The labels are those that the {source.kind} carries.")
+            warnings.append(f"The labels are those that the {source.kind} carries. {_OTHERS}")
             return source.labels
         warnings.append(
             f"The {source.kind} carries {len(source.labels)} labels, but there are {columns} "
-            "scores per image: they were left out."
+            f"scores per image: they were left out. {_OTHERS}"
         )
         return None
     found = {
@@ -38,7 +39,7 @@ def known_labels(source: Source, columns: int, warnings: list[str]) -> list[str]
     if len(found) != 1:
         return None
     labels, name = next(iter(found.items()))
-    warnings.append(f"The labels are those of '{name}' in the graph.")
+    warnings.append(f"The labels are those of '{name}' in the graph. {_OTHERS}")
     return list(labels)
 
 

@@ -78,7 +78,10 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     if taken is not None and not _is_placeholder(whole, taken.end):
         named = {str(taken.end): taken.end}
         why = "; ".join(taken.reasons)
-        warnings.append(f"No input was named; '{taken.end}' was chosen: {why}.")
+        warnings.append(
+            f"No input was named; '{taken.end}' was chosen: {why}. If another is meant, name it "
+            "with `inputs` (--input)."
+        )
     part = cut(whole, outputs, [*named.values(), *given.values()])
     graph = part.graph
     for text, end in named.items():
@@ -137,7 +140,10 @@ def _outputs(chooser: Chooser, names: Sequence[str], warnings: list[str]) -> lis
         return list(dict.fromkeys(found))
     taken = clear_output(chooser.outputs())
     why = "; ".join(taken.reasons)
-    warnings.append(f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}.")
+    warnings.append(
+        f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}. If another is meant, "
+        "name it with `outputs` (--output)."
+    )
     return [taken.end]
 
 

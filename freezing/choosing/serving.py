@@ -155,8 +155,9 @@ def _may_take_images(plan: Plan) -> bool:
 
 def _few_pixels(found: Preprocessing) -> str:
     height, width = found.size
+    size = f"'{{\"size\": [{height}, {width}]}}'"
     return (
-        f"The input takes {math.prod(found.size) * found.channels} number(s) at a time. Images "
-        f"are shrunk to {height}x{width} pixels for it; if they are no pixels, predictions mean "
-        "nothing."
+        f"The input takes {math.prod(found.size) * found.channels} number(s) at a time; they are "
+        f"taken as the pixels of an image of {height}x{width}. If they are none, predictions mean "
+        f"nothing; if they are, say so with `preprocessing` (--preprocessing {size})."
     )

@@ -41,7 +41,7 @@ class Meant:
         signature = self.signature.name if self.signature else ""
         self.warnings.append(
             f"'{name}' is a node, which was taken, and also what the signature '{signature}' calls "
-            f"{tensor}: say {tensor}, or name the signature, if that is meant."
+            f"{tensor}. If that is meant, say {tensor}, or name the signature (--signature)."
         )
         return text
 
@@ -79,7 +79,7 @@ def meant_signature(source: Source, asked: str | None, graph: Graph, warnings: l
         if direct and chosen not in direct:
             warnings.append(
                 f"The signature '{chosen.name}' takes text; '{direct[0].name}', which takes "
-                "numbers, was used."
+                "numbers, was used. If another is meant, name it with `signature` (--signature)."
             )
             chosen = direct[0]
     if chosen is None:

@@ -97,7 +97,10 @@ def _bake_defaults(graph: Graph, warnings: list[str]) -> None:
             make_identity(node, source, node.attr["dtype"].type)
             default = _scalar(graph.nodes[source.node])
             shown = "" if default is None else f", {str(default).lower()}"
-            warnings.append(f"The placeholder '{node.name}' was left at its default{shown}.")
+            warnings.append(
+                f"The placeholder '{node.name}' was left at its default{shown}. If another value "
+                f"is meant, give it with `set` (--set {node.name}=VALUE)."
+            )
 
 
 def _scalar(node: Any) -> Any:

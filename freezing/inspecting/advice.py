@@ -22,12 +22,13 @@ from freezing.inspecting.prediction import what_remains
 from freezing.sources.source import Source
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
-from worker.models.assumptions import aspects
+from worker.models.assumptions import aspects, choices
 from worker.models.inspection import (
     Advice,
     Finding,
     GuessedPreprocessing,
     Level,
+    PreparationChoice,
 )
 from worker.models.manifest import is_model_name
 from worker.models.preprocessing import PreprocessingSpec
@@ -148,10 +149,12 @@ class Adviser:
             self._findings.append(finding("takes_no_images", "warning", said[-1]))
             return GuessedPreprocessing(fields={}, assumed=[], problem=said[-1])
         words = aspects(found.preprocessing)
+        meant = choices(self._command(body), found.preprocessing, found.basis)
         return GuessedPreprocessing(
             fields=found.preprocessing.model_dump(mode="json"),
             basis=found.basis,
             assumed=[words[aspect] for aspect in found.basis.assumed],
+            choices=[PreparationChoice(**choice._asdict()) for choice in meant],
         )
 
     def _error(self, code: str, message: str) -> None:

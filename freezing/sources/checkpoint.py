@@ -29,7 +29,10 @@ def open_with_graph(path: Path, graph: StoredGraph) -> Source:
     """
     warnings: list[str] = []
     values = locate_data(path.parent, warnings)
-    warnings.append(f"The variables are those of the checkpoint '{values.prefix.name}' beside it.")
+    warnings.append(
+        f"The variables are those of the checkpoint '{values.prefix.name}' beside it. "
+        "If others are meant, name their checkpoint with `checkpoint` (--checkpoint)."
+    )
     files = CheckpointFiles(values=values, graph=path, warnings=tuple(warnings))
     return _opened(files, graph)
 

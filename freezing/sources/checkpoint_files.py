@@ -14,6 +14,7 @@ from freezing.sources.contents import Content, holds_variables, sniff
 from worker.errors import SourceError
 
 STATE_FILE = "checkpoint"  # names the latest checkpoint of its folder
+_ANOTHER = "If another is meant, name it with `checkpoint` (--checkpoint)."
 _PART = re.compile(r"(?P<prefix>.+)\.(?:meta|index|data-(?P<shard>\d{5})-of-(?P<count>\d{5}))\Z")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})\Z")
 _OLD_SHARD = re.compile(r"(?P<prefix>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})\Z")
@@ -135,7 +136,7 @@ def _choose(folder: Path, warnings: list[str]) -> str:
             if named:
                 warnings.append(
                     f"The file 'checkpoint' names '{named}', which is not there; "
-                    f"'{prefixes[0]}' was used."
+                    f"'{prefixes[0]}' was used. {_ANOTHER}"
                 )
             return prefixes[0]
         if named:
@@ -150,7 +151,9 @@ def _choose(folder: Path, warnings: list[str]) -> str:
         )
     if len(prefixes) > 1:
         latest = max(prefixes, key=lambda prefix: _age(folder, prefix))
-        warnings.append(f"Of {len(prefixes)} checkpoints the latest, '{latest}', was used.")
+        warnings.append(
+            f"Of {len(prefixes)} checkpoints the latest, '{latest}', was used. {_ANOTHER}"
+        )
         return latest
     return prefixes[0]
 
@@ -225,7 +228,10 @@ def _graph(folder: Path, prefix: str, warnings: list[str]) -> Path:
         [entry for entry in entries if holds_variables(entry)],
     ):
         if len(found) == 1:
-            warnings.append(f"'{meta.name}' is missing; the graph of '{found[0].name}' was used.")
+            warnings.append(
+                f"'{meta.name}' is missing; the graph of '{found[0].name}' was used. If it is not "
+                "the checkpoint's, put the right one beside it under that name."
+            )
             return found[0]
         if found:
             names = ", ".join(entry.name for entry in found[:_MOST_NAMES])

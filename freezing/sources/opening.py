@@ -71,7 +71,10 @@ def _with_labels(source: Source, path: Path) -> Source:
     if beside is None:
         return source
     labels, name = beside
-    source.warnings.append(f"Labels were found beside the model, in '{name}'.")
+    source.warnings.append(
+        f"Labels were found beside the model, in '{name}'. If others are meant, give them with "
+        "`labels` (--labels)."
+    )
     return replace(source, labels=labels)
 
 

@@ -101,7 +101,10 @@ def _inside(folder: Path, warnings: list[str], deepest: int) -> Path | None:
     }
     if len(found) > 1 and all(sub.name.isdigit() for sub in found):
         latest = max(found, key=lambda sub: int(sub.name))
-        warnings.append(f"Of {len(found)} versions in folders the latest, {latest.name}, was used.")
+        warnings.append(
+            f"Of {len(found)} versions in folders the latest, {latest.name}, was used. If another "
+            "is meant, name its folder as the source."
+        )
         return found[latest]
     if len(found) > 1:
         raise SourceError(

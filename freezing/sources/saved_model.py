@@ -149,7 +149,10 @@ def _meta_graph(metas: Sequence[Any], choice: Choice, warnings: list[str]) -> An
     if len(metas) > 1:
         tags = ", ".join(sorted(chosen.meta_info_def.tags))
         which = f"for {tags}" if tags else "without tags"
-        warnings.append(f"Of {len(metas)} graphs in the SavedModel the one {which} was used.")
+        warnings.append(
+            f"Of {len(metas)} graphs in the SavedModel the one {which} was used. If another is "
+            "meant, name a signature that only that one has, with `signature` (--signature)."
+        )
     return chosen
 
 

@@ -32,17 +32,21 @@ def resolve_scores(
         return asked
     sums = rows.sum(axis=1)
     if rows.shape[1] > 1 and (rows >= 0).all() and np.allclose(sums, 1.0, atol=1e-3):
-        warnings.append("The first output's numbers sum to 1; they are taken as probabilities.")
+        warnings.append(
+            "The first output's numbers sum to 1; they are taken as probabilities. If they are "
+            "not, say what they are with `scores` (--scores logits)."
+        )
         return "probabilities"
     if rows.shape[1] == 1:
         warnings.append(
             "The first output holds one number per image; it is taken as a logit and put through "
-            "the logistic function. Say scores=probabilities if it is a probability."
+            "the logistic function. If it is a probability, say so with `scores` (--scores "
+            "probabilities)."
         )
         return "sigmoid"
     warnings.append(
-        "The first output is taken as logits and put through softmax. Say scores=probabilities or "
-        "scores=sigmoid if that is wrong."
+        "The first output is taken as logits and put through softmax. If it holds something else, "
+        "say what with `scores` (--scores probabilities, --scores sigmoid)."
     )
     return "logits"
 

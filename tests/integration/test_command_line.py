@@ -80,6 +80,23 @@ def test_a_checkpoint_of_the_server_is_frozen_and_the_next_command_works(
     assert run(system, "classify", photo, "--model", "by-path@canary").returncode == 0
 
 
+def test_another_preprocessing_is_served_without_a_freeze(
+    system: System, frozen: dict[str, Any], fixtures_folder: Path
+) -> None:
+    photo = fixtures_folder / "tutorial-dogs-cats" / "images" / "cats" / "cat.1006.jpg"
+    said = ("--preprocessing", '{"color": "bgr"}', "--alias", "bgr")
+    made = document(
+        run(system, "models", f"from-cli@{frozen['result']['version']}", *said, "--json")
+    )
+    assert made["aliases"]["bgr"] == made["published"]
+    assert made["versions"][-1]["basis"]["kind"] == "stated"
+    scores = [
+        rows(run(system, "classify", photo, "--model", model, "--json"))[0]["score"]
+        for model in ("from-cli", "from-cli@bgr")
+    ]
+    assert scores[0] != scores[1]
+
+
 def test_a_wrong_output_fails_with_the_nearest_name(system: System, fixtures_folder: Path) -> None:
     checkpoint = fixtures_folder / "tutorial-dogs-cats" / "checkpoint" / "dogs-cats-model.meta"
     finished = run(system, "freeze", checkpoint, "--name", "wrong", "--output", "y_prd", "--json")

@@ -95,7 +95,7 @@ class Server:
         self.requests.append(request)
         return self.answer(request)
 
-    def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: PLR0911 - one a route
+    def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911 - one a route
         path = request.url.path
         match request.method, path.strip("/").split("/")[1:]:
             case "GET", ["models"]:
@@ -105,6 +105,8 @@ class Server:
                 return httpx.Response(200, json=self._model(name))
             case "PUT" | "DELETE" as method, ["models", name, _, which] if name in self.models:
                 return self._change(method, name, which, request)
+            case "POST", ["models", name, "versions"] if name in self.models:
+                return httpx.Response(201, json={"version": 4})
             case "GET", ["models", name]:
                 return problem(404, "model_not_found", f"There is no model '{name}'.")
             case "POST", ["predictions"]:

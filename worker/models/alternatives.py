@@ -9,14 +9,14 @@ from worker.models.preprocessing import PRESETS, Color, Preprocessing, Preproces
 # Presets by how many networks take them, and what training code does that they are right for.
 _SCALINGS: Final[dict[str, str]] = {
     "zero_one": "the training code divides pixels by 255",
-    "minus_one_one": "it brings them to -1..1, as MobileNet and Inception do (x / 127.5 - 1)",
-    "raw": "it takes them as they are, from 0 to 255",
-    "caffe": "it takes ImageNet's means off blue, green, red, as VGG and ResNet of Keras do",
-    "imagenet": "it takes off ImageNet's means and divides by its deviations, as DenseNet does",
+    "minus_one_one": "the training code brings pixels to -1..1 (x / 127.5 - 1), as for MobileNet",
+    "raw": "the training code takes pixels as they are, from 0 to 255",
+    "caffe": "the training code takes ImageNet's means off blue, green, red, as for VGG",
+    "imagenet": "the training code scales by ImageNet's means and deviations, as for DenseNet",
 }
 _COLORS: Final[dict[Color, str]] = {
-    "bgr": "it reads images with OpenCV (`cv2.imread`), whose order is blue, green, red",
-    "rgb": "it reads images with Pillow, Keras or TensorFlow, whose order is red, green, blue",
+    "bgr": "the training code reads images with OpenCV (`cv2.imread`): blue, green, red",
+    "rgb": "the training code reads images with Pillow, Keras or TensorFlow: red, green, blue",
 }
 
 

@@ -58,24 +58,32 @@ def assumption(name: str, preprocessing: Preprocessing | None, basis: Basis | No
     what = " and ".join(words[aspect] for aspect in basis.assumed)
     return (
         f"How {name} prepares images is assumed: {what}. If it was trained otherwise, its answers "
-        f"are wrong. What else may be meant, each with the command that makes it so, is listed by "
+        "are wrong. To see what else may be meant, each with the command for it, type "
         f"`./permafrost models {shlex.quote(name)}`."
     )
 
 
-def choices(model: str, preprocessing: Preprocessing | None, basis: Basis | None) -> list[Choice]:
+def choices(command: str, preprocessing: Preprocessing | None, basis: Basis | None) -> list[Choice]:
     """Return what may be meant where something is assumed: that it is right, then what else.
 
-    `model` is a name, or `NAME@VERSION`.
+    `command` is what takes `--preprocessing` for the model.
     """
     if preprocessing is None or basis is None or not basis.assumed:
         return []
     said = _confirmation(preprocessing, basis)
-    found = [Choice(said, "what is assumed is right", _command(model, said))]
+    meant = [(said, "what is assumed is right")]
     for other in basis.alternatives:
         said = other.preprocessing.model_dump(mode="json", exclude_none=True)
-        found.append(Choice(said, other.reason, _command(model, said)))
-    return found
+        meant.append((said, other.reason))
+    return [
+        Choice(said, reason, f"{command} --preprocessing {option_text(said)}")
+        for said, reason in meant
+    ]
+
+
+def republishing(model: str, version: int) -> str:
+    """Return the command that takes `--preprocessing` for a published version."""
+    return f"./permafrost models {shlex.quote(f'{model}@{version}')}"
 
 
 def option_text(preprocessing: Mapping[str, Any]) -> str:
@@ -83,10 +91,6 @@ def option_text(preprocessing: Mapping[str, Any]) -> str:
     if preprocessing.keys() == {"preset"}:
         return str(preprocessing["preset"])
     return shlex.quote(json.dumps(preprocessing))
-
-
-def _command(model: str, preprocessing: Mapping[str, Any]) -> str:
-    return f"./permafrost models {shlex.quote(model)} --preprocessing {option_text(preprocessing)}"
 
 
 def _confirmation(preprocessing: Preprocessing, basis: Basis) -> dict[str, Any]:

@@ -109,12 +109,23 @@ class Finding(_Part):
     nodes: list[str] = Field(default_factory=list, description="Which, at most a few.")
 
 
+class PreparationChoice(_Part):
+    """A way to prepare images that may be meant."""
+
+    preprocessing: dict[str, Any] = Field(description="As a freeze takes it.")
+    reason: str = Field(description="When it is right: completes `if`.")
+    command: str = Field(description="The freeze that says so, for a terminal.")
+
+
 class GuessedPreprocessing(_Part):
     """How images would be prepared where nothing is said."""
 
     fields: dict[str, Any] = Field(description="As a freeze takes them in `preprocessing`.")
     basis: Basis | None = Field(None, description="What it rests on; null where there is none.")
     assumed: list[str] = Field(description="What of it is assumed, in words.")
+    choices: list[PreparationChoice] = Field(
+        default_factory=list, description="Where something is, what may be meant."
+    )
     problem: str | None = Field(None, description="Why it could not be guessed.")
 
 

@@ -272,3 +272,13 @@ def test_a_receiver_that_is_refused_stops_the_command(server: Server, photos: Pa
     found = run("classify", *FILES[:2], "--model", "pets", "--webhook", "https://x.local/")
     assert found.exit_code != 0
     assert "it is not public" in found.stderr
+
+
+def test_what_is_assumed_of_the_preprocessing_is_one_line(server: Server, photos: Path) -> None:
+    sentence = "How pets prepares images is assumed. Type `./permafrost models pets`."
+    server.models["pets"]["versions"][0]["assumption"] = sentence
+    for arguments in (["photos/a.jpg"], ["photos/a.jpg", "--json"]):
+        found = run("classify", *arguments, "--model", "pets")
+        assert (found.exit_code, found.stderr.count(sentence)) == (0, 1)
+        assert sentence not in found.stdout
+    assert sentence not in run("classify", "photos/a.jpg", "--model", "pets@canary").stderr

@@ -100,6 +100,8 @@ def test_a_version_that_is_still_meant_is_not_retired(server: Server) -> None:
         ["--alias", "stable=2"],
         ["--retire", "2"],
         ["pets", "--retire", "0"],
+        ["--preprocessing", "raw", "--alias", "stable=2"],
+        ["pets", "--preprocessing", "raw", "--alias", "a", "--alias", "b"],
     ],
 )
 def test_wrong_changes_of_a_model_are_exit_code_2(server: Server, arguments: list[str]) -> None:
@@ -107,6 +109,52 @@ def test_wrong_changes_of_a_model_are_exit_code_2(server: Server, arguments: lis
     assert found.exit_code == 2
     assert "--alias" in found.stderr or "--retire" in found.stderr
     assert not server.requests
+
+
+ASSUMED = {
+    "basis": {
+        "kind": "assumed",
+        "fields": {"scaling": "read", "color": "assumed"},
+        "reasons": ["the graph scales pixels itself"],
+    },
+    "assumption": "How pets prepares images is assumed. Type `./permafrost models pets`.",
+    "choices": [
+        {
+            "reason": "it reads images with OpenCV",
+            "command": './permafrost models pets@2 --preprocessing \'{"color": "bgr"}\'',
+        }
+    ],
+}
+
+
+def test_what_may_be_meant_is_shown_with_its_command(server: Server) -> None:
+    server.models["pets"]["versions"][0] |= ASSUMED
+    shown = run("models", "pets").stdout
+    assert re.search(r"basis\s+assumed: scaling read, color assumed", shown)
+    assert "If it reads images with OpenCV:\n" in shown
+    assert '  ./permafrost models pets@2 --preprocessing \'{"color": "bgr"}\'' in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        (["pets", "--preprocessing", "raw"], {"preprocessing": {"preset": "raw"}}),
+        (
+            ["pets@canary", "--preprocessing", '{"color": "bgr"}', "--alias", "beta"],
+            {"from": "canary", "preprocessing": {"color": "bgr"}, "alias": "beta"},
+        ),
+        (["pets@2", "--scores", "logits"], {"from": "2", "scores": "logits"}),
+    ],
+)
+def test_a_version_is_published_again_as_it_is_said(
+    server: Server, arguments: list[str], sent: dict[str, object]
+) -> None:
+    found = run("models", *arguments)
+    assert (found.exit_code, "Published as pets@4." in found.stderr) == (0, True)
+    (request,) = server.requests_to("/v1/models/pets/versions")
+    expected = {"from": "stable", "alias": "stable", **sent}
+    assert json.loads(request.content) == expected
+    assert json.loads(run("models", *arguments, "--json").stdout)["published"] == 4
 
 
 def test_models_are_listed_with_aliases_versions_and_labels(server: Server) -> None:

@@ -48,10 +48,6 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def _below(place: str) -> list[Path]:
-    return [path for path in FILES if _name(path).startswith(place)]
-
-
 @cache
 def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
@@ -67,11 +63,11 @@ def _imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_imports_go_one_way() -> None:
-    for path in FILES:
-        house = _name(path).split("/", 1)[0]
-        imported = {name.split(".")[0] for name in _imports(path)} & HOUSES
-        assert imported <= MAY_IMPORT[house] | {house}, _name(path)
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_imports_go_one_way(path: Path) -> None:
+    house = _name(path).split("/", 1)[0]
+    imported = {name.split(".")[0] for name in _imports(path)} & HOUSES
+    assert imported <= MAY_IMPORT[house] | {house}
 
 
 def _layer(name: str) -> int:
@@ -82,11 +78,11 @@ def _layer(name: str) -> int:
     return LAYERS.index(room)
 
 
-def test_the_layers_of_freezing_import_only_what_stands_below() -> None:
-    for path in _below("freezing/"):
-        layer = _layer(_module(path))
-        own = [name for name in _imports(path) if name.startswith("freezing.")]
-        assert not [name for name in own if _layer(name) > layer], _name(path)
+@pytest.mark.parametrize("path", [p for p in FILES if _name(p).startswith("freezing/")], ids=_name)
+def test_the_layers_of_freezing_import_only_what_stands_below(path: Path) -> None:
+    layer = _layer(_module(path))
+    own = [name for name in _imports(path) if name.startswith("freezing.")]
+    assert not [name for name in own if _layer(name) > layer]
 
 
 def _module(path: Path) -> str:
@@ -111,46 +107,42 @@ def _imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("place", NO_TENSORFLOW)
 def test_what_the_worker_loads_leaves_tensorflow_to_the_child(place: str) -> None:
-    paths = _below(place)
+    paths = [path for path in FILES if _name(path).startswith(place)]
     assert paths
     for path in paths:
         heavy = {name.split(".")[0] for name in _imported(path)} & {"tensorflow", "keras", "h5py"}
         assert not heavy, _name(path)
 
 
-def test_tensorflow_is_imported_only_where_graphs_live() -> None:
-    for path in FILES:
-        imported = {name.split(".")[0] for name in _imports(path)}
-        lives_here = _name(path).startswith(TENSORFLOW_LIVES_IN)
-        assert lives_here or not imported & {"tensorflow", "keras"}, _name(path)
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_tensorflow_is_imported_only_where_graphs_live(path: Path) -> None:
+    if not _name(path).startswith(TENSORFLOW_LIVES_IN):
+        assert not {name.split(".")[0] for name in _imports(path)} & {"tensorflow", "keras"}
 
 
-def test_the_api_reaches_tasks_by_name_only() -> None:
+@pytest.mark.parametrize("path", [p for p in FILES if _name(p).startswith("api/")], ids=_name)
+def test_the_api_reaches_tasks_by_name_only(path: Path) -> None:
     closed = ("worker.inference", "worker.tasks", "worker.app", "worker.process")
-    for path in _below("api/"):
-        assert not [name for name in _imports(path) if name.startswith(closed)], _name(path)
+    assert not [name for name in _imports(path) if name.startswith(closed)]
 
 
-def test_redis_keys_are_built_in_one_place() -> None:
-    for path in FILES:
-        texts = [
-            node.value
-            for node in ast.walk(_tree(path))
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        ]
-        built = [text for text in texts if re.match(r"permafrost:[a-z]", text)]
-        assert not built or _name(path) == "worker/jobs/keys.py", _name(path)
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_redis_keys_are_built_in_one_place(path: Path) -> None:
+    if _name(path) == "worker/jobs/keys.py":
+        return
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            assert not re.match(r"permafrost:[a-z]", node.value), node.value
 
 
-def test_the_environment_is_not_read_when_a_module_is_imported() -> None:
-    for path in FILES:
-        if path.name == "__main__.py":
-            continue
-        for statement in _tree(path).body:
-            if not isinstance(statement, ast.FunctionDef | ast.ClassDef):
-                text = ast.unparse(statement)
-                assert "os.environ[" not in text, _name(path)
-                assert "getenv(" not in text, _name(path)
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_the_environment_is_not_read_when_a_module_is_imported(path: Path) -> None:
+    if path.name == "__main__.py":
+        return
+    for statement in _tree(path).body:
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            assert "os.environ[" not in ast.unparse(statement)
+            assert "getenv(" not in ast.unparse(statement)
 
 
 def _in_a_fresh_process(code: str) -> str:
