@@ -35,6 +35,8 @@ def create() -> Response:
 
     Multipart with the file `image` (and fields `model`, `top`, `webhook`), or the image itself as
     the body with these in the query. A `webhook` is told when the job has ended.
+    `model.basis` of the job says on what the version's preprocessing rests: while it is `assumed`,
+    answers may be wrong, and `GET /v1/models/NAME` says in `choices` how to put that right.
     `Idempotency-Key` makes a repetition return the first job.
     """
     wait = preferred_wait() or 0.0  # a bad one is refused before anything is accepted

@@ -1,17 +1,13 @@
 """What a preprocessing rests on: what was stated, what is known of the model, what is assumed."""
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 
 from freezing.choosing.preparation import Guess
 from worker.errors import InvalidRequestError
-from worker.models.alternatives import usual
+from worker.models.alternatives import distinct, usual
 from worker.models.basis import (
-    MOST_ALTERNATIVES,
     MOST_REASONS,
     VALUES,
-    Alternative,
     Aspect,
     Basis,
     BasisKind,
@@ -40,6 +36,8 @@ def resolved(asked: PreprocessingSpec, guess: Guess, tensor: Tensor) -> tuple[Pr
         return resolved(asked, Guess(), tensor)
     fields = _fields(asked, guess, tensor, found)
     assumed = [aspect for aspect, kind in fields.items() if kind == "assumed"]
+    stated = {aspect for aspect, kind in fields.items() if kind == "stated"}
+    own = [one for one in guess.alternatives if not said_by(one.preprocessing) & stated]
     reasons = list(guess.reasons) if {*fields} - stated_in(asked) else []
     if "scaling" not in said_by(guess.spec):
         if fields["scaling"] == "read":
@@ -50,7 +48,7 @@ def resolved(asked: PreprocessingSpec, guess: Guess, tensor: Tensor) -> tuple[Pr
         kind=least(fields),
         fields=fields,
         reasons=[reason[:_LONGEST_REASON] for reason in reasons[:MOST_REASONS]],
-        alternatives=_alternatives(guess, found, fields, assumed),
+        alternatives=distinct([*own, *usual(found, assumed)]),
     )
 
 
@@ -100,23 +98,3 @@ def _shows_size(tensor: Tensor, found: Preprocessing) -> bool:
         return False
     height, width = (2, 3) if found.layout == "NCHW" else (1, 2)
     return None not in (tensor.shape[height], tensor.shape[width])
-
-
-def _alternatives(
-    guess: Guess,
-    found: Preprocessing,
-    fields: dict[Aspect, BasisKind],
-    assumed: Sequence[Aspect],
-) -> list[Alternative]:
-    """Return what else may be meant: of what is known of the model, then what is usual."""
-    own = [one for one in guess.alternatives if _is_open(one, fields)]
-    made: dict[str, Alternative] = {}
-    for one in (*own, *usual(found, assumed)):
-        made.setdefault(one.preprocessing.model_dump_json(exclude_none=True), one)
-    return list(made.values())[:MOST_ALTERNATIVES]
-
-
-def _is_open(one: Alternative, fields: dict[Aspect, BasisKind]) -> bool:
-    """Whether it is about something that nobody stated."""
-    said = said_by(one.preprocessing)
-    return not said or any(fields.get(aspect) not in (None, "stated") for aspect in said)

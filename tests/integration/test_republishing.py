@@ -1,5 +1,6 @@
 """The same graph with other preprocessing, labels or scores: `POST /v1/models/NAME/versions`."""
 
+import os
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
+from tests.faults.test_disk_full import SMALL_BYTES, mounted
 from tests.support.api import GRAPH, assert_problem, publish, web_client
 from worker.errors import ModelNotFoundError
 from worker.jobs.keys import key
@@ -69,7 +71,10 @@ def test_what_is_not_said_stays_as_it_is(web: FlaskClient) -> None:
     bgr = made(web, preprocessing={"color": "bgr"})
     assert (bgr["preprocessing"]["color"], bgr["preprocessing"]["scale"]) == ("bgr", 1 / 255)
     assert bgr["basis"]["fields"] == {"scaling": "assumed", "color": "stated", "size": "read"}
-    assert (bgr["basis"]["kind"], bgr["basis"]["alternatives"]) == ("assumed", [])
+    assert bgr["basis"]["kind"] == "assumed"
+    others = [one["preprocessing"] for one in bgr["basis"]["alternatives"]]
+    assert {"preset": "raw", "color": "bgr"} in others  # what was said is kept
+    assert {one["color"] for one in others} == {"bgr"}
     assert "values from 0 to 1" in bgr["assumption"]
     assert "colours" not in bgr["assumption"]
     assert bgr["report"]["warnings"] == ["As it is.", bgr["assumption"]]
@@ -109,6 +114,7 @@ def test_a_version_of_before_is_shown_as_it_is_and_can_be_told(
     ("fields", "status", "code", "said"),
     [
         ({}, 400, "invalid_request", "preprocessing, labels or scores"),
+        ({"preprocessing": {}}, 400, "invalid_request", "preprocessing, labels or scores"),
         ({"preprocessing": "blue"}, 400, "invalid_request", "Presets are"),
         ({"preprocessing": {"size": [9, 9]}}, 400, "invalid_request", "shape"),
         ({"preprocessing": {"color": "gray"}}, 400, "invalid_request", "channel"),
@@ -150,6 +156,19 @@ def test_a_file_that_is_not_what_was_audited_is_not_published(
         path.unlink(missing_ok=True)
     assert not list((settings.models_folder / ".staging").iterdir())
     assert web.get("/v1/models/cats-dogs").get_json()["aliases"] == {"stable": 1}
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(web: FlaskClient, settings: Settings) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system that is small enough to fill")
+    publish(settings, name="large", graph=bytes(2 * SMALL_BYTES))
+    with mounted(settings.models_folder / ".staging"):  # to which files cannot be linked
+        sent = web.post("/v1/models/large/versions", json={"preprocessing": "raw"})
+        assert_problem(sent, 507, "storage")
+        assert not list((settings.models_folder / ".staging").iterdir())
+    assert len(web.get("/v1/models/large").get_json()["versions"]) == 1
+    sent = web.post("/v1/models/large/versions", json={"preprocessing": "raw"})
+    assert sent.status_code == 201
 
 
 def test_a_version_that_is_set_aside_is_not_published_again(

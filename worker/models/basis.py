@@ -65,7 +65,10 @@ class Basis(BaseModel):
     @property
     def assumed(self) -> list[Aspect]:
         """What may be wrong, in the order of `fields`."""
-        return [aspect for aspect, kind in self.fields.items() if kind == "assumed"]
+        if self.kind != "assumed":
+            return []
+        found: list[Aspect] = [one for one, kind in self.fields.items() if kind == "assumed"]
+        return found or ["scaling", "color"]
 
 
 def said_by(spec: PreprocessingSpec) -> frozenset[Aspect]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.errors import InvalidRequestError, NotAClassifierError
 from worker.jobs.requests import RepublishRequest
-from worker.models.alternatives import usual
+from worker.models.alternatives import distinct, usual
 from worker.models.assumptions import aspects, assumption
 from worker.models.basis import Aspect, Basis, BasisKind, least, said_by, stated_in
 from worker.models.manifest import Manifest, ManifestDraft
@@ -34,7 +34,8 @@ def redrafted(source: Manifest, asked: RepublishRequest) -> ManifestDraft:
             f"{called} was published to be downloaded, and its graph was not tried on images: "
             "freeze the model again, with --preprocessing, --input and --output."
         )
-    if asked.preprocessing is None and asked.labels is None and asked.scores is None:
+    nothing = asked.preprocessing in (None, PreprocessingSpec())
+    if nothing and asked.labels is None and asked.scores is None:
         raise InvalidRequestError(
             f"Say what is to be different from {called}: preprocessing, labels or scores."
         )
@@ -53,7 +54,8 @@ def redrafted(source: Manifest, asked: RepublishRequest) -> ManifestDraft:
         "scores": asked.scores or source.scores,
         "source": {**origin, "version": source.version},
         "report": _report(source, preprocessing, basis),
-        "measured": source.measured if preprocessing.size == present.size else None,
+        # Other numbers may take a graph another way; workers try each version before they serve it.
+        "measured": source.measured if preprocessing == present else None,
     }
     fields = {name: getattr(source, name) for name in ManifestDraft.model_fields}
     return ManifestDraft(**{**fields, **update})
@@ -70,33 +72,31 @@ def _completed(present: Preprocessing, asked: PreprocessingSpec) -> Preprocessin
 
 def _basis(source: Manifest, found: Preprocessing, asked: PreprocessingSpec) -> Basis:
     """Return what the new version's preprocessing rests on: what was said now, else as before."""
-    said, before = stated_in(asked), source.basis or _unknown(source, found)
+    said, before = stated_in(asked), source.basis or _unknown(source)
     fields: dict[Aspect, BasisKind] = {}
     for name in aspects(found):
         if name in said:
             fields[name] = "stated"
         elif name != "color" or found.channels > 1:
             fields[name] = before.fields.get(name, "assumed")
-    assumed = {name for name, kind in fields.items() if kind == "assumed"}
+    assumed = [name for name, kind in fields.items() if kind == "assumed"]
+    kept = [one for one in before.alternatives if said_by(one.preprocessing) <= {*assumed}]
     is_told = {kind for name, kind in fields.items() if name != "size"} <= {"stated"}
     return Basis(
         kind=least(fields),
         fields=fields,
         reasons=[] if is_told else before.reasons,
-        alternatives=[
-            other for other in before.alternatives if said_by(other.preprocessing) & assumed
-        ],
+        alternatives=distinct([*kept, *usual(found, assumed)]),
     )
 
 
-def _unknown(source: Manifest, found: Preprocessing) -> Basis:
+def _unknown(source: Manifest) -> Basis:
     """Return what is known of a version that was published before this was told."""
     reason = f"it was not told when version {source.version} was published"
     return Basis(
         kind="assumed",
         fields={"size": "read"},
         reasons=[reason],
-        alternatives=usual(found, ("scaling", "color")),
     )
 
 
