@@ -25,9 +25,11 @@ def preprocessing_text(fields: object) -> str:
         return ""
     height, width = fields["size"]
     mean, std = (", ".join(f"{value:.4g}" for value in fields[key]) for key in ("mean", "std"))
+    filter_used = f" ({fields['filter']})" if fields.get("filter") else ""
+    standardised = ", standardised" if fields.get("standardise") else ""
     return (
-        f"{fields['color']}, {fields['resize']} to {height}x{width}, {fields['layout']}, "
-        f"(value * {fields['scale']:.4g} - {mean}) / {std}"
+        f"{fields['color']}, {fields['resize']} to {height}x{width}{filter_used}, "
+        f"{fields['layout']}, (value * {fields['scale']:.4g} - {mean}) / {std}{standardised}"
     )
 
 

@@ -53,7 +53,8 @@ def freeze(
         typer.Option(
             "--preprocessing",
             metavar="FILE|PRESET",
-            help="zero_one, minus_one_one, raw, caffe, imagenet, or a JSON file of fields.",
+            help="zero_one, minus_one_one, centered, raw, caffe, imagenet, standardise, or a "
+            "JSON file of fields.",
         ),
     ] = None,
     scores: Annotated[

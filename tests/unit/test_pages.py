@@ -532,7 +532,7 @@ def test_models_are_listed_with_their_versions(client: FlaskClient, tmp_path: Pa
     assert "Version 2 stable" in document.text
     assert "Version 1 canary" in document.text
     assert "1,000: label-0, label-1" in document.text
-    assert "stretch to 128 x 128, rgb, ÷ 255, mean 0.5, std 0.25, NHWC" in document.text
+    assert "stretch to 128 x 128 (bilinear), rgb, ÷ 255, mean 0.5, std 0.25, NHWC" in document.text
     links = [link["href"] for link in document.all("a")]
     assert "/v1/models/cats-dogs/versions/2/graph" in links
 

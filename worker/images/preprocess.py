@@ -25,8 +25,9 @@ def prepare(
     """Return the image as one input without its batch dimension.
 
     Shape by `spec.layout`: NHWC (H, W, C), NCHW (C, H, W), HW (H, W), flat (H * W * C,); values
-    `(pixel * scale - mean) / std` in float32, then cast to `dtype` (rounded and clipped to its
-    range where it is an integer type). Transparency is ignored, as training code does.
+    `(pixel * scale - mean) / std` in float32, standardised if `spec` says so, then cast to `dtype`
+    (rounded and clipped to its range where it is an integer type). Transparency is ignored, as
+    training code does.
 
     `box` is where in the image the picture is, if not everywhere. The input is written into `out`
     where that is given, one contiguous array of that shape and `dtype`.
@@ -61,6 +62,9 @@ def _calculate(
         values -= np.asarray(spec.mean, np.float32)
     if any(value != 1.0 for value in spec.std):
         values /= np.asarray(spec.std, np.float32)
+    if spec.standardise:  # as tf.image.per_image_standardization
+        values -= np.float32(values.mean(dtype=np.float64))
+        values /= np.float32(max(values.std(dtype=np.float64), values.size**-0.5))
 
 
 def _coloured(image: Image.Image, spec: Preprocessing) -> Image.Image:
@@ -78,7 +82,7 @@ def _resized(image: Image.Image, spec: Preprocessing, box: Box | None) -> npt.ND
     match spec.resize:
         case "crop":
             middle = _middle((left, top, right, bottom), width / height)
-            return resize(image, (width, height), middle)
+            return resize(image, (width, height), middle, spec.filter)
         case "pad":
             size = _contained(right - left, bottom - top, (width, height))
             channels = () if spec.channels == 1 else (spec.channels,)
@@ -86,10 +90,10 @@ def _resized(image: Image.Image, spec: Preprocessing, box: Box | None) -> npt.ND
             if min(size) > 0:
                 # One of the two is nought.
                 x, y = round((width - size[0]) * 0.5), round((height - size[1]) * 0.5)
-                padded[y : y + size[1], x : x + size[0]] = resize(image, size, box)
+                padded[y : y + size[1], x : x + size[0]] = resize(image, size, box, spec.filter)
             return padded
         case _:
-            return resize(image, (width, height), box)
+            return resize(image, (width, height), box, spec.filter)
 
 
 def _middle(box: Box, ratio: float) -> Box:

@@ -47,9 +47,10 @@ class Picture(NamedTuple):
 def scale_for(width: int, height: int, spec: Preprocessing) -> int:
     """Return by what the sides of an upright picture may be divided: 8, 4, 2, or 1 for not at all.
 
-    Both sides count, whichever way of resizing.
+    Both sides count, whichever way of resizing. What other filters than the usual one make of a
+    smaller picture is not what they make of the whole one: some take single pixels.
     """
-    if width * height < LARGE:
+    if width * height < LARGE or spec.filter != "bilinear":
         return 1
     times = min(width / spec.size[1], height / spec.size[0])
     return next((scale for scale, left in LEFT.items() if times >= scale * left), 1)

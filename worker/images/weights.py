@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from worker.images.filters import FILTERS
+
 # A weight of 1 as a whole number. A sum of pixels of 8 bits times weights that are 1 together just
 # fits into 32 bits with it.
 PRECISION = 22
@@ -35,13 +37,32 @@ class PairedWeights(NamedTuple):
     factors: npt.NDArray[np.int32]  # (width, pairs, 8): each once for every value
 
 
-def bilinear(length: int, start: float, end: float, width: int) -> Weights:
-    """Return what `_bilinear` does, which is remembered where it is not too large."""
-    return (_remembered if length <= _LONGEST else _bilinear)(length, start, end, width)
+def weights(kind: str, length: int, start: float, end: float, width: int) -> Weights:
+    """Return what makes `width` pixels of those from `start` to `end` of a line of `length`.
+
+    `kind` is `bilinear`, which is Pillow's, or one of `FILTERS`, for which both ends are whole
+    numbers. What is not too large is remembered.
+    """
+    return (_remembered if length <= _LONGEST else _weights)(kind, length, start, end, width)
+
+
+def _weights(kind: str, length: int, start: float, end: float, width: int) -> Weights:
+    if kind == "bilinear":
+        return _bilinear(length, start, end, width)
+    firsts, shares = FILTERS[kind](int(end - start), width)
+    # What is lost by rounding one is made up for by the next, so that all together are 1.
+    sums = np.rint(np.cumsum(shares, axis=1) * (1 << PRECISION))
+    factors = np.diff(sums, axis=1, prepend=0.0).astype(np.int32)
+    counts = np.full(width, factors.shape[1])
+    counts = np.minimum(counts, int(end - start) - firsts)
+    return Weights(firsts + int(start), counts, factors)
+
+
+_remembered = functools.lru_cache(256)(_weights)
 
 
 def _bilinear(length: int, start: float, end: float, width: int) -> Weights:
-    """Return what makes `width` pixels of those from `start` to `end` of a line of `length`.
+    """Return the weights of Pillow's bilinear filter.
 
     Triangles as wide as two pixels of the result, or of the line where that has fewer. All of it
     is computed as Pillow does (`precompute_coeffs` and `normalize_coeffs_8bpc` in its Resample.c),
@@ -64,17 +85,13 @@ def _bilinear(length: int, start: float, end: float, width: int) -> Weights:
     return Weights(firsts, counts, np.ascontiguousarray(factors.T))
 
 
-_remembered = functools.lru_cache(256)(_bilinear)
+def paired(kind: str, length: int, start: float, end: float, width: int) -> PairedWeights | None:
+    """Return what `weights` does, in pairs; None where the line has fewer pixels than they."""
+    return (_paired_remembered if length <= _LONGEST else _paired)(kind, length, start, end, width)
 
 
-def paired(length: int, start: float, end: float, width: int) -> PairedWeights | None:
-    """Return what `_paired` does, which is remembered where it is not too large."""
-    return (_paired_remembered if length <= _LONGEST else _paired)(length, start, end, width)
-
-
-def _paired(length: int, start: float, end: float, width: int) -> PairedWeights | None:
-    """Return what `bilinear` does, in pairs; None where the line has fewer pixels than they."""
-    firsts, counts, factors = bilinear(length, start, end, width)
+def _paired(kind: str, length: int, start: float, end: float, width: int) -> PairedWeights | None:
+    firsts, counts, factors = weights(kind, length, start, end, width)
     taps = math.ceil(int(counts.max()) / 2) * 2
     if taps > length:
         return None

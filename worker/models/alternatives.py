@@ -13,6 +13,8 @@ _SCALINGS: Final[dict[str, str]] = {
     "raw": "the training code takes pixels as they are, from 0 to 255",
     "caffe": "the training code takes off ImageNet's means, as for VGG (Keras' mode `caffe`)",
     "imagenet": "the training code scales by ImageNet's means and deviations, as for DenseNet",
+    "centered": "the training code takes off 128 and divides by 128, as `retrain.py` does",
+    "standardise": "the training code calls `tf.image.per_image_standardization`",
 }
 _ORDERS: Final[dict[Color, str]] = {"rgb": "red, green, blue", "bgr": "blue, green, red"}
 _COLORS: Final[dict[Color, str]] = {

@@ -109,6 +109,8 @@ def _confirmation(preprocessing: Preprocessing, basis: Basis) -> dict[str, Any]:
 
 
 def _values(found: Preprocessing) -> str:
+    if found.standardise:  # what is done before hardly matters then
+        return "values of mean 0 and deviation 1 in each image"
     if len({*found.mean}) == 1 and len({*found.std}) == 1:
         ends = ((value * found.scale - found.mean[0]) / found.std[0] for value in (0, 255))
         low, high = sorted(ends)

@@ -21,7 +21,8 @@ Aspect = Literal["scaling", "color", "size"]
 MOST_REASONS, MOST_ALTERNATIVES = 32, 16
 _Text = Annotated[str, Field(max_length=2000)]
 _BELIEF: Final[tuple[BasisKind, ...]] = ("assumed", "recognised", "read", "proven", "stated")
-VALUES: Final = frozenset({"preset", "scale", "mean", "std"})  # what numbers pixels become
+# What numbers pixels become.
+VALUES: Final = frozenset({"preset", "scale", "mean", "std", "standardise"})
 
 
 class Alternative(BaseModel):

@@ -2,7 +2,8 @@
 
 Presets are the field's usual ones; `caffe` and `imagenet` carry the channel means (and standard
 deviations) of ImageNet as in `keras.applications.imagenet_utils.preprocess_input`, modes
-"caffe" and "torch".
+"caffe" and "torch". `standardise` is `tf.image.per_image_standardization`, and `centered` what the
+retraining scripts of TensorFlow 1 do.
 """
 
 import math
@@ -13,18 +14,38 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from worker.errors import InvalidRequestError
 
-Preset = Literal["zero_one", "minus_one_one", "raw", "caffe", "imagenet"]
+Preset = Literal["zero_one", "minus_one_one", "centered", "raw", "caffe", "imagenet", "standardise"]
 Resize = Literal["stretch", "crop", "pad"]
 Color = Literal["rgb", "bgr", "gray"]
 Layout = Literal["NHWC", "NCHW", "HW", "flat"]
+Filter = Literal[
+    "bilinear",
+    "nearest",
+    "bicubic",
+    "box",
+    "lanczos",
+    "tf_bilinear",
+    "tf1_bilinear",
+    "cv2_linear",
+    "cv2_area",
+]
 Shape = Sequence[int | None] | None
 
+_PLAIN: dict[str, Any] = {"mean": [0.0], "std": [1.0], "standardise": False}
+# Each says all of what numbers pixels become.
 PRESETS: dict[str, dict[str, Any]] = {
-    "zero_one": {"scale": 1 / 255, "mean": [0.0], "std": [1.0]},
-    "minus_one_one": {"scale": 1 / 127.5, "mean": [1.0], "std": [1.0]},
-    "raw": {"scale": 1.0, "mean": [0.0], "std": [1.0]},
-    "caffe": {"scale": 1.0, "mean": [103.939, 116.779, 123.68], "std": [1.0], "color": "bgr"},
-    "imagenet": {"scale": 1 / 255, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+    "zero_one": {**_PLAIN, "scale": 1 / 255},
+    "minus_one_one": {**_PLAIN, "scale": 1 / 127.5, "mean": [1.0]},
+    "centered": {**_PLAIN, "scale": 1 / 128, "mean": [1.0]},
+    "raw": {**_PLAIN, "scale": 1.0},
+    "caffe": {**_PLAIN, "scale": 1.0, "mean": [103.939, 116.779, 123.68], "color": "bgr"},
+    "imagenet": {
+        **_PLAIN,
+        "scale": 1 / 255,
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    },
+    "standardise": {**_PLAIN, "scale": 1.0, "standardise": True},
 }
 
 
@@ -44,6 +65,18 @@ class PreprocessingSpec(BaseModel):
     mean: list[float] | None = Field(None, min_length=1, max_length=4)
     std: list[float] | None = Field(None, min_length=1, max_length=4)
     layout: Layout | None = None
+    filter: Filter | None = Field(
+        None,
+        description="What an image is resized with: Pillow's `bilinear` (if nothing is said), "
+        "`nearest`, `bicubic`, `box` or `lanczos`; `tf_bilinear` (`tf.image.resize`), "
+        "`tf1_bilinear` (`tf.compat.v1.image.resize_bilinear`); `cv2_linear` or `cv2_area` "
+        "(`cv2.resize`).",
+    )
+    standardise: bool | None = Field(
+        None,
+        description="Whether the image's own mean is taken away and its values are divided by "
+        "their deviation, as `tf.image.per_image_standardization` does.",
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> "PreprocessingSpec":
@@ -80,9 +113,11 @@ class PreprocessingSpec(BaseModel):
 class Preprocessing(BaseModel):
     """How this version's images are prepared, every field resolved.
 
-    An image is decoded, turned to `color`, resized to `size` with bilinear interpolation, and each
-    channel becomes `(value * scale - mean) / std`, where `value` is 0..255 and `mean` and `std`
-    hold one number or one per channel, in the order of `color`.
+    An image is decoded, turned to `color`, resized to `size` with `filter`, and each channel
+    becomes `(value * scale - mean) / std`, where `value` is 0..255 and `mean` and `std` hold one
+    number or one per channel, in the order of `color`. With `standardise` the mean of all values is
+    taken away then, and they are divided by their standard deviation, or by
+    `1 / sqrt(number of values)` where that is more.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,6 +129,8 @@ class Preprocessing(BaseModel):
     mean: list[float] = Field(default_factory=lambda: [0.0])
     std: list[float] = Field(default_factory=lambda: [1.0])
     layout: Layout = "NHWC"
+    filter: Filter = "bilinear"
+    standardise: bool = False
 
     @property
     def channels(self) -> int:

@@ -8,7 +8,12 @@ import pytest
 from PIL import Image
 
 from worker.images.preprocess import prepare
-from worker.models.preprocessing import Preprocessing, PreprocessingSpec, resolve_preprocessing
+from worker.models.preprocessing import (
+    PRESETS,
+    Preprocessing,
+    PreprocessingSpec,
+    resolve_preprocessing,
+)
 
 RED = (255, 0, 0)
 # Two rows of three pixels.
@@ -36,6 +41,9 @@ def _pixel(asked: Any, color: tuple[int, int, int]) -> list[float]:
         ("raw", [255.0, 51.0, 0.0]),
         ("zero_one", [1.0, 0.2, 0.0]),
         ("minus_one_one", [1.0, -0.6, -1.0]),
+        ("centered", [127 / 128, -77 / 128, -1.0]),
+        # the mean is 102, and the mean of squares 22542
+        ("standardise", [(v - 102) / (22542 - 102**2) ** 0.5 for v in (255, 51, 0)]),
         ("imagenet", [(1 - 0.485) / 0.229, (0.2 - 0.456) / 0.224, (0 - 0.406) / 0.225]),
         # blue first, minus the mean of each channel
         ("caffe", [0 - 103.939, 51 - 116.779, 255 - 123.68]),
@@ -169,5 +177,5 @@ def test_sixteen_bits_of_grey_are_scaled_to_eight(value: int, expected: int) -> 
 
 
 def test_no_number_is_ever_missing() -> None:
-    for preset in ("raw", "zero_one", "minus_one_one", "caffe", "imagenet"):
+    for preset in PRESETS:
         assert all(math.isfinite(value) for value in _pixel(preset, (1, 2, 3)))

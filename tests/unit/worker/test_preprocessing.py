@@ -139,6 +139,8 @@ def test_a_shape_that_does_not_fit_is_refused_with_what_to_do(
         ({"scale": float("nan")}, "finite"),
         ({"mean": [float("inf")]}, "finite"),
         ({"resize": "squeeze"}, "preprocessing.resize"),
+        ({"filter": "hamming"}, "preprocessing.filter"),
+        ({"standardise": 2}, "preprocessing.standardise"),
         ({"color": "cmyk"}, "preprocessing.color"),
         ({"layout": "CHWN"}, "preprocessing.layout"),
     ],
