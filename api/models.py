@@ -148,7 +148,8 @@ def try_again(name: str, version: str) -> Response:
     return jsonify(_described(name, kernel().versions_set_aside()))
 
 
-def _republish(name: str, asked: RepublishRequest) -> Response:
+def publish_again(name: str, asked: RepublishRequest) -> Manifest:
+    """Publish a version of a model again, as it is asked for, and let workers know."""
     core = kernel()
     source = _resolve(name, asked.version)
 
@@ -160,6 +161,11 @@ def _republish(name: str, asked: RepublishRequest) -> Response:
     check()  # before its files are looked at
     made = core.registry.republish(source, redrafted(source, asked), asked.alias, before=check)
     announce_change(core.client)
+    return made
+
+
+def _republish(name: str, asked: RepublishRequest) -> Response:
+    made = publish_again(name, asked)
     response = jsonify(_whole(made))
     response.status_code = 201
     response.headers["Location"] = url_for(

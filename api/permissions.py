@@ -35,7 +35,7 @@ SCOPES: Final[dict[str, frozenset[Scope]]] = {
     "jobs.cancel": _SUBMIT | _FREEZE,
     **dict.fromkeys(("models.index", "models.read", "models.read_version"), _READ),
     **dict.fromkeys(("models.download", "models.download_saved_model"), _READ),
-    **dict.fromkeys(("models.republish", "models.republish_version"), _FREEZE),
+    **dict.fromkeys(("models.republish", "models.republish_version", "pages.republish"), _FREEZE),
     **dict.fromkeys(("models.set_alias", "models.retire", "models.try_again"), _ADMIN),
     **dict.fromkeys(("workers.index", "health.metrics"), _READ),
     **dict.fromkeys(("keys.index", "keys.create", "keys.renew", "keys.revoke"), _ADMIN),

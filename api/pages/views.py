@@ -8,7 +8,9 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api import identity
 from api.answers import submitted
+from api.bodies import parse_json
 from api.kernel import kernel
+from api.models import publish_again
 from api.pages import photographs, reference
 from api.predictions import accept_image
 from worker.errors import (
@@ -19,6 +21,7 @@ from worker.errors import (
     PermafrostError,
 )
 from worker.jobs.records import Job, Kind, Lane, Status
+from worker.jobs.requests import RepublishRequest
 from worker.models.assumptions import assumption
 from worker.models.manifest import ModelRef
 from worker.models.registry import Model
@@ -156,6 +159,14 @@ def try_again(name: str, version: int) -> AnyResponse:
     core = kernel()
     core.set_aside.try_again(name, core.registry.number(ModelRef.parse(f"{name}@{version}")))
     return redirect(url_for("pages.models"), 303)
+
+
+@blueprint.post("/models/<name>/versions/<int:version>/preprocessing")
+def republish(name: str, version: int) -> AnyResponse:
+    """Publish a version again with the preprocessing that was chosen, and lead to the models."""
+    chosen = parse_json(request.form.get("preprocessing", ""))
+    publish_again(name, RepublishRequest.parse({"from": version, "preprocessing": chosen}))
+    return redirect(url_for("pages.models", _anchor=f"model-{name}"), 303)
 
 
 @blueprint.get("/workers")

@@ -1,6 +1,9 @@
 """The same graph with other preprocessing, labels or scores: `POST /v1/models/NAME/versions`."""
 
+import html
+import json
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +99,21 @@ def test_the_commands_that_are_offered_say_it(web: FlaskClient) -> None:
     assert web.get("/v1/models/cats-dogs").get_json()["aliases"] == {"canary": 2, "stable": 1}
     listed = web.get("/v1/models").get_json()["models"][0]["versions"]
     assert [version["basis"] for version in listed] == ["assumed", "stated"]
+
+
+def test_what_is_chosen_on_the_page_is_published(web: FlaskClient) -> None:
+    page = web.get("/models").text
+    (action,) = set(re.findall(r'<form method="post" action="([^"]+)"', page))
+    values = [
+        html.unescape(text) for text in re.findall(r'name="preprocessing" value="(.+?)"', page)
+    ]
+    assert json.loads(values[-1]) == {"color": "bgr"}
+    assert web.post(action, data={"preprocessing": values[-1]}).status_code == 303
+    assert web.get(f"{VERSIONS}/2").get_json()["preprocessing"]["color"] == "bgr"
+    refused = web.post(action, data={"preprocessing": "{}"}, headers={"Accept": "text/html"})
+    assert (refused.status_code, "preprocessing, labels or scores" in refused.text) == (400, True)
+    foreign = {"Origin": "https://elsewhere.example"}
+    assert web.post(action, data={"preprocessing": values[-1]}, headers=foreign).status_code == 403
 
 
 def test_a_version_of_before_is_shown_as_it_is_and_can_be_told(

@@ -76,7 +76,8 @@ def test_what_is_usual_never_is_what_it_is_already(preset: str | None) -> None:
 def test_a_gray_image_has_no_order_of_colours() -> None:
     gray = Preprocessing(size=(8, 6), color="gray")
     others = [one.preprocessing.preset for one in usual(gray, ["scaling", "color"])]
-    assert others == ["minus_one_one", "raw"]
+    assert {"minus_one_one", "raw"} <= {*others}
+    assert not {"zero_one", "caffe", "imagenet"} & {*others}
 
 
 def test_a_command_is_typed_as_it_stands() -> None:
@@ -90,7 +91,8 @@ def test_a_command_is_typed_as_it_stands() -> None:
 def test_what_is_chosen_of_the_scaling_leaves_a_known_order_of_colours() -> None:
     found = Preprocessing(size=(8, 6), color="bgr")
     others = [one.preprocessing for one in usual(found, ["scaling"])]
-    assert [other.preset for other in others] == ["minus_one_one", "raw", "caffe"]
+    assert {"minus_one_one", "raw", "caffe"} <= {other.preset for other in others}
     assert {other.color for other in others} == {"bgr"}
     rgb = [one.preprocessing.preset for one in usual(PLAIN, ["scaling"])]
-    assert rgb == ["minus_one_one", "raw", "imagenet"]
+    assert "imagenet" in rgb
+    assert "caffe" not in rgb  # its colours are blue, green, red
