@@ -11,7 +11,7 @@ from flask import Response, jsonify, request, url_for
 from api.kernel import kernel
 from worker.errors import InvalidRequestError
 from worker.jobs.presentation import job_document
-from worker.jobs.records import Job, Kind
+from worker.jobs.records import WITH_LOG, Job, Kind
 
 _log = structlog.get_logger(__name__)
 
@@ -25,7 +25,7 @@ def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
     `with_log`: freezes with the `log` of what they reported and their `steps` so far, batches with
     the counts of labels.
     """
-    has_log = with_log and job.kind in (Kind.FREEZE, Kind.INSPECTION)
+    has_log = with_log and job.kind in WITH_LOG
     return job_document(
         job,
         labels=kernel().batches.labels(job.id) if with_log and job.kind is Kind.BATCH else None,

@@ -6,6 +6,7 @@ from api import (
     admission,
     bad_http,
     batches,
+    comparisons,
     events,
     freezes,
     headers,
@@ -56,7 +57,7 @@ def compose(settings: Settings) -> APIFlask:
     limits.register(app, settings)
     admission.register(app, settings)
     for module in (
-        *(predictions, batches, freezes, inspections, jobs, events),
+        *(predictions, batches, comparisons, freezes, inspections, jobs, events),
         *(models, workers, keys, health, pages),
     ):
         app.register_blueprint(module.blueprint)

@@ -2,6 +2,9 @@
 
 from typing import Any, Final
 
+from worker.jobs.records import Kind
+from worker.models.comparison import MOST_COMPARED
+
 Described = dict[str, Any]
 
 _PROBLEM: Final[Described] = {
@@ -59,10 +62,11 @@ _WEBHOOK = _query("webhook", "An https address that is told when the job ended."
 _PARAMETERS: Final[dict[tuple[str, str], list[Described]]] = {
     ("post", "/v1/predictions"): [_MODEL, _TOP, _WEBHOOK, _WAIT, _PREFER, _KEY],
     ("post", "/v1/batches"): [_WAIT, _PREFER, _KEY],
+    ("post", "/v1/comparisons"): [_MODEL, _TOP, _WEBHOOK, _WAIT, _PREFER, _KEY],
     ("post", "/v1/freezes"): [_WAIT, _PREFER, _KEY],
     ("post", "/v1/inspections"): [_WAIT, _PREFER, _KEY],
     ("get", "/v1/jobs"): [
-        _query("kind", "Only these.", enum=["prediction", "batch", "freeze", "inspection"]),
+        _query("kind", "Only these.", enum=[kind.value for kind in Kind]),
         _query("status", "Only these.", enum=_STATES),
         _query("cursor", "Where the page before ended: its `next`.", type="string"),
         _query("limit", "Jobs of one page.", type="integer", minimum=1, maximum=200),
@@ -93,6 +97,25 @@ _BODIES: Final[dict[tuple[str, str], Described]] = {
         },
         "application/octet-stream": {"schema": _BINARY},
         "image/*": {"schema": _BINARY},
+    },
+    ("post", "/v1/comparisons"): {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["images"],
+                "properties": {
+                    "images": {
+                        "type": "array",
+                        "items": _BINARY,
+                        "minItems": 1,
+                        "maxItems": MOST_COMPARED,
+                    },
+                    "model": _MODEL_FIELD,
+                    "top": {**_TOP_FIELD, "description": _TOP_MEANS},
+                    "webhook": _WEBHOOK_FIELD,
+                },
+            }
+        },
     },
     ("post", "/v1/batches"): {
         "application/json": {

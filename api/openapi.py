@@ -12,9 +12,12 @@ from api import permissions
 from api.credentials import COOKIE
 from api.described import complete
 from worker.credentials.api_key import Scope
+from worker.images.examples import MOST_EXAMPLES
 from worker.jobs.requests import FreezeRequest, InspectionRequest, RepublishRequest
+from worker.models.comparison import Comparison
 from worker.models.inspection import Inspection
 from worker.models.manifest import Manifest
+from worker.models.proof import Proof
 
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 _REF = "#/components/schemas/{model}"
@@ -24,6 +27,8 @@ _MODELS: Final[tuple[type[BaseModel], ...]] = (
     RepublishRequest,
     Inspection,
     Manifest,
+    Proof,
+    Comparison,
 )
 _BODIES: Final[dict[str, type[BaseModel]]] = {
     "/v1/freezes": FreezeRequest,
@@ -120,6 +125,14 @@ def _source_body(model: type[BaseModel]) -> dict[str, Any]:
             "type": "array",
             "items": binary,
             "description": "Photographs to verify with, beside made-up ones.",
+        }
+        form["properties"]["examples"] = {
+            "type": "array",
+            "items": binary,
+            "description": "Pictures whose label is known, by which it is decided how images are "
+            "prepared: one archive with a folder for each label or with `examples.csv` (a file and "
+            f"its label in each row), or up to {MOST_EXAMPLES} pictures named `label/picture`, or "
+            "so many beside an `examples.csv`.",
         }
     return {
         "required": True,

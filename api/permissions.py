@@ -28,6 +28,7 @@ OF_KEYS: Final = frozenset(
 # One of these is enough, and `admin` always is.
 SCOPES: Final[dict[str, frozenset[Scope]]] = {
     "predictions.create": _SUBMIT,
+    "comparisons.create": _SUBMIT,
     **dict.fromkeys(("batches.create", "batches.add", "batches.seal", "batches.retry"), _SUBMIT),
     **dict.fromkeys(("batches.paths", "batches.results"), _READ),
     **dict.fromkeys(("freezes.create", "inspections.create"), _FREEZE),

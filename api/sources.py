@@ -19,10 +19,23 @@ from api.limits import client
 from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
+from worker.images.examples import MOST_EXAMPLES
 from worker.jobs.records import Kind, Lane
-from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
+from worker.jobs.requests import (
+    MOST_SAMPLES,
+    ComparisonRequest,
+    FreezeRequest,
+    InspectionRequest,
+)
 from worker.jobs.store import Accepted, Submission, new_job_id
-from worker.jobs.uploads import MOST_FILES, SAMPLES_FOLDER, StoredFile, drop_files, store_files
+from worker.jobs.uploads import (
+    EXAMPLES_FOLDER,
+    MOST_FILES,
+    SAMPLES_FOLDER,
+    StoredFile,
+    drop_files,
+    store_files,
+)
 from worker.models.labels import parse_labels
 
 _OPTIONS_BYTES = 8 * 1024 * 1024  # labels of a large model fit
@@ -61,15 +74,25 @@ def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
     webhook_of(asked.webhook)  # a bad one is refused before anything is stored
     files = _source_files()
-    if any(name.startswith(f"{SAMPLES_FOLDER}/") for name, _ in files):
-        raise InvalidRequestError(f"No file of a model may lie in a folder '{SAMPLES_FOLDER}'.")
-    samples = _samples(kind)
-    if asked.source is not None and (files or not samples):
+    for folder in (SAMPLES_FOLDER, EXAMPLES_FOLDER):
+        if any(name.startswith(f"{folder}/") for name, _ in files):
+            raise InvalidRequestError(f"No file of a model may lie in a folder '{folder}'.")
+    examples = _examples(asked)
+    pictures = [*_samples(kind), *examples]
+    if asked.source is not None and (files or not pictures):
         raise InvalidRequestError("source: leave it out where files are uploaded.")
     if asked.source is None and not files:
         raise InvalidRequestError("No file was sent: send the model's files as `files`.")
-    files += samples
-    kernel().check_room(sum(_size(stream) for _, stream in files))
+    files += pictures
+    accepted = accept_files(kind, asked, files)
+    return submitted(accepted.job_id, accepted.job)
+
+
+def accept_files(
+    kind: Kind, asked: InspectionRequest | ComparisonRequest, files: list[tuple[str, BinaryIO]]
+) -> Accepted:
+    """Store files, by their names, and accept the job that they are for; nothing is left if not."""
+    kernel().check_room(sum(size_of(stream) for _, stream in files))
     job_id = new_job_id()
     settings = kernel().settings
     stored = store_files(
@@ -82,11 +105,10 @@ def _from_upload(kind: Kind) -> Response:
         lease_s=settings.stalled_upload_ttl_s,
     )
     try:
-        accepted = _accept(kind, asked, job_id=job_id, files=stored)
+        return _accept(kind, asked, job_id=job_id, files=stored)
     except BaseException:
         drop_files(kernel().client, job_id)
         raise
-    return submitted(accepted.job_id, accepted.job)
 
 
 def _source_files() -> list[tuple[str, BinaryIO]]:
@@ -129,12 +151,38 @@ def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
         raise InvalidRequestError(f"At most {MOST_SAMPLES} samples are taken.")
     most = kernel().settings.max_image_bytes
     for name, stream in samples:
-        if _size(stream) > most:
+        if size_of(stream) > most:
             raise TooLargeError(f"The sample '{name[:80]}' is larger than {most / 2**20:g} MiB.")
     return [
         (f"{SAMPLES_FOLDER}/{place:02}/{PurePosixPath(name).name or 'image'}", stream)
         for place, (name, stream) in enumerate(samples)
     ]
+
+
+def _examples(asked: InspectionRequest) -> list[tuple[str, BinaryIO]]:
+    """Return the examples that are uploaded: one archive of them, or pictures and perhaps a table.
+
+    Named so that they are told from the source's files.
+    """
+    examples = _files("examples") if isinstance(asked, FreezeRequest) else []
+    if not examples or not isinstance(asked, FreezeRequest):
+        return []
+    if asked.examples is not None:
+        raise InvalidRequestError("examples: name a path in `options` or send them, not both.")
+    if len(examples) > MOST_EXAMPLES + 1:
+        raise InvalidRequestError(
+            f"At most {MOST_EXAMPLES} examples are sent one by one: send more as one archive, "
+            "of which as many are taken."
+        )
+    most = kernel().settings.max_image_bytes
+    if len(examples) == 1:
+        name, stream = examples[0]
+        examine(stream, ArchiveLimits.of(kernel().settings), "The archive of examples")
+        return [(f"{EXAMPLES_FOLDER}/{PurePosixPath(name).name or 'archive'}", stream)]
+    for name, stream in examples:
+        if size_of(stream) > most:
+            raise TooLargeError(f"The example '{name[:80]}' is larger than {most / 2**20:g} MiB.")
+    return [(f"{EXAMPLES_FOLDER}/{name}", stream) for name, stream in examples]
 
 
 def _options(kind: Kind) -> Any:
@@ -147,7 +195,8 @@ def _options(kind: Kind) -> Any:
     raise InvalidRequestError("The form has no field `options` (JSON, with at least `name`).")
 
 
-def _size(stream: BinaryIO) -> int:
+def size_of(stream: BinaryIO) -> int:
+    """Return how many bytes a file has, which is then read from its beginning."""
     size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     return size
@@ -155,7 +204,7 @@ def _size(stream: BinaryIO) -> int:
 
 def _accept(
     kind: Kind,
-    asked: InspectionRequest,
+    asked: InspectionRequest | ComparisonRequest,
     *,
     job_id: str | None = None,
     files: tuple[StoredFile, ...] = (),

@@ -78,8 +78,17 @@ def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
     return outcome
 
 
-_ACTIONS = {"freeze": _freeze, "inspect": _inspect}
-_DONE = {"freeze": "frozen", "inspect": "inspected"}
+def _compare(order: dict[str, Any], report: Report) -> dict[str, Any]:
+    report.step(Step.START)
+    from freezing.proving.compare import compare  # noqa: PLC0415 - as above
+    from freezing.running.forks import apart  # noqa: PLC0415
+
+    outcome: dict[str, Any] = apart(report, compare, order, write=[])
+    return outcome
+
+
+_ACTIONS = {"freeze": _freeze, "inspect": _inspect, "compare": _compare}
+_DONE = {"freeze": "frozen", "inspect": "inspected", "compare": "tried"}
 
 
 def _take_stdout() -> IO[str]:

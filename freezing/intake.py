@@ -1,4 +1,4 @@
-"""What a job brings to the worker: its source and its sample images. Imports no TensorFlow."""
+"""What a job brings to the worker: its source and its pictures. Imports no TensorFlow."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from freezing.sources.paths import find_file, find_source
 from freezing.sources.unpacking import unpacked
 from worker.archives import ArchiveLimits
 from worker.jobs.requests import FreezeRequest, InspectionRequest
-from worker.jobs.uploads import SAMPLES_FOLDER, fetch_files
+from worker.jobs.uploads import EXAMPLES_FOLDER, SAMPLES_FOLDER, fetch_files
 from worker.settings import Settings
 
 _UPLOAD_FOLDER = "upload"
@@ -17,10 +17,11 @@ _UPLOAD_FOLDER = "upload"
 
 @dataclass(frozen=True, kw_only=True)
 class Brought:
-    """Where the source and the samples of a job lie on this machine."""
+    """Where the source, the samples and the examples of a job lie on this machine."""
 
     source: Path
     samples: tuple[Path, ...]
+    examples: Path | None  # a folder, or a table
 
 
 def bring(
@@ -44,10 +45,17 @@ def bring(
     samples = [workdir / "samples" / path.relative_to(folder) for path in sent]
     if sent:
         folder.rename(workdir / "samples")
+    examples = None
+    if any(path.is_relative_to(upload / EXAMPLES_FOLDER) for path in uploaded):
+        examples = (upload / EXAMPLES_FOLDER).rename(workdir / "examples")
     source = upload
     if request.source is not None:
         source = find_source(request.source, settings.source_roots)
     source = unpacked(source, workdir / "unpacked", ArchiveLimits.of(settings))
     if isinstance(request, FreezeRequest):
         samples += [find_file(name, settings.source_roots) for name in request.samples]
-    return Brought(source=source, samples=tuple(samples))
+        if request.examples is not None:
+            examples = find_source(request.examples, settings.source_roots)
+    if examples is not None:
+        examples = unpacked(examples, workdir / "unpacked-examples", ArchiveLimits.of(settings))
+    return Brought(source=source, samples=tuple(samples), examples=examples)

@@ -13,6 +13,7 @@ from freezing.running.events import UnsoundReportError
 from worker.models.basis import Basis
 from worker.models.manifest import Measured, Scores, Tensor
 from worker.models.preprocessing import Preprocessing, PreprocessingSpec
+from worker.models.proof import Proof
 
 _MOST_LABELS, _MOST_LABEL = 200_000, 2000
 _MOST_LAYERS, _MOST_NAME = 200_000, 4000
@@ -103,6 +104,7 @@ class SourceOutcome(BaseModel):
     layers: list[_Layer] = Field(max_length=_MOST_LAYERS)
     removed: dict[_Name, _Count] = Field(max_length=len(KINDS))
     audit: dict[str, Any]  # replaced by what the audit of the bytes finds
+    examples: Proof | None
     warnings: list[_Text] = Field(max_length=1000)
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from freezing.graph.final_op import final_op
 from freezing.graph.graph import Endpoint, Graph
 from freezing.graph.roles import count_removed
 from freezing.optimising.batch import fixed_batch, free_batch
+from freezing.proving.freezes import Proven, prove
 from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
@@ -44,7 +45,8 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
     The order is that of `process.freeze`. Returns `outcome`, what a manifest and a result need
-    less the verification, and `expected`, what the graph must answer. Raises `FreezeError` and its
+    less the verification, `expected`, what the graph must answer, and `check`, by what examples are
+    asked of it. Raises `FreezeError` and its
     subclasses; nothing needs to be undone, since only the graph's folder is written to.
     """
     request, graph_path = FreezeRequest.parse(order["request"]), Path(order["graph"])
@@ -72,13 +74,25 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     prepared = choose_preprocessing(request.preprocessing, plan, made.guess, unlike)
     preprocessing = None if prepared is None else prepared.preprocessing
     report.step(Step.RUN_SOURCE)
-    candidates = _samples(report, order, plan, preprocessing)
-    with Original(plan, opened.values) as session, limited("running the source on the samples"):
-        inputs, answers = _observe(plan, candidates, session, tolerance)
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
+    proven: Proven | None = None
+    with Original(plan, opened.values) as session:
+        candidates = _samples(report, order, plan, preprocessing)
+        inputs, answers = _observe(plan, candidates, session, tolerance)
+        check_labels(request.labels, answers.columns, plan.outputs[0].name)
+        labels = request.labels or known_labels(opened, answers.columns, warnings)
+        if order["examples"] is not None:
+            proven = prove(
+                report, order, session, plan, request, prepared, labels=labels, op=made.final_op
+            )
+            labels = labels or proven.labels
+            warnings += proven.warnings
+            if proven.prepared.preprocessing != preprocessing:
+                preprocessing = proven.prepared.preprocessing
+                candidates = _samples(report, order, plan, preprocessing)
+                inputs, answers = _observe(plan, candidates, session, tolerance)
+            prepared = proven.prepared
     scores = request.scores
-    check_labels(request.labels, answers.columns, plan.outputs[0].name)
-    labels = request.labels or known_labels(opened, answers.columns, warnings)
     if preprocessing is not None:
         if gives_scores(request, plan, answers.together[0], warnings):
             scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
@@ -105,12 +119,17 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
         "layers": made.layers,
         "removed": count_removed(Graph(opened.graph_def), made.names),
         "audit": made.audit,
+        "examples": None if proven is None else proven.proof.model_dump(mode="json"),
         "warnings": list(dict.fromkeys(warnings)),
     }
     if made.is_freed:  # all together and one by one, each row must be the source's
         answers = replace(answers, batch=None, alone=answers.together)
     expected = answers.save(plan, inputs, graph_path.parent)
-    return {"outcome": outcome, "expected": expected.as_json()}
+    return {
+        "outcome": outcome,
+        "expected": expected.as_json(),
+        "check": None if proven is None else proven.check,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +170,8 @@ def _observe(
     failure: SourceFailsError | None = None
     for inputs in candidates:
         try:
-            return inputs, observe(plan, run, inputs, tolerance)
+            with limited("running the source on the samples"):
+                return inputs, observe(plan, run, inputs, tolerance)
         except SourceFailsError as error:
             failure = failure or error
     raise failure or SourceFailsError("The source cannot be run on any sample.")

@@ -16,18 +16,25 @@ from freezing.outcome import Outcome, checked
 from freezing.publishing.examining import examine
 from freezing.publishing.taking import Taken, take
 from freezing.running.events import UnsoundReportError
-from freezing.running.steps import Report, Step, steps_of_freeze, steps_of_inspection
+from freezing.running.steps import (
+    Report,
+    Step,
+    steps_of_comparison,
+    steps_of_freeze,
+    steps_of_inspection,
+)
 from freezing.sources.reach import within_reach
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.assumptions import choices, republishing
+from worker.models.comparison import Comparison
 from worker.models.inspection import Inspection
-from worker.models.manifest import ManifestDraft, ModelRef
+from worker.models.manifest import Manifest, ManifestDraft, ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings
 
-__all__ = ["FreezeCancelledError", "freeze", "inspect"]
+__all__ = ["FreezeCancelledError", "compare", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
 _ACCELERATED_FILE = "graph.onnx"
@@ -54,6 +61,7 @@ _REPORTED = (
     "verification",
     "runtime",
     "accelerated",
+    "examples",
     "warnings",
 )
 
@@ -63,6 +71,7 @@ def freeze(
     source: Path,
     *,
     samples: Sequence[Path] = (),
+    examples: Path | None = None,
     workdir: Path,
     registry: Registry,
     job_id: str,
@@ -72,7 +81,8 @@ def freeze(
 ) -> dict[str, Any]:
     """Freeze `source` and publish it; return the job's `result`.
 
-    `samples` are images that it is verified with beside those made up.
+    `samples` are images that it is verified with beside those made up, and `examples` a folder or a
+    table of pictures whose label is known, by which their preparation is decided.
     Steps are told to `on_log` as they begin; `cancelled` is asked about every half second. Both
     are called in this thread, with which the child dies (Linux counts threads as parents).
     `workdir` must be there; a `graph.pb` is left in it.
@@ -88,10 +98,11 @@ def freeze(
         "graph": str(graph),
         "tolerance": settings.verify_tolerance,
         "samples": [str(path.absolute()) for path in samples],
+        "examples": None if examples is None else str(examples.absolute()),
         "most_pixels": settings.max_image_pixels,
         "serving": {name: getattr(settings, name) for name in _SERVING},
     }
-    report = _numbered(steps_of_freeze(request), on_log)
+    report = _numbered(steps_of_freeze(request, has_examples=examples is not None), on_log)
     said = _in_child(order, workdir, settings, report, cancelled)
     outcome = checked(Outcome, said)
 
@@ -140,6 +151,41 @@ def inspect(
         raise UnsoundReportError("gave an inspection that none can be") from error
 
 
+def compare(
+    manifest: Manifest,
+    graph: Path,
+    images: Sequence[Path],
+    *,
+    top: int,
+    workdir: Path,
+    settings: Settings,
+    on_log: Callable[[LogLine], None],
+    cancelled: Callable[[], bool],
+) -> dict[str, Any]:
+    """Run a version on images prepared in all ways that may be meant; return the job's `result`.
+
+    `graph` is the file that workers load. Runs, tells and fails as `freeze` does, and returns a
+    `worker.models.comparison.Comparison`.
+    """
+    order = {
+        "action": "compare",
+        "manifest": manifest.model_dump_json(),
+        "source": str(graph.absolute()),
+        "samples": [str(path.absolute()) for path in images],
+        "top": top,
+        "most_pixels": settings.max_image_pixels,
+        "serving": {name: getattr(settings, name) for name in _SERVING},
+    }
+    report = _numbered(steps_of_comparison(), on_log)
+    outcome = _in_child(order, workdir, settings, report, cancelled)
+    if cancelled():
+        raise FreezeCancelledError("Cancelled.")
+    try:
+        return Comparison.model_validate(outcome).model_dump(mode="json", exclude_none=True)
+    except ValidationError as error:
+        raise UnsoundReportError("gave a comparison that none can be") from error
+
+
 def _in_child(
     order: dict[str, Any],
     workdir: Path,
@@ -159,6 +205,7 @@ def _in_child(
         "allow_code": settings.allow_keras_code,
         "confinement": settings.freeze_confinement,
         "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
+        + [str(path) for path in _examples_within_reach(order, settings)]
         + order.get("samples", []),
         "write": [str(workdir)],
     }
@@ -167,6 +214,11 @@ def _in_child(
         return child.wait(settings.freeze_time_limit_s, cancelled)
     finally:
         child.kill()
+
+
+def _examples_within_reach(order: dict[str, Any], settings: Settings) -> list[Path]:
+    place = order.get("examples")
+    return [] if place is None else within_reach(Path(place), settings.source_roots)
 
 
 def _numbered(steps: Sequence[Step], on_log: Callable[[LogLine], None]) -> Report:

@@ -14,6 +14,7 @@ from freezing.optimising.batch import BatchNotFreeError
 from freezing.optimising.optimise import optimise_file
 from freezing.outcome import SourceOutcome, checked
 from freezing.pipeline import freeze_source
+from freezing.proving.freezes import after_freezing
 from freezing.running.failures import UnforeseenError
 from freezing.running.forks import Apart, apart
 from freezing.running.steps import Report, Step
@@ -52,6 +53,10 @@ def run(order: dict[str, Any], report: Report, *, apart: Apart = apart) -> dict[
     if order["request"]["runtime"] == "onnxruntime":
         report.step(Step.CONVERT)
         accelerated = accelerate(report, graph, expected, tolerance, apart=apart)
+    if outcome["examples"] is not None:
+        served = graph.with_suffix(".onnx") if accelerated else graph
+        found = after_freezing(report, served, made["check"], apart=apart)
+        outcome["examples"] = {**outcome["examples"], "after": found.model_dump()}
     measured = None
     if outcome["preprocessing"] is not None and outcome["scores"] is not None:
         about = {"name": order["request"]["name"], **{name: outcome[name] for name in _ABOUT}}

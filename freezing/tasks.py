@@ -1,29 +1,33 @@
-"""The task of a freezing worker: claims one source, freezes or inspects it in its own process."""
+"""The task of a freezing worker: claims a job and has a process of its own do what it asks for."""
 
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, TypedDict
 
 import redis
 import structlog
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from freezing.intake import bring
-from freezing.process import FreezeCancelledError, freeze, inspect
+from freezing.process import FreezeCancelledError, compare, freeze, inspect
 from worker import gate
 from worker.app import app
-from worker.errors import PermafrostError
-from worker.jobs.claims import Claim
+from worker.errors import ModelUnavailableError, PermafrostError
+from worker.jobs.claims import Claim, ClaimedItem
+from worker.jobs.log_lines import LogLine
 from worker.jobs.records import Kind, Lane, Outcome, Status
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.jobs.requests import ComparisonRequest, FreezeRequest, InspectionRequest
 from worker.jobs.tickets import TASKS, send_ticket
+from worker.jobs.uploads import fetch_files
 from worker.models.generation import announce_change
 from worker.models.registry import Registry
 from worker.printable import printable
 from worker.process import WorkerProcess
-from worker.settings import get_settings
+from worker.settings import Settings, get_settings
 
 _log = structlog.get_logger(__name__)
 _running: dict[str, WorkerProcess] = {}  # made after the fork
@@ -68,7 +72,7 @@ _REQUESTS: dict[Kind, type[InspectionRequest]] = {
     time_limit=_SETTINGS.freeze_time_limit_s + 60,
 )
 def freeze_next(lane: str) -> None:
-    """Freeze or inspect what waits longest; where more waits, another ticket is sent first."""
+    """Do the job that waits longest; where more wait, another ticket is sent first."""
     process = _running["process"]
     claim = process.claims.claim([Lane(lane)], 1, ticket=Lane(lane))
     if claim is None:
@@ -95,30 +99,16 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
     except OSError as error:
         return _failure("storage", f"The data folder cannot be written: {error.strerror}.")
     try:
-        request = _REQUESTS[claimed.kind].parse(dict(claimed.options))
-        brought = bring(request, job_id, client=process.client, workdir=workdir, settings=settings)
-        on_log, cancelled = partial(process.store.add_log, job_id), partial(_over, process, claim)
-        if isinstance(request, FreezeRequest):
-            result = freeze(
-                request,
-                brought.source,
-                samples=brought.samples,
-                workdir=workdir,
-                registry=Registry(settings.models_folder),
-                job_id=job_id,
-                settings=settings,
-                on_log=on_log,
-                cancelled=cancelled,
-            )
+        followed = _Followed(
+            workdir=workdir,
+            settings=settings,
+            on_log=partial(process.store.add_log, job_id),
+            cancelled=partial(_over, process, claim),
+        )
+        if claimed.kind is Kind.COMPARISON:
+            result = _compared(process, claimed, followed)
         else:
-            result = inspect(
-                request,
-                brought.source,
-                workdir=workdir,
-                settings=settings,
-                on_log=on_log,
-                cancelled=cancelled,
-            )
+            result = _frozen_or_inspected(process, claimed, followed)
         return Outcome(result=result)
     except FreezeCancelledError:
         _log.info("freeze cancelled", action="freeze_cancelled", job=job_id)
@@ -133,6 +123,50 @@ def _work(process: WorkerProcess, claim: Claim) -> Outcome | None:
         return _failure("internal_error", "Freezing failed inside; it was written to the log.")
     finally:
         shutil.rmtree(workdir, ignore_errors=True)
+
+
+class _Followed(TypedDict):
+    """What all jobs are done with."""
+
+    workdir: Path
+    settings: Settings
+    on_log: Callable[[LogLine], None]
+    cancelled: Callable[[], bool]
+
+
+def _frozen_or_inspected(
+    process: WorkerProcess, claimed: ClaimedItem, followed: _Followed
+) -> dict[str, Any]:
+    job_id, settings, workdir = claimed.item.job_id, process.settings, followed["workdir"]
+    request = _REQUESTS[claimed.kind].parse(dict(claimed.options))
+    brought = bring(request, job_id, client=process.client, workdir=workdir, settings=settings)
+    if not isinstance(request, FreezeRequest):
+        return inspect(request, brought.source, **followed)
+    return freeze(
+        request,
+        brought.source,
+        samples=brought.samples,
+        examples=brought.examples,
+        registry=Registry(settings.models_folder),
+        job_id=job_id,
+        **followed,
+    )
+
+
+def _compared(process: WorkerProcess, claimed: ClaimedItem, followed: _Followed) -> dict[str, Any]:
+    """Return what the version that was pinned answers to the images, each way they are prepared."""
+    asked = ComparisonRequest.model_validate(claimed.options)
+    registry = Registry(process.settings.models_folder)
+    manifest = registry.manifest(asked.model, asked.version)
+    if manifest.digest != asked.digest:
+        raise ModelUnavailableError(
+            f"{asked.model}@{asked.version} is another version here than the one that was meant: "
+            "its graph, labels or preprocessing differ. Submit the images again."
+        )
+    upload = followed["workdir"] / "upload"
+    upload.mkdir()
+    images = sorted(fetch_files(process.client, claimed.item.job_id, upload))
+    return compare(manifest, registry.served_path(manifest), images, top=asked.top, **followed)
 
 
 def _clear_leftovers(process: WorkerProcess, ours: str = "") -> None:

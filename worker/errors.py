@@ -288,6 +288,12 @@ class SourceError(FreezeError):
     code = "bad_source"
 
 
+class ExamplesError(FreezeError):
+    """The examples of a freeze cannot be read, or there are none."""
+
+    code = "bad_examples"
+
+
 class UnknownNodeError(FreezeError):
     """A node named in the request is not in the graph."""
 

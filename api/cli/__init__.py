@@ -8,7 +8,7 @@ The modules here import httpx and rich only when a command runs, so that `--help
 
 import typer
 
-from api.cli import classify, freeze, inspect, jobs, keys, models, workers
+from api.cli import classify, comparing, freeze, inspect, jobs, keys, models, workers
 
 app = typer.Typer(
     help="Freeze trained models and classify images with them.",
@@ -26,4 +26,5 @@ for _command in (
     workers.workers,
 ):
     app.command()(_command)
+app.command("try")(comparing.compare)
 app.add_typer(keys.app, name="keys")

@@ -9,7 +9,7 @@ from api.cli.sources import local_files
 from api.cli.text import counted, path_text, printable, size
 
 if TYPE_CHECKING:
-    from api.client import Client, Json
+    from api.client import Client, Json, LocalFile
 
 PATIENCE_S = 60.0  # how long a busy or restarting server may keep a followed job waiting
 
@@ -21,12 +21,13 @@ def submit_source(
     options: "Json",
     *,
     samples: Sequence[Path] = (),
+    examples: Sequence["LocalFile"] = (),
     as_json: bool,
 ) -> "Json":
     """Submit a freeze or an inspection and return its job.
 
     What lies on this machine is uploaded; any other source is a path on the server. `samples` are
-    images to verify with, of this machine.
+    images to verify with and `examples` pictures whose label is known, of this machine.
     """
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import upload_progress  # noqa: PLC0415 - imports rich
@@ -38,6 +39,7 @@ def submit_source(
         options = {key: value for key, value in options.items() if key != "checkpoint"}
     found = local_files(source)
     images = [LocalFile(path=path, name=path.name, is_sample=True) for path in samples]
+    images += examples
     if found is None:
         message(
             f"{path_text(source)} is not on this machine; "

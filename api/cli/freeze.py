@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from api.cli.examples import read_examples
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
 from api.cli.options import (
@@ -87,6 +88,20 @@ def freeze(
             "--sample", metavar="FILE", help="An image to verify with, beside made up ones."
         ),
     ] = None,
+    examples: Annotated[
+        str | None,
+        typer.Option(
+            "--examples",
+            metavar="FOLDER|CSV|ARCHIVE",
+            help="Pictures whose label is known, by which it is decided how images are prepared: a "
+            "folder with a sub-folder for each label, a CSV of files and labels, or an archive of "
+            "either.",
+        ),
+    ] = None,
+    example: Annotated[
+        list[str] | None,
+        typer.Option("--example", metavar="FILE=LABEL", help="One such picture: photo.jpg=cat."),
+    ] = None,
     signature: Signature = None,
     checkpoint: Checkpoint = None,
     webhook: Webhook = None,
@@ -110,12 +125,21 @@ def freeze(
             "checkpoint": checkpoint,
             "webhook": webhook,
         }
+        pictures = read_examples(examples, example or [])
+        if examples is not None and not pictures:
+            fields["examples"] = examples  # a path on the server
         options = {field: value for field, value in fields.items() if value}
         if not optimise:
             options["optimise"] = False
         with connect(server, patience_s=PATIENCE_S) as client:
             job = submit_source(
-                client, "freeze", source, options, samples=samples or (), as_json=as_json
+                client,
+                "freeze",
+                source,
+                options,
+                samples=samples or (),
+                examples=pictures,
+                as_json=as_json,
             )
             job = follow(client, job, as_json=as_json)
     _tell(job, alias=alias, server=server, as_json=as_json)

@@ -9,6 +9,7 @@ from rich.text import Text
 from api.cli.basis_view import basis_text, preprocessing_text, show_choices
 from api.cli.options import DEFAULT_SERVER
 from api.cli.output import Column, facts, table
+from api.cli.proof_report import show_proof
 from api.cli.text import number, printable, size
 
 MOST_LAYERS = 40  # layers listed; of more, the largest
@@ -37,6 +38,9 @@ def show_freeze(out: Console, result: dict[str, Any], server: str = DEFAULT_SERV
             ("sha256", result.get("sha256")),
         ],
     )
+    if isinstance(proof := result.get("examples"), dict):
+        out.print()
+        show_proof(out, proof)
     layers = grouped(result.get("layers") or [])
     if layers:
         out.print()

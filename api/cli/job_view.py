@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from api.cli.comparison_report import show_comparison
 from api.cli.freeze_report import show_freeze
 from api.cli.inspection_report import show_inspection
 from api.cli.output import Column, facts, status_text, table
@@ -71,6 +72,8 @@ def show_result(out: Console, job: dict[str, Any]) -> None:
         show_freeze(out, result)
     elif job.get("kind") == "inspection" and isinstance(result, dict):
         show_inspection(out, result)
+    elif job.get("kind") == "comparison" and isinstance(result, dict):
+        show_comparison(out, result)
     elif job.get("kind") == "batch" and isinstance(result, dict):
         if result.get("labels"):
             show_labels(out, result["labels"])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PAGE = 200  # most jobs that a server gives at once
 
-Kind = Literal["prediction", "batch", "freeze", "inspection"]
+Kind = Literal["prediction", "batch", "freeze", "inspection", "comparison"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 

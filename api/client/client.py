@@ -59,7 +59,7 @@ class Client(BatchRequests):
         """Submit a freeze of files of this machine, streamed from disk.
 
         A single zip or tar file is sent as an archive. Where `options` name a source on the
-        server, all files are samples. `on_sent` is called with the number of
+        server, all files are samples or examples. `on_sent` is called with the number of
         bytes as they leave, and with a negative number where an upload starts again.
         """
         with multipart(files, options, on_sent) as parts:
@@ -80,6 +80,22 @@ class Client(BatchRequests):
         """Submit an inspection of files of this machine, sent as `freeze_upload` sends them."""
         with multipart(files, options or None, on_sent) as parts:
             return self._submit("/v1/inspections", wait_s, **parts)
+
+    def compare(
+        self,
+        images: Sequence[Path],
+        *,
+        model: str,
+        top: int | None = None,
+        webhook: str | None = None,
+        wait_s: float = 0,
+    ) -> Json:
+        """Submit a few images to try all ways of preparing them on; return the job."""
+        fields = {"model": sendable(model), "top": top, "webhook": webhook and sendable(webhook)}
+        params: Params = {name: value for name, value in fields.items() if value is not None}
+        files = [LocalFile(path=path, name=path.name) for path in images]
+        with multipart(files, None, None, field="images") as parts:
+            return self._submit("/v1/comparisons", wait_s, params=params, **parts)
 
     # -- jobs -------------------------------------------------------------------------------
 

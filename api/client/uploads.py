@@ -17,11 +17,20 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class LocalFile:
-    """A file of this machine that is sent as part of a source, or as an image to verify with."""
+    """A file of this machine that is sent as part of a source, or as a picture beside it."""
 
     path: Path
     name: str  # relative to the source, with `/` between its parts
-    is_sample: bool = False
+    is_sample: bool = False  # an image to verify with
+    # A picture whose label is known: its folder in `name`. Also a table of such pictures (CSV), or
+    # one archive of either.
+    is_example: bool = False
+    content: bytes | None = None  # what is sent instead of what lies at `path`
+
+    @property
+    def is_of_source(self) -> bool:
+        """Whether it is a part of the source itself."""
+        return not (self.is_sample or self.is_example)
 
 
 class Body:
@@ -72,17 +81,26 @@ def multipart(
     files: Iterable[LocalFile],
     options: dict[str, Any] | None,
     on_sent: Callable[[int], None] | None,
+    *,
+    field: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Open the files and give httpx's arguments for a form that streams them."""
+    """Open the files and give httpx's arguments for a form that streams them.
+
+    `field`: what all are called in it, where they are no source.
+    """
     files = list(files)
-    source = [file for file in files if not file.is_sample]
+    source = [file for file in files if file.is_of_source]
     alone = len(source) == 1 and source[0].name.lower().endswith(ARCHIVE_SUFFIXES)
     with contextlib.ExitStack() as stack:
         parts = []
         for file in files:
-            body = _Counted(stack.enter_context(opened(file.path)), on_sent or (lambda _: None))
-            field = "samples" if file.is_sample else "archive" if alone else "files"
-            parts.append((field, (sendable(file.name), body, "application/octet-stream")))
+            body: bytes | _Counted | None = file.content
+            if body is None:
+                body = _Counted(stack.enter_context(opened(file.path)), on_sent or (lambda _: None))
+            called = field or ("archive" if alone else "files")
+            if not file.is_of_source:
+                called = "samples" if file.is_sample else "examples"
+            parts.append((called, (sendable(file.name), body, "application/octet-stream")))
         form = {} if options is None else {"options": json_bytes(options)}
         yield {"files": parts, "data": form}
 

@@ -20,7 +20,7 @@ from worker.errors import (
     NotFoundError,
     PermafrostError,
 )
-from worker.jobs.records import Job, Kind, Lane, Status
+from worker.jobs.records import WITH_LOG, Job, Kind, Lane, Status
 from worker.jobs.requests import RepublishRequest
 from worker.models.assumptions import assumption
 from worker.models.manifest import ModelRef
@@ -88,7 +88,7 @@ def job(job_id: str) -> str:
     """Show a job; until it has ended, the page follows it."""
     core = kernel()
     found = core.store.get(job_id, owner=identity.owner())
-    with_log = found.kind in (Kind.FREEZE, Kind.INSPECTION)
+    with_log = found.kind in WITH_LOG
     return render_template(
         "job.html",
         job=found,

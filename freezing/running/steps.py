@@ -15,21 +15,30 @@ class Step(StrEnum):
     INSPECT = "looking at the graph"
     FREEZE = "freezing"
     RUN_SOURCE = "running the source on the samples"
+    PROVE = "trying ways of preparing images on the examples"
     OPTIMISE = "optimising"
     VERIFY = "verifying"
     CONVERT = "converting to ONNX"
     PUBLISH = "publishing"
+    COMPARE = "comparing ways of preparing images"
 
 
-def steps_of_freeze(request: FreezeRequest) -> tuple[Step, ...]:
+def steps_of_freeze(request: FreezeRequest, *, has_examples: bool = False) -> tuple[Step, ...]:
     """Return the steps that a freeze will take, in order."""
     steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE]
+    if has_examples:
+        steps.append(Step.PROVE)
     if request.optimise:
         steps.append(Step.OPTIMISE)
     steps.append(Step.VERIFY)
     if request.runtime == "onnxruntime":
         steps.append(Step.CONVERT)
     return (*steps, Step.PUBLISH)
+
+
+def steps_of_comparison() -> tuple[Step, ...]:
+    """Return the steps that a comparison takes, in order."""
+    return (Step.START, Step.COMPARE)
 
 
 def steps_of_inspection() -> tuple[Step, ...]:

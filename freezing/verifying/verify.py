@@ -126,7 +126,7 @@ def observe(plan: Plan, source: Run, inputs: Array, tolerance: float) -> Answers
     where the source contradicts itself, `VerificationError` where it answers NaN, and
     `FreezeError` where it cannot be run.
     """
-    batch, together = _first_answers(plan, source, inputs)
+    batch, together = first_answers(plan, source, inputs)
     _check_numbers(plan, together)
     again = in_pieces(source, inputs, batch)
     for tensor, first, second in zip(plan.outputs, together, again, strict=True):
@@ -213,7 +213,7 @@ def _compare(
     )
 
 
-def _first_answers(plan: Plan, run: Run, inputs: Array) -> tuple[int | None, list[Array]]:
+def first_answers(plan: Plan, run: Run, inputs: Array) -> tuple[int | None, list[Array]]:
     """Return the only batch size that works (None: any) and the answers in batches of it."""
     shape = plan.input.shape
     sizes: list[int | None] = [shape[0]] if shape else [None]

@@ -111,7 +111,7 @@ _VALUES = st.recursive(
 _FIELDS = {
     "/v1/freezes": (
         *("source", "name", "inputs", "outputs", "set", "labels", "preprocessing", "scores"),
-        *("alias", "optimise", "batch", "runtime", "samples", "signature", "webhook"),
+        *("alias", "optimise", "batch", "runtime", "samples", "examples", "signature", "webhook"),
     ),
     "/v1/inspections": ("source", "signature", "checkpoint", "webhook"),
     "/v1/batches": ("folder", "recursive", "patterns", "open", "model", "top", "webhook"),

@@ -114,7 +114,7 @@ class Server:
                 if isinstance(outcome, httpx.Response):
                     return outcome
                 return httpx.Response(200, json=outcome)
-            case "POST", ["freezes" | "inspections"]:
+            case "POST", ["freezes" | "inspections" | "comparisons"]:
                 return httpx.Response(202, json=self.submitted)
             case "GET", ["jobs"]:
                 newest = [states[-1] for states in self.jobs.values()]

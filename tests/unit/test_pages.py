@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,38 @@ REPORT: dict[str, Any] = {
     "verification": {"samples": 8, "max_abs_difference": 1.19e-7, "top1_agreement": 1.0},
     "warnings": ["The labels are not known."],
 }
+_WAY = {
+    "called": "values from 0 to 1, RGB",
+    "served": True,
+    "preprocessing": {"preset": "zero_one"},
+    "command": "./permafrost models pets --preprocessing zero_one",
+    "answers": [[{"label": "<b>cat</b>", "score": 0.9}], [{"label": "dog"}]],
+}
+COMPARISON = job(
+    kind=Kind.COMPARISON,
+    model=None,
+    options={"model": "pets", "version": 2, "sha256": "ab" * 32},
+    result={
+        "model": "pets",
+        "version": 2,
+        "images": ["<b>a.jpg", "b.jpg"],
+        "ways": [_WAY, _WAY | {"served": False}],
+    },
+)
+PROOF = {
+    "clear": False,
+    "examples": 4,
+    "labels": 2,
+    "unreadable": ["'<b>': It is cut off."],
+    "candidates": [
+        {"called": "values <b>", "right": 4, "of": 4, "log_likelihood": -0.0123, "odds": None}
+        | {"taken": True},
+        {"called": "values from 0 to 1", "right": 2, "of": 4, "log_likelihood": -3, "odds": 20.0}
+        | {"taken": False},
+    ],
+    "before": {"right": 4, "of": 4, "log_likelihood": -0.0123},
+    "after": {"right": 3, "of": 4, "log_likelihood": -0.0123},
+}
 FREEZE = job(kind=Kind.FREEZE, model=None, result=REPORT, options={"name": "cats-dogs"})
 WORKER = {
     "pid": 17238,
@@ -273,7 +306,15 @@ def every_page(folder: Path) -> dict[str, str]:
         "failed inspection": shown_job(
             job(kind=Kind.INSPECTION, status=Status.FAILED, model=None, result=None, error=FAILURE)
         ),
+        "freeze with examples": shown_job(
+            replace(FREEZE, result={**REPORT, "examples": PROOF}), log=("Reading.",)
+        ),
+        "comparison": shown_job(COMPARISON, log=("Comparing.",)),
+        "failed comparison": shown_job(
+            replace(COMPARISON, status=Status.FAILED, result=None, error=FAILURE)
+        ),
         "jobs": shown_jobs(job(), FREEZE, batch, job(status=Status.FAILED, error=FAILURE)),
+        "jobs of freezing workers": shown_jobs(FREEZE, COMPARISON),
         "older jobs": shown_jobs(job(), cursor=ID, first=False),
         "no jobs": shown_jobs(),
         "models": render_template("models.html", models=[models.model("cats-dogs")], unreadable=[]),
@@ -443,6 +484,23 @@ def test_a_freeze_shows_its_report_and_log() -> None:
     ):
         assert part in text
     assert "summaries" not in text
+
+
+@pytest.mark.usefixtures("in_request")
+def test_what_examples_say_and_what_is_answered_otherwise_is_shown() -> None:
+    shown = Document(shown_job(replace(FREEZE, result={**REPORT, "examples": PROOF}))).text
+    for part in (
+        "Tried on 4 examples of 2 labels",
+        "4 of 4 are right before freezing, 3 of 4 after.",
+        "The examples do not decide",
+        "values <b> (taken) 4 of 4 -0.0123 over 1,000,000 times",
+        "values from 0 to 1 2 of 4 -3 20 times",
+        "Left out: '<b>': It is cut off.",
+    ):
+        assert part in shown, (part, shown)
+    shown = Document(shown_job(COMPARISON)).text
+    assert "values from 0 to 1, RGB <b>cat</b> 90.0% dog \N{EN DASH} It is so now" in shown
+    assert "dog \N{EN DASH} ./permafrost models pets --preprocessing zero_one" in shown
 
 
 @pytest.mark.usefixtures("in_request")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.jobs.log_lines import LogLine
-from worker.jobs.records import Job, Kind
+from worker.jobs.records import WITH_LOG, Job, Kind
 
 
 def job_document(
@@ -17,7 +17,7 @@ def job_document(
 ) -> dict[str, Any]:
     """Return a job as the contract shows it.
 
-    `labels`: of a batch, how often each came first; `log`: of a freeze or an inspection, what it
+    `labels`: of a batch, how often each came first; `log`: of a freezing worker's job, what it
     reported, which its `steps` are read from; `root`: where the API lies, for the links.
     """
     self_url = f"{root}/v1/jobs/{job.id}"
@@ -33,7 +33,13 @@ def job_document(
             "version": job.result["version"],
             "sha256": job.result["sha256"],
         }
-    if log is not None and job.kind in (Kind.FREEZE, Kind.INSPECTION):
+    if job.kind is Kind.COMPARISON:
+        body["model"] = {
+            "name": job.options["model"],
+            "version": job.options["version"],
+            "sha256": job.options["sha256"],
+        }
+    if log is not None and job.kind in WITH_LOG:
         body["log"] = log
         body["steps"] = [line.step_json() for line in log if line.step]
     return body

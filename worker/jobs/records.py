@@ -14,6 +14,11 @@ class Kind(StrEnum):
     BATCH = "batch"  # classifies many images
     FREEZE = "freeze"  # freezes a source and publishes the graph
     INSPECTION = "inspection"  # says what is in a source
+    COMPARISON = "comparison"  # tries ways of preparing images for a model
+
+
+# Done by processes that say what they are doing.
+WITH_LOG = frozenset({Kind.FREEZE, Kind.INSPECTION, Kind.COMPARISON})
 
 
 class Status(StrEnum):
@@ -39,7 +44,7 @@ class Lane(StrEnum):
 
     INTERACTIVE = "interactive"  # someone waits for this image
     BULK = "bulk"  # batches: behind interactive work
-    FREEZING = "freezing"  # freezes and inspections, by workers of their own
+    FREEZING = "freezing"  # freezes, inspections and comparisons, by workers of their own
 
 
 class Origin(StrEnum):

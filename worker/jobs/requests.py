@@ -135,6 +135,15 @@ class FreezeRequest(InspectionRequest):
         description="Images under a sources root to verify with, beside those made up.",
     )
 
+    examples: str | None = Field(
+        None,
+        max_length=4096,
+        description="Pictures whose label is known, by which the preprocessing is decided: a path "
+        "under a sources root to a folder with a sub-folder for each label, to a CSV of files and "
+        "their labels, or to an archive of either. null where they were uploaded, or there are "
+        "none.",
+    )
+
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
@@ -155,6 +164,13 @@ class FreezeRequest(InspectionRequest):
     def _samples(cls, value: list[str]) -> list[str]:
         if any(_leads_out(path) for path in value):
             raise InvalidRequestError("samples must be paths below a sources root, without '..'.")
+        return value
+
+    @field_validator("examples")
+    @classmethod
+    def _examples(cls, value: str | None) -> str | None:
+        if value is not None and _leads_out(value):
+            raise InvalidRequestError("examples must be a path below a sources root, without '..'.")
         return value
 
     @field_validator("preprocessing", mode="before")
@@ -212,6 +228,19 @@ class RepublishRequest(_Request):
     @classmethod
     def _preprocessing(cls, value: Any) -> PreprocessingSpec | None:
         return None if value is None else PreprocessingSpec.parse(value)
+
+
+class ComparisonRequest(BaseModel):
+    """A version to try on images, as it was pinned when the job was accepted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    version: int = Field(gt=0)
+    sha256: str
+    digest: str = Field(description="Of all that decides its answers.")
+    top: int = Field(gt=0)
+    webhook: str | None = None
 
 
 def _leads_out(path: str) -> bool:

@@ -27,6 +27,7 @@ _LONGEST_PART = 255  # bytes between two '/', as file systems allow
 MOST_FILES = 1000
 # Where sample images lie among a source's files, each in a numbered folder of its own.
 SAMPLES_FOLDER = ".samples"
+EXAMPLES_FOLDER = ".examples"  # and pictures whose label is known, as they were sent
 
 
 @dataclass(frozen=True, kw_only=True)

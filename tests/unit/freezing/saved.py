@@ -111,6 +111,7 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
         "tolerance": 1e-4,
         "allow_code": False,
         "samples": [],
+        "examples": None,
         "most_pixels": 0,
         "serving": {},
     }

@@ -25,7 +25,7 @@ FILES = [path for house in MAY_IMPORT for path in sorted((ROOT / house).rglob("*
 # in no room, the pipeline, stands above them all.
 LAYERS = (
     *("running", "graph", "sources", "auditing", "choosing", "converting", "optimising"),
-    *("verifying", "inspecting", "publishing", ""),
+    *("verifying", "proving", "inspecting", "publishing", ""),
 )
 # What the freezing worker's own process loads: it and all that it imports do without TensorFlow.
 NO_TENSORFLOW = (

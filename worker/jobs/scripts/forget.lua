@@ -28,7 +28,7 @@ for n, id in ipairs(old) do
       table.insert(tombstones, id .. ':' .. job[3])
     end
   else -- no sweeper ran for an hour and the record expired by itself: it is in one of these
-    for _, kind in ipairs({'prediction', 'batch', 'freeze', 'inspection'}) do
+    for _, kind in ipairs({'prediction', 'batch', 'freeze', 'inspection', 'comparison'}) do
       for _, status in ipairs({'succeeded', 'failed', 'cancelled'}) do leave(listed, kind, status, id) end
     end
   end

@@ -330,7 +330,7 @@ end
 -- How much waits in a lane, and for how many ms the oldest of it has. Of the bulk lane that is the
 -- batches of which images wait; of the others the jobs of which nothing has been claimed yet. A batch
 -- that is still being sent is not waiting for a worker.
-local KINDS = {interactive = {'prediction'}, bulk = {'batch'}, freezing = {'freeze', 'inspection'}}
+local KINDS = {interactive = {'prediction'}, bulk = {'batch'}, freezing = {'freeze', 'inspection', 'comparison'}}
 local function backlog(lane)
   local depth, age = 0, 0
   for _, kind in ipairs(KINDS[lane]) do

@@ -1,0 +1,1 @@
+"""Deciding by examples, whose classes are known, how images must be prepared."""

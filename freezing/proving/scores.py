@@ -1,0 +1,72 @@
+"""Running a model on prepared examples, and reading its scores as serving reads them."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freezing.choosing.plan import Plan
+from freezing.running.runs import limited
+from freezing.verifying.answers import Run, in_pieces
+from freezing.verifying.scores import resolve_scores
+from freezing.verifying.verify import first_answers
+from worker.errors import ExamplesError
+from worker.inference.scores import to_scores
+from worker.models.manifest import Scores
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+_AT_ONCE = 16  # pictures of one run, where their number is free
+
+
+class Scoring:
+    """Gives the scores of a source's first output, (images, classes), for prepared images."""
+
+    def __init__(self, run: Run, plan: Plan, asked: Scores | None, final_op: str) -> None:
+        """`run` runs the source, `final_op` computes the first output."""
+        self._run = run
+        self._plan = plan
+        self._asked = asked
+        self._final_op = final_op
+        self._batch: int | None = None
+        self._kind: Scores | None = None
+
+    @property
+    def kind(self) -> Scores:
+        """What the output holds. Known once it has been asked."""
+        if self._kind is None:
+            raise RuntimeError("nothing was asked yet")
+        return self._kind
+
+    @property
+    def at_once(self) -> int:
+        """How many images are run at once."""
+        return self._batch or _AT_ONCE
+
+    def __call__(self, inputs: Array) -> Floats:
+        """Return the scores; two for an output of one column. Raises `ExamplesError`."""
+        with limited("running the source on the examples"):
+            return self._scores(inputs)
+
+    def _scores(self, inputs: Array) -> Floats:
+        if self._kind is None:
+            self._batch, _ = first_answers(self._plan, self._run, inputs[:1])
+        answer = in_pieces(self._run, inputs, self.at_once)[0]
+        if answer.size == 0 or answer.size != len(inputs) * max(answer.shape[1:], default=1):
+            raise ExamplesError(
+                f"The first output {self._plan.outputs[0].name} has the shape "
+                f"{list(answer.shape[1:])} per image, which is not one row of scores: name the "
+                "node that gives the classes (--output), or leave the examples out."
+            )
+        rows = np.asarray(answer, np.float64).reshape(len(inputs), -1)
+        if self._kind is None:
+            self._kind = resolve_scores(self._asked, self._final_op, rows, [])
+        return scores_of(rows, self._kind)
+
+
+def scores_of(rows: Array, kind: Scores) -> Floats:
+    """Return a first output's rows as scores (images, classes), two for a single column."""
+    with np.errstate(all="ignore"):  # what a stranger's model answers to what it was not made for
+        found = to_scores(rows.astype(np.float32), kind).astype(np.float64)
+    return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
