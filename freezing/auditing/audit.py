@@ -79,15 +79,18 @@ def refuse_unsafe(graph: Graph, tables: Mapping[str, Table] | None = None) -> No
             raise _refusal(graph, place)
 
 
-def refuse_leftovers(graph: Graph) -> None:
-    """Raise `UnsupportedGraphError` where a frozen graph still holds state of the source."""
+def refuse_leftovers(graph: Graph, remedy: str | None = None) -> None:
+    """Raise `UnsupportedGraphError` where a frozen graph still holds state of the source.
+
+    `remedy` is what to do where only training needs it.
+    """
     for place in places(graph):
         node = place.node
         if node.op in allowed_ops.VARIABLES:
             raise UnsupportedGraphError(
                 f"The outputs need {place} ({node.op}), which reads or changes a variable "
-                "while the graph runs: such a state cannot be frozen. If only training needs it, "
-                "set the placeholder that switches training, for instance --set is_training=false."
+                "while the graph runs: such a state cannot be frozen."
+                + (f" If only training needs it, {remedy}." if remedy else "")
             )
         if not is_allowed(graph, node):
             raise UnsupportedGraphError(

@@ -37,8 +37,11 @@ def changed_variables(graph: Graph) -> dict[str, str]:
     return found
 
 
-def refuse_state(changed: dict[str, str], frozen: Graph) -> None:
-    """Raise `StatefulGraphError` where the frozen graph still needs one of the variables."""
+def refuse_state(changed: dict[str, str], frozen: Graph, remedy: str) -> None:
+    """Raise `StatefulGraphError` where the frozen graph still needs one of the variables.
+
+    `remedy` is what to do where only training changes it.
+    """
     variable = next((name for name in changed if _matters(frozen, name)), None)
     if variable is None:
         return
@@ -52,9 +55,8 @@ def refuse_state(changed: dict[str, str], frozen: Graph) -> None:
         )
     raise StatefulGraphError(
         f"The answers depend on '{variable}', which '{changed[variable]}' changes with every run: "
-        "such a state cannot be frozen. If only training changes it, set the placeholder that "
-        "switches training, for instance --set is_training=false; of a recurrent network, save "
-        "one that is not stateful."
+        f"such a state cannot be frozen. If only training changes it, {remedy}; of a recurrent "
+        "network, save one that is not stateful."
     )
 
 

@@ -24,6 +24,7 @@ from freezing.graph.graph import (
 )
 from freezing.graph.identities import bypass_identities
 from freezing.graph.side_effects import drop_side_effects
+from freezing.graph.suggestions import leaving_training
 from freezing.sources.source import Indexed, Values
 from worker.errors import FreezeError
 
@@ -83,8 +84,9 @@ def freeze(plan: Plan, values: Values) -> Frozen:
             f"With the values that were set, no output depends on the input {plan.input.name}."
         )
     graph.keep(graph.ancestors(names[1:]))
-    refuse_leftovers(graph)
-    refuse_state(changed, graph)
+    remedy = leaving_training(plan.graph, {names[0], *plan.values})
+    refuse_leftovers(graph, remedy)
+    refuse_state(changed, graph, remedy)
     strip_notes(graph)
     _warn(graph, warnings)
     return Frozen(graph=graph, layers=layers, warnings=warnings)

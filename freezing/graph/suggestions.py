@@ -1,6 +1,7 @@
 """The value that a placeholder beside the image most likely has outside training."""
 
 import re
+import shlex
 from collections.abc import Collection
 from typing import Any
 
@@ -49,6 +50,22 @@ def suggested_value(node: Any) -> Scalar | None:
     if (dtype.is_floating or dtype.is_integer) and _ZERO.search(node.name.rpartition("/")[2]):
         return 0 if dtype.is_integer else 0.0
     return None
+
+
+def leaving_training(graph: Graph, decided: Collection[str]) -> str:
+    """Return what to do about a graph that is in training mode, as the end of a sentence.
+
+    `decided` are the placeholders that are the input or were given a value.
+    """
+    open_ones = {node.name for node in graph if node.name not in decided}
+    values = suggestions(graph, open_ones)
+    if not values:
+        return (
+            "save the model again as it is for predictions (in Keras with training=False), for no "
+            "placeholder of this graph switches training off"
+        )
+    options = (as_option(shlex.quote(name), value) for name, value in values.items())
+    return f"switch training off with {' '.join(options)}"
 
 
 def as_option(name: str, value: Scalar) -> str:

@@ -49,6 +49,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+_GIVE_SIZE = (
+    "give preprocessing.size as [height, width] (--preprocessing '{\"size\": [HEIGHT, WIDTH]}')"
+)
 _LAYOUTS: dict[int, tuple[Layout, ...]] = {1: ("flat",), 2: ("HW",), 3: ("NHWC", "NCHW")}
 
 
@@ -161,7 +164,8 @@ def resolve_preprocessing(spec: PreprocessingSpec, shape: Shape, dtype: str) -> 
     if channels not in (None, 1, 3):
         raise InvalidRequestError(
             f"The graph's input has the shape {_show(shape)}, so {channels} channels in the layout "
-            f"{layout}, but images have 1 or 3: set preprocessing.layout or name another input."
+            f"{layout}, but images have 1 or 3: set preprocessing.layout or name another input "
+            "(--input)."
         )
     fields: dict[str, Any] = dict(
         PRESETS[spec.preset or ("raw" if "int" in dtype else "zero_one")],
@@ -171,10 +175,11 @@ def resolve_preprocessing(spec: PreprocessingSpec, shape: Shape, dtype: str) -> 
     fields.update(layout=layout, size=size)
     resolved = Preprocessing(**fields)
     if channels is not None and resolved.channels != channels:
+        fitting, typed = ("gray", "gray") if channels == 1 else ("rgb or bgr", "rgb")
         raise InvalidRequestError(
             f"The graph's input has {channels} channel(s), but color '{resolved.color}' gives "
-            f"{resolved.channels}: set preprocessing.color to "
-            f"{'gray' if channels == 1 else 'rgb or bgr'}."
+            f"{resolved.channels}: set preprocessing.color to {fitting} "
+            f'(--preprocessing \'{{"color": "{typed}"}}\').'
         )
     for name in ("mean", "std"):
         count = len(getattr(resolved, name))
@@ -235,7 +240,7 @@ def _flat(
             return "flat", (side, side), channels
     raise InvalidRequestError(
         f"The graph's input has the shape {_show(shape)}, which is not a square image: "
-        "give preprocessing.size as [height, width]."
+        f"{_GIVE_SIZE}."
     )
 
 
@@ -257,9 +262,7 @@ def _agreed(
 
 def _needed(size: tuple[int, int] | None, what: str) -> tuple[int, int]:
     if size is None:
-        raise InvalidRequestError(
-            f"The graph's input is {what}: give preprocessing.size as [height, width]."
-        )
+        raise InvalidRequestError(f"The graph's input is {what}: {_GIVE_SIZE}.")
     return size
 
 
