@@ -49,10 +49,3 @@ def test_a_model_whose_size_must_be_said_is_published_by_what_its_refusal_advise
     walked = walk(system.url, tmp_path / "any-size.pb", "circle-of-any-size")
     assert walked.end == "published", walked
     assert "64" in walked.typed[-1]
-
-
-def test_what_is_no_model_is_refused_with_a_sentence(system: System, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no model")
-    walked = walk(system.url, tmp_path / "notes.txt", "circle-of-notes")
-    assert walked.end == "refused", walked
-    assert "notes.txt" in walked.why
