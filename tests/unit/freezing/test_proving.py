@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from freezing.proving.grid import candidate_of, geometries, kinds, scalings
 from freezing.proving.proof import basis_of, prior_of, proof_of
 from freezing.proving.prove import Decision, Prover
 from freezing.proving.refusals import ExamplesDoNotFitError, OtherOrderError
+from freezing.proving.scores import Scoring
 from worker.images.decode import Limits
 from worker.images.examples import Example
 from worker.models.basis import Alternative, Basis
+from worker.models.manifest import Tensor
 from worker.models.preprocessing import PRESETS, Preprocessing, PreprocessingSpec
 
 Floats = npt.NDArray[np.float64]
@@ -223,3 +226,23 @@ def test_unreadable_examples_are_left_out_and_named(
     decision, prover = decide([*examples, Example(path=broken, label="red")])
     assert len(decision.classes) == 50
     assert "'broken.jpg'" in proof_of(decision, prover).unreadable[0]
+
+
+@pytest.mark.parametrize("mixing", [False, True])
+def test_pictures_that_would_change_each_other_are_run_one_by_one(mixing: bool) -> None:
+    sizes = []
+
+    def run(batch: npt.NDArray[Any]) -> list[Any]:
+        sizes.append(len(batch))
+        bright = batch.mean(axis=(1, 2, 3)) - (batch.mean() if mixing else 0.5)
+        return [np.stack([bright, -bright], axis=1)]
+
+    tensor = Tensor(name="x:0", shape=[None, SIDE, SIDE, 3], dtype="float32")
+    plan: Any = SimpleNamespace(input=tensor, outputs=[Tensor(name="y:0", shape=None, dtype="")])
+    scoring = Scoring(run, plan, "logits", "BiasAdd")
+    inputs = np.random.default_rng(1).random((20, SIDE, SIDE, 3), np.float32)
+    assert scoring(inputs).shape == (20, 2)
+    assert scoring.at_once == (1 if mixing else 16)
+    sizes.clear()
+    scoring(inputs)
+    assert set(sizes) == {scoring.at_once}
