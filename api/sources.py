@@ -17,7 +17,7 @@ from api.idempotency import idempotency
 from api.kernel import kernel
 from api.limits import client
 from api.webhooks import webhook_of
-from worker.archives import ArchiveLimits, examine
+from worker.archives import ArchiveLimits, examine, is_compressed_file
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from worker.images.examples import MOST_EXAMPLES
 from worker.jobs.records import Kind, Lane
@@ -117,7 +117,9 @@ def _source_files() -> list[tuple[str, BinaryIO]]:
     if len(archives) > 1 or (files and archives):
         raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
     for _, stream in archives:
-        examine(stream, ArchiveLimits.of(kernel().settings))
+        if not is_compressed_file(stream):  # else the worker unpacks it, within the same bounds
+            examine(stream, ArchiveLimits.of(kernel().settings))
+        stream.seek(0)
     return [*files, *((name or "archive", stream) for name, stream in archives)]
 
 
@@ -133,8 +135,9 @@ def _labels(options: Any) -> Any:
         text = file.stream.read(_OPTIONS_BYTES + 1)[:_OPTIONS_BYTES].decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidRequestError(f"labels: '{called[:80]}' is not a text file in UTF-8.") from None
-    as_json = called.lower().endswith(".json")
-    return {**options, "labels": parse_labels(text, f"'{called[:80]}'", as_json=as_json)}
+    as_json, as_csv = (called.lower().endswith(ends) for ends in (".json", (".csv", ".tsv")))
+    labels = parse_labels(text, f"'{called[:80]}'", as_json=as_json, as_csv=as_csv)
+    return {**options, "labels": labels}
 
 
 def _files(field: str) -> list[tuple[str, BinaryIO]]:

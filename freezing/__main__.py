@@ -73,7 +73,7 @@ def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
     from freezing.running.forks import apart  # noqa: PLC0415 - as above
 
     outcome: dict[str, Any] = apart(
-        report, inspect, order["request"], order["source"], order["allow_code"]
+        report, inspect, order["request"], order["source"], order["allow_code"], order["read"]
     )
     return outcome
 

@@ -12,7 +12,7 @@ from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.jobs.uploads import EXAMPLES_FOLDER, SAMPLES_FOLDER, fetch_files
 from worker.settings import Settings
 
-_UPLOAD_FOLDER = "upload"
+_CALLED = "model"  # what sentences call an upload that nobody gave a name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,10 @@ def bring(
     Raises `SourceError` for names that are not there and for archives that are damaged, and
     `InvalidRequestError` where the upload is gone.
     """
-    upload = workdir / _UPLOAD_FOLDER
-    upload.mkdir()
+    # Sentences call what was sent like this folder, whose name is therefore none of ours.
+    called = request.name if isinstance(request, FreezeRequest) else _CALLED
+    upload = workdir / "sent" / called
+    upload.mkdir(parents=True)
     uploaded = fetch_files(client, job_id, upload)
     folder = upload / SAMPLES_FOLDER
     sent = sorted(path for path in uploaded if path.is_relative_to(folder))

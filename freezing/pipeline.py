@@ -22,7 +22,6 @@ from freezing.proving.freezes import Proven, prove
 from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
-from freezing.sources.places import Choice
 from freezing.sources.source import Source
 from freezing.verifying.answers import Array, fitted
 from freezing.verifying.number_samples import sample_numbers
@@ -34,6 +33,7 @@ from worker.jobs.requests import FreezeRequest
 from worker.models.assumptions import assumption
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing
+from worker.sources.choice import Choice
 
 _DEPENDS_ON_BATCH = (
     "Answers depend on which images come together in a batch, as in training mode. If there is a "
@@ -56,10 +56,11 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
         signature=request.signature,
         checkpoint=request.checkpoint,
         allow_code=order["allow_code"],
+        reach=[Path(one) for one in order["read"]],
     )
     opened = open_source(Path(order["source"]), choice)
     report.log(
-        f"Read the {opened.kind} {opened.name}: {len(opened.graph_def.node)} nodes, "
+        f"Read the {opened.kind_words} {opened.name}: {len(opened.graph_def.node)} nodes, "
         f"{_mb(opened.bytes)}."
     )
     plan = make_plan(opened, request)

@@ -23,7 +23,7 @@ from freezing.running.steps import (
     steps_of_freeze,
     steps_of_inspection,
 )
-from freezing.sources.reach import within_reach
+from freezing.sources.reach import labels_around, within_reach
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine
 from worker.jobs.requests import FreezeRequest, InspectionRequest
@@ -204,9 +204,7 @@ def _in_child(
         "verify_time_limit_s": settings.verify_time_limit_s,
         "allow_code": settings.allow_keras_code,
         "confinement": settings.freeze_confinement,
-        "read": [str(path) for path in within_reach(Path(order["source"]), settings.source_roots)]
-        + [str(path) for path in _examples_within_reach(order, settings)]
-        + order.get("samples", []),
+        "read": [str(path) for path in _readable(order, settings)] + order.get("samples", []),
         "write": [str(workdir)],
     }
     child = Child({**order, **limits}, workdir, report)
@@ -216,9 +214,12 @@ def _in_child(
         child.kill()
 
 
-def _examples_within_reach(order: dict[str, Any], settings: Settings) -> list[Path]:
+def _readable(order: dict[str, Any], settings: Settings) -> list[Path]:
+    """Return what the child may read: the source, labels around it, and examples."""
+    source, roots = Path(order["source"]), settings.source_roots
     place = order.get("examples")
-    return [] if place is None else within_reach(Path(place), settings.source_roots)
+    examples = [] if place is None else within_reach(Path(place), roots)
+    return [*within_reach(source, roots), *labels_around(source, roots), *examples]
 
 
 def _numbered(steps: Sequence[Step], on_log: Callable[[LogLine], None]) -> Report:

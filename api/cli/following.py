@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from api.cli.outcome import reported
-from api.cli.sources import local_files
 from api.cli.text import counted, path_text, printable, size
 
 if TYPE_CHECKING:
     from api.client import Client, Json, LocalFile
 
+_MOST_NAMES = 10  # of files that were sent
 PATIENCE_S = 60.0  # how long a busy or restarting server may keep a followed job waiting
 
 
@@ -31,13 +31,13 @@ def submit_source(
     """
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import upload_progress  # noqa: PLC0415 - imports rich
+    from api.cli.sources import local_source  # noqa: PLC0415 - reads settings
     from api.client import LocalFile  # noqa: PLC0415 - imports httpx
 
     chosen = options.get("checkpoint")
-    if chosen and Path(source).is_dir():  # only that one need be sent
-        source = str(Path(source, chosen))
+    if chosen and Path(source).is_dir():  # only that one is sent
         options = {key: value for key, value in options.items() if key != "checkpoint"}
-    found = local_files(source)
+    found = local_source(source, chosen)
     images = [LocalFile(path=path, name=path.name, is_sample=True) for path in samples]
     images += examples
     if found is None:
@@ -49,7 +49,9 @@ def submit_source(
         if kind == "inspection":
             return client.inspect_path(options)
         return client.freeze_upload(images, options) if images else client.freeze_path(options)
-    files = [LocalFile(path=path, name=name) for name, path in found] + images
+    for warning in found.warnings:
+        message(warning)
+    files = [LocalFile(path=path, name=name) for name, path in found.named()] + images
     total = sum(file.path.stat().st_size for file in files if file.path.is_file())
     with upload_progress(as_json=as_json) as progress:
         task = progress.add_task("Sending", total=total)
@@ -59,9 +61,17 @@ def submit_source(
 
         send = client.inspect_upload if kind == "inspection" else client.freeze_upload
         job = send(files, options, on_sent=sent)
-    what = counted(len(files), "file") if len(files) > 1 else files[0].name
-    message(f"Sent {what}, {size(total)}.")
+    message(f"Sent {_named(files)}, {size(total)}.")
     return job
+
+
+def _named(files: "Sequence[LocalFile]") -> str:
+    """Return what was sent, by name."""
+    names = ", ".join(printable(path_text(file.name)) for file in files[:_MOST_NAMES])
+    if len(files) == 1:
+        return names
+    more = ", ..." if len(files) > _MOST_NAMES else ""
+    return f"{counted(len(files), 'file')} ({names}{more})"
 
 
 def follow(client: "Client", job: "Json", *, as_json: bool) -> "Json":

@@ -51,9 +51,14 @@ def _value(node: str, text: str) -> Any:
 
 
 def read_labels(path: Path) -> list[str]:
-    """Read labels, one per line as `parse_labels` takes them, or a JSON list of them."""
-    as_json = path.suffix.lower() == ".json"
-    return parse_labels(_read(path, "--labels"), path_text(str(path)), as_json=as_json)
+    """Read labels, one per line or in another form, as `parse_labels` takes them."""
+    suffix = path.suffix.lower()
+    return parse_labels(
+        _read(path, "--labels"),
+        path_text(str(path)),
+        as_json=suffix == ".json",
+        as_csv=suffix in (".csv", ".tsv"),
+    )
 
 
 def read_preprocessing(given: str) -> dict[str, Any]:

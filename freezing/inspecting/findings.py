@@ -14,6 +14,7 @@ from freezing.graph.graph import PLACEHOLDER_OPS, RANDOM_OPS, Graph, base_type, 
 from freezing.graph.suggestions import as_option
 from freezing.sources.source import Source
 from worker.models.inspection import Finding, Level
+from worker.sources.folders import files_in
 
 _MOST_NODES = 5
 _ABSOLUTE = re.compile(rb"\A(/[\w.-]+/|[A-Za-z]:\\|gs://|s3://|hdfs://)[\w./\\ -]+\Z")
@@ -31,8 +32,13 @@ def in_order(found: Iterable[Finding]) -> list[Finding]:
     return sorted(unique.values(), key=lambda one: _LEVELS.index(one.level))
 
 
-def about_the_source(source: Source, flow: Flow, used: set[str]) -> list[Finding]:
-    """Return what there is to say of the whole source; `used` is what the outputs need."""
+def about_the_source(
+    source: Source, flow: Flow, used: set[str], labels: list[str] | None
+) -> list[Finding]:
+    """Return what there is to say of the whole source; `used` is what the outputs need.
+
+    `labels` are those that would be taken if none were given.
+    """
     found = [finding("source", "warning", text) for text in source.warnings]
     found += _several_checkpoints(source)
     unused = [
@@ -61,12 +67,12 @@ def about_the_source(source: Source, flow: Flow, used: set[str]) -> list[Finding
                 paths,
             )
         )
-    if source.labels is None:
+    if labels is None:
         found.append(
             finding(
                 "missing_labels",
                 "note",
-                "The source carries no labels: give them with `labels` (--labels), or classes are "
+                "No labels were found: give them with `labels` (--labels), or classes are "
                 "called by their number.",
             )
         )
@@ -111,7 +117,8 @@ def about_dropout(constants: dict[str, float]) -> list[Finding]:
 def _several_checkpoints(source: Source) -> list[Finding]:
     others: set[str] = set()
     for folder in {file.parent for file in source.files}:
-        others |= {path.stem for path in folder.glob("*.index")} - {source.name, "variables"}
+        indices = {path.stem for path in files_in(folder) if path.suffix == ".index"}
+        others |= indices - {source.name, "variables"}
     if not others or source.kind != "checkpoint":
         return []
     return [

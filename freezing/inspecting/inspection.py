@@ -6,6 +6,7 @@ so that a source that cannot be frozen can still be looked into.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from freezing.auditing.audit import UnsupportedGraphError
 from freezing.choosing.choice import Chooser, clear_output
 from freezing.choosing.inputs import Input, Inputs
+from freezing.choosing.labels import known_labels
 from freezing.choosing.plan import Plan
 from freezing.choosing.ranking import Output, Outputs
 from freezing.graph.attributes import make_explicit
@@ -32,7 +34,6 @@ from freezing.inspecting.findings import (
 )
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
-from freezing.sources.places import Choice as Part
 from freezing.sources.source import Source
 from worker.errors import FreezeError
 from worker.jobs.requests import InspectionRequest
@@ -45,22 +46,30 @@ from worker.models.inspection import (
     Predicted,
     SignatureFact,
 )
+from worker.sources.choice import Choice as Part
 
 _MOST_CANDIDATES = 12
 _MOST_FILES = 100
 
 
-def inspect(report: Report, fields: dict[str, Any], path: str, allow_code: bool) -> dict[str, Any]:
+def inspect(
+    report: Report, fields: dict[str, Any], path: str, allow_code: bool, reach: Sequence[str]
+) -> dict[str, Any]:
     """Look into the source at `path` as an `InspectionRequest` of these fields asks for it.
 
-    `allow_code` says whether a Keras file may bring code of its own.
+    `allow_code` says whether a Keras file may bring code of its own, `reach` what may be read.
     Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
     """
     request = InspectionRequest.parse(fields)
     report.step(Step.READ)
-    part = Part(signature=request.signature, checkpoint=request.checkpoint, allow_code=allow_code)
+    part = Part(
+        signature=request.signature,
+        checkpoint=request.checkpoint,
+        allow_code=allow_code,
+        reach=[Path(one) for one in reach],
+    )
     source = open_source(Path(path), part)
-    report.log(f"Read the {source.kind} {source.name}: {len(source.graph_def.node)} nodes.")
+    report.log(f"Read the {source.kind_words} {source.name}: {len(source.graph_def.node)} nodes.")
     report.step(Step.INSPECT)
     return look_into(source, request).model_dump(mode="json")
 
@@ -82,7 +91,12 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     kept = set(remaining.nodes) if remaining is not None else used
     kept_graph = remaining if remaining is not None else whole.subgraph(used)
     predicted = _predicted(kept_graph, flow) if likeliest else None
-    findings = [*about_the_source(source, flow, used), *advice.findings]
+    told: list[str] = []
+    labels = source.labels
+    if likeliest is not None and likeliest.shape and likeliest.shape[-1] is not None:
+        labels = known_labels(source, likeliest.shape[-1], told)
+    findings = [*about_the_source(source, flow, used, labels), *advice.findings]
+    findings += [finding("labels", "note", text) for text in told]
     findings += [finding("assumed", "note", text) for text in assumed]
     unknown = contents.unknown_ops(whole, used)
     if any(one.needed for one in unknown):  # told one by one, with their packages
@@ -106,7 +120,7 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
             SignatureFact(name=one.name, method=one.method, inputs=one.inputs, outputs=one.outputs)
             for one in source.signatures
         ],
-        labels=None if source.labels is None else len(source.labels),
+        labels=None if labels is None else len(labels),
         inputs=[_input(one, inputs.clear, advice.plan) for one in inputs.ranked[:_MOST_CANDIDATES]],
         outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
         values=_values(whole, likeliest, inputs),

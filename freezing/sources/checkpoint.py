@@ -3,13 +3,18 @@
 from pathlib import Path
 
 from freezing.graph.graph import Graph
-from freezing.sources.checkpoint_files import CheckpointFiles, locate, locate_data
+from freezing.graph.ranges import settle_ranges
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.graph_files import StoredGraph, read_graph
 from freezing.sources.restore import restored_entries
 from freezing.sources.source import Source
 from freezing.sources.tables import assets_beside, read_tables
+from worker.sources.checkpoint_files import CheckpointFiles, locate, locate_data
 
+_RANGES = (
+    "The graph is one of quantisation-aware training, which changes the ranges of its values while "
+    "it runs: the ranges that the checkpoint holds are used, as create_eval_graph does."
+)
 __all__ = ["open_checkpoint", "open_with_graph"]
 
 
@@ -38,6 +43,9 @@ def open_with_graph(path: Path, graph: StoredGraph) -> Source:
 
 
 def _opened(files: CheckpointFiles, graph: StoredGraph) -> Source:
+    warnings = list(files.warnings)
+    if settle_ranges(graph.graph_def):
+        warnings.append(_RANGES)
     nodes = Graph(graph.graph_def)
     values = CheckpointValues(files.values, restored_entries(nodes, graph.saver_scope))
     return Source(
@@ -49,5 +57,5 @@ def _opened(files: CheckpointFiles, graph: StoredGraph) -> Source:
         producer=graph.producer,
         op_list=graph.op_list,
         tables=read_tables(nodes, assets_beside(files.graph.parent, {}), values.tensor),
-        warnings=list(files.warnings),
+        warnings=warnings,
     )

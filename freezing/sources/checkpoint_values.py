@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from freezing.graph.names import nearest
 from freezing.running.reasons import reason
-from freezing.sources.checkpoint_files import CheckpointData
 from freezing.sources.restore import Entry, parse_slice
 from freezing.sources.source import Value
 from worker.errors import SourceError
+from worker.sources.checkpoint_files import CheckpointData
 
 # How TensorFlow's readers fail on files that are damaged, not there, or not theirs.
 _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, LookupError, OSError)

@@ -9,10 +9,11 @@ from google.protobuf import text_format  # type: ignore[import-untyped]  # has n
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
 
 from freezing.graph.attributes import strip_places
-from freezing.sources.contents import Content, is_text, sniff
+from freezing.graph.leftovers import mend_leftovers
 from worker.auditing.calls import why_endless
 from worker.errors import SourceError
 from worker.out_of_memory import is_out_of_memory
+from worker.sources.contents import Content, is_text, sniff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +95,4 @@ def _check(path: Path, graph_def: Any) -> None:
             "export the model again where it was trained."
         )
     strip_places(graph_def)
+    mend_leftovers(graph_def)

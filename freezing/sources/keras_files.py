@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from freezing.sources import hdf5_files
-from freezing.sources.contents import Content, sniff
 from freezing.sources.keras_archives import (
     CONFIG_FILE,
     METADATA_FILE,
@@ -22,16 +21,22 @@ from freezing.sources.keras_archives import (
     weights_of,
 )
 from freezing.sources.keras_audit import clean_config, parse_config
+from freezing.sources.keras_kernels import check_theano
 from freezing.sources.keras_loading import KerasFile, load_and_trace
 from freezing.sources.keras_schema.findings import Finding
-from freezing.sources.label_files import as_labels
-from freezing.sources.places import Choice
 from freezing.sources.source import Source
 from worker.errors import SourceError
+from worker.models.label_forms import LABEL_KEYS, labels_in_json
+from worker.sources.architecture import architecture_beside
+from worker.sources.choice import Choice
+from worker.sources.contents import Content, sniff
 
-_MOST_JSON_FILES = 20  # looked at beside weights
-_MOST_JSON_BYTES = 16 * 2**20
-_LABEL_KEYS = ("class_names", "labels", "classes", "class_labels", "categories")
+_THEANO = "theano"
+_TURNED = (
+    "The file was written with Keras's Theano backend, which stores the kernels of convolutions "
+    "turned around: they were turned as Keras 2 did at loading. Where padding is not the same on "
+    "all sides, Theano and TensorFlow pad on different ones: compare the answers to some images."
+)
 
 
 def open_keras(path: Path, choice: Choice) -> Source:
@@ -58,6 +63,7 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
     with hdf5_files.opened(path, path.name) as root:
         stored = hdf5_files.text(root, "model_config")
         version = hdf5_files.text(root, "keras_version") or ""
+        backend = _backend_of(root)
         labels = _labels_of(root)
         old_weights = "layer_names" in root.attrs
         refusal = _no_model(path, root)
@@ -72,14 +78,18 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
         link = work / "model.h5"
         files: tuple[Path, ...] = (path,)
     else:
-        architecture = _architecture_beside(path)
+        architecture = architecture_beside(path)
         if architecture is None:
             raise refusal
         raw = parse_config(architecture.read_bytes(), architecture.name)
         config, found = clean_config(raw, architecture.name, allowed=choice.allow_code)
         link = work / ("model.h5" if old_weights else "model.weights.h5")
         version = version or _text(raw.get("keras_version"))
+        backend = backend or _text(raw.get("backend"))
         files = (architecture, path)
+    turned = backend == _THEANO
+    if turned:
+        check_theano(config, path.name, _text(version))
     link.symlink_to(path.absolute())
     file = KerasFile(
         name=path.name,
@@ -88,8 +98,12 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
         config=json.dumps(config),
         is_hdf5=stored is not None,
         safe=_is_safe(found),
+        turned=turned,
     )
-    return _source(path, file, found, labels=labels, files=files)
+    source = _source(path, file, found, labels=labels, files=files)
+    if turned:
+        source.warnings.append(_TURNED)
+    return source
 
 
 def _open_parts(
@@ -161,24 +175,6 @@ def _text(value: object) -> str:
 # -- HDF5 ---------------------------------------------------------------------------------------
 
 
-def _architecture_beside(path: Path) -> Path | None:
-    """Return the one JSON file beside weights that describes a Keras model.
-
-    Of several, the one that is called like the weights.
-    """
-    found = []
-    for file in sorted(path.parent.glob("*.json"))[:_MOST_JSON_FILES]:
-        if file.is_file() and file.stat().st_size <= _MOST_JSON_BYTES:
-            try:
-                parse_config(file.read_bytes(), file.name)
-            except (SourceError, OSError):
-                continue
-            found.append(file)
-    if len(found) > 1:
-        found = [file for file in found if path.name.startswith(file.stem.partition(".")[0])]
-    return found[0] if len(found) == 1 else None
-
-
 def _no_model(path: Path, root: Any) -> SourceError:
     keys = set(root)
     if "layer_names" in root.attrs or keys & {"layers", "_layer_checkpoint_dependencies", "vars"}:
@@ -192,12 +188,20 @@ def _no_model(path: Path, root: Any) -> SourceError:
     )
 
 
+def _backend_of(root: Any) -> str:
+    """Return which backend of Keras wrote the file, where it says so."""
+    weights = root.get("model_weights", root)
+    return next(
+        (found for one in (root, weights) if (found := hdf5_files.text(one, "backend"))), ""
+    )
+
+
 def _labels_of(root: Any) -> list[str] | None:
-    for key in _LABEL_KEYS:
+    for key in LABEL_KEYS:
         found = hdf5_files.names(root, key)
         if found is None:
             try:
-                found = as_labels(json.loads(hdf5_files.text(root, key) or "null"))
+                found = labels_in_json(json.loads(hdf5_files.text(root, key) or "null"))
             except ValueError:
                 found = None
         if found:
@@ -211,4 +215,4 @@ def _labels_of(root: Any) -> list[str] | None:
 def _labels_in(value: Any) -> list[str] | None:
     if not isinstance(value, dict):
         return None
-    return next((found for key in _LABEL_KEYS if (found := as_labels(value.get(key)))), None)
+    return next((found for key in LABEL_KEYS if (found := labels_in_json(value.get(key)))), None)

@@ -12,6 +12,7 @@ from freezing.running.reasons import reason
 from freezing.sources.concrete import Traced, graph_of
 from freezing.sources.keras_archives import pack
 from freezing.sources.keras_audit import too_old
+from freezing.sources.keras_kernels import turn_kernels
 from freezing.sources.keras_operations import build_legacy
 from freezing.sources.keras_schema.rebuild import GIVEN
 from worker.errors import SourceError
@@ -32,6 +33,7 @@ class KerasFile:
     config: str  # JSON
     is_hdf5: bool  # whether the configuration is one as HDF5 files have it
     safe: bool  # whether byte code in it is refused
+    turned: bool = False  # whether kernels are stored turned around, as for Theano
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ def load(file: KerasFile, library: Library) -> Any:
         return library.load(file.weights, file.safe)
     model = library.build(file.config, file.is_hdf5, file.safe)
     model.load_weights(file.weights)
+    if file.turned:
+        turn_kernels(model)
     return model
 
 

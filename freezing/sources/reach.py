@@ -4,6 +4,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from worker.sources.folders import files_in
+from worker.sources.label_files import MOST_FOUND, may_hold_labels
+from worker.sources.places import saved_model_file
+
 _MOST_ENTRIES = 20_000  # of the source's folder that are looked at
 
 
@@ -29,3 +33,14 @@ def within_reach(source: Path, roots: Sequence[Path]) -> list[Path]:
                 if inside and not any(target.is_relative_to(path) for path in found):
                     found.append(target)
     return found
+
+
+def labels_around(source: Path, roots: Sequence[Path]) -> list[Path]:
+    """Return files around a SavedModel's folder that may hold its labels and lie under a root."""
+    stored = saved_model_file(source)
+    if stored is None:
+        return []
+    known = [root.resolve() for root in roots]
+    beside = [file for file in files_in(stored.parent.parent) if may_hold_labels(file)]
+    found = [file.resolve() for file in beside[:MOST_FOUND]]
+    return [file for file in found if any(file.is_relative_to(root) for root in known)]

@@ -11,16 +11,16 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from freezing.graph.graph import VARIABLE_OPS, Graph
 from freezing.graph.names import nearest
-from freezing.sources.checkpoint_files import CheckpointData, locate_data
 from freezing.sources.checkpoint_values import CheckpointValues
-from freezing.sources.contents import Content, sniff
 from freezing.sources.graph import NoValues
 from freezing.sources.graph_files import from_meta_graph, parse_message
-from freezing.sources.places import SAVED_MODEL_NAMES, Choice
 from freezing.sources.restore import restored_entries
 from freezing.sources.source import Signature, Source, Values
 from freezing.sources.tables import assets_beside, read_tables
 from worker.errors import SourceError
+from worker.sources.checkpoint_files import CheckpointData, locate_data
+from worker.sources.choice import Choice
+from worker.sources.locate import variables_prefix
 
 _SERVE = "serve"
 _USUAL = "serving_default"
@@ -28,23 +28,12 @@ _OLD_USUAL = "default"  # what Session Bundles called it
 _INTERNAL = "__saved_model"  # how the names of signatures that are none begin
 _ASSETS = "saved_model_assets"
 _OLD_INIT = "legacy_init_op"
-_VARIABLES = Path("variables", "variables")
 
 
 class UnknownSignatureError(SourceError):
     """The signature that was named is not in the source."""
 
     code = "unknown_signature"
-
-
-def saved_model_file(path: Path) -> Path | None:
-    """Return the SavedModel file that `path`, a folder or a file, means; None where it is none."""
-    if path.is_dir():
-        files = [path / name for name in SAVED_MODEL_NAMES]
-        return next((file for file in files if file.is_file()), None)
-    if path.name in SAVED_MODEL_NAMES and path.is_file():
-        return path
-    return path if sniff(path) is Content.SAVED_MODEL else None
 
 
 def read_saved_model(file: Path) -> Any:
@@ -87,17 +76,6 @@ def open_saved_model(file: Path, message: Any, choice: Choice) -> Source:
         tables=read_tables(Graph(stored.graph_def), assets_of(file, meta), read_entry),
         warnings=warnings,
     )
-
-
-def variables_prefix(file: Path) -> Path | None:
-    """Return the prefix of the files with the SavedModel's variables, if it has some.
-
-    They belong into a folder `variables`, which an upload by names without folders loses.
-    """
-    flat = file.parent / _VARIABLES.name
-    if (file.parent / _VARIABLES.parent).is_dir():
-        return file.parent / _VARIABLES
-    return flat if flat.with_suffix(".index").is_file() else None
 
 
 def signatures(meta: Any) -> tuple[Signature, ...]:
@@ -162,10 +140,8 @@ def _values(
     prefix = variables_prefix(file)
     if not any(node.op in VARIABLE_OPS for node in graph_def.node):
         return NoValues(file.name), ()
-    if prefix is None:
-        raise SourceError(
-            f"'{file.name}' needs its variables: the folder 'variables' is missing beside it."
-        )
+    if prefix is None:  # told before, where the file is looked at
+        return NoValues(file.name), ()
     data: CheckpointData = locate_data(prefix, warnings)
     entries = restored_entries(Graph(graph_def), saver_scope)
     return CheckpointValues(data, entries), data.all

@@ -11,27 +11,35 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph, placeholder_node
-from freezing.sources.checkpoint_files import locate_data
+from freezing.graph.graph import (
+    PLACEHOLDER_OPS,
+    Endpoint,
+    Graph,
+    called_functions,
+    placeholder_node,
+)
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.concrete import node_name
 from freezing.sources.graph import NoValues
 from freezing.sources.graph_files import from_meta_graph
 from freezing.sources.object_graph import Function, checkpoint_keys, functions
-from freezing.sources.places import Choice
 from freezing.sources.restore import Entry
 from freezing.sources.restore_functions import entries_by_function
 from freezing.sources.saved_model import (
     UnknownSignatureError,
     assets_of,
     signatures,
-    variables_prefix,
 )
 from freezing.sources.source import Signature, Source, Value, Values
 from freezing.sources.tables import read_tables
 from worker.errors import SourceError
+from worker.sources.checkpoint_files import locate_data
+from worker.sources.choice import Choice
+from worker.sources.locate import variables_prefix
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry with the checkpoint's own object graph
+_COMPILED = "XlaCallModule"  # an op that runs a program in StableHLO
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _MOST_NAMES = 8
 
 
@@ -50,12 +58,17 @@ def open_saved_model_v2(file: Path, message: Any, choice: Choice) -> Source:
     found = {one.name: one for one in signatures(meta)}
     calls = {one.name: one for one in functions(meta.object_graph_def)}
     chosen = _chosen(file, choice, found, calls)
+    restored = all(node.name in entries for node in graph_def.node if node.op == "VarHandleOp")
+    keys: dict[int, str] = {}
+    if chosen not in found or not restored:
+        keys = checkpoint_keys(meta.object_graph_def, _tracked(data))
     if chosen in found:
+        entries = {**_captured_entries(graph_def, meta.object_graph_def, keys), **entries}
         first = found.pop(chosen)
         _name_ends(graph_def, first)
     else:
-        keys = checkpoint_keys(meta.object_graph_def, _tracked(data))
         first = _add_call(graph_def, meta, calls[chosen], keys, entries)
+    _refuse_compiled(file, Graph(graph_def), first)
     known = {name: [Entry(key, "")] for name, key in entries.items()}
     values: Values = NoValues(file.name)
     if data is not None:
@@ -70,6 +83,43 @@ def open_saved_model_v2(file: Path, message: Any, choice: Choice) -> Source:
         op_list=stored.op_list,
         signatures=(first, *found.values()),
         tables=read_tables(Graph(graph_def), assets_of(file, meta), None),
+    )
+
+
+def _captured_entries(graph_def: Any, objects: Any, keys: dict[int, str]) -> dict[str, str]:
+    """Return the checkpoint's entry for each variable node that a call of a function takes.
+
+    Behind its own inputs a function takes what it captured, in the order of its `bound_inputs`.
+    Variables of Keras 3 stand in the graph twice, and only the other one is restored.
+    """
+    variables = {node.name for node in graph_def.node if node.op == "VarHandleOp"}
+    found: dict[str, str] = {}
+    for node in graph_def.node:
+        if node.op not in _CALLS:
+            continue
+        stored = objects.concrete_functions.get(node.attr["f"].func.name)
+        bound = [] if stored is None else list(stored.bound_inputs)
+        given = [Endpoint.parse(text).node for text in node.input if not text.startswith("^")]
+        if bound and len(bound) <= len(given):
+            pairs = zip(given[-len(bound) :], bound, strict=True)
+            found |= {name: keys[number] for name, number in pairs if number in keys}
+    return {name: key for name, key in found.items() if name in variables}
+
+
+def _refuse_compiled(file: Path, graph: Graph, signature: Signature) -> None:
+    """Raise `SourceError` where the signature calls a program that another library compiled."""
+    ends = [Endpoint.parse(text).node for text in signature.outputs.values()]
+    nodes = [graph.nodes[name] for name in graph.ancestors(ends) if name in graph]
+    bodies = [graph.functions[name] for name in called_functions(nodes, graph.functions)]
+    if all(node.op != _COMPILED for node in nodes) and not any(
+        node.op == _COMPILED for body in bodies for node in body.node_def
+    ):
+        return
+    raise SourceError(
+        f"'{file.parent.name}' was exported from JAX, as Keras does with the JAX backend: its "
+        f"layers are one compiled program ({_COMPILED}), which cannot be frozen. Freeze the "
+        "model's .keras file, which model.save('model.keras') writes whatever the backend; or load "
+        "that with KERAS_BACKEND=tensorflow, and export it with model.export(FOLDER)."
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy.typing as npt
 
 from freezing.sources.tables import Table
+from worker.sources.label_files import LabelFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +67,13 @@ class Source:
     signatures: tuple[Signature, ...] = ()  # the usual one first; none where the kind has none
     tables: Mapping[str, Table] = field(default_factory=dict)  # lookup tables, by their nodes
     labels: list[str] | None = None  # where the source itself carries them
+    label_files: tuple[LabelFile, ...] = ()  # beside it, where it carries none itself
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def kind_words(self) -> str:
+        """What sentences call it: `the Keras model`."""
+        return _KINDS[self.kind]
 
     @property
     def bytes(self) -> int:
@@ -83,6 +90,14 @@ class Source:
                 for file in self.files
             ],
         }
+
+
+_KINDS = {
+    "checkpoint": "checkpoint",
+    "saved_model": "SavedModel",
+    "keras": "Keras model",
+    "graph": "graph",
+}
 
 
 def _sha256(path: Path) -> str:

@@ -70,7 +70,7 @@ def test_the_first_choice_is_the_right_one(
 
     report = Report(lambda _: None)
     found = Inspection.model_validate(
-        inspect_here(report, {}, str(fixtures_folder / source), False)
+        inspect_here(report, {}, str(fixtures_folder / source), False, [])
     )
     assert found.kind == kind
     assert found.choice.clear
@@ -98,7 +98,9 @@ def test_the_size_that_a_placeholder_leaves_open_is_found(fixtures_folder: Path)
     from freezing.inspecting.inspection import inspect as inspect_here
 
     path = fixtures_folder / "models/mobilenet-frozen-batch1/optimized_graph.pb"
-    found = Inspection.model_validate(inspect_here(Report(lambda _: None), {}, str(path), False))
+    found = Inspection.model_validate(
+        inspect_here(Report(lambda _: None), {}, str(path), False, [])
+    )
     assert found.preprocessing.fields["size"] == [128, 128]  # as its twin, which says so
 
 

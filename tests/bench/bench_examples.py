@@ -34,7 +34,6 @@ from freezing.proving.proof import prior_of
 from freezing.proving.prove import Decision, Prover
 from freezing.proving.scores import Scoring
 from freezing.sources.opening import open_source
-from freezing.sources.places import Choice
 from freezing.verifying.answers import fitted
 from freezing.verifying.sessions import Original
 from worker.errors import FreezeError
@@ -42,6 +41,7 @@ from worker.images.decode import Limits
 from worker.images.examples import Example
 from worker.jobs.requests import FreezeRequest
 from worker.models.preprocessing import PreprocessingSpec, resolve_preprocessing
+from worker.sources.choice import Choice
 
 _SURE = 0.6  # share of a score that a photograph needs to be an example of its class
 _POOL = 200  # photographs

@@ -96,6 +96,7 @@ def row(source: Path, expected: dict[str, Any], photographs: Path) -> Row:
             "most_pixels": 100_000_000,
             "serving": _SERVING,
             "allow_code": False,
+            "read": [str(source if source.is_dir() else source.parent)],
         }
         try:
             outcome = run(order, report)

@@ -79,8 +79,8 @@ def main() -> None:
     results = os.dup(1)
     os.dup2(2, 1)  # what libraries print
     from freezing.sources.opening import open_source
-    from freezing.sources.places import Choice
     from worker.errors import PermafrostError
+    from worker.sources.choice import Choice
 
     folder = tempfile.gettempdir()
     watch = Watch(folder)

@@ -2,5 +2,17 @@
 
 from worker.archives.limits import ArchiveLimits
 from worker.archives.reader import Member, examine, is_tar, is_zip, members
+from worker.archives.single import is_compressed_file, unpacked_pieces
+from worker.archives.zips import zip_names
 
-__all__ = ["ArchiveLimits", "Member", "examine", "is_tar", "is_zip", "members"]
+__all__ = [
+    "ArchiveLimits",
+    "Member",
+    "examine",
+    "is_compressed_file",
+    "is_tar",
+    "is_zip",
+    "members",
+    "unpacked_pieces",
+    "zip_names",
+]

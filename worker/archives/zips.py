@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
-from worker.archives.limits import Budget
+from worker.archives.limits import ArchiveLimits, Budget
 from worker.archives.member import DAMAGE, Member
 from worker.errors import (
     BadArchiveError,
@@ -23,6 +23,7 @@ from worker.errors import (
 
 _MOST_AT_ONCE = 16 * 1024 * 1024  # bytes; of the directory, which zipfile reads as one
 _ENTRY = b"PK\x01\x02"  # how an entry of the directory begins
+_MOST_NAMES = 100_000  # that are looked at to tell what an archive is
 _LOCAL_HEAD_BYTES = 30  # before a member's name and content
 _ENCRYPTED, _STRONGLY_ENCRYPTED, _UTF_8 = 0x1, 0x40, 0x800  # of a member's flags
 _AES = 99  # in place of a method, where AES encrypts a member
@@ -53,6 +54,16 @@ def zip_members(stream: BinaryIO, budget: Budget) -> Iterator[Member]:
         _check_places(infos, archive.start_dir, budget.called)
         for info in files:
             yield _ZipMember(archive, info)
+
+
+def zip_names(stream: BinaryIO) -> frozenset[str]:
+    """Return the names in a zip's directory; none where it cannot be read, or names too many."""
+    limits = ArchiveLimits(entries=_MOST_NAMES, unpacked_bytes=0, ratio=0.0)
+    try:
+        with _open(stream, Budget(limits, 0, "The archive")) as archive:
+            return frozenset(archive.namelist())
+    except (PermafrostError, OSError):
+        return frozenset()
 
 
 class _Bounded:

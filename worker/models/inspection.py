@@ -159,7 +159,9 @@ class Inspection(_Part):
     nodes: int
     functions: int
     signatures: list[SignatureFact]
-    labels: int | None = Field(description="How many labels the source itself carries.")
+    labels: int | None = Field(
+        description="How many labels would be taken from the source or beside it."
+    )
     inputs: list[Candidate] = Field(description="What may take the images, likeliest first.")
     outputs: list[Candidate] = Field(description="What may be the answer, likeliest first.")
     values: list[PlaceholderValue] = Field(description="Placeholders that need a value.")

@@ -110,6 +110,7 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
         "graph": str(path),
         "tolerance": 1e-4,
         "allow_code": False,
+        "read": [str(source if source.is_dir() else source.parent)],
         "samples": [],
         "examples": None,
         "most_pixels": 0,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from freezing.sources.checkpoint_files import locate
 from worker.errors import SourceError
+from worker.sources.checkpoint_files import locate
 
 
 def lay(folder: Path, *names: str, state: str | None = None) -> Path:

@@ -13,7 +13,6 @@ from freezing.choosing.preparation import Guess
 from freezing.choosing.serving import choose_preprocessing
 from freezing.inspecting.inspection import look_into
 from freezing.sources.opening import open_source
-from freezing.sources.places import Choice
 from freezing.sources.source import Signature, Source
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import SIDE, dense, flat, image_placeholder, v1
@@ -22,6 +21,7 @@ from worker.errors import FreezeError, SourceError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import Inspection
 from worker.models.preprocessing import PreprocessingSpec
+from worker.sources.choice import Choice
 
 Build = Callable[[], None]
 GRADIENT_DESCENT = v1.train.GradientDescentOptimizer(0.1)

@@ -14,8 +14,8 @@ import pytest
 from freezing.sources.keras_audit import UnsafeSourceError, parse_config
 from freezing.sources.keras_schema.rebuild import rebuild
 from freezing.sources.opening import open_source
-from freezing.sources.places import Choice
 from worker.errors import SourceError
+from worker.sources.choice import Choice
 
 ALLOWED = Choice(allow_code=True)
 FUNCTIONAL: dict[str, Any] = {

@@ -13,12 +13,12 @@ import tf_keras
 
 from freezing.auditing.state import StatefulGraphError
 from freezing.sources.opening import open_source
-from freezing.sources.places import Choice
 from freezing.sources.source import Source
 from tests.unit.freezing import keras_models
 from tests.unit.freezing.keras_models import BUILDERS, save
 from tests.unit.freezing.saved import freeze, v1
 from worker.errors import SourceError
+from worker.sources.choice import Choice
 
 KERAS_3, KERAS_2 = keras, tf_keras
 FILE, HDF5, SAVED_MODEL = ".keras", ".h5", ""

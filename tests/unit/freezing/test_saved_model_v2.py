@@ -4,16 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
 from freezing.sources.opening import open_source
-from freezing.sources.places import Choice
 from freezing.sources.saved_model import UnknownSignatureError
 from tests.unit.freezing.saved import Frozen, freeze, v1
 from worker.errors import SourceError
+from worker.sources.choice import Choice
 
 Array = npt.NDArray[Any]
 IMAGES = np.random.default_rng(5).uniform(size=[3, 8, 8, 3]).astype(np.float32)
@@ -236,3 +237,32 @@ def test_a_model_without_anything_to_call_is_refused(tmp_path: Path) -> None:
     tf.saved_model.save(module, str(tmp_path / "net"))
     with pytest.raises(SourceError, match="no signature and no traced __call__"):
         open_source(tmp_path / "net")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("in_a_module", [False, True])
+def test_a_keras_3_model_saved_with_tensorflow_alone(tmp_path: Path, in_a_module: bool) -> None:
+    """Its variables stand in the graph twice, and the saver fills the ones that are not called."""
+    model = keras.Sequential(
+        [keras.layers.Input([8, 8, 3]), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    saved: Any = model
+    if in_a_module:
+        saved = tf.Module()
+        saved.inner = model
+        spec = tf.TensorSpec([None, 8, 8, 3], tf.float32)
+        saved.__call__ = tf.function(model.__call__, input_signature=[spec])
+    tf.saved_model.save(saved, str(tmp_path / "export"))
+    frozen = freeze(tmp_path / "export", tmp_path, outputs=[])
+    np.testing.assert_allclose(frozen.answers(IMAGES)[0], model(IMAGES), atol=1e-5)
+
+
+def test_a_saved_model_without_its_variables_says_which_file_is_missing(tmp_path: Path) -> None:
+    tf.saved_model.save(Network(), str(tmp_path / "export"))
+    (tmp_path / "export" / "variables" / "variables.index").unlink()
+    with pytest.raises(SourceError, match=r"'variables/variables\.index' is missing in the folder"):
+        open_source(tmp_path / "export")
+    (tmp_path / "export" / "variables" / "variables.data-00000-of-00001").unlink()
+    (tmp_path / "export" / "variables").rmdir()
+    with pytest.raises(SourceError, match=r"'variables/variables\.index' is missing in the folder"):
+        open_source(tmp_path / "export")

@@ -65,8 +65,29 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_every_kind_of_archive_is_unpacked(tmp_path: Path, pack: Pack) -> None:
     extra = {"__MACOSX/export/._x": b"x", "export/._saved_model.pb": b"x"}
     folder = unpack(tmp_path, pack({**FILES, **extra}))
-    assert folder == tmp_path / "unpacked"
+    assert folder == tmp_path / "unpacked" / "model"  # called like the archive
     assert tree(folder) == FILES
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_file_that_is_compressed_by_itself_keeps_its_name_and_labels(
+    tmp_path: Path, compress: Callable[[bytes], bytes]
+) -> None:
+    (tmp_path / "sent").mkdir()
+    (tmp_path / "sent" / "graph.pb.gz").write_bytes(compress(b"graph"))
+    (tmp_path / "sent" / "labels.txt").write_bytes(b"cat")
+    (tmp_path / "sent" / "train.py").write_bytes(b"x")
+    limits = ArchiveLimits(entries=1, unpacked_bytes=100, ratio=100.0)
+    folder = unpacked(tmp_path / "sent", tmp_path / "unpacked", limits)
+    assert tree(folder) == {"graph.pb": b"graph", "labels.txt": b"cat"}
+    limits = ArchiveLimits(entries=1, unpacked_bytes=4, ratio=100.0)
+    with pytest.raises(ArchiveTooLargeError):
+        unpacked(tmp_path / "sent", tmp_path / "again", limits)
+
+
+def test_a_model_of_another_framework_is_not_unpacked(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"'model\.zip' is a PyTorch model"):
+        unpack(tmp_path, zipped({"archive/data.pkl": b"x", "archive/version": b"3"}))
 
 
 def test_what_is_no_archive_is_left_as_it_is(tmp_path: Path) -> None:

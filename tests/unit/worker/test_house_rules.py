@@ -33,9 +33,8 @@ NO_TENSORFLOW = (
     *("freezing/intake.py", "freezing/outcome.py", "freezing/process.py"),
     *("freezing/tasks.py", "freezing/running/", "freezing/graph/kinds.py"),
     *("freezing/publishing/examining.py", "freezing/publishing/taking.py"),
-    *("freezing/sources/paths.py", "freezing/sources/places.py", "freezing/sources/reach.py"),
-    *("freezing/sources/contents.py", "freezing/sources/checkpoint_files.py"),
-    *("freezing/sources/label_files.py", "freezing/sources/unpacking.py"),
+    *("freezing/sources/paths.py", "freezing/sources/reach.py", "worker/sources/"),
+    "freezing/sources/unpacking.py",
     *("freezing/sources/keras_archives.py", "freezing/inspecting/packages.py"),
     "freezing/verifying/answers.py",
 )

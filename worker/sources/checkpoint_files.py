@@ -7,20 +7,24 @@ where it is missing, another file that holds a graph with variables may stand fo
 
 import difflib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from freezing.sources.contents import Content, holds_variables, sniff
 from worker.errors import SourceError
+from worker.sources.contents import Content, holds_variables, sniff
+from worker.sources.folders import files_in
+from worker.sources.texts import unescaped
 
 STATE_FILE = "checkpoint"  # names the latest checkpoint of its folder
-_ANOTHER = "If another is meant, name it with `checkpoint` (--checkpoint)."
 _PART = re.compile(r"(?P<prefix>.+)\.(?:meta|index|data-(?P<shard>\d{5})-of-(?P<count>\d{5}))\Z")
 _SHARD = re.compile(r"\.data-(\d{5})-of-(\d{5})\Z")
 _OLD_SHARD = re.compile(r"(?P<prefix>.+)-(?P<shard>\d{5}|\?{5})-of-(?P<count>\d{5})\Z")
 _PATH_IN_STATE = re.compile(r'^\s*model_checkpoint_path\s*:\s*(["\'])(.*)\1\s*$', re.MULTILINE)
+_SEPARATORS = re.compile(r"[/\\]+")
 _OBJECTS = b"_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry that only checkpoints of objects have
 _MOST_NAMES = 8
+_ANOTHER = "If another is meant, name it with `checkpoint` (--checkpoint)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +133,7 @@ def _choose(folder: Path, warnings: list[str]) -> str:
     prefixes = _prefixes(folder)
     state = folder / STATE_FILE
     if state.is_file() and sniff(state) is not Content.TABLE:
-        named = _named_by_state(state)
+        named = _named_by_state(state, prefixes)
         if named in prefixes:
             return named
         if len(prefixes) == 1:
@@ -158,17 +162,24 @@ def _choose(folder: Path, warnings: list[str]) -> str:
     return prefixes[0]
 
 
-def _named_by_state(state: Path) -> str:
+def _named_by_state(state: Path, prefixes: Collection[str]) -> str:
     """Return the base name of `model_checkpoint_path`.
 
     The path is of the machine that trained, and may be absolute or a Windows one.
     """
     try:
-        found = _PATH_IN_STATE.search(state.read_text(encoding="utf-8", errors="replace"))
+        text = state.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise SourceError(f"The file 'checkpoint' cannot be read: {error.strerror}.") from error
-    name = re.split(r"[/\\]+", found[2])[-1] if found else ""
-    return _OLD_SHARD.sub(r"\g<prefix>", name)
+    found = _PATH_IN_STATE.search(text)
+    if not found:
+        return ""
+    # As TensorFlow writes it, then as somebody who edited it may have.
+    names = [
+        _OLD_SHARD.sub(r"\g<prefix>", _SEPARATORS.split(path)[-1])
+        for path in (unescaped(found[2]), found[2])
+    ]
+    return next((name for name in names if name in prefixes), names[0])
 
 
 def _age(folder: Path, prefix: str) -> tuple[int, float]:
@@ -180,7 +191,7 @@ def _age(folder: Path, prefix: str) -> tuple[int, float]:
 
 def _prefixes(folder: Path) -> list[str]:
     """Return the prefixes in the folder that have an index or old data; any data's where none."""
-    files = [entry for entry in sorted(folder.iterdir()) if entry.is_file()]
+    files = files_in(folder)
     found = [file.name.removesuffix(".index") for file in files if file.name.endswith(".index")]
     found += [_old_prefix(file) for file in files if _is_old_data(file)]
     if not found:
@@ -189,8 +200,6 @@ def _prefixes(folder: Path) -> list[str]:
 
 
 def _parts(folder: Path, prefix: str) -> list[Path]:
-    if not folder.is_dir():
-        return []
     return [
         entry
         for entry in _beside(folder, prefix)
@@ -201,10 +210,7 @@ def _parts(folder: Path, prefix: str) -> list[Path]:
 
 def _beside(folder: Path, prefix: str) -> list[Path]:
     """Return the files whose names begin with the prefix."""
-    if not folder.is_dir():
-        return []
-    entries = sorted(folder.iterdir())
-    return [entry for entry in entries if entry.name.startswith(prefix) and entry.is_file()]
+    return [entry for entry in files_in(folder) if entry.name.startswith(prefix)]
 
 
 def _is_old_data(path: Path) -> bool:
@@ -222,7 +228,7 @@ def _graph(folder: Path, prefix: str, warnings: list[str]) -> Path:
     meta = folder / f"{prefix}.meta"
     if meta.is_file():
         return meta
-    entries = [entry for entry in sorted(folder.iterdir()) if entry.is_file()]
+    entries = files_in(folder)
     for found in (
         [entry for entry in entries if entry.suffix == ".meta"],
         [entry for entry in entries if holds_variables(entry)],
@@ -239,16 +245,16 @@ def _graph(folder: Path, prefix: str, warnings: list[str]) -> Path:
                 f"'{meta.name}' is missing in folder '{folder.name}', and several files may hold "
                 f"the graph: {names}. Name one with `checkpoint` (--checkpoint)."
             )
+    if (folder.name, prefix) == ("variables", "variables"):
+        raise SourceError(
+            "'variables' holds the variables of a SavedModel and not its graph: give the folder "
+            "that it lies in, with saved_model.pb."
+        )
     index = folder / f"{prefix}.index"
     if index.is_file() and _OBJECTS in index.read_bytes():
         raise SourceError(
             f"'{prefix}' is a checkpoint of TensorFlow 2, which holds variables and no graph: save "
             "the model itself, with model.save(...) or tf.saved_model.save(...)."
-        )
-    if (folder.name, prefix) == ("variables", "variables"):
-        raise SourceError(
-            "'variables' holds the variables of a SavedModel and not its graph: give the folder "
-            "that it lies in, with saved_model.pb."
         )
     raise _missing(folder, prefix, meta.name)
 
