@@ -58,8 +58,9 @@ def assumption(name: str, preprocessing: Preprocessing | None, basis: Basis | No
     what = " and ".join(words[aspect] for aspect in basis.assumed)
     return (
         f"How {name} prepares images is assumed: {what}. If it was trained otherwise, its answers "
-        "are wrong. To see what else may be meant, each with the command for it, type "
-        f"`./permafrost models {shlex.quote(name)}`."
+        f"are wrong. To compare what may be meant, type `./permafrost try {shlex.quote(name)} "
+        f"PHOTO`; for the commands that put it right, type `./permafrost models "
+        f"{shlex.quote(name)}`."
     )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 _COPY_BYTES = 1 << 20
 # What links are refused with: another file system, none for this user, none at all, too many.
-_NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+_NO_LINKS = frozenset(
+    {errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+)
 
 
 def copy_durably(source: Path, target: Path) -> tuple[str, int]:
