@@ -10,8 +10,15 @@ import tensorflow as tf
 from freezing.auditing.audit import audit
 from freezing.choosing.labels import known_labels
 from freezing.choosing.plan import Plan, make_plan
-from freezing.choosing.preparation import Guess, guess_scaling
-from freezing.choosing.serving import choose_preprocessing, gives_scores, refuse_classes
+from freezing.choosing.preparation import Guess
+from freezing.choosing.preprocessing.deciding import decide
+from freezing.choosing.preprocessing.findings import Findings, look
+from freezing.choosing.serving import (
+    Prepared,
+    choose_preprocessing,
+    gives_scores,
+    refuse_classes,
+)
 from freezing.converting.freeze import freeze
 from freezing.converting.parameters import Layer, total
 from freezing.graph.final_op import final_op
@@ -23,6 +30,7 @@ from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
 from freezing.sources.source import Source
+from freezing.verifying.answered import answered
 from freezing.verifying.answers import Array, fitted
 from freezing.verifying.number_samples import sample_numbers
 from freezing.verifying.samples import COUNT, sample_inputs
@@ -35,6 +43,8 @@ from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing
 from worker.sources.choice import Choice
 
+# How scaling is known where the source's own answers may know better.
+_ASKED = ("recognised", "assumed")
 _DEPENDS_ON_BATCH = (
     "Answers depend on which images come together in a batch, as in training mode. If there is a "
     "placeholder for training, set it, for instance --set is_training=false."
@@ -71,13 +81,12 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
     made = _freeze_into(graph_path, plan, opened, request)
     report.log(f"Froze {len(made.names)} nodes, {_mb(graph_path.stat().st_size)}.")
-    unlike: list[str] = []
-    prepared = choose_preprocessing(request.preprocessing, plan, made.guess, unlike)
-    preprocessing = None if prepared is None else prepared.preprocessing
     report.step(Step.RUN_SOURCE)
     warnings = [*opened.warnings, *plan.warnings, *made.warnings]
     proven: Proven | None = None
     with Original(plan, opened.values) as session:
+        unlike, prepared = _prepare(request, plan, made, session)
+        preprocessing = None if prepared is None else prepared.preprocessing
         candidates = _samples(report, order, plan, preprocessing)
         inputs, answers = _observe(plan, candidates, session, tolerance)
         check_labels(request.labels, answers.columns, plan.outputs[0].name)
@@ -144,8 +153,26 @@ class _Made:
     final_op: str  # what computes the first output
     layers: list[Layer]
     audit: dict[str, Any]
-    guess: Guess  # of how its input is scaled
+    findings: Findings  # of how images become its input
     warnings: list[str]
+
+
+def _prepare(
+    request: FreezeRequest, plan: Plan, made: _Made, session: GraphSession
+) -> tuple[list[str], Prepared | None]:
+    """Return what looks odd in how images are prepared, and how they are.
+
+    The source is asked where nothing else tells which numbers it takes.
+    """
+    guess = decide(made.findings)
+    prepared = choose_preprocessing(request.preprocessing, plan, guess, [])
+    if prepared is not None and prepared.basis.fields.get("scaling") in _ASKED:
+        run = fitted(session.run, plan.input)
+        with limited("running the source on made up pictures"):
+            known = answered(run, plan, prepared.preprocessing, made.final_op)
+        guess = decide(made.findings, known)
+    unlike: list[str] = []
+    return unlike, choose_preprocessing(request.preprocessing, plan, guess, unlike)
 
 
 def _samples(
@@ -194,7 +221,7 @@ def _freeze_into(path: Path, plan: Plan, source: Source, request: FreezeRequest)
         final_op=final_op(frozen.graph, Endpoint.parse(plan.outputs[0].name)),
         layers=frozen.layers,
         audit=audited,
-        guess=guess_scaling(frozen.graph, Endpoint.parse(plan.input.name)),
+        findings=look(frozen.graph, plan.input, plan.outputs[0]),
         warnings=frozen.warnings,
     )
 

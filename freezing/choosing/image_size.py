@@ -1,7 +1,8 @@
 """The size of images for an input that leaves it open: what the layers behind it insist on.
 
-A network with a fully connected layer, or with pooling over a fixed window, works with few sizes
-only. Sizes that networks are made for are tried by inferring shapes, which runs nothing.
+A network that resizes its images itself gets them in that size at once, so that its own resizing
+changes nothing. One with a fully connected layer, or with pooling over a fixed window, works with
+few sizes only. Sizes that networks are made for are tried by inferring shapes, which runs nothing.
 """
 
 from collections.abc import Sequence
@@ -9,12 +10,18 @@ from typing import Any
 
 import tensorflow as tf
 
+from freezing.choosing.preprocessing.channels import follow
+from freezing.choosing.preprocessing.constants import Constants
+from freezing.choosing.preprocessing.pixels import pixels_of
+from freezing.graph.functions import inline_functions
 from freezing.graph.graph import Endpoint, Graph
 from freezing.graph.shapes import importable_part
+from worker.errors import FreezeError
 
 # Of inputs of well-known networks, ascending.
 _SIZES = (28, 32, 48, 56, 64, 80, 96, 100, 112, 128, 144, 150, 160, 180, 192, 200, 208, 224, 227)
 _LARGER = (229, 231, 240, 256, 260, 288, 299, 300, 320, 331, 352, 380, 384, 400, 416, 448, 480, 512)
+_MOST_SIDE = 8192
 _SIDE = {"NHWC": (1, 2, 3), "NCHW": (2, 3, 1)}  # places of height, width and channels
 
 
@@ -33,6 +40,16 @@ def fit_size(graph: Graph, name: str, outputs: Sequence[Endpoint], warnings: lis
     height, width, channels = _SIDE[layout]
     if sides[height] is not None or sides[width] is not None or sides[channels] not in (1, 3):
         return
+    own = _own_size(graph, name, sides, outputs)
+    if own is not None:
+        sides[height], sides[width] = own
+        node.attr["shape"].shape.CopyFrom(tf.TensorShape(sides).as_proto())
+        warnings.append(
+            f"The input {name} takes images of any size; the model resizes them itself, to "
+            f"{own[0]}x{own[1]}, which they are resized to before it. If another size is meant, "
+            "give it with `preprocessing.size` (--preprocessing)."
+        )
+        return
     part = importable_part(graph, graph.ancestors([end.node for end in outputs]))
     grades: dict[int, int] = {}
     for size in (*_SIZES, *_LARGER):
@@ -50,6 +67,25 @@ def fit_size(graph: Graph, name: str, outputs: Sequence[Endpoint], warnings: lis
         f"{fitting}x{fitting}. If another is meant, say so with `preprocessing` (--preprocessing "
         f"'{{\"size\": [{fitting}, {fitting}]}}')."
     )
+
+
+def _own_size(
+    graph: Graph, name: str, sides: list[int | None], outputs: Sequence[Endpoint]
+) -> tuple[int, int] | None:
+    """Return height and width that the graph resizes its images to before its first layer."""
+    part = graph.subgraph(graph.ancestors([end.node for end in outputs]))
+    try:
+        flat = inline_functions(part, [f"{name}:0", *(str(end) for end in outputs)])
+    except FreezeError:
+        return None
+    layers = follow(flat, Endpoint(name, 0), pixels_of(sides))
+    first = {one for layer in layers for one in layer.pixels.resizes[:1]}
+    if len(first) != 1 or not all(layer.pixels.resizes for layer in layers):
+        return None
+    size = Constants(flat).numbers(flat.data_inputs(first.pop())[1])
+    if size is None or len(size) != 2 or not all(0 < side <= _MOST_SIDE for side in size):
+        return None
+    return size[0], size[1]
 
 
 def _grade(part: Any, name: str, sides: list[int | None], outputs: Sequence[Endpoint]) -> int:

@@ -16,7 +16,7 @@ from freezing.choosing.choice import Chooser, NoOutputsError, clear_output
 from freezing.choosing.decoded import gives_bytes, refuse_text
 from freezing.choosing.image_size import fit_size
 from freezing.choosing.inputs import Inputs, open_placeholders, refuse_unset
-from freezing.choosing.preparation import Guess, guess_scaling
+from freezing.choosing.preparation import Guess, guess_before
 from freezing.graph.attributes import make_explicit, strip_unknown_attributes
 from freezing.graph.constants import as_array
 from freezing.graph.cut import cut
@@ -123,7 +123,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         values=values,
         tables=source.tables,
         takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
-        before=next((guess_scaling(whole, end) for end in _inside(whole, named)), Guess()),
+        before=next((guess_before(whole, end) for end in _inside(whole, named)), Guess()),
         warnings=warnings,
     )
 

@@ -7,11 +7,12 @@ from typing import Any
 from freezing.choosing.choice import Chooser, clear_output
 from freezing.choosing.inputs import Inputs
 from freezing.choosing.plan import Plan, make_plan
-from freezing.choosing.preparation import guess_scaling
+from freezing.choosing.preprocessing.deciding import decide
+from freezing.choosing.preprocessing.findings import look
 from freezing.choosing.ranking import Outputs, shown
 from freezing.choosing.serving import choose_preprocessing
 from freezing.graph.functions import inline_functions
-from freezing.graph.graph import Endpoint, Graph
+from freezing.graph.graph import Graph
 from freezing.graph.suggestions import as_option, suggestions
 from freezing.inspecting.findings import (
     about_dropout,
@@ -133,12 +134,10 @@ class Adviser:
             return GuessedPreprocessing(
                 fields={}, assumed=[], problem="There is no input to prepare images for."
             )
-        guess = guess_scaling(self._graph, Endpoint.parse(body["inputs"][0]))
-        if not guess.reasons:
-            # What a SavedModel does lies in functions.
-            part = plan.graph.subgraph(plan.graph.nodes)
-            keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
-            guess = guess_scaling(inline_functions(part, keep), Endpoint.parse(plan.input.name))
+        # What a SavedModel does lies in functions. What variables hold is not looked at here.
+        part = plan.graph.subgraph(plan.graph.nodes)
+        keep = [tensor.name for tensor in (plan.input, *plan.outputs)]
+        guess = decide(look(inline_functions(part, keep), plan.input, plan.outputs[0]))
         said: list[str] = []
         try:
             found = choose_preprocessing(PreprocessingSpec(), plan, guess, said)

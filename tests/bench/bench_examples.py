@@ -25,7 +25,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from freezing.choosing.plan import make_plan
-from freezing.choosing.preparation import guess_scaling
+from freezing.choosing.preprocessing.deciding import decide
+from freezing.choosing.preprocessing.findings import look
 from freezing.choosing.serving import choose_preprocessing
 from freezing.graph.final_op import final_op
 from freezing.graph.graph import Endpoint
@@ -164,7 +165,7 @@ def _tried(known: Known, pool: list[Path], draws: int, *, verbose: bool) -> list
     opened = open_source(known.source, Choice())
     request = FreezeRequest.parse({"name": "model", **known.asked})
     plan = make_plan(opened, request)
-    guess = guess_scaling(plan.graph, Endpoint.parse(plan.input.name))
+    guess = decide(look(plan.graph, plan.input, plan.outputs[0]))
     prepared = choose_preprocessing(PreprocessingSpec(), plan, guess, [])
     if prepared is None:
         raise FreezeError("takes no images")

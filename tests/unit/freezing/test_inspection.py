@@ -390,7 +390,8 @@ def rescaled(factor: float, offset: float) -> Build:
         (rescaled(1 / 255, 0.0), 1.0, "scales pixels itself"),
         (rescaled(1 / 127.5, -1.0), 1.0, "scales pixels itself"),
         (rescaled(1.0, -117.0), 1.0, "scales pixels itself"),
-        (rescaled(2.0, -1.0), 1 / 255, "does not show in the graph"),
+        (rescaled(2.0, -1.0), 1 / 255, "scales pixels itself"),
+        (rescaled(1.0, 0.1), 1 / 255, "does not show in the graph"),
         (inception_2015, 1.0, "what the decoder gives"),
     ],
 )

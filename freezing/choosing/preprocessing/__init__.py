@@ -1,0 +1,1 @@
+"""How images become a network's input: read from the graph, recognised, measured or assumed."""

@@ -1,0 +1,163 @@
+"""How images are prepared for a network of which nothing was said, and on what that rests.
+
+What is read in the graph comes first, then what is recognised, then what is measured; what is left
+is the usual way, and assumed. Scaling and colours are known each in its own way.
+"""
+
+from dataclasses import dataclass
+
+from freezing.choosing.preparation import Guess
+from freezing.choosing.preprocessing.families import RAW, ZERO_ONE, Family
+from freezing.choosing.preprocessing.findings import Findings
+from freezing.choosing.preprocessing.ranges import Color
+from freezing.choosing.preprocessing.spread import Answered
+from worker.models.basis import Alternative, BasisKind
+from worker.models.preprocessing import PreprocessingSpec
+
+_IMAGENET_CLASSES = (1000, 1001)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scaling:
+    """Which numbers pixels become, how that is known, and what else it may be."""
+
+    spec: PreprocessingSpec
+    kind: BasisKind
+    reasons: list[str]
+    alternatives: tuple[Alternative, ...] = ()
+    knows_color: bool = False  # whether the order of colours is known with it
+
+
+def decide(found: Findings, answered: Answered | None = None) -> Guess:
+    """Return how images are prepared, from what a graph tells and, if it was run, `answered`."""
+    scaling = _scaling(found, answered)
+    color, color_kind = _color(found, scaling)
+    fields = scaling.spec.model_dump(exclude_none=True)
+    reasons = list(scaling.reasons)
+    if found.channels == 1:
+        fields.pop("color", None)
+    elif color is not None:
+        fields["color"] = color
+    exporter = found.exporter
+    if exporter is not None:
+        fields |= exporter.prepared.model_dump(include={"resize", "filter"}, exclude_none=True)
+    elif found.is_keras_scaled and found.reading.scaling == RAW:
+        fields["filter"] = "tf_bilinear"
+        reasons.append(
+            "it scales pixels in a layer of Keras, as networks do that are trained on "
+            "image_dataset_from_directory, which resizes with tf.image.resize"
+        )
+    if found.resized_by is not None:
+        fields["filter"] = found.resized_by
+        reasons.append(f"it resizes images itself ({found.resized_by})")
+    return Guess(
+        spec=PreprocessingSpec(**fields),
+        kind=scaling.kind,
+        kinds={"color": color_kind},
+        reasons=reasons,
+        alternatives=list(scaling.alternatives),
+    )
+
+
+def _scaling(found: Findings, answered: Answered | None) -> _Scaling:
+    exporter, family = found.exporter, found.family
+    if found.reading.scaling is not None:
+        made_by = [] if exporter is None else [exporter.reason]
+        reasons = [*found.reading.reasons, *made_by]
+        return _Scaling(spec=found.reading.scaling, kind="read", reasons=reasons)
+    if exporter is not None and not _contradicts(exporter.prepared, answered):
+        return _Scaling(
+            spec=_values(exporter.prepared),
+            kind=exporter.kind,
+            reasons=[exporter.reason, *_why(answered)],
+            knows_color=True,
+        )
+    if found.moments.is_sure and found.moments.scaling is not None and not _is_pretrained(found):
+        return _Scaling(spec=found.moments.scaling, kind="read", reasons=found.moments.reasons)
+    if family is not None:
+        return _of_family(family, found, answered)
+    spec, reasons = PreprocessingSpec(), _why(answered)
+    if found.moments.scaling is not None:
+        spec, reasons = found.moments.scaling, found.moments.reasons
+    elif answered is not None:
+        spec = RAW if answered.fed == "raw" else ZERO_ONE
+    return _Scaling(spec=spec, kind="assumed", reasons=reasons)
+
+
+def _of_family(family: Family, found: Findings, answered: Answered | None) -> _Scaling:
+    called = f"by the names of its layers it is a {family.name} of {family.library}"
+    is_contradicted = _contradicts(family.prepared, answered)
+    if found.classes in _IMAGENET_CLASSES and family.second == ZERO_ONE and not is_contradicted:
+        return _Scaling(
+            spec=family.prepared,
+            kind="recognised",
+            reasons=[f"{called} with the classes of ImageNet, and prepared as for these"],
+            knows_color=True,
+        )
+    own = Alternative(
+        preprocessing=family.prepared, reason=f"it is fed as {family.library} feeds {family.name}"
+    )
+    second = Alternative(
+        preprocessing=family.second, reason="it was trained further, and fed otherwise for that"
+    )
+    measured = found.moments.scaling
+    if measured not in (None, family.prepared) and not _is_pretrained(found):
+        return _Scaling(
+            spec=measured or family.prepared,
+            kind="assumed",
+            reasons=[f"{called}, but {' and '.join(found.moments.reasons)}"],
+            alternatives=(own,),
+        )
+    if answered is not None and is_contradicted:
+        return _Scaling(
+            spec=RAW if answered.fed == "raw" else ZERO_ONE,
+            kind="assumed",
+            reasons=[f"{called}, but {answered.reason}"],
+            alternatives=(own,),
+        )
+    return _Scaling(
+        spec=family.prepared,
+        kind="assumed",
+        reasons=[f"{called}, which most people feed as that library does", *_why(answered)],
+        alternatives=(second,),
+    )
+
+
+def _is_pretrained(found: Findings) -> bool:
+    """Whether what was measured is of ImageNet's pictures, and not of the last training's."""
+    return found.family is not None and found.moments.color is not None
+
+
+def _contradicts(prepared: PreprocessingSpec, answered: Answered | None) -> bool:
+    """Whether the network answers to another range than that of a preprocessing."""
+    if answered is None:
+        return False
+    return (prepared.preset in ("raw", "caffe")) != (answered.fed == "raw")
+
+
+def _color(found: Findings, scaling: _Scaling) -> tuple[Color | None, BasisKind]:
+    """Return the order of colours, as far as anything tells it, and how it is known."""
+    if found.reading.color is not None:
+        return found.reading.color, "read"
+    if found.exporter is not None and found.exporter.prepared.color is not None:
+        color: Color = "bgr" if found.exporter.prepared.color == "bgr" else "rgb"
+        is_doubtful = found.reading.scaling is None and not scaling.knows_color
+        return color, "assumed" if is_doubtful else found.exporter.kind
+    if scaling.spec.preset == "caffe":
+        return None, scaling.kind  # the preset has an order
+    if scaling.knows_color:
+        return "rgb", scaling.kind
+    if found.moments.color is not None and not _is_pretrained(found):
+        return found.moments.color, "read"
+    return None, "assumed"
+
+
+def _values(spec: PreprocessingSpec) -> PreprocessingSpec:
+    """Return what of it says which numbers pixels become."""
+    return PreprocessingSpec(
+        **spec.model_dump(include={"preset", "scale", "mean", "std"}, exclude_none=True)
+    )
+
+
+def _why(answered: Answered | None) -> list[str]:
+    return [] if answered is None else [answered.reason]
