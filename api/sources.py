@@ -26,6 +26,7 @@ from worker.jobs.requests import (
     ComparisonRequest,
     FreezeRequest,
     InspectionRequest,
+    as_options,
 )
 from worker.jobs.store import Accepted, Submission, new_job_id
 from worker.jobs.uploads import (
@@ -212,7 +213,7 @@ def _accept(
     job_id: str | None = None,
     files: tuple[StoredFile, ...] = (),
 ) -> Accepted:
-    options = asked.model_dump(mode="json", exclude={"webhook"})  # no worker has to know it
+    options = as_options(asked)
     webhook = webhook_of(asked.webhook)
     marks = json.dumps(
         [options, webhook.url if webhook else None, [(file.name, file.size) for file in files]],

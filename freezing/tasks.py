@@ -138,7 +138,7 @@ def _frozen_or_inspected(
     process: WorkerProcess, claimed: ClaimedItem, followed: _Followed
 ) -> dict[str, Any]:
     job_id, settings, workdir = claimed.item.job_id, process.settings, followed["workdir"]
-    request = _REQUESTS[claimed.kind].parse(dict(claimed.options))
+    request = _REQUESTS[claimed.kind].of_job(claimed.options)
     brought = bring(request, job_id, client=process.client, workdir=workdir, settings=settings)
     if not isinstance(request, FreezeRequest):
         return inspect(request, brought.source, **followed)

@@ -282,6 +282,12 @@ class FreezeError(PermafrostError):
     status = 422
 
 
+class NewerRequestError(FreezeError):
+    """A freeze or an inspection asks for what this program does not know yet."""
+
+    code = "newer_request"
+
+
 class SourceError(FreezeError):
     """The source is missing, incomplete or not of a known kind."""
 

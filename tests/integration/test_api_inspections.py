@@ -62,7 +62,7 @@ def test_uploaded_files_are_accepted_with_and_without_options(
     paths = fetch_files(client, response.get_json()["id"], tmp_path)
     assert {path.name: path.read_bytes() for path in paths} == files
     claimed = work.claim(lanes=[Lane.FREEZING]).items[0].options
-    assert claimed["checkpoint"] == (options or {}).get("checkpoint")
+    assert claimed.get("checkpoint") == (options or {}).get("checkpoint")
 
 
 def test_a_ticket_is_sent_to_the_freezing_lane(web: FlaskClient, client: redis.Redis) -> None:

@@ -7,6 +7,7 @@ import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -18,7 +19,7 @@ from worker.errors import (
     ModelUnavailableError,
 )
 from worker.models import registry as registry_module
-from worker.models.manifest import Manifest, ManifestDraft, ModelRef, Tensor
+from worker.models.manifest import FORMAT, Manifest, ManifestDraft, ModelRef, Tensor
 from worker.models.preprocessing import Preprocessing
 from worker.models.registry import Registry
 
@@ -360,6 +361,78 @@ def test_a_damaged_manifest_is_said_and_does_not_hide_other_versions(
     assert "cats-dogs@1" in model.damaged[0]
     assert fresh.resolve(ModelRef.parse("cats-dogs")).version == 2
     assert fresh.publish(_draft(job="next"), graph).version == 3
+
+
+def _change(root: Path, **fields: Any) -> None:
+    """Have the manifest of version 1 say something else, as another Permafrost may have it."""
+    path = root / "cats-dogs" / "1" / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_what_a_newer_permafrost_adds_to_a_manifest_is_passed_over(
+    registry: Registry, root: Path, graph: Path
+) -> None:
+    published = registry.publish(_draft(), graph)
+    prepared = published.preprocessing
+    assert prepared is not None
+    _change(
+        root,
+        added={"by": "a newer one"},
+        preprocessing={**prepared.model_dump(), "added": None},
+        inputs=[{**tensor.model_dump(), "added": 1} for tensor in published.inputs],
+        basis={
+            "kind": "assumed",
+            "reasons": ["because"],
+            "added": 1,
+            "alternatives": [
+                {"preprocessing": {"preset": "raw"}, "reason": "one", "added": 1},
+                {"preprocessing": {"preset": "raw", "added": 1}, "reason": "not understood"},
+            ],
+        },
+    )
+    found = Registry(root).manifest("cats-dogs", 1)
+    assert found.model_copy(update={"basis": None}) == published
+    assert found.basis is not None
+    assert [other.reason for other in found.basis.alternatives] == ["one"]
+    _change(root, basis={"kind": "dreamt"})
+    assert Registry(root).manifest("cats-dogs", 1).basis is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"format": FORMAT + 1}, f"knows {FORMAT}. Upgrade this installation"),
+        ({"format": FORMAT + 1, "inputs": "something else"}, f"the format {FORMAT + 1}"),
+        ({"scores": "ranks"}, "does not know the scores 'ranks'. Upgrade"),
+        ({"runtime": "another"}, "does not know the runtime 'another'"),
+        ({"digest": "0" * 32}, "hang on more than this Permafrost knows"),
+    ],
+)
+def test_what_answers_hang_on_and_is_not_known_is_said_and_does_not_hide_other_versions(
+    registry: Registry, root: Path, graph: Path, fields: dict[str, Any], says: str
+) -> None:
+    registry.publish(_draft(), graph)
+    registry.publish(_draft(), graph)
+    _change(root, **fields)
+    fresh = Registry(root)
+    with pytest.raises(ModelUnavailableError, match=r"cats-dogs@1 .*newer") as refused:
+        fresh.resolve(ModelRef.parse("cats-dogs@1"))
+    assert says in refused.value.message
+    model = fresh.model("cats-dogs")
+    assert [m.version for m in model.versions] == [2]
+    assert model.damaged == (refused.value.message,)
+    assert fresh.names() == ["cats-dogs"]
+
+
+def test_a_manifest_without_a_digest_is_of_an_older_permafrost(
+    registry: Registry, root: Path, graph: Path
+) -> None:
+    published = registry.publish(_draft(), graph)
+    path = root / "cats-dogs" / "1" / "manifest.json"
+    fields = json.loads(path.read_text())
+    assert fields.pop("digest") == published.digest
+    path.write_text(json.dumps(fields))
+    assert Registry(root).manifest("cats-dogs", 1) == published
 
 
 def test_a_model_of_which_every_manifest_is_damaged_says_so(

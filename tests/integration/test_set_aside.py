@@ -1,5 +1,6 @@
 """Versions that are set aside: who is refused, who sees it, and how they come back."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -80,6 +81,16 @@ def test_another_graph_under_the_same_name_is_not_meant(
     assert web.post("/v1/predictions", data=photograph()).status_code == 202
     (listed,) = web.get("/v1/models").get_json()["models"]
     assert [row["state"] for row in listed["versions"]] == ["published", "published"]
+
+
+def test_what_a_newer_permafrost_adds_is_passed_over(
+    aside: SetAsideVersions, manifests: list[Manifest], client: redis.Redis
+) -> None:
+    _set_aside(aside, manifests[0])
+    (before,) = aside.all().items()
+    (raw,) = client.hvals(key("aside"))
+    client.hset(key("aside"), before[0], json.dumps({**json.loads(raw), "added": 1}))
+    assert aside.all() == dict([before])
 
 
 @pytest.mark.parametrize("way", ["http", "page"])

@@ -28,6 +28,7 @@ class Servers:
     `services` are the names of the worker services that `start` starts, each of `workers`
     processes; `apis` is the number of the API's processes. `inject` names modules of
     `tests.support.injected` that are imported into every service: faults, and what observes them.
+    What is started from now on is of the program in the folder `program`.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Servers:
         self.services: dict[str, Service] = {}  # worker services by name
         self._counts: dict[str, int] = {}  # of their processes
         self.api: Service | None = None
+        self.program = ROOT
 
     @property
     def folders(self) -> Path:
@@ -125,14 +127,19 @@ class Servers:
         )
         return self.services["freezing"]
 
-    def start_api(self, *, inject: Sequence[str] = (), wait: bool = True) -> Service:
-        """Start the API and wait until it answers; `inject` is for it alone."""
+    def start_api(
+        self, *, inject: Sequence[str] = (), wait: bool = True, patient: bool = True
+    ) -> Service:
+        """Start the API and wait until it answers; `inject` is for it alone.
+
+        `patient`: with the class of gunicorn's workers that is made for it.
+        """
         modules = [*self._inject, *inject]
         self.api = self._start(
             "api",
             *("gunicorn", "api:create_app()", "--bind", f"127.0.0.1:{self.port}"),
             *("--workers", str(self._apis), "--threads", "16"),
-            *("--worker-class", "api.patience.PatientWorker"),
+            *(("--worker-class", "api.patience.PatientWorker") if patient else ()),
             *("--graceful-timeout", "5", "--no-control-socket"),
             *(("-c", "python:tests.support.injected") if modules else ()),
             PERMAFROST_TEST_INJECT=",".join(modules),
@@ -226,8 +233,8 @@ class Servers:
         with (self.data / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", *command],
-                cwd=ROOT,
-                env={**self._environment, **environment},
+                cwd=self.program,
+                env={**self._environment, **environment, "PYTHONPATH": str(self.program)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -2,13 +2,14 @@
 
 import json
 import math
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from worker.errors import InvalidRequestError
+from worker.errors import InvalidRequestError, NewerRequestError
 from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
@@ -87,6 +88,22 @@ class InspectionRequest(_Request):
             if ".." in path.parts or path.is_absolute() or "\0" in value or not value.strip():
                 raise InvalidRequestError("checkpoint must be a name inside the source.")
         return value
+
+    @classmethod
+    def of_job(cls, options: Mapping[str, Any]) -> Self:
+        """Read what `as_options` gave in this Permafrost or in another.
+
+        Raises `NewerRequestError` where it asks for what this one does not know: to pass it over
+        would be to do something else.
+        """
+        try:
+            return cls.parse(dict(options))
+        except InvalidRequestError as error:
+            raise NewerRequestError(
+                f"The worker that took this job is of an older Permafrost than the one that "
+                f"accepted it, and does not know all that it asks for ({error.message}) Upgrade "
+                "the freezing worker, then submit it again."
+            ) from error
 
 
 def _sentence(error: ValidationError, model: type[_Request]) -> str:
@@ -241,6 +258,15 @@ class ComparisonRequest(BaseModel):
     digest: str = Field(description="Of all that decides its answers.")
     top: int = Field(gt=0)
     webhook: str | None = None
+
+
+def as_options(asked: InspectionRequest | ComparisonRequest) -> dict[str, Any]:
+    """Return what workers are told: what was asked for, less the defaults.
+
+    So a field that is added later is not there unless somebody asked for it, and workers of an
+    older Permafrost go on. No worker has to know the webhook.
+    """
+    return asked.model_dump(mode="json", exclude={"webhook"}, exclude_defaults=True)
 
 
 def _leads_out(path: str) -> bool:

@@ -16,6 +16,11 @@ from worker.models.preprocessing import Preprocessing
 Scores = Literal["probabilities", "logits", "sigmoid"]
 Runtime = Literal["tensorflow", "onnxruntime"]
 
+# Raised where what a manifest says means something else to programs that know only lower ones. A
+# field that is added needs no new format: others pass it over, or see by `Manifest.digest` that
+# answers hang on it.
+FORMAT = 1
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 
@@ -23,7 +28,7 @@ _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 class Tensor(BaseModel):
     """One input or output of a graph."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: str = Field(description="With its output number: `x:0`.")
     shape: list[int | None] | None = Field(description="null for an unknown side or rank.")
@@ -39,7 +44,7 @@ class Tensor(BaseModel):
 class Accelerated(BaseModel):
     """The file beside the frozen graph that a runtime other than TensorFlow serves."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     format: Literal["onnx"] = "onnx"
     sha256: str = Field(pattern=r"[0-9a-f]{64}")
@@ -67,7 +72,7 @@ class Classifying(NamedTuple):
 class ManifestDraft(BaseModel):
     """A manifest before publication gives it its version."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     name: str
     inputs: list[Tensor] = Field(min_length=1)
@@ -103,7 +108,9 @@ class ManifestDraft(BaseModel):
 class Manifest(ManifestDraft):
     """The description of one published version."""
 
-    format: Literal[1] = 1
+    format: int = Field(
+        FORMAT, ge=1, le=FORMAT, description="Of the manifest: a program reads those it knows."
+    )
     version: int = Field(gt=0)
     sha256: str = Field(pattern=r"[0-9a-f]{64}", description="Of the graph file.")
     bytes: int = Field(gt=0, description="Size of the graph file.")
@@ -131,7 +138,8 @@ class Manifest(ManifestDraft):
         That is the graph and what workers load of it, the tensors that are fed and read, the
         labels, the preprocessing and how scores are read. Fields that have their defaults are left
         out, so that one that is added to the program later changes no digest, while a program that
-        does not know a field that a version needs gets another digest than one that does.
+        does not know a field that a version needs gets another digest than one that does. What
+        is added here must be left out in the same way: the digest stands in published manifests.
         """
         prepared = self.preprocessing
         parts = {

@@ -123,7 +123,7 @@ class Preprocessing(BaseModel):
     `1 / sqrt(number of values)` where that is more.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     size: tuple[int, int]
     resize: Resize = "stretch"

@@ -25,8 +25,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
 from worker.models.durable import copy_durably, link_durably, sync_folder, write_durably
 from worker.models.manifest import (
@@ -38,6 +36,7 @@ from worker.models.manifest import (
     check_model_name,
     is_model_name,
 )
+from worker.models.manifest_file import read, written
 
 STABLE = "stable"
 GRAPH_FILE = "graph.pb"
@@ -140,10 +139,10 @@ class Registry:
                 known = self._manifests.get(key)
             if known is not None and known[0] == state:
                 return known[1]
-            manifest = Manifest.model_validate_json(path.read_bytes())
+            manifest = read(path.read_bytes(), f"{name}@{version}")
         except FileNotFoundError:
             raise ModelNotFoundError(self._no_version(name, str(version))) from None
-        except (OSError, ValidationError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelUnavailableError(
                 f"The manifest of {name}@{version} cannot be read ({type(error).__name__}): "
                 "freeze the model again or move its alias to another version."
@@ -340,7 +339,7 @@ class Registry:
                 accelerated=held.accelerated,
                 created_at=datetime.now(UTC),
             )
-            write_durably(staging / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
+            write_durably(staging / MANIFEST_FILE, written(manifest))
             sync_folder(staging)
             before()
             staging.rename(self._folder(draft.name, version))

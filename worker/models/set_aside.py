@@ -39,7 +39,8 @@ class SetAside:
     @classmethod
     def parse(cls, raw: bytes) -> "SetAside":
         """Read what stands in Redis."""
-        return cls(**json.loads(raw))
+        found = json.loads(raw)
+        return cls(**{name: found[name] for name in cls.__dataclass_fields__})
 
     def means(self, sha256: str) -> bool:
         """Whether it is about the graph of this sha256."""

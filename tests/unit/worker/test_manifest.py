@@ -130,7 +130,6 @@ def test_a_version_that_does_not_classify_says_why(
         {"outputs": []},
         {"scores": "votes"},
         {"format": 2},
-        {"surprise": 1},
         {"preprocessing": {}},
         {"created_at": "yesterday"},
     ],

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from worker.errors import InvalidRequestError
-from worker.jobs.requests import FreezeRequest
+from worker.errors import InvalidRequestError, NewerRequestError
+from worker.jobs.requests import FreezeRequest, as_options
 
 
 def test_only_a_name_is_needed() -> None:
@@ -30,6 +30,26 @@ def test_a_request_reads_back_as_it_was_written() -> None:
     assert asked.set == fields["set"]
     assert [type(value) for value in asked.set.values()] == [float, bool, int, list]
     assert FreezeRequest.parse(asked.model_dump(mode="json")) == asked
+
+
+def test_workers_are_told_what_was_asked_for_and_no_defaults() -> None:
+    asked = FreezeRequest.parse(
+        {"name": "cats", "preprocessing": "raw", "optimise": False, "webhook": "https://e.org"}
+    )
+    options = as_options(asked)
+    assert options == {"name": "cats", "preprocessing": {"preset": "raw"}, "optimise": False}
+    assert FreezeRequest.of_job(options) == asked.model_copy(update={"webhook": None})
+    # As programs before this one wrote them.
+    whole = asked.model_dump(mode="json", exclude={"webhook"})
+    assert FreezeRequest.of_job(whole) == FreezeRequest.of_job(options)
+
+
+@pytest.mark.parametrize(
+    "newer", [{"sharpen": True}, {"preprocessing": {"sharpen": 1}}, {"scores": "ranks"}]
+)
+def test_what_a_newer_permafrost_asks_for_is_not_passed_over(newer: dict[str, Any]) -> None:
+    with pytest.raises(NewerRequestError, match="Upgrade the freezing worker"):
+        FreezeRequest.of_job({"name": "cats", **newer})
 
 
 def _deep(levels: int) -> Any:
