@@ -78,6 +78,7 @@ def test_what_is_not_said_stays_as_it_is(web: FlaskClient) -> None:
     others = [one["preprocessing"] for one in bgr["basis"]["alternatives"]]
     assert {"preset": "raw", "color": "bgr"} in others  # what was said is kept
     assert {one["color"] for one in others} == {"bgr"}
+    assert bgr["choices"][0]["preprocessing"] == {"preset": "zero_one", "color": "bgr"}
     assert "values from 0 to 1" in bgr["assumption"]
     assert "colours" not in bgr["assumption"]
     assert bgr["report"]["warnings"] == ["As it is.", bgr["assumption"]]

@@ -102,7 +102,8 @@ def _confirmation(preprocessing: Preprocessing, basis: Basis) -> dict[str, Any]:
         named = (name for name, fields in PRESETS.items() if has(preprocessing, fields))
         preset = next(named, None)
         said = {"preset": preset} if preset else present
-    if "color" in basis.assumed:
+    # A preset alone would say that colours are red, green, blue.
+    if "color" in basis.assumed or (said and preprocessing.color == "bgr"):
         said["color"] = preprocessing.color
     if "size" in basis.assumed:
         said["size"] = [*preprocessing.size]
