@@ -91,17 +91,7 @@ def freeze(
     for a crash, `out_of_memory` and `timed_out`; `FreezeCancelledError` once `cancelled` is true.
     """
     graph = workdir.absolute() / _GRAPH_FILE
-    order = {
-        "action": "freeze",
-        "request": request.model_dump(mode="json"),
-        "source": str(source.absolute()),
-        "graph": str(graph),
-        "tolerance": settings.verify_tolerance,
-        "samples": [str(path.absolute()) for path in samples],
-        "examples": None if examples is None else str(examples.absolute()),
-        "most_pixels": settings.max_image_pixels,
-        "serving": {name: getattr(settings, name) for name in _SERVING},
-    }
+    order = freeze_order(request, source, graph, settings, samples=samples, examples=examples)
     report = _numbered(steps_of_freeze(request, has_examples=examples is not None), on_log)
     said = _in_child(order, workdir, settings, report, cancelled)
     outcome = checked(Outcome, said)
@@ -121,6 +111,29 @@ def freeze(
         return _publish(request, outcome, files, registry, job_id, go_on)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def freeze_order(
+    request: FreezeRequest,
+    source: Path,
+    graph: Path,
+    settings: Settings,
+    *,
+    samples: Sequence[Path] = (),
+    examples: Path | None = None,
+) -> dict[str, Any]:
+    """Return what the process of a freeze is told, which writes the file `graph`."""
+    return {
+        "action": "freeze",
+        "request": request.model_dump(mode="json"),
+        "source": str(source.absolute()),
+        "graph": str(graph),
+        "tolerance": settings.verify_tolerance,
+        "samples": [str(path.absolute()) for path in samples],
+        "examples": None if examples is None else str(examples.absolute()),
+        "most_pixels": settings.max_image_pixels,
+        "serving": {name: getattr(settings, name) for name in _SERVING},
+    }
 
 
 def inspect(

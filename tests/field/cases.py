@@ -19,19 +19,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
 
+from freezing.process import freeze_order
 from freezing.running.forks import apart
 from freezing.running.steps import Report
+from freezing.sources.unpacking import unpacked
 from freezing.stages import run
 from tests.support.system import ROOT
+from worker.archives import ArchiveLimits
 from worker.errors import PermafrostError
 from worker.images.preprocess import prepare
 from worker.inference.scores import to_scores
 from worker.jobs.requests import FreezeRequest
 from worker.models.preprocessing import PRESETS, Preprocessing
+from worker.settings import Settings
 
 PAGE = ROOT / "docs" / "freezing.md"
 BEGIN = "<!-- made by tests/field/cases.py -->"
@@ -44,16 +47,6 @@ _KINDS = {
     "keras": "a Keras file",
     "graph": "a frozen graph",
 }
-_SERVING = {
-    "micro_batch": 8,
-    "run_memory_bytes": 2 << 30,
-    "load_time_limit_s": 60.0,
-    "verify_time_limit_s": 60.0,
-    "intra_op_threads": 1,
-    "inter_op_threads": 1,
-}
-
-Floats = npt.NDArray[np.float64]
 
 
 class Row(NamedTuple):
@@ -86,20 +79,14 @@ def row(source: Path, expected: dict[str, Any], photographs: Path) -> Row:
     what = str(expected.get("note") or "")
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "graph.pb"
-        order = {
-            "action": "freeze",
-            "request": FreezeRequest.parse({"name": "case"}).model_dump(mode="json"),
-            "source": str(source),
-            "graph": str(graph),
-            "tolerance": 1e-4,
-            "samples": [],
-            "most_pixels": 100_000_000,
-            "serving": _SERVING,
-            "allow_code": False,
-            "read": [str(source if source.is_dir() else source.parent)],
-        }
+        request = FreezeRequest.parse({"name": "case"})
+        settings = Settings(data=Path(folder))
         try:
-            outcome = run(order, report)
+            opened = unpacked(source, Path(folder) / "unpacked", ArchiveLimits.of(settings))
+            order = freeze_order(request, opened, graph, settings)
+            # What `freezing.process` adds where it starts a process of its own.
+            reading = {"allow_code": False, "read": [str(_reach(opened))]}
+            outcome = run({**order, **reading}, report)
         except PermafrostError as error:
             return Row(what or _form(source), "refused", "", error.message)
         kind = _KINDS.get(outcome["source"].get("kind"), "a model")
@@ -111,6 +98,10 @@ def row(source: Path, expected: dict[str, Any], photographs: Path) -> Row:
             return Row(what, "served", "not compared", warnings)
         found = apart(report, _compared, str(graph), outcome, expected["scores"], str(photographs))
     return Row(what, "served", _judged(found, outcome), warnings)
+
+
+def _reach(source: Path) -> Path:
+    return source if source.is_dir() else source.parent
 
 
 def _form(source: Path) -> str:
