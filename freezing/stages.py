@@ -84,7 +84,7 @@ def _verify(
     try:
         return verify(report, graph, expected, tolerance, apart=apart)
     except VerificationError as error:
-        if batch["source"] == batch["served"]:
+        if batch["source"] is None or batch["source"] == batch["served"]:
             raise
         why = error.message.partition(". ")[0].rstrip(".")
         raise BatchNotFreeError(why[:1].lower() + why[1:]) from error

@@ -24,6 +24,7 @@ from api.cli.text import printable
 Batch = Literal["keep", "free"]
 Runtime = Literal["tensorflow", "onnxruntime"]
 Scores = Literal["probabilities", "logits", "sigmoid"]
+Statistics = Literal["moving", "image"]
 
 
 def freeze(
@@ -82,6 +83,20 @@ def freeze(
             "keep: serve it by padding, as without this option.",
         ),
     ] = None,
+    averages: Annotated[
+        bool,
+        typer.Option(
+            "--averages", help="Take the moving averages of the weights, not the last weights."
+        ),
+    ] = False,
+    statistics: Annotated[
+        Statistics | None,
+        typer.Option(
+            "--statistics",
+            help="What batch normalisation that was left in training mode answers with: the moving "
+            "averages that training kept, or the statistics of each image alone.",
+        ),
+    ] = None,
     samples: Annotated[
         list[Path] | None,
         typer.Option(
@@ -121,6 +136,8 @@ def freeze(
             "alias": alias,
             "runtime": runtime,
             "batch": batch,
+            "averages": averages,
+            "statistics": statistics,
             "signature": signature,
             "checkpoint": checkpoint,
             "webhook": webhook,

@@ -140,8 +140,11 @@ def _optimised(result: dict[str, Any]) -> str:
 
 
 def _batch(batch: object) -> str:
-    if not isinstance(batch, dict) or batch.get("source") is None:
+    if not isinstance(batch, dict):
         return ""
+    if batch.get("source") is None:
+        alone = "one image at a time, so that none changes what is answered for another"
+        return alone if batch.get("served") == 1 else ""
     if batch.get("served") is None:
         return f"freed: any number of images at once, the source took {number(batch['source'])}"
     return f"{number(batch['served'])} images at once, filled up where there are fewer"

@@ -63,9 +63,11 @@ def freeze_words(source: str, body: dict[str, Any]) -> str:
         words += ["--set", f"{name}={json.dumps(value)}"]
     if body.get("preprocessing"):
         words += ["--preprocessing", json.dumps(body["preprocessing"])]
-    for key in ("signature", "checkpoint"):
+    for key in ("signature", "checkpoint", "statistics"):
         if body.get(key):
             words += [f"--{key}", str(body[key])]
+    if body.get("averages"):
+        words.append("--averages")
     return shlex.join(printable(word) for word in words)
 
 

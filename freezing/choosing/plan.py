@@ -17,6 +17,7 @@ from freezing.choosing.decoded import gives_bytes, refuse_text
 from freezing.choosing.image_size import fit_size
 from freezing.choosing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.choosing.preparation import Guess, guess_before
+from freezing.choosing.statistics import Normalising, choose_statistics
 from freezing.graph.attributes import make_explicit, strip_unknown_attributes
 from freezing.graph.constants import as_array
 from freezing.graph.cut import cut
@@ -24,6 +25,7 @@ from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph
 from freezing.graph.names import find_tensor
 from freezing.graph.narrowing import narrow_input
 from freezing.graph.soundness import refuse_damaged
+from freezing.graph.training_dropout import turn_off_dropout
 from freezing.running.reasons import reason
 from freezing.sources.source import Source
 from freezing.sources.tables import Table
@@ -46,6 +48,8 @@ class Plan:
     # Whether the input was, in the source, an image as it was decoded; None where none was.
     takes_bytes: bool | None = None
     before: Guess = field(default_factory=Guess)  # what scales pixels in front of the input
+    normalising: Normalising = field(default_factory=Normalising)
+    as_trained: list[str] = field(default_factory=list)  # what of training was taken out
     warnings: list[str] = field(default_factory=list)
 
 
@@ -100,13 +104,19 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         _drop_default(graph, name)
     narrow_input(graph, name)
     if request.preprocessing.size is None:
-        fit_size(graph, name, [_moved(part.placeholders, end) for end in outputs], warnings)
+        fit_size(graph, name, [part.moved(end) for end in outputs], warnings)
     refuse_unset(graph, [other for other in candidates if other != name])
     warnings.extend(strip_unknown_attributes(graph, source.op_list))
-    ends = [_moved(part.placeholders, end) for end in outputs]
+    ends = [part.moved(end) for end in outputs]
     tensors = _tensors(graph, [Endpoint(name, 0), *ends])
+    as_trained: list[str] = []
+    normalising = choose_statistics(source, whole, part, outputs, name, request, as_trained)
+    _turn_off_dropout(graph, ends, as_trained)
+    warnings.extend(as_trained)
     values = {}
     for text, end in given.items():
+        if not part.used(end):
+            continue
         node = graph.nodes[part.placeholders[end]]
         values[node.name] = as_array(
             text,
@@ -124,6 +134,8 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         tables=source.tables,
         takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
         before=next((guess_before(whole, end) for end in _inside(whole, named)), Guess()),
+        normalising=normalising,
+        as_trained=as_trained,
         warnings=warnings,
     )
 
@@ -185,8 +197,16 @@ def _drop_default(graph: Graph, name: str) -> None:
         del node.input[:]
 
 
-def _moved(placeholders: dict[Endpoint, str], end: Endpoint) -> Endpoint:
-    return Endpoint(placeholders[end], 0) if end in placeholders else end
+def _turn_off_dropout(graph: Graph, ends: Sequence[Endpoint], said: list[str]) -> None:
+    names = turn_off_dropout(graph)
+    if not names:
+        return
+    graph.keep(graph.ancestors([end.node for end in ends]))
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    said.append(
+        f"Dropout was left on, as in training ('{names[0]}'{more}): it was turned off, as it is "
+        "outside of training."
+    )
 
 
 def _full(text: str) -> str:

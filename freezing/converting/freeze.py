@@ -134,16 +134,5 @@ def _check_size(graph: Graph, variables: list[Any], values: Values) -> None:
 
 def _warn(graph: Graph, warnings: list[str]) -> None:
     random = [node.name for node in graph if node.op.startswith(RANDOM_OPS)]
-    batch = [
-        node.name
-        for node in graph
-        if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b
-    ]
-    if batch:
-        warnings.append(
-            f"'{batch[0]}' normalises with the statistics of the batch and not with those of "
-            "training: answers depend on which images come together. If there is a placeholder "
-            "for training, set it, for instance --set is_training=false."
-        )
     if random:
         warnings.append(f"The graph draws random numbers in '{random[0]}' for each image.")

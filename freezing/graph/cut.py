@@ -27,6 +27,10 @@ class Part:
         """Whether the outputs depend on the tensor that was cut at."""
         return self.placeholders[end] in self.graph
 
+    def moved(self, end: Endpoint) -> Endpoint:
+        """Return what stands in the part for a tensor of the whole."""
+        return Endpoint(self.placeholders[end], 0) if end in self.placeholders else end
+
 
 def cut(source: Graph, outputs: Sequence[Endpoint], at: Sequence[Endpoint]) -> Part:
     """Return a copy of what `outputs` need of the graph, with placeholders for the tensors `at`.

@@ -21,6 +21,7 @@ _ARITHMETIC = {
     "RealDiv": np.divide,
     "Div": np.divide,
 }
+UNIFORM_OPS = frozenset({"RandomUniform", "StatelessRandomUniform", "StatelessRandomUniformV2"})
 _DIVISIONS = frozenset({"RealDiv", "Div"})
 _COMPARISONS = frozenset({"GreaterEqual", "LessEqual"})
 _HANDING_ON = frozenset({"Identity", "StopGradient"})
@@ -30,11 +31,11 @@ Range = tuple[Any, Any]  # the least and the largest value that any element can 
 
 def remove_idle_dropout(graph: Graph) -> None:
     """Simplify, in place, dropouts whose mask is all ones; without branches and loops only."""
-    if graph.has_control_flow or not any(node.op == "RandomUniform" for node in graph):
+    if graph.has_control_flow or not any(node.op in UNIFORM_OPS for node in graph):
         return
-    ranges = _ranges(graph)
-    scalars = _fold_scalars(graph, ranges)
-    ones = {name for name, (low, high) in ranges.items() if low == 1 and high == 1}
+    known = ranges(graph)
+    scalars = _fold_scalars(graph, known)
+    ones = {name for name, (low, high) in known.items() if low == 1 and high == 1}
     for node in graph:
         kept = None if node.name in scalars else _kept(graph, node, ones, scalars)
         if kept is not None:
@@ -81,7 +82,7 @@ def _kept(graph: Graph, node: Any, ones: set[str], scalars: set[str]) -> Endpoin
     return None
 
 
-def _ranges(graph: Graph) -> dict[str, Range]:
+def ranges(graph: Graph) -> dict[str, Range]:
     """Return what is known of the nodes that only scalar constants and random numbers go into."""
     consumers = graph.consumers()
     found: dict[str, Range] = {}
@@ -112,7 +113,7 @@ def _known(node: Any) -> Range | None:
             return None
         value = tf.make_ndarray(tensor)[()]
         return value, value
-    if node.op == "RandomUniform":
+    if node.op in UNIFORM_OPS:
         dtype = tf.as_dtype(node.attr["dtype"].type).as_numpy_dtype
         # The generator fills the mantissa (tensorflow/core/lib/random/random_distributions.h), so
         # that its largest number is one step of the mantissa below 1.

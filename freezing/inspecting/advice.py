@@ -11,6 +11,7 @@ from freezing.choosing.preprocessing.deciding import decide
 from freezing.choosing.preprocessing.findings import look
 from freezing.choosing.ranking import Outputs, shown
 from freezing.choosing.serving import choose_preprocessing
+from freezing.converting.variables import variables_needed
 from freezing.graph.functions import inline_functions
 from freezing.graph.graph import Graph
 from freezing.graph.suggestions import as_option, suggestions
@@ -20,6 +21,7 @@ from freezing.inspecting.findings import (
     without_dropout,
 )
 from freezing.inspecting.prediction import what_remains
+from freezing.sources.averages import averages_of
 from freezing.sources.source import Source
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest, InspectionRequest
@@ -75,6 +77,7 @@ class Adviser:
             self._findings += about_dropout(constants)
             body["set"] = {**body.get("set", {}), **constants}
             plan, remaining = self._plan(body)
+        self._offer_averages(plan, body)
         preprocessing = self._preprocessing(plan, body)
         ready = plan is not None and not any(one.level == "error" for one in self._findings)
         return Advised(
@@ -129,6 +132,27 @@ class Adviser:
             self._error(error.code, error.message)
         return plan, None
 
+    def _offer_averages(self, plan: Plan | None, body: dict[str, Any]) -> None:
+        """Suggest the moving averages of the weights where all weights have one."""
+        if plan is None:
+            return
+        found = averages_of(self._source.values, self._graph, variables_needed(plan.graph))
+        if not found.entries:
+            return
+        taken = not found.without
+        if taken:
+            body["averages"] = True
+        self._findings.append(
+            finding(
+                "averages",
+                "note",
+                f"The source keeps moving averages of {found.counted}, with which such models are "
+                "usually evaluated: `averages` (--averages) takes them"
+                + (", as suggested; without it the last weights are taken." if taken else "."),
+                found.entries,
+            )
+        )
+
     def _preprocessing(self, plan: Plan | None, body: dict[str, Any]) -> GuessedPreprocessing:
         if plan is None:
             return GuessedPreprocessing(
@@ -174,6 +198,8 @@ def freeze_command(source: str, body: dict[str, Any]) -> str:
     for key in ("signature", "checkpoint"):
         if key in body:
             words += [f"--{key}", shlex.quote(body[key])]
+    if body.get("averages"):
+        words.append("--averages")
     return " ".join(words)
 
 

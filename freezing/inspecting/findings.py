@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from freezing.choosing.plan import Plan
 from freezing.converting.freeze import MOST_BYTES
+from freezing.graph.batch_statistics import is_training
 from freezing.graph.dropout import suggested_values
 from freezing.graph.flow import Flow
 from freezing.graph.graph import PLACEHOLDER_OPS, RANDOM_OPS, Graph, base_type, op_def
@@ -82,7 +83,8 @@ def about_the_source(
 def about_the_plan(plan: Plan, remaining: Graph, predicted_bytes: int) -> list[Finding]:
     """Return what there is to say of the part that would be frozen."""
     return [
-        *_about_chance(remaining),
+        *(finding("as_trained", "note", text) for text in plan.as_trained),
+        *_about_chance(remaining, plan),
         *_about_batches(plan),
         *_about_ops(remaining),
         *_about_size(predicted_bytes),
@@ -132,7 +134,7 @@ def _several_checkpoints(source: Source) -> list[Finding]:
     ]
 
 
-def _about_chance(remaining: Graph) -> list[Finding]:
+def _about_chance(remaining: Graph, plan: Plan) -> list[Finding]:
     found = []
     random = [node.name for node in remaining if node.op.startswith(RANDOM_OPS)]
     consumers = remaining.consumers() if random else {}
@@ -148,19 +150,21 @@ def _about_chance(remaining: Graph) -> list[Finding]:
                 others,
             )
         )
-    training = [
-        node.name
-        for node in remaining
-        if node.op.startswith("FusedBatchNorm") and node.attr["is_training"].b
-    ]
+    training = [node.name for node in remaining if is_training(node)]
     if training:
+        instead = ""
+        if plan.normalising.could_use_averages:
+            instead = (
+                " The moving averages that training kept can be taken instead: `statistics` "
+                "(--statistics moving)."
+            )
         found.append(
             finding(
                 "batch_norm_training",
                 "warning",
-                "Batch normalisation uses the statistics of the batch and not those of training: "
-                "answers depend on which images come together. If there is a placeholder for "
-                "training, set it to false.",
+                "Batch normalisation uses the statistics of the batch and not those of training. "
+                "If answers depend on which images come together, images are served one at a "
+                "time. If there is a placeholder for training, set it to false." + instead,
                 training,
             )
         )

@@ -53,11 +53,13 @@ def prove(
     *,
     labels: Sequence[str] | None,
     op: str,
+    batch: int | None = None,
 ) -> Proven:
     """Try ways of preparing images on the examples of an order, with the source in its session.
 
-    `prepared` is what is taken without them, `labels` are the model's, and `op` computes its first
-    output. The examples are left beside the graph, prepared as was decided. Raises `ExamplesError`,
+    `prepared` is what is taken without them, `labels` are the model's, `op` computes its first
+    output, and `batch` is how many images it is run with (None: any number). The examples are left
+    beside the graph, prepared as was decided. Raises `ExamplesError`,
     `ExampleLabelError`, `ExamplesDoNotFitError` and `OtherOrderError`.
     """
     report.step(Step.PROVE)
@@ -69,7 +71,7 @@ def prove(
     dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
     limits = Limits(pixels=order["most_pixels"])
     prover = Prover(find_examples(Path(order["examples"])), prepared.preprocessing, dtype, limits)
-    scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, op)
+    scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, op, batch)
     decision = prover.decide(
         scoring,
         labels=labels,

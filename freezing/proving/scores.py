@@ -24,13 +24,18 @@ _AT_ONCE = 16  # pictures of one run, where their number is free
 class Scoring:
     """Gives the scores of a source's first output, (images, classes), for prepared images."""
 
-    def __init__(self, run: Run, plan: Plan, asked: Scores | None, final_op: str) -> None:
-        """`run` runs the source, `final_op` computes the first output."""
+    def __init__(
+        self, run: Run, plan: Plan, asked: Scores | None, final_op: str, batch: int | None = None
+    ) -> None:
+        """`run` runs the source, `final_op` computes the first output.
+
+        `batch` is how many images it is to be run with; None where that is to be found out.
+        """
         self._run = run
         self._plan = plan
         self._asked = asked
         self._final_op = final_op
-        self._batch: int | None = None
+        self._batch = batch
         self._kind: Scores | None = None
 
     @property
@@ -51,7 +56,7 @@ class Scoring:
             return self._scores(inputs)
 
     def _scores(self, inputs: Array) -> Floats:
-        if self._kind is None:
+        if self._kind is None and self._batch is None:
             self._batch, _ = first_answers(self._plan, self._run, inputs[:1])
             if self._batch is None and self._is_mixing(inputs[:_LOOKED_AT]):
                 self._batch = 1

@@ -63,6 +63,17 @@ class CheckpointValues:
             return 0
         return math.prod(self._shapes[key]) * int(self._dtypes[key].size)
 
+    def entry(self, node: Any) -> Entry | None:
+        """Return where the value of a variable NodeDef lies; None where it is missing."""
+        try:
+            return self._entry(node)
+        except SourceError:
+            return None
+
+    def read_entry(self, node: Any, entry: Entry) -> Value:
+        """Return what lies there as the value of a variable NodeDef."""
+        return self._value(node, entry)
+
     def _entry(self, node: Any) -> Entry:
         """Return where the variable is stored: as the graph's saver says, else under its name."""
         shared = (

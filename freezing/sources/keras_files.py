@@ -39,6 +39,14 @@ _TURNED = (
 )
 
 
+_USE_EMA = (
+    "The model was trained with moving averages of its weights (`use_ema`). Keras puts them in the "
+    "place of the weights when fit() ends; of a file that was saved before that, the last weights "
+    "were taken. To have the averages, call model.optimizer.finalize_variable_values("
+    "model.trainable_variables) and save it again."
+)
+
+
 def open_keras(path: Path, choice: Choice) -> Source:
     """Open a Keras model file, or the weights of a `.keras` file that was unpacked to a folder.
 
@@ -65,6 +73,7 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
         version = hdf5_files.text(root, "keras_version") or ""
         backend = _backend_of(root)
         labels = _labels_of(root)
+        training = hdf5_files.text(root, "training_config")
         old_weights = "layer_names" in root.attrs
         refusal = _no_model(path, root)
     if stored is not None:
@@ -91,6 +100,7 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
     if turned:
         check_theano(config, path.name, _text(version))
     link.symlink_to(path.absolute())
+    averages = _averages_in(training, "optimizer_config")
     file = KerasFile(
         name=path.name,
         version=version,
@@ -100,7 +110,7 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
         safe=_is_safe(found),
         turned=turned,
     )
-    source = _source(path, file, found, labels=labels, files=files)
+    source = _source(path, file, found, labels=labels, files=files, averages=averages)
     if turned:
         source.warnings.append(_TURNED)
     return source
@@ -126,6 +136,7 @@ def _open_parts(
         if (parts / name).exists():
             (model / name).symlink_to((parts / name).absolute())
     labels = _labels_in(metadata) or _labels_in(raw.get("config"))
+    averages = _averages_in(json.dumps(raw.get("compile_config")), "optimizer")
     file = KerasFile(
         name=path.name,
         version=version,
@@ -134,7 +145,7 @@ def _open_parts(
         is_hdf5=False,
         safe=_is_safe(found),
     )
-    return _source(path, file, found, labels=labels, files=files)
+    return _source(path, file, found, labels=labels, files=files, averages=averages)
 
 
 def _source(
@@ -144,12 +155,15 @@ def _source(
     *,
     labels: list[str] | None,
     files: tuple[Path, ...],
+    averages: bool,
 ) -> Source:
     traced = load_and_trace(file)
     warnings = []
     if found:
         shown = "; ".join(finding.what for finding in found)
         warnings.append(f"Code that is not Keras's own was run, as the operator allows: {shown}.")
+    if averages:
+        warnings.append(_USE_EMA)
     return Source(
         kind="keras",
         name=path.name,
@@ -170,6 +184,17 @@ def _is_safe(found: list[Finding]) -> bool:
 def _text(value: object) -> str:
     """Return which Keras a file says that wrote it, where it says so."""
     return value if isinstance(value, str) and value.isprintable() and len(value) < 40 else ""
+
+
+def _averages_in(training: str | None, optimizer: str) -> bool:
+    """Whether a file says that its optimizer keeps moving averages of the weights."""
+    try:
+        found = json.loads(training or "null")
+        for name in (optimizer, "config"):
+            found = found[name]
+        return found["use_ema"] is True
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 # -- HDF5 ---------------------------------------------------------------------------------------

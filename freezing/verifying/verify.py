@@ -35,9 +35,13 @@ from freezing.verifying.differences import (
     tolerated_difference,
     wide,
 )
+from freezing.verifying.rows import influence, influence_alone, other_company
 from freezing.verifying.runs import run_file
 from worker.errors import FreezeError, VerificationError
 
+# How far batches of different sizes may be apart by rounding alone, which half precision and fake
+# quantisation make large: what is nearer is compared with a batch of the same size.
+_ROUNDING = 0.02
 _FAILURES = (tf.errors.OpError, ValueError)
 
 
@@ -55,9 +59,11 @@ class SourceFailsError(FreezeError):
 class Answers:
     """What a source answers to the samples; each list holds one array (images, ...) per output."""
 
-    batch: int | None  # the only batch size that the graph takes; None for any
+    batch: int | None  # the only batch size that is taken; None for any
     together: list[Array]  # in batches of that size, or all samples in one
     alone: list[Array] | None  # one by one; None where that cannot be
+    mixes: bool  # whether the answer for an image changes with the images beside it
+    influence: float  # how far, as the tolerance counts it
 
     @property
     def rows(self) -> npt.NDArray[np.float64]:
@@ -68,13 +74,6 @@ class Answers:
     def columns(self) -> int:
         """How many numbers the first output has per image."""
         return math.prod(self.together[0].shape[1:])
-
-    def depends_on_batch(self, tolerance: float) -> bool:
-        """Whether an answer changes with the images beside it, as it does in training mode."""
-        return self.alone is not None and any(
-            tolerated_difference(a, b) > tolerance
-            for a, b in zip(self.together, self.alone, strict=True)
-        )
 
     def save(self, plan: Plan, inputs: Array, folder: Path) -> Expected:
         """Write them and the samples into `folder`, for `verify`."""
@@ -128,21 +127,44 @@ def observe(plan: Plan, source: Run, inputs: Array, tolerance: float) -> Answers
     """
     batch, together = first_answers(plan, source, inputs)
     _check_numbers(plan, together)
-    again = in_pieces(source, inputs, batch)
-    for tensor, first, second in zip(plan.outputs, together, again, strict=True):
-        if tolerated_difference(first, second) > tolerance:
+    count = len(inputs)
+    elsewhere = _tried(source, other_company(inputs, fewer=True), batch)
+    alone = None
+    if batch is None:
+        alone = _tried(source, inputs, 1)
+        if alone is None:  # the samples happen to be as many as the size that the graph insists on
+            batch = count
+            elsewhere = _tried(source, other_company(inputs, fewer=True), batch)
+    moved = math.inf if elsewhere is None else influence(together, elsewhere, count)
+    if alone is not None:
+        moved = max(moved, influence_alone(together, alone, count))
+    if moved > tolerance:
+        _refuse_chance(plan, together, in_pieces(source, inputs, batch), tolerance)
+        if moved <= _ROUNDING:
+            others = in_pieces(source, other_company(inputs, fewer=False), batch)
+            moved = influence(together, others, count)
+    return Answers(
+        batch=batch, together=together, alone=alone, mixes=moved > tolerance, influence=moved
+    )
+
+
+def _tried(run: Run, inputs: Array, size: int | None) -> list[Array] | None:
+    """Return the answers in pieces of `size`; None where the graph does not take that many."""
+    try:
+        return in_pieces(run, inputs, size)
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except _FAILURES:
+        return None
+
+
+def _refuse_chance(plan: Plan, first: list[Array], second: list[Array], tolerance: float) -> None:
+    for tensor, a, b in zip(plan.outputs, first, second, strict=True):
+        if tolerated_difference(a, b) > tolerance:
             raise NotDeterministicError(
                 f"The source answers differently each time ({tensor.name} by "
-                f"{difference(first, second):.2g}): {_random_reason(plan)}"
+                f"{difference(a, b):.2g}): {_random_reason(plan)}"
             )
-    if batch is not None:
-        return Answers(batch=batch, together=together, alone=None)
-    try:
-        alone = in_pieces(source, inputs, 1)
-    except _FAILURES:
-        # The samples happen to be as many as the size that the graph insists on.
-        return Answers(batch=len(inputs), together=together, alone=None)
-    return Answers(batch=None, together=together, alone=alone)
 
 
 def verify(
@@ -157,15 +179,16 @@ def verify(
 ) -> Verification:
     """Run the graph file (.pb or .onnx) apart, on the source's samples, and compare the answers.
 
-    The samples are run in pieces of the given sizes, else in those of the source, each compared
-    with the source's answers. `called` names the graph in sentences, as in "the frozen graph".
+    The samples are run in pieces of the given sizes, else in those of the source and in few where
+    it takes any number, each compared with the source's answers. `called` names the graph in
+    sentences, as in "the frozen graph".
 
     Raises `VerificationError` where an output differs by more than `tolerance`, relative to its
     largest answer where that is above 1, `NotRunnableError` where the file cannot be loaded or
     run, and `CrashedError` and `MemoryError` where running it ended its process. Nothing is left
     of what it wrote.
     """
-    sizes = sizes or expected.sizes
+    sizes = sizes or expected.run_in
     folder = Path(tempfile.mkdtemp(prefix="answers-", dir=expected.folder))
     try:
         apart(

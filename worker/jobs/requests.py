@@ -145,6 +145,17 @@ class FreezeRequest(InspectionRequest):
     batch: Literal["keep", "free"] = Field(
         "keep", description="`free` makes a fixed batch dimension of the input variable."
     )
+    averages: bool = Field(
+        False,
+        description="Take the moving averages of the weights that the source keeps, in place of "
+        "the last weights.",
+    )
+    statistics: Literal["moving", "image"] | None = Field(
+        None,
+        description="With which statistics batch normalisation answers that was left in training "
+        "mode: the `moving` averages that training kept, or those of each `image` alone. null: the "
+        "moving averages of a training graph, and what a Keras file or a SavedModel says.",
+    )
     runtime: Runtime = "tensorflow"
     samples: list[str] = Field(
         default_factory=list,

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from freezing.optimising.batch import BatchNotFreeError
+from freezing.verifying.alone import RowsNotIndependentError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, image_placeholder, v1
 from tests.unit.freezing.saved import Array, Saved, freeze, save
@@ -153,11 +154,19 @@ def only_the_first(batch: int) -> None:
     end(tf.tile(x[:1], [batch, 1]))
 
 
-@pytest.mark.parametrize("build", [mixing, interleaving, with_a_state, only_the_first])
-def test_where_images_need_each_other_freeing_is_refused(
-    tmp_path: Path, build: Callable[[int], None]
-) -> None:
-    saved = made(tmp_path, build, 3)
+def test_a_row_for_each_place_in_the_batch_cannot_be_freed(tmp_path: Path) -> None:
+    saved = made(tmp_path, with_a_state, 3)
     with pytest.raises(BatchNotFreeError, match=r"cannot be freed: .*--batch keep") as refused:
         freeze(saved.folder, tmp_path, batch="free")
     assert refused.value.code == "batch_not_free"
+
+
+@pytest.mark.parametrize("build", [mixing, interleaving, only_the_first])
+@pytest.mark.parametrize("batch", ["free", "keep"])
+def test_where_images_need_each_other_they_are_refused(
+    tmp_path: Path, build: Callable[[int], None], batch: str
+) -> None:
+    saved = made(tmp_path, build, 3)
+    with pytest.raises(RowsNotIndependentError, match="exactly 3 images at a time") as refused:
+        freeze(saved.folder, tmp_path, batch=batch)
+    assert refused.value.code == "rows_not_independent"

@@ -459,18 +459,14 @@ def test_a_network_for_any_size_is_given_none() -> None:
 # -- findings ---------------------------------------------------------------------------------
 
 
-def test_dropout_without_a_switch_is_told_with_what_to_set() -> None:
+def test_dropout_that_was_left_on_is_told_to_be_turned_off() -> None:
     def build() -> None:
         dense_softmax(v1.nn.dropout(image_placeholder(), rate=0.5))
 
-    source = source_of(build)
-    found = look(source)
-    assert "dropout" in codes(found, "warning")
-    message = next(one.message for one in found.findings if one.code == "dropout")
-    assert "--set dropout/" in message
-    # The advice sets it.
-    assert any(name.startswith("dropout/") for name in found.freeze.body["set"])
-    assert make_plan(source, FreezeRequest.parse(found.freeze.body)).values
+    found = look(build)
+    assert any("Dropout was left on" in one.message for one in found.findings)
+    assert "set" not in found.freeze.body
+    assert found.freeze.ready
 
 
 def test_random_numbers_and_batch_statistics_are_told() -> None:
