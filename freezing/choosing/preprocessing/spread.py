@@ -64,12 +64,12 @@ def photographs(height: int, width: int, channels: int) -> Array:
 
     Shape (4, height, width, channels). Their spectrum falls as 1/f (D. J. Field, 1987).
     """
-    random = np.random.default_rng(15)
+    generator = np.random.default_rng(15)
     frequency = np.hypot(np.fft.rfftfreq(width)[None], np.fft.fftfreq(height)[:, None])
     frequency[0, 0] = 1.0
 
     def field() -> npt.NDArray[np.float64]:
-        noise = random.normal(size=frequency.shape) + 1j * random.normal(size=frequency.shape)
+        noise = generator.normal(size=frequency.shape) + 1j * generator.normal(size=frequency.shape)
         noise[0, 0] = 0
         made: npt.NDArray[np.float64] = np.fft.irfft2(noise / frequency, (height, width))
         return made / max(float(made.std()), 1e-9)
@@ -77,10 +77,10 @@ def photographs(height: int, width: int, channels: int) -> Array:
     pictures = np.empty((_COUNT, height, width, channels), np.float32)
     for picture in pictures:
         brightness = field()
-        level, contrast = random.uniform(0.25, 0.7), random.uniform(0.12, 0.28)
+        level, contrast = generator.uniform(0.25, 0.7), generator.uniform(0.12, 0.28)
         for channel in range(channels):
             mixed = np.sqrt(_SHARED) * brightness + np.sqrt(1 - _SHARED) * field()
-            picture[..., channel] = level + random.normal(0, 0.05) + contrast * mixed
+            picture[..., channel] = level + generator.normal(0, 0.05) + contrast * mixed
     return np.clip(pictures, 0, 1)
 
 
