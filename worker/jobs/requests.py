@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any, ClassVar, Literal, Self
 
@@ -14,8 +13,8 @@ from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec
 from worker.printable import printable
+from worker.unknown_fields import LONGEST_SHOWN, no_field
 
-_LONGEST_SHOWN = 80  # characters of a field's name
 _MOST_LABELS = 100_000
 MOST_SAMPLES = 32  # images of a job that a freeze is verified with
 
@@ -112,10 +111,7 @@ def _sentence(error: ValidationError, model: type[_Request]) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return f"{where}: {first['msg']}."
-    shown = printable(where)[:_LONGEST_SHOWN]
-    near = get_close_matches(where, model.model_fields, n=1)
-    meant = f" Did you mean '{near[0]}'?" if near else ""
-    return f"The {model.called} has no field '{shown}'.{meant}"
+    return no_field(model.called, where, model.model_fields)
 
 
 class FreezeRequest(InspectionRequest):
@@ -211,8 +207,10 @@ class FreezeRequest(InspectionRequest):
     def _set(cls, value: Any) -> Any:
         for name, constant in value.items() if isinstance(value, dict) else ():
             if not _is_constant(constant):
+                shown = printable(str(name))[:LONGEST_SHOWN]
                 raise InvalidRequestError(
-                    f"set.{name} must be a finite number, true, false or a list of these."
+                    f"The constant for '{shown}' in `set` must be a finite number, true, false or "
+                    "a list of these."
                 )
         return value
 

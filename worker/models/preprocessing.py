@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.errors import InvalidRequestError
+from worker.unknown_fields import no_field
 
 Preset = Literal["zero_one", "minus_one_one", "centered", "raw", "caffe", "imagenet", "standardise"]
 Resize = Literal["stretch", "crop", "pad"]
@@ -101,16 +102,23 @@ class PreprocessingSpec(BaseModel):
             return cls()
         if isinstance(value, cls):
             return value
+        presets = f"Presets are {', '.join(PRESETS)}."
+        fields = {"preset": value} if isinstance(value, str) else value
+        if not isinstance(fields, dict):
+            raise InvalidRequestError(
+                f"preprocessing must be a preset, or an object of fields such as `color`. {presets}"
+            )
         try:
-            return cls.model_validate({"preset": value} if isinstance(value, str) else value)
+            return cls.model_validate(fields)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise InvalidRequestError(
-                f"preprocessing{'.' + where if where else ''}: "
-                f"{first['msg'].removeprefix('Value error, ')}. "
-                f"Presets are {', '.join(PRESETS)}."
-            ) from None
+            if first["type"] == "extra_forbidden":
+                said = no_field("preprocessing", where, cls.model_fields)
+            else:
+                message = first["msg"].removeprefix("Value error, ")
+                said = f"preprocessing{'.' + where if where else ''}: {message}."
+            raise InvalidRequestError(f"{said} {presets}") from None
 
 
 class Preprocessing(BaseModel):

@@ -124,7 +124,8 @@ def test_a_shape_that_does_not_fit_is_refused_with_what_to_do(
     [
         ("sepia", "preprocessing.preset"),
         ({"preset": "sepia"}, "preprocessing.preset"),
-        ({"sise": [8, 8]}, "preprocessing.sise"),
+        ({"sise": [8, 8]}, "has no field 'sise'. Did you mean 'size'[?] Presets are zero_one"),
+        ({"\0" + 2000 * "x": 1}, "^The preprocessing has no field '[?]x{79}'[.] Presets"),
         (7, "Presets are zero_one"),
         ([], "Presets are zero_one"),
         ({"size": [8]}, "preprocessing.size"),
