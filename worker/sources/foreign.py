@@ -115,11 +115,12 @@ def _foreign(file: BinaryIO) -> Foreign | None:
     head = file.read(HEAD_BYTES)
     file.seek(-min(size, _TAIL_BYTES), os.SEEK_END)
     tail = file.read(_TAIL_BYTES)
+    if head.startswith(ZIP_MAGICS):  # of which a damaged one is an archive all the same
+        return _zip(zip_names(file))
     return (
         _nothing(head, size)
         or _pointer(head, size)
         or _by_magic(head)
-        or (_zip(zip_names(file)) if head.startswith(ZIP_MAGICS) else None)
         or _pickle(head, tail)
         or _safetensors(head, size)
         or _events(head)

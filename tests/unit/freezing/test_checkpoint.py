@@ -139,7 +139,7 @@ def test_without_a_saver_in_the_graph_names_are_enough(saved: Saved) -> None:
     [
         ("saved_model.pb", b"", "not a SavedModel"),
         ("model.zip", b"PK\x03\x04", "an archive, which is damaged"),
-        ("photo.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF", "no model that is known"),
+        ("photo.jpg", b"\xff\xd8\xff\xe0\0\x10JFIF", "a picture: give the model"),
     ],
 )
 def test_another_kind_of_source_is_called_by_its_kind(

@@ -141,6 +141,7 @@ def test_models_are_not_called_something_else(tmp_path: Path, content: bytes) ->
 
 
 def test_a_directory_of_a_zip_without_end_is_no_directory(tmp_path: Path) -> None:
-    (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + bytes(100))
-    assert sniff(tmp_path / "x.zip") is Content.ARCHIVE
-    assert refusal(tmp_path / "x.zip") is None
+    for rest in (bytes(100), b"", b"as a text"):
+        (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + rest)
+        assert sniff(tmp_path / "x.zip") is Content.ARCHIVE
+        assert refusal(tmp_path / "x.zip") is None
