@@ -150,11 +150,22 @@ class _Follower:
                 np.concatenate([one.offset for one in pixels]),
                 tuple(dict.fromkeys(step for one in pixels for step in one.steps)),
                 first.resizes,
+                _shared(pixels),
             )
         ]
 
 
 _JOINS = frozenset({"ConcatV2", "Concat", "Pack"})
+
+
+def _shared(parts: list[Pixels]) -> tuple[tuple[float, float], ...]:
+    """Return the stages that all parts went through, from the first on."""
+    found = []
+    for stages in zip(*(one.stages for one in parts), strict=False):
+        if len(set(stages)) > 1:
+            break
+        found.append(stages[0])
+    return tuple(found)
 
 
 def _parts(

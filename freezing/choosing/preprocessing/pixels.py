@@ -24,6 +24,8 @@ class Pixels:
     offset: Array
     steps: tuple[str, ...] = ()  # the nodes that changed numbers or their order
     resizes: tuple[str, ...] = ()  # the nodes that resized on the way
+    # Factor and offset behind each step so far, as long as they were the same for all channels.
+    stages: tuple[tuple[float, float], ...] = ()
 
     @property
     def is_untouched(self) -> bool:
@@ -32,11 +34,12 @@ class Pixels:
 
     def scaled(self, name: str, factor: Any, offset: Any) -> "Pixels":
         """Return it times a factor plus an offset, by the node `name`."""
+        factors, offsets = self.factor * factor, self.offset * factor + offset
+        stages = self.stages
+        if np.ptp(factors) == 0 and np.ptp(offsets) == 0:
+            stages = (*stages, (float(factors[0]), float(offsets[0])))
         return replace(
-            self,
-            factor=self.factor * factor,
-            offset=self.offset * factor + offset,
-            steps=(*self.steps, name),
+            self, factor=factors, offset=offsets, steps=(*self.steps, name), stages=stages
         )
 
     def picked(self, name: str, order: list[int]) -> "Pixels":

@@ -5,7 +5,7 @@ the networks of this field begin with few ranges, and which order of colours whe
 means of ImageNet. In front of it: what lies between a decoder and the input is what a worker does.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def of_layers(layers: list[Layer]) -> Reading:
     color, means = _color(pixels)
     fitting = [name for name in _FED if _is_canonical(pixels, BY_NAME[name])]
     fitting = fitting or [name for name in _FED if _is_normalised(pixels, BY_NAME[name])]
-    fitting = fitting or _adapted(pixels)
+    fitting = fitting or _on_the_way(pixels) or _adapted(pixels)
     if len(fitting) != 1:
         return Reading()
     fed = BY_NAME[fitting[0]]
@@ -119,6 +119,20 @@ def _is_canonical(pixels: Pixels, fed: Range) -> bool:
         and bool(np.all(np.abs(high - last) <= _NEAR * (last - first)))
         for first, last in _CANONICAL
     )
+
+
+def _on_the_way(pixels: Pixels) -> list[Name]:
+    """Return the ranges from which pixels first became one that networks are made for.
+
+    What comes behind that is the network's own: a layer that scales, and then one that normalises.
+    """
+    for factor, offset in pixels.stages:
+        count = len(pixels.sources)
+        then = replace(pixels, factor=np.full(count, factor), offset=np.full(count, offset))
+        fitting = [name for name in _FED if _is_canonical(then, BY_NAME[name])]
+        if fitting:
+            return fitting
+    return []
 
 
 def _is_normalised(pixels: Pixels, fed: Range) -> bool:

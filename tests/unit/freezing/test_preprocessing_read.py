@@ -84,6 +84,9 @@ def by_rsqrt(x: Any) -> Any:
         (lambda x: normalised(x / 255), "raw", "rgb"),
         (lambda x: (x - 118.0) / 61.0, "raw", None),  # a Normalization that was adapted to data
         (lambda x: (x - 0.46) / 0.24, "zero_one", None),
+        # A layer that scales, and behind it a normalisation of whatever data.
+        (lambda x: (x / 127.5 - 1 - tf.constant([0.1, 0.2, 0.3])) / [1.0, 1.4, 1.7], "raw", None),
+        (lambda x: tf.concat([y * 3 for y in tf.split(x / 255, 3, 3)], 3) + 9, "raw", None),
     ],
 )
 def test_arithmetic_behind_the_input_tells_what_it_takes(
@@ -104,6 +107,7 @@ def test_arithmetic_behind_the_input_tells_what_it_takes(
         lambda x: x + 0.1,
         lambda x: x * 17.0,
         lambda x: tf.nn.relu(x) / 255,
+        lambda x: x * tf.constant([1 / 255, 1 / 100, 1 / 255]) + 9,
         lambda x: tf.concat([x / 255, x], 3),
         lambda x: x / tf.reduce_mean(x),
         lambda x: 255 / (x + 1),
