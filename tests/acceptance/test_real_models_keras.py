@@ -136,7 +136,9 @@ def test_an_upload_needs_neither_names_nor_preprocessing(
     name = f"pets-{saved.suffix[1:].replace('_', '-')}"
     job = _upload(system, saved, name=name, labels=LABELS)
     assert job["status"] == "succeeded", job["error"]
-    assert any("values from 0 to 255" in warning for warning in job["result"]["warnings"])
+    basis = job["result"]["basis"]
+    assert basis["fields"]["scaling"] == "read"
+    assert any("values from 0 to 255" in reason for reason in basis["reasons"])
     pixels = np.random.default_rng(9).integers(0, 256, [16, 16, 3], np.uint8)
     expected = keras_model(pixels[np.newaxis].astype(np.float32), training=False).numpy()[0]
     scores = _scores(system, name, pixels)

@@ -12,6 +12,7 @@ import pytest
 import tf_keras
 
 from freezing.auditing.state import StatefulGraphError
+from freezing.choosing.labels import known_labels
 from freezing.sources.opening import open_source
 from freezing.sources.source import Source
 from tests.unit.freezing import keras_models
@@ -110,8 +111,9 @@ def test_pixels_are_left_alone_where_the_model_scales_them_itself(
     outcome = freeze(saved.path, tmp_path, outputs=[]).outcome
     raw = build == "with_preprocessing"
     assert outcome["preprocessing"]["scale"] == (1.0 if raw else 1 / 255)
-    said = [warning for warning in outcome["warnings"] if "scales pixels itself" in warning]
+    said = [reason for reason in outcome["basis"]["reasons"] if "scales pixels itself" in reason]
     assert bool(said) == raw
+    assert outcome["basis"]["fields"]["scaling"] == ("read" if raw else "assumed")
 
 
 def test_an_export_that_goes_on_varying_images_is_refused(tmp_path: Path) -> None:
@@ -240,9 +242,9 @@ def test_labels_around_the_model_are_taken_too(plain: Path, tmp_path: Path) -> N
     (tmp_path / "converted").mkdir()
     (tmp_path / "converted" / "keras_model.h5").write_bytes((plain / "model.h5").read_bytes())
     (tmp_path / "labels.txt").write_text("0 cat\n1 dog\n2 fox\n")
-    source = open_source(tmp_path)
-    assert source.labels == ["cat", "dog", "fox"]
-    assert any("'labels.txt'" in warning for warning in source.warnings)
+    source, said = open_source(tmp_path), list[str]()
+    assert known_labels(source, 3, said) == ["cat", "dog", "fox"]
+    assert any("'labels.txt'" in warning for warning in said)
 
 
 def test_the_model_says_which_shape_is_missing(tmp_path: Path) -> None:
