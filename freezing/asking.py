@@ -13,13 +13,14 @@ from freezing.choosing.plan import Plan, make_plan
 from freezing.choosing.preparation import Guess
 from freezing.choosing.preprocessing.deciding import decide
 from freezing.choosing.preprocessing.findings import Findings, look
-from freezing.choosing.serving import Prepared, choose_preprocessing, refuse_classes
+from freezing.choosing.serving import Prepared, prepared_by, refuse_classes
 from freezing.choosing.statistics import Normalising
 from freezing.converting.freeze import freeze
 from freezing.converting.parameters import Layer
 from freezing.converting.variables import variables_needed
 from freezing.graph.batch_statistics import is_training
-from freezing.graph.final_op import final_op
+from freezing.graph.content import Contents, Trace
+from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint, Graph
 from freezing.optimising.batch import fixed_batch, free_batch
 from freezing.proving.freezes import Proven, prove
@@ -56,7 +57,7 @@ class Made:
     outputs: list[Tensor]
     is_freed: bool  # of a fixed batch size
     mixing: list[str]  # nodes that normalise with the statistics of the batch
-    final_op: str  # what computes the first output
+    answer: Trace  # what the first output is made of
     layers: list[Layer]
     audit: dict[str, Any]
     findings: Findings  # of how images become its input
@@ -95,7 +96,7 @@ def ask(
     plan = make_plan(opened, request)
     if not has_averages:
         plan = replace(plan, normalising=Normalising())
-    if choose_preprocessing(request.preprocessing, plan, Guess(), []) is not None:
+    if prepared_by(request, plan, Guess(), []) is not None:
         refuse_classes(request, plan)  # and the other refuses where it cannot be images
     report.step(Step.FREEZE)
     outputs = ", ".join(tensor.name for tensor in plan.outputs)
@@ -123,7 +124,7 @@ def ask(
             proven = prove(
                 *(report, order, session, plan, request, prepared),
                 labels=labels,
-                op=made.final_op,
+                answer=made.answer,
                 batch=answers.batch,
             )
             labels = labels or proven.labels
@@ -178,14 +179,14 @@ def _prepare(
     The source is asked where nothing else tells which numbers it takes.
     """
     guess = decide(made.findings)
-    prepared = choose_preprocessing(request.preprocessing, plan, guess, [])
+    prepared = prepared_by(request, plan, guess, [])
     if prepared is not None and prepared.basis.fields.get("scaling") in _ASKED:
         run = fitted(session.run, plan.input)
         with limited("running the source on made up pictures"):
-            known = answered(run, plan, prepared.preprocessing, made.final_op)
+            known = answered(run, plan, prepared.preprocessing, made.findings.final_op)
         guess = decide(made.findings, known)
     unlike: list[str] = []
-    return unlike, choose_preprocessing(request.preprocessing, plan, guess, unlike)
+    return unlike, prepared_by(request, plan, guess, unlike)
 
 
 def _samples(
@@ -232,7 +233,7 @@ def _freeze_into(path: Path, plan: Plan, values: Values, request: FreezeRequest)
         outputs=tensors[1],
         is_freed=batch is not None,
         mixing=[node.name for node in frozen.graph if is_training(node)],
-        final_op=final_op(frozen.graph, Endpoint.parse(plan.outputs[0].name)),
+        answer=Contents(Flow(frozen.graph)).trace(Endpoint.parse(plan.outputs[0].name)),
         layers=frozen.layers,
         audit=audited,
         findings=look(frozen.graph, plan.input, plan.outputs[0]),

@@ -44,9 +44,12 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     prepared, proven, warnings = asked.prepared, asked.proven, asked.warnings
     preprocessing = None if prepared is None else prepared.preprocessing
     scores = request.scores
-    first = answers.together[0]
-    if preprocessing is not None and gives_scores(request, asked.plan, first, warnings):
-        scores = resolve_scores(request.scores, made.final_op, answers.rows, warnings)
+    if preprocessing is not None and gives_scores(
+        request, asked.plan, answers.together[0], made.answer, asked.labels, warnings
+    ):
+        scores = resolve_scores(
+            request.scores, made.answer, answers.rows, warnings, loss=opened.loss
+        )
     warnings += asked.unlike
     basis = None if prepared is None else prepared.basis
     warnings += filter(None, [assumption(request.name, preprocessing, basis)])

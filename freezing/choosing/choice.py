@@ -1,5 +1,6 @@
 """What a freeze takes where nothing is named; an inspection says the same in advance."""
 
+import shlex
 from collections.abc import Collection, Sequence
 from functools import cached_property
 
@@ -8,7 +9,7 @@ import tensorflow as tf
 from freezing.choosing.candidates import rank_outputs
 from freezing.choosing.decoded import refuse_text
 from freezing.choosing.inputs import Input, Inputs, choose_input, rank_inputs
-from freezing.choosing.ranking import Output, Outputs, shown
+from freezing.choosing.ranking import Output, Outputs, is_row, shown
 from freezing.choosing.signatures import meant_signature
 from freezing.graph.flow import Flow
 from freezing.graph.functions import inline_functions
@@ -16,6 +17,8 @@ from freezing.graph.graph import Endpoint, Graph, called_functions
 from freezing.graph.permitted import may_be_imported
 from freezing.sources.source import Source
 from worker.errors import FreezeError
+
+_MOST = 12  # outputs in a sentence
 
 
 class NoOutputsError(FreezeError):
@@ -90,10 +93,15 @@ class Chooser:
         return choose_input(inputs)
 
 
-def clear_output(outputs: Outputs) -> Output:
-    """Return the output to take; raise `NoOutputsError` with the candidates where none is clear."""
+def clear_outputs(outputs: Outputs) -> list[Output]:
+    """Return what to take; raise `NoOutputsError` with the candidates where that is not clear.
+
+    It is one output, or all that tell what a detector finds in an image.
+    """
     if outputs.clear is not None:
-        return outputs.clear
+        return [outputs.clear]
+    if outputs.detections:
+        return outputs.detections
     if not outputs.ranked:
         raise NoOutputsError("No output was named, and nothing in the graph looks like one.")
     names = ", ".join(shown(one.end) for one in outputs.best)
@@ -104,9 +112,19 @@ def clear_output(outputs: Outputs) -> Output:
             "one with `outputs` (--output)."
         )
     raise NoOutputsError(
-        f"No output was named, and several may be meant: {names}. Name one with "
-        "`outputs` (--output)."
+        f"No output was named, and several may be meant: {names}. Name one with `outputs`: "
+        f"{_options(outputs.best)}."
     )
+
+
+def _options(best: Sequence[Output]) -> str:
+    """Return what to type for each: `--output a` (4 numbers per image) or `--output b` (2 ...)."""
+    said = []
+    for one in best[:_MOST]:
+        numbers = f" ({one.shape[1]} numbers per image)" if is_row(one.shape) and one.shape else ""
+        said.append(f"`--output {shlex.quote(shown(one.end))}`{numbers}")
+    more = f" or {len(best) - _MOST} more" if len(best) > _MOST else ""
+    return " or ".join(said) + more
 
 
 def _tensors(named: dict[str, str]) -> list[Endpoint]:

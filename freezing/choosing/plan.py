@@ -12,11 +12,13 @@ import tensorflow as tf
 
 from freezing.auditing.audit import refuse_unknown, refuse_unsafe
 from freezing.choosing.candidates import output_candidates
-from freezing.choosing.choice import Chooser, NoOutputsError, clear_output
+from freezing.choosing.choice import Chooser, NoOutputsError, clear_outputs
 from freezing.choosing.decoded import gives_bytes, refuse_text
 from freezing.choosing.image_size import fit_size
 from freezing.choosing.inputs import Inputs, open_placeholders, refuse_unset
 from freezing.choosing.preparation import Guess, guess_before
+from freezing.choosing.series import why_no_images
+from freezing.choosing.single_row import is_one_row, whole_of_row
 from freezing.choosing.statistics import Normalising, choose_statistics
 from freezing.graph.attributes import make_explicit, strip_unknown_attributes
 from freezing.graph.constants import as_array
@@ -27,7 +29,7 @@ from freezing.graph.narrowing import narrow_input
 from freezing.graph.soundness import refuse_damaged
 from freezing.graph.training_dropout import turn_off_dropout
 from freezing.running.reasons import reason
-from freezing.sources.source import Source
+from freezing.sources.source import Loss, Source
 from freezing.sources.tables import Table
 from worker.errors import FreezeError
 from worker.jobs.requests import FreezeRequest
@@ -48,6 +50,9 @@ class Plan:
     # Whether the input was, in the source, an image as it was decoded; None where none was.
     takes_bytes: bool | None = None
     before: Guess = field(default_factory=Guess)  # what scales pixels in front of the input
+    unlike: str | None = None  # what the input takes instead of images, as far as that shows
+    loss: Loss | None = None  # that the source was trained with, where it says so
+    called: tuple[str, ...] = ()  # what signatures call the first output
     normalising: Normalising = field(default_factory=Normalising)
     as_trained: list[str] = field(default_factory=list)  # what of training was taken out
     warnings: list[str] = field(default_factory=list)
@@ -108,7 +113,7 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
     refuse_unset(graph, [other for other in candidates if other != name])
     warnings.extend(strip_unknown_attributes(graph, source.op_list))
     ends = [part.moved(end) for end in outputs]
-    tensors = _tensors(graph, [Endpoint(name, 0), *ends])
+    tensors = _rows(graph, name, ends, warnings)
     as_trained: list[str] = []
     normalising = choose_statistics(source, whole, part, outputs, name, request, as_trained)
     _turn_off_dropout(graph, ends, as_trained)
@@ -134,6 +139,9 @@ def make_plan(source: Source, request: FreezeRequest) -> Plan:
         tables=source.tables,
         takes_bytes=next((gives_bytes(whole, end) for end in named.values()), None),
         before=next((guess_before(whole, end) for end in _inside(whole, named)), Guess()),
+        unlike=why_no_images(graph, tensors[0], [tensor.name for tensor in tensors[1:]]),
+        loss=source.loss,
+        called=_called(source, outputs[0]),
         normalising=normalising,
         as_trained=as_trained,
         warnings=warnings,
@@ -150,13 +158,46 @@ def _outputs(chooser: Chooser, names: Sequence[str], warnings: list[str]) -> lis
             for text in names
         ]
         return list(dict.fromkeys(found))
-    taken = clear_output(chooser.outputs())
-    why = "; ".join(taken.reasons)
+    taken = clear_outputs(chooser.outputs())
+    shown = " and ".join(f"'{one.end}' ({one.op})" for one in taken)
+    why = "; ".join(taken[0].reasons)
     warnings.append(
-        f"No output was named; '{taken.end}' ({taken.op}) was chosen: {why}. If another is meant, "
-        "name it with `outputs` (--output)."
+        f"No output was named; {shown} was chosen: {why}. If another is meant, name it with "
+        "`outputs` (--output)."
     )
-    return [taken.end]
+    return [one.end for one in taken]
+
+
+def _called(source: Source, end: Endpoint) -> tuple[str, ...]:
+    """Return what signatures call a tensor."""
+    named = [pair for one in source.signatures for pair in one.outputs.items()]
+    return tuple(key for key, text in named if Endpoint.parse(text) == end)
+
+
+def _rows(graph: Graph, name: str, ends: list[Endpoint], warnings: list[str]) -> list[Tensor]:
+    """Return input and outputs, with a row for each image also where the first one has no such.
+
+    Where the row of one image is picked from those of all, these are taken; else the input is made,
+    in place, one that takes one image at a time.
+    """
+    tensors = _tensors(graph, [Endpoint(name, 0), *ends])
+    if not is_one_row(tensors[0].shape, tensors[1].shape):
+        return tensors
+    row, whole = ends[0], whole_of_row(graph, ends[0])
+    if whole is not None:
+        tensors = _tensors(graph, [Endpoint(name, 0), whole, *ends[1:]])
+        shape = tensors[1].shape
+        if shape is not None and len(shape) > 1 and shape[0] is None:
+            warnings.append(
+                f"The output {row} is the row of one image of a batch, picked from {whole}: that, "
+                "which has a row for each image, is served."
+            )
+            return tensors
+    graph.nodes[name].attr["shape"].shape.dim[0].size = 1
+    warnings.append(
+        f"The output {row} has no side for the images of a batch: it is run with one at a time."
+    )
+    return _tensors(graph, [Endpoint(name, 0), *ends])
 
 
 def _inside(graph: Graph, named: dict[str, Endpoint]) -> list[Endpoint]:

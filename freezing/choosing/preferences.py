@@ -3,16 +3,20 @@
 from typing import Any
 
 from freezing.choosing.ranking import Output, is_row, shown
+from freezing.graph.content import Content
 from freezing.graph.flow import Flow
 from freezing.graph.graph import PLACEHOLDER_OPS, VARIABLE_OPS, Endpoint, Graph
 
 
 def settle(flow: Flow, candidates: list[Output], preferred: Endpoint | None) -> None:
     """Demote, in place, those beside which another one of the same rank is to be preferred."""
-    groups: dict[tuple[int, int, int], list[Output]] = {}
+    groups: dict[tuple[int, ...], list[Output]] = {}
     for one in candidates:
         groups.setdefault(one.standing, []).append(one)
-    for group in groups.values():
+    for alike in groups.values():
+        # What a detector finds belongs together, and of what is disputed none is better.
+        apart = [one.disputed or one.content is Content.DETECTIONS for one in alike]
+        group = [one for one, is_apart in zip(alike, apart, strict=True) if not is_apart]
         if len(group) > 1:
             _settle_replicas(flow.graph, group)
             _settle_early_ones(flow, [one for one in group if not one.demoted])
@@ -24,7 +28,7 @@ def _settle_replicas(graph: Graph, group: list[Output]) -> None:
     """Of the same network with the same variables, built twice, prefer the one not for training."""
     kept: dict[tuple[Any, ...], tuple[int, Output]] = {}
     for one in group:
-        needed = graph.ancestors([one.end.node])
+        needed = graph.ancestors([one.end.node], control=False)
         variables = frozenset(name for name in needed if graph.nodes[name].op in VARIABLE_OPS)
         if not variables:
             continue
@@ -32,7 +36,7 @@ def _settle_replicas(graph: Graph, group: list[Output]) -> None:
             graph.nodes[name].op.startswith("Random") or graph.nodes[name].op in PLACEHOLDER_OPS
             for name in needed
         )
-        mark = (variables, one.op, len(one.shape or []))
+        mark = (variables, one.op, tuple(one.shape or []))
         if mark not in kept:
             kept[mark] = (training, one)
             continue
@@ -83,7 +87,7 @@ def _layers(flow: Flow, name: str) -> set[str]:
     """Return the nodes that the candidate needs and that put something through weights."""
     return {
         other
-        for other in flow.graph.ancestors([name])
+        for other in flow.graph.ancestors([name], control=False)
         if other not in flow.weights
         and any(end.node in flow.weights for end in flow.graph.data_inputs(other))
     }

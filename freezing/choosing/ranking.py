@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from freezing.graph.content import Content
 from freezing.graph.graph import Endpoint
 
 GOOD_NAME = re.compile(
@@ -36,11 +37,15 @@ class Output:
     names: list[str] = field(default_factory=list)  # what signatures call it, in words
     reasons: list[str] = field(default_factory=list)
     demoted: bool = False  # another one with the same rank is clearly to be preferred
+    content: Content | None = None  # what its numbers are
+    sources: frozenset[str] = frozenset()  # the nodes that its numbers are made of
+    disputed: bool = False  # what it is made of may be meant as well
+    inner: bool = False  # another one is computed from it by further layers
 
     @property
-    def standing(self) -> tuple[int, int, int]:
+    def standing(self) -> tuple[int, int, int, int]:
         """By which candidates are compared: one that stands alone at the top is clear."""
-        return (self.signature, self.rank, self.demoted)
+        return (self.signature, self.inner, self.rank, self.demoted)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +62,14 @@ class Outputs:
     @property
     def clear(self) -> Output | None:
         """The only one at the top, unless it holds no scores."""
-        best = self.best
+        best = self.best if self.ranked else []
         return best[0] if len(best) == 1 and best[0].rank is not Rank.DECISION else None
+
+    @property
+    def detections(self) -> list[Output]:
+        """Those at the top where they all tell what was found in an image: one answer, in parts."""
+        best = self.best if self.ranked else []
+        return best if all(one.content is Content.DETECTIONS for one in best) else []
 
 
 def is_row(shape: list[int | None] | None) -> bool:

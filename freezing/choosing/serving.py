@@ -13,7 +13,9 @@ import tensorflow as tf
 
 from freezing.choosing.plan import Plan
 from freezing.choosing.preparation import Guess
+from freezing.choosing.purpose import why_no_classes, why_no_row
 from freezing.choosing.resting import resolved
+from freezing.graph.content import Trace, has_suppression
 from worker.errors import FreezeError, InvalidRequestError
 from worker.jobs.requests import FreezeRequest
 from worker.models.basis import Basis
@@ -68,6 +70,9 @@ def choose_preprocessing(
     if not (dtype.is_floating or dtype.is_integer):
         warnings.append(_not_read_as_images(tensor))
         return None
+    if plan.unlike is not None and not given:
+        warnings.append(_not_read_as_images(tensor, plan.unlike))
+        return None
     try:
         found, basis = resolved(asked, _best(plan, guess), tensor)
     except InvalidRequestError as error:
@@ -90,7 +95,7 @@ def refuse_classes(request: FreezeRequest, plan: Plan) -> None:
     first = plan.outputs[0]
     dtype = tf.as_dtype(first.dtype)
     is_map = first.shape is None or len(first.shape) > 2
-    if dtype.is_floating or (is_map and dtype != tf.string and _is_only_wanted(request)):
+    if dtype.is_floating or (is_map and dtype != tf.string and not _are_classes_meant(request)):
         return
     raise NotScoresError(
         f"The first output {first.name} holds {first.dtype}, not scores: name the node before "
@@ -98,37 +103,89 @@ def refuse_classes(request: FreezeRequest, plan: Plan) -> None:
     )
 
 
-def gives_scores(request: FreezeRequest, plan: Plan, answer: Any, warnings: list[str]) -> bool:
+def prepared_by(
+    request: FreezeRequest, plan: Plan, guess: Guess, warnings: list[str]
+) -> Prepared | None:
+    """Return what `choose_preprocessing` does; None also where no scores are made of images.
+
+    What becomes no scores needs no preprocessing, which may be unknown then.
+    """
+    try:
+        return choose_preprocessing(request.preprocessing, plan, guess, warnings)
+    except NotAnImageInputError as error:
+        if not _is_only_downloaded(request, plan):
+            raise
+        warnings.append(f"{error.message} As it gives no scores either, that does not matter.")
+        return None
+
+
+def _is_only_downloaded(request: FreezeRequest, plan: Plan) -> bool:
+    """Whether nobody spoke of images or classes, and the first output is no row of numbers."""
+    said = request.preprocessing.model_dump(exclude_none=True)
+    if said or _are_classes_meant(request):
+        return False
+    inner = (plan.outputs[0].shape or [])[1:]
+    return len([side for side in inner if side != 1]) > 1 or (
+        plan.input.dtype != "string" and has_suppression(plan.graph)
+    )
+
+
+def gives_scores(
+    request: FreezeRequest,
+    plan: Plan,
+    answer: Any,
+    trace: Trace,
+    labels: list[str] | None,
+    warnings: list[str],
+) -> bool:
     """Whether the first output's answer (images, ...) is one row of scores per image.
 
-    Where it is not and that is as it should be, this is added to `warnings`. Raises
-    `NotScoresError` where scores are meant.
+    `trace` tells what it is made of, and `labels` are those asked for or found. Where it holds
+    something else and that is as it should be, this is added to `warnings`. Raises
+    `NotScoresError` where scores are meant but cannot be there.
     """
     first, sides = plan.outputs[0], answer.shape[1:]
-    is_row = answer.size > 0 and math.prod(sides) == max(sides, default=1)
-    if is_row and tf.as_dtype(first.dtype).is_floating:
-        return True
-    said = (
-        f"The first output {first.name} has the shape {list(sides)} per image, which is not "
-        "one row of scores"
-    )
-    if not _is_only_wanted(request):
-        raise NotScoresError(f"{said}: name the node that gives the classes.")
-    warnings.append(f"{said}. {_ONLY_DOWNLOADED}")
-    return False
+    meant = _are_classes_meant(request)
+    why = why_no_row(sides, trace.content, is_said=meant)
+    if not tf.as_dtype(first.dtype).is_floating:
+        why = why or f"it holds {first.dtype}"
+    if why is not None and meant:
+        raise NotScoresError(
+            f"The first output {first.name} is not one row of scores per image: {why}. Name the "
+            "node that gives the classes with `outputs` (--output)."
+        )
+    if why is not None:
+        warnings.append(f"{_no_classes(first, why)} {_ONLY_DOWNLOADED}")
+        return False
+    columns = math.prod(sides)
+    if labels is None and request.scores is None:
+        why = why_no_classes(trace, columns, plan.loss, (first.name, *plan.called))
+    if why is not None:
+        kind = "sigmoid" if columns == 1 else "logits"
+        warnings.append(
+            f"{_no_classes(first, why)} {_ONLY_DOWNLOADED} If these are scores of classes, say so: "
+            f"freeze again with `scores` (--scores {kind}, or probabilities) or with their labels "
+            "(--labels)."
+        )
+    return why is None
 
 
-def _not_read_as_images(tensor: Tensor) -> str:
+def _no_classes(first: Tensor, why: str) -> str:
+    return f"The first output {first.name} is not taken for scores of classes: {why}."
+
+
+def _not_read_as_images(tensor: Tensor, instead: str | None = None) -> str:
+    what = f" It takes {instead}." if instead else ""
     return (
-        f"The input {tensor} does not take images, as far as its shape and type show. "
+        f"The input {tensor} does not take images, as far as its shape and type show.{what} "
         f"{_ONLY_DOWNLOADED} If it does take images, say so with `preprocessing` "
         "(--preprocessing), for instance with their size."
     )
 
 
-def _is_only_wanted(request: FreezeRequest) -> bool:
-    """Whether someone named the output and spoke of nothing that has to do with classes."""
-    return bool(request.outputs) and request.labels is None and request.scores is None
+def _are_classes_meant(request: FreezeRequest) -> bool:
+    """Whether something was said that only makes sense for classes."""
+    return request.labels is not None or request.scores is not None
 
 
 def _best(plan: Plan, guess: Guess) -> Guess:

@@ -109,7 +109,7 @@ class Flow:
         """Return variables, large constants, and the nodes that hand them on."""
         found: set[str] = set()
         for node in self.graph:
-            if node.op in VARIABLE_OPS or (node.op == "Const" and _is_weight(node)):
+            if _is_variable(node) or (node.op == "Const" and _is_weight(node)):
                 found.add(node.name)
             elif node.op in _READS:
                 inputs = self.graph.data_inputs(node.name)
@@ -140,6 +140,14 @@ def gives_data(op: str) -> bool:
     """Whether nodes of this op give what an input pipeline or a file holds."""
     in_pipeline = "Dequeue" in op or op.startswith(("IteratorGetNext", "ReaderRead", "Unstage"))
     return in_pipeline or op in DECODERS or op in PARSERS
+
+
+def _is_variable(node: Any) -> bool:
+    """Whether a node is a variable that a layer may have; one number counts or averages."""
+    if node.op not in VARIABLE_OPS:
+        return False
+    shape = node.attr["shape"].shape if "shape" in node.attr else None
+    return shape is None or shape.unknown_rank or bool(shape.dim)
 
 
 def _is_weight(node: Any) -> bool:

@@ -99,8 +99,13 @@ class Graph:
                     found[source].append(node.name)
         return found
 
-    def ancestors(self, names: Iterable[str], stop: Collection[str] = ()) -> set[str]:
-        """Return `names` and all nodes that they need; what the nodes in `stop` need is not."""
+    def ancestors(
+        self, names: Iterable[str], stop: Collection[str] = (), *, control: bool = True
+    ) -> set[str]:
+        """Return `names` and all nodes that they need; what the nodes in `stop` need is not.
+
+        Without `control`, what they only wait for is left out.
+        """
         found: set[str] = set()
         waiting = [name for name in names if name in self.nodes]
         while waiting:
@@ -111,7 +116,7 @@ class Graph:
             if name not in stop:
                 waiting.extend(
                     end.node
-                    for end in self.inputs(name)
+                    for end in (self.inputs(name) if control else self.data_inputs(name))
                     if end.node in self.nodes and end.node not in found
                 )
         return found

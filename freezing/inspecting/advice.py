@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from freezing.choosing.choice import Chooser, clear_output
+from freezing.choosing.choice import Chooser, clear_outputs
 from freezing.choosing.inputs import Inputs
 from freezing.choosing.plan import Plan, make_plan
 from freezing.choosing.preprocessing.deciding import decide
@@ -93,13 +93,14 @@ class Adviser:
         for key in ("source", "signature", "checkpoint"):
             if getattr(self._request, key):
                 body[key] = getattr(self._request, key)
-        outputs = self._outputs.clear or next(iter(self._outputs.ranked), None)
-        if outputs is not None:
-            body["outputs"] = [shown(outputs.end)]
+        best = self._outputs.detections or self._outputs.ranked[:1]
+        ends = [one.end for one in best]
+        if ends:
+            body["outputs"] = [shown(end) for end in ends]
         taken = self._inputs.clear or next(iter(self._inputs.usable), None)
         if taken is not None:
             body["inputs"] = [shown(taken.end)]
-            used = self._graph.ancestors([outputs.end.node] if outputs else [])
+            used = self._graph.ancestors([end.node for end in ends])
             values = {
                 name: value
                 for name, value in suggestions(self._graph, used).items()
@@ -112,7 +113,7 @@ class Adviser:
     def _refuse_what_is_not_clear(self) -> None:
         ends = [one.end for one in self._outputs.ranked[:1]]
         for refusing, best in (
-            (lambda: clear_output(self._outputs), self._outputs.best),
+            (lambda: clear_outputs(self._outputs), self._outputs.best),
             (lambda: self._chooser.clear_input(self._inputs, ends), self._inputs.best),
         ):
             try:

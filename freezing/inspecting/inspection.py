@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.auditing.audit import UnsupportedGraphError
-from freezing.choosing.choice import Chooser, clear_output
+from freezing.choosing.choice import Chooser, clear_outputs
 from freezing.choosing.inputs import Input, Inputs
 from freezing.choosing.labels import known_labels
 from freezing.choosing.plan import Plan
@@ -218,17 +218,18 @@ def _default(graph: Graph, node: Any) -> Any:
 def _choice(chooser: Chooser, outputs: Outputs, inputs: Inputs) -> Choice:
     reasons: list[str] = []
     ends = [one.end for one in outputs.ranked[:1]]
-    for refusing in (lambda: clear_output(outputs), lambda: chooser.clear_input(inputs, ends)):
+    for refusing in (lambda: clear_outputs(outputs), lambda: chooser.clear_input(inputs, ends)):
         try:
             refusing()
         except FreezeError as error:
             reasons.append(error.message)
-    if not reasons and outputs.clear and inputs.clear:
-        reasons = [*outputs.clear.reasons, *inputs.clear.reasons]
+    taken = [outputs.clear] if outputs.clear else outputs.detections
+    if not reasons and taken and inputs.clear:
+        reasons = [*taken[0].reasons, *inputs.clear.reasons]
         return Choice(
             clear=True,
             input=str(inputs.clear.end),
-            outputs=[str(outputs.clear.end)],
+            outputs=[str(one.end) for one in taken],
             reasons=reasons,
         )
     return Choice(

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from freezing.choosing.plan import Plan
 from freezing.choosing.serving import Prepared
+from freezing.graph.content import Trace
 from freezing.proving.evidence import score
 from freezing.proving.proof import accuracy, basis_of, prior_of, proof_of
 from freezing.proving.prove import Decision, Prover
@@ -52,14 +53,14 @@ def prove(
     prepared: Prepared | None,
     *,
     labels: Sequence[str] | None,
-    op: str,
+    answer: Trace,
     batch: int | None = None,
 ) -> Proven:
     """Try ways of preparing images on the examples of an order, with the source in its session.
 
-    `prepared` is what is taken without them, `labels` are the model's, `op` computes its first
-    output, and `batch` is how many images it is run with (None: any number). The examples are left
-    beside the graph, prepared as was decided. Raises `ExamplesError`,
+    `prepared` is what is taken without them, `labels` are the model's, `answer` tells what its
+    first output is made of, and `batch` is how many images it is run with (None: any number). The
+    examples are left beside the graph, prepared as was decided. Raises `ExamplesError`,
     `ExampleLabelError`, `ExamplesDoNotFitError` and `OtherOrderError`.
     """
     report.step(Step.PROVE)
@@ -71,7 +72,7 @@ def prove(
     dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
     limits = Limits(pixels=order["most_pixels"])
     prover = Prover(find_examples(Path(order["examples"])), prepared.preprocessing, dtype, limits)
-    scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, op, batch)
+    scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, answer, batch)
     decision = prover.decide(
         scoring,
         labels=labels,

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freezing.choosing.plan import Plan
+from freezing.graph.content import Trace
 from freezing.running.runs import limited
 from freezing.verifying.answers import Run, in_pieces
 from freezing.verifying.scores import resolve_scores
@@ -25,16 +26,16 @@ class Scoring:
     """Gives the scores of a source's first output, (images, classes), for prepared images."""
 
     def __init__(
-        self, run: Run, plan: Plan, asked: Scores | None, final_op: str, batch: int | None = None
+        self, run: Run, plan: Plan, asked: Scores | None, answer: Trace, batch: int | None = None
     ) -> None:
-        """`run` runs the source, `final_op` computes the first output.
+        """`run` runs the source, `answer` tells what its first output is made of.
 
         `batch` is how many images it is to be run with; None where that is to be found out.
         """
         self._run = run
         self._plan = plan
         self._asked = asked
-        self._final_op = final_op
+        self._answer = answer
         self._batch = batch
         self._kind: Scores | None = None
 
@@ -69,7 +70,7 @@ class Scoring:
             )
         rows = np.asarray(answer, np.float64).reshape(len(inputs), -1)
         if self._kind is None:
-            self._kind = resolve_scores(self._asked, self._final_op, rows, [])
+            self._kind = resolve_scores(self._asked, self._answer, rows, [], loss=self._plan.loss)
         return scores_of(rows, self._kind)
 
     def _is_mixing(self, inputs: Array) -> bool:

@@ -24,7 +24,8 @@ from freezing.sources.keras_audit import clean_config, parse_config
 from freezing.sources.keras_kernels import check_theano
 from freezing.sources.keras_loading import KerasFile, load_and_trace
 from freezing.sources.keras_schema.findings import Finding
-from freezing.sources.source import Source
+from freezing.sources.losses import loss_in, loss_in_text
+from freezing.sources.source import Loss, Source
 from worker.errors import SourceError
 from worker.models.label_forms import LABEL_KEYS, labels_in_json
 from worker.sources.architecture import architecture_beside
@@ -74,6 +75,7 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
         backend = _backend_of(root)
         labels = _labels_of(root)
         training = hdf5_files.text(root, "training_config")
+        loss = loss_in_text(training)
         old_weights = "layer_names" in root.attrs
         refusal = _no_model(path, root)
     if stored is not None:
@@ -110,7 +112,7 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
         safe=_is_safe(found),
         turned=turned,
     )
-    source = _source(path, file, found, labels=labels, files=files, averages=averages)
+    source = _source(path, file, found, labels=labels, loss=loss, files=files, averages=averages)
     if turned:
         source.warnings.append(_TURNED)
     return source
@@ -145,7 +147,8 @@ def _open_parts(
         is_hdf5=False,
         safe=_is_safe(found),
     )
-    return _source(path, file, found, labels=labels, files=files, averages=averages)
+    loss = loss_in(raw.get("compile_config"))
+    return _source(path, file, found, labels=labels, loss=loss, files=files, averages=averages)
 
 
 def _source(
@@ -154,6 +157,7 @@ def _source(
     found: list[Finding],
     *,
     labels: list[str] | None,
+    loss: Loss | None,
     files: tuple[Path, ...],
     averages: bool,
 ) -> Source:
@@ -173,6 +177,7 @@ def _source(
         producer=f"Keras {file.version}" if file.version else "",
         signatures=(traced.signature,),
         labels=labels,
+        loss=loss,
         warnings=warnings,
     )
 

@@ -22,6 +22,7 @@ from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.concrete import node_name
 from freezing.sources.graph import NoValues
 from freezing.sources.graph_files import from_meta_graph
+from freezing.sources.losses import loss_of_saved_model
 from freezing.sources.object_graph import Function, checkpoint_keys, functions
 from freezing.sources.restore import Entry
 from freezing.sources.restore_functions import entries_by_function
@@ -83,6 +84,7 @@ def open_saved_model_v2(file: Path, message: Any, choice: Choice) -> Source:
         op_list=stored.op_list,
         signatures=(first, *found.values()),
         tables=read_tables(Graph(graph_def), assets_of(file, meta), None),
+        loss=loss_of_saved_model(file.parent),
     )
 
 

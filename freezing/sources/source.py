@@ -53,6 +53,38 @@ class Signature:
     outputs: dict[str, str]
 
 
+# How the names of losses read that compare with classes or with numbers.
+_OF_ONE_CLASS = ("categorical", "crossentropywithlogits", "kullback", "kld", "kldivergence")
+_OF_SEVERAL_CLASSES = ("binary",)
+_OF_NUMBERS = ("squared", "mse", "mae", "absolute", "mape", "msle", "huber", "logcosh", "cosine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """What a model was trained with, as its file calls it."""
+
+    name: str  # "mse", "BinaryCrossentropy"
+
+    @property
+    def of_one_class(self) -> bool:
+        """Whether it takes one class of several to be right."""
+        return self._reads(_OF_ONE_CLASS)
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether it takes classes to be right."""
+        return self.of_one_class or self._reads(_OF_SEVERAL_CLASSES)
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it takes the nearest numbers to be right."""
+        return self._reads(_OF_NUMBERS) and not self.of_classes
+
+    def _reads(self, words: tuple[str, ...]) -> bool:
+        name = self.name.lower().replace("_", "").replace(" ", "")
+        return any(word in name for word in words)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """An opened source: a graph, what its variables hold, and where both came from."""
@@ -68,6 +100,7 @@ class Source:
     tables: Mapping[str, Table] = field(default_factory=dict)  # lookup tables, by their nodes
     labels: list[str] | None = None  # where the source itself carries them
     label_files: tuple[LabelFile, ...] = ()  # beside it, where it carries none itself
+    loss: Loss | None = None  # that it was trained with, where it says so
     warnings: list[str] = field(default_factory=list)
 
     @property

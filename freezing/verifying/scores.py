@@ -3,8 +3,17 @@
 import numpy as np
 import numpy.typing as npt
 
+from freezing.graph.content import Content, Trace
+from freezing.sources.source import Loss
 from worker.errors import FreezeError
 from worker.models.manifest import Scores
+
+_NEAR = 1e-3  # of 16-bit floats
+_SQUASHED: dict[Scores, str] = {
+    "logits": "logits, which are put through softmax",
+    "sigmoid": "logits of their own, each of which is put through the logistic function",
+}
+_OTHERWISE = "If not, say what it holds with `scores` (--scores probabilities, logits, sigmoid)."
 
 
 class LabelCountError(FreezeError):
@@ -14,41 +23,72 @@ class LabelCountError(FreezeError):
 
 
 def resolve_scores(
-    asked: Scores | None, op: str, rows: npt.NDArray[np.float64], warnings: list[str]
+    asked: Scores | None,
+    answer: Trace,
+    rows: npt.NDArray[np.float64],
+    warnings: list[str],
+    *,
+    loss: Loss | None = None,
 ) -> Scores:
     """Return what serving must do with the first output.
 
-    `op` is its final op and `rows` (images, columns) are answers for samples. What is asked for is
-    taken, unless the graph squashes already.
+    `answer` is what it is made of, `rows` (images, columns) are answers for samples, and `loss` is
+    what the model was trained with. What is asked for is taken, unless the graph squashes already.
     """
-    if op in ("Softmax", "Sigmoid"):
+    content = answer.content
+    if content in (Content.SOFTMAX, Content.SIGMOID):
         if asked in ("logits", "sigmoid"):
             warnings.append(
-                f"scores '{asked}' was asked for, but the output comes from a {op} and holds "
+                f"scores '{asked}' was asked for, but the output comes from a {content} and holds "
                 "probabilities already."
             )
+        warnings += filter(None, [_doubt(content, rows)])
         return "probabilities"
     if asked is not None:
         return asked
-    sums = rows.sum(axis=1)
-    if rows.shape[1] > 1 and (rows >= 0).all() and np.allclose(sums, 1.0, atol=1e-3):
+    if content is Content.LOG_SOFTMAX:
+        return "logits"  # softmax of them gives the probabilities back
+    if loss is not None and loss.of_classes:
+        kind: Scores = "logits" if loss.of_one_class and rows.shape[1] > 1 else "sigmoid"
         warnings.append(
-            "The first output's numbers sum to 1; they are taken as probabilities. If they are "
-            "not, say what they are with `scores` (--scores logits)."
+            f"The first output is taken as {_SQUASHED[kind]}, since the model was trained with "
+            f"{loss.name} and does not do that itself. {_OTHERWISE}"
+        )
+        return kind
+    if rows.shape[1] > 1 and _sum_to_one(rows):
+        warnings.append(
+            "It is assumed that the first output holds probabilities: its numbers sum to 1. "
+            f"{_OTHERWISE}"
         )
         return "probabilities"
-    if rows.shape[1] == 1:
-        warnings.append(
-            "The first output holds one number per image; it is taken as a logit and put through "
-            "the logistic function. If it is a probability, say so with `scores` (--scores "
-            "probabilities)."
-        )
-        return "sigmoid"
+    kind = "sigmoid" if rows.shape[1] == 1 else "logits"
     warnings.append(
-        "The first output is taken as logits and put through softmax. If it holds something else, "
-        "say what with `scores` (--scores probabilities, --scores sigmoid)."
+        f"It is assumed that the first output holds {_SQUASHED[kind]}: nothing in the graph "
+        f"squashes its numbers, and nothing says otherwise. {_OTHERWISE}"
     )
-    return "logits"
+    return kind
+
+
+def _doubt(content: Content, rows: npt.NDArray[np.float64]) -> str | None:
+    """Return what samples say against numbers that should be probabilities."""
+    if rows.min(initial=0.0) < -_NEAR or rows.max(initial=0.0) > 1 + _NEAR:
+        return (
+            f"The first output is made of a {content}, but its numbers go from {rows.min():.3g} to "
+            f"{rows.max():.3g}: they are answered as they are, rank the classes, and are no "
+            "probabilities."
+        )
+    if content is Content.SOFTMAX and not _sum_to_one(rows):
+        sums = rows.sum(axis=1)
+        return (
+            f"The first output is made of a softmax, but the scores of an image sum to between "
+            f"{sums.min():.3g} and {sums.max():.3g}, not to 1: they are answered as they are, and "
+            "rank the classes."
+        )
+    return None
+
+
+def _sum_to_one(rows: npt.NDArray[np.float64]) -> bool:
+    return bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1.0, atol=_NEAR))
 
 
 def check_labels(labels: list[str] | None, columns: int, name: str) -> None:

@@ -28,7 +28,8 @@ from freezing.choosing.plan import make_plan
 from freezing.choosing.preprocessing.deciding import decide
 from freezing.choosing.preprocessing.findings import look
 from freezing.choosing.serving import choose_preprocessing
-from freezing.graph.final_op import final_op
+from freezing.graph.content import Contents
+from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint
 from freezing.proving.grid import Candidate, candidate_of
 from freezing.proving.proof import prior_of
@@ -176,8 +177,8 @@ def _tried(known: Known, pool: list[Path], draws: int, *, verbose: bool) -> list
     dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
     truth = candidate_of(author)
     with Original(plan, opened.values) as session:
-        op = final_op(plan.graph, Endpoint.parse(plan.outputs[0].name))
-        scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, op)
+        answer = Contents(Flow(plan.graph)).trace(Endpoint.parse(plan.outputs[0].name))
+        scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, answer)
         unnamed = [Example(path=path, label="") for path in pool]
         everything = Prover(unnamed, author, dtype, Limits())
         scores = scoring(everything.inputs(author))

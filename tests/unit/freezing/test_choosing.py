@@ -1,5 +1,6 @@
 """Names, outputs, inputs and values: found, suggested, or refused in one sentence."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,11 @@ from freezing.choosing.candidates import output_candidates
 from freezing.choosing.inputs import UnsetPlaceholdersError
 from freezing.choosing.plan import NoOutputsError, Plan, make_plan
 from freezing.graph.constants import as_array
-from freezing.graph.final_op import final_op
+from freezing.graph.content import Content, Contents, Trace
+from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint, Graph
 from freezing.graph.names import nearest
-from freezing.sources.source import Source
+from freezing.sources.source import Loss, Source
 from freezing.verifying.scores import check_labels, resolve_scores
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
@@ -138,7 +140,9 @@ def test_two_answers_are_listed() -> None:
         tf.nn.softmax(dense(x, 4, "main"), name="main_pred")
         tf.nn.softmax(dense(x, 4, "aux"), name="aux_pred")
 
-    with pytest.raises(NoOutputsError, match="main_pred, aux_pred"):
+    with pytest.raises(
+        NoOutputsError, match=r"main_pred, aux_pred.*`--output main_pred` .4 numbers"
+    ):
         plan(build)
 
 
@@ -265,33 +269,43 @@ def test_a_value_that_does_not_fit_is_refused(
 # -- scores and labels --------------------------------------------------------------------------
 
 
-def ending(build: Callable[[Any], Any]) -> str:
+def trace_of(build: Callable[[Any], Any]) -> Trace:
+    """Return what the last node is made of that `build` makes of the numbers of a layer."""
     with tf.Graph().as_default() as graph:
         build(tf.identity(dense(flat(image_placeholder()), 4, "dense")))
-        last = graph.as_graph_def().node[-1].name
-        return final_op(Graph(graph.as_graph_def()), Endpoint(last, 0))
+        made = Graph(graph.as_graph_def())
+        return Contents(Flow(made)).trace(Endpoint(list(made.nodes)[-1], 0))
+
+
+def written_out_softmax(logits: Any) -> Any:
+    powers = tf.exp(logits)
+    return tf.divide(powers, tf.reduce_sum(powers, 1, keepdims=True))
 
 
 @pytest.mark.parametrize(
     ("build", "expected"),
     [
-        (tf.nn.softmax, "Softmax"),
-        (lambda logits: tf.identity(tf.reshape(tf.nn.softmax(logits), [-1, 4])), "Softmax"),
-        (lambda logits: tf.cast(tf.sigmoid(logits), tf.float16), "Sigmoid"),
-        (lambda logits: tf.exp(logits) / tf.reduce_sum(tf.exp(logits)), "RealDiv"),
-        (lambda logits: logits + 1.0, "AddV2"),
+        (tf.nn.softmax, "softmax"),
+        (lambda logits: tf.identity(tf.reshape(tf.nn.softmax(logits), [-1, 4])), "softmax"),
+        (written_out_softmax, "softmax"),
+        (lambda logits: tf.add_n([tf.nn.softmax(logits), tf.nn.softmax(-logits)]) / 2.0, "softmax"),
+        (lambda logits: tf.cast(tf.sigmoid(logits), tf.float16), "sigmoid"),
+        (lambda logits: 1.0 / (1.0 + tf.exp(-logits)), "sigmoid"),
+        (lambda logits: tf.nn.relu6(logits + 3.0) * (1 / 6), "sigmoid"),
+        (lambda logits: tf.clip_by_value(0.2 * logits + 0.5, 0.0, 1.0), "sigmoid"),
+        (lambda logits: 1.0 - tf.sigmoid(logits), "sigmoid"),
+        (tf.nn.log_softmax, "log softmax"),
+        (lambda logits: logits + 1.0, "linear"),
+        (lambda logits: tf.clip_by_value(logits, 0.0, 1.0), "linear"),
+        (tf.nn.relu, "activation"),
+        (lambda logits: logits * tf.sigmoid(logits), "activation"),
+        (lambda logits: tf.math.l2_normalize(logits, 1), "unit"),
     ],
 )
-def test_the_op_that_makes_the_scores_is_found(build: Callable[[Any], Any], expected: str) -> None:
-    assert ending(build) == expected
-
-
-def test_a_softmax_written_out_counts_as_one() -> None:
-    def build(logits: Any) -> Any:
-        powers = tf.exp(logits)
-        return tf.divide(powers, tf.reduce_sum(powers, 1, keepdims=True))
-
-    assert ending(build) == "Softmax"
+def test_what_a_tensor_holds_is_told_by_how_it_is_computed(
+    build: Callable[[Any], Any], expected: str
+) -> None:
+    assert trace_of(build).content == expected
 
 
 LOGITS = np.array([[1.0, -2.0], [0.5, 3.0]])
@@ -299,25 +313,48 @@ SHARES = np.array([[0.25, 0.75], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize(
-    ("asked", "op", "rows", "expected", "told"),
+    ("asked", "content", "rows", "expected", "told"),
     [
-        (None, "Softmax", SHARES, "probabilities", False),
-        (None, "Sigmoid", SHARES, "probabilities", False),
-        ("logits", "Softmax", SHARES, "probabilities", True),
-        ("sigmoid", "Sigmoid", SHARES, "probabilities", True),
-        ("sigmoid", "AddV2", LOGITS, "sigmoid", False),
-        ("probabilities", "AddV2", LOGITS, "probabilities", False),
-        (None, "AddV2", LOGITS, "logits", True),
-        (None, "Mul", SHARES, "probabilities", True),
-        (None, "AddV2", LOGITS[:, :1], "sigmoid", True),
+        (None, "softmax", SHARES, "probabilities", ""),
+        (None, "softmax", SHARES * 3, "probabilities", "sum to between 3 and 3|go from"),
+        (None, "softmax", SHARES**2, "probabilities", "sum to between 0.5 and 0.62"),
+        (None, "sigmoid", SHARES**2, "probabilities", ""),
+        (None, "sigmoid", LOGITS, "probabilities", "go from -2 to 3"),
+        ("logits", "softmax", SHARES, "probabilities", "holds probabilities already"),
+        ("sigmoid", "sigmoid", SHARES, "probabilities", "holds probabilities already"),
+        ("sigmoid", "linear", LOGITS, "sigmoid", ""),
+        ("probabilities", "linear", LOGITS, "probabilities", ""),
+        (None, "linear", LOGITS, "logits", "assumed.*put through softmax.*--scores"),
+        (None, "linear", SHARES, "probabilities", "assumed.*sum to 1.*--scores"),
+        (None, "linear", LOGITS[:, :1], "sigmoid", "assumed.*logistic function.*--scores"),
+        (None, "log softmax", np.log(SHARES), "logits", ""),
     ],
 )
 def test_what_serving_must_do_with_the_scores(
-    asked: Any, op: str, rows: Any, expected: str, told: bool
+    asked: Any, content: Any, rows: Any, expected: str, told: str
 ) -> None:
     warnings: list[str] = []
-    assert resolve_scores(asked, op, rows, warnings) == expected
-    assert bool(warnings) == told
+    answer = Trace(sources={"node": Content(content)})
+    assert resolve_scores(asked, answer, rows, warnings) == expected
+    assert bool(warnings) == bool(told)
+    assert re.search(told, " ".join(warnings))
+
+
+@pytest.mark.parametrize(
+    ("loss", "columns", "expected"),
+    [
+        ("BinaryCrossentropy", 1, "sigmoid"),
+        ("binary_crossentropy", 2, "sigmoid"),
+        ("SparseCategoricalCrossentropy", 2, "logits"),
+    ],
+)
+def test_the_loss_of_the_training_says_what_scores_are(
+    loss: str, columns: int, expected: str
+) -> None:
+    warnings: list[str] = []
+    answer, rows = Trace(sources={"node": Content.LINEAR}), LOGITS[:, :columns]
+    assert resolve_scores(None, answer, rows, warnings, loss=Loss(name=loss)) == expected
+    assert loss in warnings[0]
 
 
 def test_a_wrong_number_of_labels_says_both_numbers() -> None:

@@ -475,8 +475,8 @@ def with_other_answers() -> None:
     ("fields", "words"),
     [
         ({"outputs": ["best"]}, "holds int64"),
-        ({"outputs": ["maps"], "labels": ["a", "b"]}, r"\[4, 4, 2\]|32 scores"),
-        ({"outputs": ["maps"], "scores": "logits"}, r"\[4, 4, 2\]"),
+        ({"outputs": ["maps"], "labels": ["a", "b"]}, r"4x4x2|32 scores"),
+        ({"outputs": ["maps"], "scores": "logits"}, "4x4x2"),
         ({"outputs": ["segments"], "labels": ["a", "b"]}, "holds int64"),
     ],
 )

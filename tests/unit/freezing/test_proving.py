@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from freezing.graph.content import Content, Trace
 from freezing.proving.grid import candidate_of, geometries, kinds, scalings
 from freezing.proving.proof import basis_of, prior_of, proof_of
 from freezing.proving.prove import Decision, Prover
@@ -238,8 +239,10 @@ def test_pictures_that_would_change_each_other_are_run_one_by_one(mixing: bool) 
         return [np.stack([bright, -bright], axis=1)]
 
     tensor = Tensor(name="x:0", shape=[None, SIDE, SIDE, 3], dtype="float32")
-    plan: Any = SimpleNamespace(input=tensor, outputs=[Tensor(name="y:0", shape=None, dtype="")])
-    scoring = Scoring(run, plan, "logits", "BiasAdd")
+    plan: Any = SimpleNamespace(
+        input=tensor, outputs=[Tensor(name="y:0", shape=None, dtype="")], loss=None
+    )
+    scoring = Scoring(run, plan, "logits", Trace(sources={"y": Content.LINEAR}))
     inputs = np.random.default_rng(1).random((20, SIDE, SIDE, 3), np.float32)
     assert scoring(inputs).shape == (20, 2)
     assert scoring.at_once == (1 if mixing else 16)

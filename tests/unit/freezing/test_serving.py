@@ -103,9 +103,10 @@ def test_what_is_said_of_preprocessing_makes_it_images(tmp_path: Path) -> None:
     assert refused.value.code == "not_an_image_input"
 
 
-def test_few_numbers_are_read_as_an_image_with_a_warning(tmp_path: Path) -> None:
+def test_few_numbers_are_read_as_an_image_only_where_it_is_said(tmp_path: Path) -> None:
     saved = save(tmp_path / "source", tabular([None, 1], width=1), fed_shape=(3, 1))
-    frozen = freeze(saved.folder, tmp_path)
+    assert downloadable(freeze(saved.folder, tmp_path))
+    frozen = freeze(saved.folder, tmp_path, preprocessing={"preset": "raw"}, scores="sigmoid")
     assert frozen.outcome["preprocessing"]["size"] == [1, 1]
     assert any("predictions mean nothing" in text for text in frozen.outcome["warnings"])
 
@@ -132,7 +133,7 @@ def test_images_of_unknown_size_are_asked_for_their_size(tmp_path: Path) -> None
         ([None, 8, 8, 3], ["scaling", "color"]),
         ([None, 8, 6, 1], ["scaling"]),
         ([None, 3, 8, 6], ["scaling", "color"]),
-        ([None, 8, 6], ["scaling"]),
+        ([None, 8, 8], ["scaling"]),
         ([None, 64], ["scaling", "size"]),
         ([None, 192], ["scaling", "color", "size"]),
     ],
