@@ -9,7 +9,7 @@ from freezing.proving.grid import Candidate, geometries, scalings
 from freezing.proving.prove import Floats, answer_alike
 from freezing.proving.scores import scores_of
 from freezing.proving.tensors import Pictures, Pixels, inputs_of
-from freezing.running.failures import NotRunnableError, is_out_of_memory
+from freezing.running.failures import NotRunnableError
 from freezing.running.reasons import reason
 from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
@@ -21,6 +21,7 @@ from worker.inference.scores import rank, to_scores
 from worker.models.assumptions import option_text, republishing
 from worker.models.comparison import Answer, Comparison, Way
 from worker.models.manifest import Manifest
+from worker.out_of_memory import is_out_of_memory
 from worker.settings import Settings
 
 _HELD: frozenset[str] = frozenset()  # nothing is: each field may be meant otherwise

@@ -146,7 +146,7 @@ def test_the_keyboard_is_enough(system: System, visitor: Visitor, photograph: Pa
     chooser.value.set_files(photograph)
     expect_prediction(page)
     links = page.locator(".studio__assumption:visible a").count()  # of a model that assumes things
-    for _ in range(5 + links):  # model, labels, button, URL, copy  # model, labels, button, URL, copy
+    for _ in range(5 + links):  # model, labels, button, URL, copy
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Copied")).to_be_focused()
