@@ -106,12 +106,14 @@ class Flow:
         return mask
 
     def _weights(self) -> set[str]:
-        """Return variables, large constants, and the nodes that hand them on."""
-        found: set[str] = set()
+        """Return variables, large constants, and the nodes that hand them on.
+
+        One number is a weight only where there is nothing larger, as in a regression of one.
+        """
+        large = {node.name for node in self.graph if _is_large(node)}
+        found = large or {node.name for node in self.graph if node.op in VARIABLE_OPS}
         for node in self.graph:
-            if _is_variable(node) or (node.op == "Const" and _is_weight(node)):
-                found.add(node.name)
-            elif node.op in _READS:
+            if node.op in _READS:
                 inputs = self.graph.data_inputs(node.name)
                 if inputs and inputs[0].node in found:
                     found.add(node.name)
@@ -142,10 +144,10 @@ def gives_data(op: str) -> bool:
     return in_pipeline or op in DECODERS or op in PARSERS
 
 
-def _is_variable(node: Any) -> bool:
-    """Whether a node is a variable that a layer may have; one number counts or averages."""
+def _is_large(node: Any) -> bool:
+    """Whether a node holds what a layer may have; one number mostly counts or averages."""
     if node.op not in VARIABLE_OPS:
-        return False
+        return node.op == "Const" and _is_weight(node)
     shape = node.attr["shape"].shape if "shape" in node.attr else None
     return shape is None or shape.unknown_rank or bool(shape.dim)
 
