@@ -1,9 +1,9 @@
 """The child process of one freeze or inspection, forked by `fork_server` or `python -m freezing`.
 
-Reads one JSON order from standard input and writes events as JSON lines to standard output:
-`{"event": "step", "step"}` as steps begin, `{"event": "log", "message"}` about them, and at the end
-either `{"event": "done", "outcome"}` or `{"event": "failed", "code", "message"}`. Whatever else is
-printed goes to standard error.
+Reads one order (`running.orders`) as JSON from standard input and writes events as JSON lines to
+standard output: `{"event": "step", "step"}` as steps begin, `{"event": "log", "message"}` about
+them, and at the end either `{"event": "done", "outcome"}` or
+`{"event": "failed", "code", "message"}`. Whatever else is printed goes to standard error.
 
 It loads TensorFlow and does nothing else with it: all work is done in processes forked from it.
 """
@@ -11,11 +11,11 @@ It loads TensorFlow and does nothing else with it: all work is done in processes
 import json
 import os
 import sys
-from pathlib import Path
 from typing import IO, Any
 
 from freezing.running.failures import as_event
 from freezing.running.limits import limit
+from freezing.running.orders import Bounds, ComparisonOrder, FreezeOrder, Order, read_order
 from freezing.running.runs import TimeLimit, limit_runs
 from freezing.running.steps import Report
 from worker.confinement.confine import confine
@@ -27,67 +27,58 @@ _LEAST_BYTES = 32 << 20  # beyond what is loaded, without which nothing can be r
 def main() -> int:
     """Do what standard input asks for; return the exit code."""
     events = _take_stdout()
-    order = json.load(sys.stdin)
+    order = read_order(sys.stdin.read())
+    bounds = order.bounds
     os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
-    if not die_with(order["parent"]):
+    if not die_with(bounds.parent):
         return 1
-    limit(order["memory_bytes"])
+    limit(bounds.memory_bytes)
     limit_runs(
-        TimeLimit(seconds=order["verify_time_limit_s"], setting="PERMAFROST_VERIFY_TIME_LIMIT_S")
+        TimeLimit(seconds=bounds.verify_time_limit_s, setting="PERMAFROST_VERIFY_TIME_LIMIT_S")
     )
     report = Report(lambda event: _send(events, **event))
     try:
         bytearray(_LEAST_BYTES)  # a limit that is too low is said at once
-        _confine(order, events)
-        outcome = _ACTIONS[order["action"]](order, report)
+        _confine(bounds, events)
+        outcome = _work(order, report)
     except Exception as error:  # a person gets a sentence, the log the rest
         event = as_event(error)
         if event.get("unexpected"):
-            event["message"] = (
-                f"The source could not be {_DONE[order['action']]}: {event['message']}."
-            )
+            event["message"] = f"The source could not be {_DONE[order.action]}: {event['message']}."
         _send(events, **event)
     else:
         _send(events, event="done", outcome=outcome)
     return 0
 
 
-def _confine(order: dict[str, Any], events: IO[str]) -> None:
+def _confine(bounds: Bounds, events: IO[str]) -> None:
     """Give up what the work does not need, while there is one thread."""
-    if order["confinement"] == "off":
+    if bounds.confinement == "off":
         return
-    found = confine(map(Path, order["read"]), map(Path, order["write"]))
-    if order["confinement"] == "required":
+    found = confine(bounds.read, bounds.write)
+    if bounds.confinement == "required":
         found.check()
     _send(events, event="confined", sentence=str(found), missing=found.missing)
 
 
-def _freeze(order: dict[str, Any], report: Report) -> dict[str, Any]:
-    from freezing.stages import run  # noqa: PLC0415 - loads TensorFlow, which starts threads
+def _work(order: Order, report: Report) -> Any:
+    """Do what the order says; return the outcome as JSON."""
+    # What follows loads TensorFlow, which starts threads.
+    if isinstance(order, FreezeOrder):
+        from freezing.stages import run  # noqa: PLC0415
 
-    return run(order, report)
-
-
-def _inspect(order: dict[str, Any], report: Report) -> dict[str, Any]:
-    from freezing.inspecting.inspection import inspect  # noqa: PLC0415
-    from freezing.running.forks import apart  # noqa: PLC0415 - as above
-
-    outcome: dict[str, Any] = apart(
-        report, inspect, order["request"], order["source"], order["allow_code"], order["read"]
-    )
-    return outcome
-
-
-def _compare(order: dict[str, Any], report: Report) -> dict[str, Any]:
-    report.step(Step.START)
-    from freezing.proving.compare import compare  # noqa: PLC0415 - as above
+        return run(order, report).model_dump(mode="json")
     from freezing.running.forks import apart  # noqa: PLC0415
 
-    outcome: dict[str, Any] = apart(report, compare, order, write=[])
-    return outcome
+    if isinstance(order, ComparisonOrder):
+        from freezing.proving.compare import compare  # noqa: PLC0415
+
+        return apart(report, compare, order, write=[])
+    from freezing.inspecting.inspection import inspect  # noqa: PLC0415
+
+    return apart(report, inspect, order)
 
 
-_ACTIONS = {"freeze": _freeze, "inspect": _inspect, "compare": _compare}
 _DONE = {"freeze": "frozen", "inspect": "inspected", "compare": "tried"}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from freezing.outcome import Accelerated
 from freezing.running.failures import CrashedError, NotRunnableError
 from freezing.running.forks import Apart, apart
 from freezing.running.reasons import reason
@@ -30,7 +31,7 @@ class NotConvertibleError(FreezeError):
 
 def accelerate(
     report: Report, graph: Path, expected: Expected, tolerance: float, *, apart: Apart = apart
-) -> dict[str, Any]:
+) -> Accelerated:
     """Write the frozen graph as ONNX beside its file and return what a report says of it.
 
     Raises `NotConvertibleError`, and `VerificationError` where ONNX Runtime answers otherwise than
@@ -43,7 +44,7 @@ def accelerate(
         apart(
             report,
             convert_file,
-            *(str(graph), str(made), expected.input.name, outputs),
+            *(graph, made, expected.input.name, outputs),
             write=[folder],
         )
         made.replace(path)
@@ -61,18 +62,18 @@ def accelerate(
         f"Converted and verified in ONNX Runtime: {size / 1e6:.1f} MB, the largest difference is "
         f"{verification.max_abs_difference:.2g}."
     )
-    return {
-        "format": "onnx",
-        "opset": _OPSET,
-        "onnxruntime": version("onnxruntime"),
-        "bytes": size,
-        "verification": verification.as_json(),
-    }
+    return Accelerated(
+        format="onnx",
+        opset=_OPSET,
+        onnxruntime=version("onnxruntime"),
+        bytes=size,
+        verification=verification,
+    )
 
 
-def convert_file(_: Report, graph: str, path: str, feed: str, outputs: list[str]) -> None:
+def convert_file(_: Report, graph: Path, path: Path, feed: str, outputs: list[str]) -> None:
     """Convert a frozen graph's file into another; called in a process of its own."""
-    Path(path).write_bytes(_convert(Path(graph), feed, outputs))
+    path.write_bytes(_convert(graph, feed, outputs))
 
 
 def _convert(graph: Path, feed: str, outputs: list[str]) -> bytes:

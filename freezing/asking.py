@@ -24,6 +24,7 @@ from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint, Graph
 from freezing.optimising.batch import fixed_batch, free_batch
 from freezing.proving.freezes import Proven, prove
+from freezing.running.orders import FreezeOrder
 from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
 from freezing.sources.averages import averages_of, take_averages
@@ -82,7 +83,7 @@ class Asked:
 
 def ask(
     report: Report,
-    order: dict[str, Any],
+    order: FreezeOrder,
     opened: Source,
     request: FreezeRequest,
     *,
@@ -92,7 +93,7 @@ def ask(
 
     `has_averages` is false where those of statistics that the source keeps are of no use.
     """
-    graph_path, tolerance = Path(order["graph"]), order["tolerance"]
+    graph_path, tolerance = order.graph, order.tolerance
     plan = make_plan(opened, request)
     if not has_averages:
         plan = replace(plan, normalising=Normalising())
@@ -120,7 +121,7 @@ def ask(
         batch, answers = answers.batch, _settled(answers, plan, made, prepared, warnings)
         check_labels(request.labels, answers.columns, plan.outputs[0].name)
         labels = request.labels or known_labels(opened, answers.columns, warnings)
-        if order["examples"] is not None:
+        if order.examples is not None:
             proven = prove(
                 *(report, order, session, plan, request, prepared),
                 labels=labels,
@@ -190,16 +191,16 @@ def _prepare(
 
 
 def _samples(
-    report: Report, order: dict[str, Any], plan: Plan, preprocessing: Preprocessing | None
+    report: Report, order: FreezeOrder, plan: Plan, preprocessing: Preprocessing | None
 ) -> Iterable[Array]:
     """Return the samples to ask the source; several where the first may not be to its liking."""
-    images = [Path(path) for path in order["samples"]]
+    images = order.samples
     if preprocessing is None:
         left_out = f" The {len(images)} sample image(s) of the job are left out." if images else ""
         report.log(f"{COUNT} samples of random numbers.{left_out}")
         return sample_numbers(plan)
     dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
-    found = sample_inputs(preprocessing, dtype, images, most_pixels=order["most_pixels"])
+    found = sample_inputs(preprocessing, dtype, images, most_pixels=order.most_pixels)
     report.log(f"{COUNT} made up samples and {len(images)} of the job.")
     return [found]
 

@@ -1,7 +1,6 @@
 """A child process that freezes or inspects: followed and ended. Imports no TensorFlow."""
 
 import contextlib
-import json
 import os
 import selectors
 import signal
@@ -17,6 +16,7 @@ import structlog
 from freezing.child_process import ChildProcess
 from freezing.running.events import Events
 from freezing.running.failures import failure
+from freezing.running.orders import FreezeOrder, Order
 from freezing.running.steps import Report, Step
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
@@ -42,8 +42,8 @@ class FreezeCancelledError(FreezeError):
 class Child:
     """A process that works on one order, in a session and process group of its own."""
 
-    def __init__(self, order: dict[str, Any], folder: Path, report: Report) -> None:
-        """Start it; `order` is what `freezing.__main__` reads. What it tells goes to `report`.
+    def __init__(self, order: Order, folder: Path, report: Report) -> None:
+        """Start it; what it tells goes to `report`.
 
         What libraries write for themselves goes to `folder`.
         """
@@ -56,7 +56,7 @@ class Child:
         self._process = ChildProcess(folder)
         self._others = _children()
 
-    def wait(self, time_limit_s: float, cancelled: Callable[[], bool]) -> dict[str, Any]:
+    def wait(self, time_limit_s: float, cancelled: Callable[[], bool]) -> Any:
         """Return the outcome, handing on what it tells and asking `cancelled` meanwhile.
 
         Raises `FreezeError`, also for a crash, `out_of_memory` and `timed_out`, and
@@ -120,7 +120,7 @@ class Child:
     def _give_order(self) -> None:
         # Where it died at once, its exit status says why.
         with contextlib.suppress(BrokenPipeError), self._process.stdin as stdin:
-            stdin.write(json.dumps(self._order).encode())
+            stdin.write(self._order.model_dump_json().encode())
 
     def _read(self, descriptor: int, name: str) -> bool:
         """Take what is there; False at the end."""
@@ -145,10 +145,9 @@ class Child:
         elif event["event"] != "running":  # which is for the process that forked it
             self._end = event
 
-    def _outcome(self, status: int) -> dict[str, Any]:
+    def _outcome(self, status: int) -> Any:
         if self._end.get("event") == "done":
-            outcome: dict[str, Any] = self._end["outcome"]
-            return outcome
+            return self._end["outcome"]
         code, message = self._end.get("code"), self._end.get("message", "")
         if code in {None, "crashed"} or self._end.get("unexpected"):
             tail = "\n".join([*self._errors, self._rest.decode(errors="replace")])
@@ -174,17 +173,17 @@ class Child:
         Libraries that get no memory while they are loaded end in any way, and say nothing.
         """
         starting = status < 0 and self._report.doing == Step.START
-        return starting and self._order["memory_bytes"] < _STARTS_WITHIN
+        return starting and self._order.bounds.memory_bytes < _STARTS_WITHIN
 
     def _too_little_memory(self) -> str:
-        limit = self._order["memory_bytes"] / 2**20
+        limit = self._order.bounds.memory_bytes / 2**20
         said = (
             f"Freezing needed more memory than there is; {limit:.0f} MiB are allowed "
             "(PERMAFROST_FREEZE_MEMORY_BYTES)"
         )
-        run = self._order.get("serving", {}).get("run_memory_bytes")
-        if run is None:
+        if not isinstance(self._order, FreezeOrder):
             return f"{said}."
+        run = self._order.serving.run_memory_bytes
         return (
             f"{said}, and {run / 2**20:.0f} MiB for one run of what was frozen "
             "(PERMAFROST_RUN_MEMORY_BYTES)."

@@ -1,7 +1,6 @@
 """From the source to a written graph and the source's own answers, all in one process."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from freezing.asking import ask, megabytes
@@ -9,32 +8,30 @@ from freezing.choosing.serving import gives_scores
 from freezing.converting.parameters import total
 from freezing.graph.graph import Graph
 from freezing.graph.roles import count_removed
+from freezing.running.orders import FreezeOrder
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
 from freezing.verifying.scores import resolve_scores
-from worker.jobs.requests import FreezeRequest
 from worker.models.assumptions import assumption
 from worker.models.manifest import Tensor
 from worker.sources.choice import Choice
 
 
-def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
+def freeze_source(report: Report, order: FreezeOrder) -> Any:
     """Freeze the source into the file `graph` and write what the source itself answers beside it.
 
-    The order is that of `process.freeze`. Returns `outcome`, what a manifest and a result need
-    less the verification, `expected`, what the graph must answer, and `check`, by what examples are
-    asked of it. Raises `FreezeError` and its
-    subclasses; nothing needs to be undone, since only the graph's folder is written to.
+    Returns a `FromSource` as JSON. Raises `FreezeError` and its subclasses; nothing needs to be
+    undone, since only the graph's folder is written to.
     """
-    request, graph_path = FreezeRequest.parse(order["request"]), Path(order["graph"])
+    request, graph_path = order.request, order.graph
     report.step(Step.READ)
     choice = Choice(
         signature=request.signature,
         checkpoint=request.checkpoint,
-        allow_code=order["allow_code"],
-        reach=[Path(one) for one in order["read"]],
+        allow_code=order.bounds.allow_code,
+        reach=order.bounds.read,
     )
-    opened = open_source(Path(order["source"]), choice)
+    opened = open_source(order.source, choice)
     report.log(
         f"Read the {opened.kind_words} {opened.name}: {len(opened.graph_def.node)} nodes, "
         f"{megabytes(opened.bytes)}."
@@ -79,8 +76,8 @@ def freeze_source(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     expected = answers.save(asked.plan, asked.inputs, graph_path.parent)
     return {
         "outcome": outcome,
-        "expected": expected.as_json(),
-        "check": None if proven is None else proven.check,
+        "expected": expected.model_dump(mode="json"),
+        "check": None if proven is None else proven.check.model_dump(mode="json"),
     }
 
 

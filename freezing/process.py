@@ -9,13 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from freezing.child import Child, FreezeCancelledError
-from freezing.outcome import Outcome, checked
+from freezing.outcome import Outcome
 from freezing.publishing.examining import examine
+from freezing.publishing.records import Wanted
 from freezing.publishing.taking import Taken, take
-from freezing.running.events import UnsoundReportError
+from freezing.running.events import UnsoundReportError, checked
+from freezing.running.orders import (
+    Bounds,
+    ComparisonOrder,
+    FreezeOrder,
+    InspectionOrder,
+    Order,
+    Serving,
+)
 from freezing.running.steps import (
     Report,
     Step,
@@ -38,16 +45,7 @@ __all__ = ["FreezeCancelledError", "compare", "freeze", "inspect"]
 
 _GRAPH_FILE = "graph.pb"
 _ACCELERATED_FILE = "graph.onnx"
-# What decides how a version is tried, as workers will.
-_SERVING = (
-    "micro_batch",
-    "run_memory_bytes",
-    "load_time_limit_s",
-    "verify_time_limit_s",
-    "intra_op_threads",
-    "inter_op_threads",
-)
-_REPORTED = (
+_REPORTED = {
     "bytes_before",
     "bytes_after",
     "nodes_before",
@@ -63,7 +61,7 @@ _REPORTED = (
     "accelerated",
     "examples",
     "warnings",
-)
+}
 
 
 def freeze(
@@ -93,8 +91,7 @@ def freeze(
     graph = workdir.absolute() / _GRAPH_FILE
     order = freeze_order(request, source, graph, settings, samples=samples, examples=examples)
     report = _numbered(steps_of_freeze(request, has_examples=examples is not None), on_log)
-    said = _in_child(order, workdir, settings, report, cancelled)
-    outcome = checked(Outcome, said)
+    outcome = checked(Outcome, _in_child(order, workdir, settings, report, cancelled))
 
     def go_on() -> None:
         if cancelled():
@@ -107,7 +104,7 @@ def freeze(
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(mode=0o700)
     try:
-        files = _taken(request, outcome, graph, aside, settings)
+        outcome, files = _taken(request, outcome, graph, aside, settings)
         return _publish(request, outcome, files, registry, job_id, go_on)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -121,19 +118,19 @@ def freeze_order(
     *,
     samples: Sequence[Path] = (),
     examples: Path | None = None,
-) -> dict[str, Any]:
+) -> FreezeOrder:
     """Return what the process of a freeze is told, which writes the file `graph`."""
-    return {
-        "action": "freeze",
-        "request": request.model_dump(mode="json"),
-        "source": str(source.absolute()),
-        "graph": str(graph),
-        "tolerance": settings.verify_tolerance,
-        "samples": [str(path.absolute()) for path in samples],
-        "examples": None if examples is None else str(examples.absolute()),
-        "most_pixels": settings.max_image_pixels,
-        "serving": {name: getattr(settings, name) for name in _SERVING},
-    }
+    return FreezeOrder(
+        request=request,
+        source=source.absolute(),
+        bounds=_bounds(source, graph.parent, settings, samples=samples, examples=examples),
+        graph=graph,
+        tolerance=settings.verify_tolerance,
+        samples=tuple(path.absolute() for path in samples),
+        examples=None if examples is None else examples.absolute(),
+        most_pixels=settings.max_image_pixels,
+        serving=Serving.model_validate(settings),
+    )
 
 
 def inspect(
@@ -149,19 +146,40 @@ def inspect(
 
     Runs, tells and fails as `freeze` does. Nothing of the source is run.
     """
-    order = {
-        "action": "inspect",
-        "request": request.model_dump(mode="json"),
-        "source": str(source.absolute()),
-    }
+    order = InspectionOrder(
+        request=request,
+        source=source.absolute(),
+        bounds=_bounds(source, workdir, settings),
+    )
     report = _numbered(steps_of_inspection(), on_log)
     outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled.")
-    try:
-        return Inspection.model_validate(outcome).model_dump(mode="json")
-    except ValidationError as error:
-        raise UnsoundReportError("gave an inspection that none can be") from error
+    return checked(Inspection, outcome).model_dump(mode="json")
+
+
+def _bounds(
+    source: Path,
+    workdir: Path,
+    settings: Settings,
+    *,
+    samples: Sequence[Path] = (),
+    examples: Path | None = None,
+) -> Bounds:
+    """Let the child read the source, labels around it, and pictures, and write to `workdir`."""
+    roots = settings.source_roots
+    read = [*within_reach(source.absolute(), roots), *labels_around(source.absolute(), roots)]
+    if examples is not None:
+        read += within_reach(examples.absolute(), roots)
+    return Bounds(
+        parent=os.getpid(),
+        memory_bytes=settings.freeze_memory_bytes,
+        verify_time_limit_s=settings.verify_time_limit_s,
+        allow_code=settings.allow_keras_code,
+        confinement=settings.freeze_confinement,
+        read=(*read, *(path.absolute() for path in samples)),
+        write=(workdir.resolve(),),
+    )
 
 
 def compare(
@@ -180,59 +198,35 @@ def compare(
     `graph` is the file that workers load. Runs, tells and fails as `freeze` does, and returns a
     `worker.models.comparison.Comparison`.
     """
-    order = {
-        "action": "compare",
-        "manifest": manifest.model_dump_json(),
-        "source": str(graph.absolute()),
-        "samples": [str(path.absolute()) for path in images],
-        "top": top,
-        "most_pixels": settings.max_image_pixels,
-        "serving": {name: getattr(settings, name) for name in _SERVING},
-    }
+    order = ComparisonOrder(
+        manifest=manifest,
+        source=graph.absolute(),
+        bounds=_bounds(graph, workdir, settings, samples=images),
+        samples=tuple(path.absolute() for path in images),
+        top=top,
+        most_pixels=settings.max_image_pixels,
+        serving=Serving.model_validate(settings),
+    )
     report = _numbered(steps_of_comparison(), on_log)
     outcome = _in_child(order, workdir, settings, report, cancelled)
     if cancelled():
         raise FreezeCancelledError("Cancelled.")
-    try:
-        return Comparison.model_validate(outcome).model_dump(mode="json", exclude_none=True)
-    except ValidationError as error:
-        raise UnsoundReportError("gave a comparison that none can be") from error
+    return checked(Comparison, outcome).model_dump(mode="json", exclude_none=True)
 
 
 def _in_child(
-    order: dict[str, Any],
+    order: Order,
     workdir: Path,
     settings: Settings,
     report: Report,
     cancelled: Callable[[], bool],
-) -> dict[str, Any]:
-    """Have a child process do what the order says; return its outcome.
-
-    It can read the source and write to `workdir`, and reach nothing else.
-    """
-    workdir = workdir.resolve()
-    limits = {
-        "parent": os.getpid(),
-        "memory_bytes": settings.freeze_memory_bytes,
-        "verify_time_limit_s": settings.verify_time_limit_s,
-        "allow_code": settings.allow_keras_code,
-        "confinement": settings.freeze_confinement,
-        "read": [str(path) for path in _readable(order, settings)] + order.get("samples", []),
-        "write": [str(workdir)],
-    }
-    child = Child({**order, **limits}, workdir, report)
+) -> Any:
+    """Have a child process do what the order says; return its outcome."""
+    child = Child(order, workdir.resolve(), report)
     try:
         return child.wait(settings.freeze_time_limit_s, cancelled)
     finally:
         child.kill()
-
-
-def _readable(order: dict[str, Any], settings: Settings) -> list[Path]:
-    """Return what the child may read: the source, labels around it, and examples."""
-    source, roots = Path(order["source"]), settings.source_roots
-    place = order.get("examples")
-    examples = [] if place is None else within_reach(Path(place), roots)
-    return [*within_reach(source, roots), *labels_around(source, roots), *examples]
 
 
 def _numbered(steps: Sequence[Step], on_log: Callable[[LogLine], None]) -> Report:
@@ -249,56 +243,47 @@ def _numbered(steps: Sequence[Step], on_log: Callable[[LogLine], None]) -> Repor
 
 
 def _taken(
-    request: FreezeRequest,
-    outcome: dict[str, Any],
-    graph: Path,
-    aside: Path,
-    settings: Settings,
-) -> list[Taken]:
+    request: FreezeRequest, outcome: Outcome, graph: Path, aside: Path, settings: Settings
+) -> tuple[Outcome, list[Taken]]:
     """Take the graph, and what it was converted to; have them audited, and say what they are.
 
     What the child said of the files gives way, in the outcome, to what was found.
     """
     names = [_GRAPH_FILE] + ([_ACCELERATED_FILE] if request.runtime == "onnxruntime" else [])
     files = [take(graph.with_name(name), aside / name) for name in names]
-    examined = examine(
-        files,
-        given=outcome["inputs"][0]["name"],
-        gives=[tensor["name"] for tensor in outcome["outputs"]],
-        settings=settings,
+    wanted = Wanted(
+        input=outcome.inputs[0].name, outputs=tuple(tensor.name for tensor in outcome.outputs)
     )
-    outcome.update(
-        audit=examined.as_audit(),
-        bytes_after=files[0].bytes,
-        nodes_after=examined.nodes,
-        runtime=request.runtime,
-    )
-    if len(files) > 1:
-        outcome["accelerated"] = {**(outcome["accelerated"] or {}), "bytes": files[1].bytes}
-    return files
+    examined = examine(files, wanted, settings)
+    found: dict[str, object] = {
+        "audit": examined.as_audit(),
+        "bytes_after": files[0].bytes,
+        "nodes_after": examined.nodes,
+    }
+    if outcome.runtime != request.runtime or (outcome.accelerated is None) != (len(files) == 1):
+        raise UnsoundReportError("gave a result for another runtime than was asked for")
+    if outcome.accelerated is not None:
+        found["accelerated"] = outcome.accelerated.model_copy(update={"bytes": files[1].bytes})
+    return outcome.model_copy(update=found), files
 
 
 def _publish(
     request: FreezeRequest,
-    outcome: dict[str, Any],
+    outcome: Outcome,
     files: Sequence[Taken],
     registry: Registry,
     job_id: str,
     before: Callable[[], None],
 ) -> dict[str, Any]:
-    report = {key: outcome[key] for key in _REPORTED}
-    draft = ManifestDraft(
-        name=request.name,
-        inputs=outcome["inputs"],
-        outputs=outcome["outputs"],
-        labels=outcome["labels"],
-        preprocessing=outcome["preprocessing"],
-        basis=outcome["basis"],
-        scores=outcome["scores"],
-        runtime=outcome["runtime"],
-        measured=outcome["measured"],
-        source={**outcome["source"], "job": job_id},
-        report=report,
+    said = outcome.model_dump(mode="json")
+    report = {key: value for key, value in said.items() if key in _REPORTED}
+    draft = outcome.draft(request.name).model_copy(
+        update={
+            "runtime": outcome.runtime,
+            "measured": outcome.measured,
+            "source": {**said["source"], "job": job_id},
+            "report": report,
+        }
     )
     _refuse_to_replace(draft, registry, request.alias)
     graph, *converted = [file.path for file in files]
@@ -309,10 +294,10 @@ def _publish(
         "version": manifest.version,
         "sha256": manifest.sha256,
         **report,
-        "inputs": outcome["inputs"],
-        "outputs": outcome["outputs"],
-        "preprocessing": outcome["preprocessing"],
-        "basis": outcome["basis"],
+        "inputs": said["inputs"],
+        "outputs": said["outputs"],
+        "preprocessing": said["preprocessing"],
+        "basis": said["basis"],
         "choices": [
             choice._asdict()
             for choice in choices(

@@ -6,8 +6,6 @@ so that a source that cannot be frozen can still be looked into.
 """
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -32,6 +30,7 @@ from freezing.inspecting.findings import (
     finding,
     in_order,
 )
+from freezing.running.orders import InspectionOrder
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
 from freezing.sources.source import Source
@@ -52,23 +51,20 @@ _MOST_CANDIDATES = 12
 _MOST_FILES = 100
 
 
-def inspect(
-    report: Report, fields: dict[str, Any], path: str, allow_code: bool, reach: Sequence[str]
-) -> dict[str, Any]:
-    """Look into the source at `path` as an `InspectionRequest` of these fields asks for it.
+def inspect(report: Report, order: InspectionOrder) -> Any:
+    """Look into the source as the order asks for it.
 
-    `allow_code` says whether a Keras file may bring code of its own, `reach` what may be read.
     Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
     """
-    request = InspectionRequest.parse(fields)
+    request = order.request
     report.step(Step.READ)
     part = Part(
         signature=request.signature,
         checkpoint=request.checkpoint,
-        allow_code=allow_code,
-        reach=[Path(one) for one in reach],
+        allow_code=order.bounds.allow_code,
+        reach=order.bounds.read,
     )
-    source = open_source(Path(path), part)
+    source = open_source(order.source, part)
     report.log(f"Read the {source.kind_words} {source.name}: {len(source.graph_def.node)} nodes.")
     report.step(Step.INSPECT)
     return look_into(source, request).model_dump(mode="json")

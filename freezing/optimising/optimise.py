@@ -6,7 +6,6 @@ answers do is for verification to say.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from freezing.graph.identities import bypass_identities
 from freezing.graph.side_effects import drop_side_effects
 from freezing.graph.stand_ins import is_large, with_stand_ins
 from freezing.optimising.batch_norm import fold_batch_norms
+from freezing.optimising.optimised import Optimised, OptimisedFile
 from freezing.optimising.reshapes import fix_reshapes
 from freezing.running.reasons import reason
 from freezing.running.steps import Report
@@ -32,31 +32,13 @@ _WITH_WEIGHTS = frozenset(
 _INTO_LOOPS = frozenset({"Enter", "RefEnter"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Optimised:
-    """What optimising did."""
-
-    folded_constants: int  # nodes that were computed, and now are constants or in one
-    batch_norms: int  # normalisations and scalings that went into layers
-    nodes_before: int
-    nodes_after: int
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether there was nothing to do."""
-        return not (self.folded_constants or self.batch_norms) and (
-            self.nodes_before == self.nodes_after
-        )
-
-
-def optimise_file(report: Report, graph: str, target: str, tensors: list[str]) -> dict[str, Any]:
+def optimise_file(report: Report, graph: Path, target: Path, tensors: list[str]) -> Any:
     """Write to `target` the graph file optimised, if there is anything to do.
 
-    Returns what was done (`optimised`), whether something was written (`is_written`), the `audit`
-    of it and `warnings`.
+    Returns an `OptimisedFile` as JSON.
     """
     graph_def = tf.compat.v1.GraphDef()
-    graph_def.ParseFromString(Path(graph).read_bytes())
+    graph_def.ParseFromString(graph.read_bytes())
     frozen = Graph(graph_def)
     del graph_def
     warnings: list[str] = []
@@ -67,13 +49,10 @@ def optimise_file(report: Report, graph: str, target: str, tensors: list[str]) -
     )
     audited = audit(frozen)
     if not done.is_idle:
-        frozen.write(Path(target))
-    return {
-        "optimised": asdict(done),
-        "is_written": not done.is_idle,
-        "audit": audited,
-        "warnings": warnings,
-    }
+        frozen.write(target)
+    return OptimisedFile(
+        optimised=done, is_written=not done.is_idle, audit=audited, warnings=warnings
+    ).model_dump(mode="json")
 
 
 def optimise(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> Optimised:

@@ -1,6 +1,5 @@
 """The answers of a published version under each way of preparing images that may be meant."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from freezing.proving.prove import Floats, answer_alike
 from freezing.proving.scores import scores_of
 from freezing.proving.tensors import Pictures, Pixels, inputs_of
 from freezing.running.failures import NotRunnableError
+from freezing.running.orders import ComparisonOrder
 from freezing.running.reasons import reason
 from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
@@ -20,31 +20,27 @@ from worker.inference.graph import LoadedGraph
 from worker.inference.scores import rank, to_scores
 from worker.models.assumptions import option_text, republishing
 from worker.models.comparison import Answer, Comparison, Way
-from worker.models.manifest import Manifest
 from worker.out_of_memory import is_out_of_memory
-from worker.settings import Settings
 
 _HELD: frozenset[str] = frozenset()  # nothing is: each field may be meant otherwise
 
 
-def compare(report: Report, order: dict[str, Any]) -> dict[str, Any]:
-    """Return a `Comparison` for an order of `process.compare`; called in a process of its own.
+def compare(report: Report, order: ComparisonOrder) -> Any:
+    """Return a `Comparison` as JSON; called in a process of its own.
 
     Raises `ExamplesError` for images that cannot be read, `NotRunnableError`, and what loading a
     version raises.
     """
-    manifest = Manifest.model_validate_json(order["manifest"])
+    manifest = order.manifest
     report.step(Step.COMPARE)
-    paths = [Path(path) for path in order["samples"]]
-    limits = Limits(pixels=order["most_pixels"])
-    pictures = Pictures([Example(path=path, label="") for path in paths], limits)
+    limits = Limits(pixels=order.most_pixels)
+    pictures = Pictures([Example(path=path, label="") for path in order.samples], limits)
     if pictures.unreadable:
         raise ExamplesError(f"Not every image can be read. {pictures.unreadable[0]}")
     with limited("running the model on the images"):
         try:
-            settings = Settings(**order["serving"])
-            graph = LoadedGraph(manifest, Path(order["source"]), settings, warm=False)
-            ways = _ways(graph, pictures, order["top"])
+            graph = LoadedGraph(manifest, order.source, order.serving.settings, warm=False)
+            ways = _ways(graph, pictures, order.top)
         except (PermafrostError, MemoryError):
             raise
         except Exception as error:  # whatever the runtimes raise
@@ -54,7 +50,7 @@ def compare(report: Report, order: dict[str, Any]) -> dict[str, Any]:
     return Comparison(
         model=manifest.name,
         version=manifest.version,
-        images=[path.name for path in paths],
+        images=[path.name for path in order.samples],
         ways=ways,
     ).model_dump(mode="json")
 

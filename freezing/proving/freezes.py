@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,11 +10,13 @@ import tensorflow as tf
 from freezing.choosing.plan import Plan
 from freezing.choosing.serving import Prepared
 from freezing.graph.content import Trace
+from freezing.proving.check import Check
 from freezing.proving.evidence import score
 from freezing.proving.proof import accuracy, basis_of, prior_of, proof_of
 from freezing.proving.prove import Decision, Prover
 from freezing.proving.scores import Scoring, scores_of
 from freezing.running.forks import Apart
+from freezing.running.orders import FreezeOrder
 from freezing.running.steps import Report, Step
 from freezing.verifying.answers import Expected, fitted, load_answers
 from freezing.verifying.runs import run_file
@@ -40,13 +41,13 @@ class Proven:
     prepared: Prepared
     labels: list[str] | None  # made up of the examples', where the model has none
     proof: Proof
-    check: dict[str, Any]  # what `after_freezing` takes
+    check: Check  # what `after_freezing` takes
     warnings: list[str]
 
 
 def prove(
     report: Report,
-    order: dict[str, Any],
+    order: FreezeOrder,
     session: GraphSession,
     plan: Plan,
     request: FreezeRequest,
@@ -64,14 +65,14 @@ def prove(
     `ExampleLabelError`, `ExamplesDoNotFitError` and `OtherOrderError`.
     """
     report.step(Step.PROVE)
-    if prepared is None:
+    if order.examples is None or prepared is None:
         raise ExamplesError(
             f"The input {plan.input} does not take images, so that examples say nothing about it: "
             "leave them out, or name another input with --input."
         )
     dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
-    limits = Limits(pixels=order["most_pixels"])
-    prover = Prover(find_examples(Path(order["examples"])), prepared.preprocessing, dtype, limits)
+    limits = Limits(pixels=order.most_pixels)
+    prover = Prover(find_examples(order.examples), prepared.preprocessing, dtype, limits)
     scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, answer, batch)
     decision = prover.decide(
         scoring,
@@ -82,7 +83,7 @@ def prove(
     )
     taken = decision.taken.candidate.preprocessing
     expected = Expected(
-        folder=Path(order["graph"]).parent / _FOLDER,
+        folder=order.graph.parent / _FOLDER,
         input=plan.input,
         outputs=tuple(plan.outputs),
         samples=len(decision.classes),
@@ -90,12 +91,12 @@ def prove(
     )
     expected.folder.mkdir()
     expected.save_inputs(prover.inputs(taken))
-    check = {"scores": scoring.kind, "classes": decision.classes.tolist()}
+    check = Check(expected=expected, scores=scoring.kind, classes=decision.classes.tolist())
     return Proven(
         prepared=Prepared(taken, basis_of(decision, prepared.basis)),
         labels=decision.labels,
         proof=proof_of(decision, prover),
-        check={"expected": expected.as_json(), **check},
+        check=check,
         warnings=_warnings(decision, prover),
     )
 
@@ -114,26 +115,22 @@ def _warnings(decision: Decision, prover: Prover) -> list[str]:
     return said
 
 
-def after_freezing(report: Report, graph: Path, check: dict[str, Any], *, apart: Apart) -> Accuracy:
+def after_freezing(report: Report, graph: Path, check: Check, *, apart: Apart) -> Accuracy:
     """Return how many examples the frozen graph (.pb or .onnx) gets right; it is run apart."""
-    expected = Expected.parse({**check["expected"], "folder": str(graph.parent / _FOLDER)})
+    expected = check.expected.model_copy(update={"folder": graph.parent / _FOLDER})
     size = expected.sizes[0]
     answers = expected.folder / "answers"
     answers.mkdir(exist_ok=True)
     apart(
         report,
         run_file,
-        str(graph),
-        expected.as_json(),
-        [size],
-        str(answers),
-        "the frozen graph",
+        *(graph, expected, [size], answers, "the frozen graph"),
         doing="running the frozen graph on the examples",
         write=[answers],
     )
     rows = load_answers(answers, size, expected.outputs)[0]
-    scores = scores_of(rows.reshape(len(rows), -1), check["scores"])
-    classes = np.array(check["classes"], np.int_)
+    scores = scores_of(rows.reshape(len(rows), -1), check.scores)
+    classes = np.array(check.classes, np.int_)
     return accuracy(score(scores, classes), len(classes))
 
 

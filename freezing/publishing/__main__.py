@@ -2,18 +2,18 @@
 
 It never saw the source, and gets nothing but open files: the graph, and the converted graph where
 there is one. It gives up everything else before it reads a byte of them, and writes one line of
-JSON: what it counted, or `refused` with a sentence. Standard input holds, as JSON, the names of the
-`input` and the `outputs` that the graph must have.
+JSON: what it counted (`records.Examined`), or why it refuses (`Refused`). Standard input holds, as
+JSON, what the graph must have (`Wanted`).
 """
 
 import importlib.util
-import json
 import os
 import sys
 import types
 from collections.abc import Iterable
 from typing import Any
 
+from freezing.publishing.records import Examined, Refused, Wanted
 from freezing.running.limits import limit
 from worker.auditing.allowed_ops import VERSION
 from worker.auditing.graph_def import ForbiddenModelError, audit_graph
@@ -29,25 +29,25 @@ def main() -> int:
     if not die_with(int(parent)):
         return 1
     limit(int(memory_bytes))
-    graph_def, wanted = _messages().GraphDef, json.load(sys.stdin)
+    graph_def, wanted = _messages().GraphDef, Wanted.model_validate_json(sys.stdin.read())
     if confinement != "off":
         found = confine([], [], alone=True)
         if confinement == "required":
             found.check()
+    outcome: Examined | Refused
     try:
         outcome = _audit(graph_def, int(graph), map(int, accelerated), wanted)
     except ForbiddenModelError as error:
-        outcome = {"refused": error.message[:2000]}
+        outcome = Refused(refused=error.message[:2000])
     except MemoryError:
-        outcome = {"refused": "There is not enough memory to look at the graph that was frozen."}
-    sys.stdout.write(json.dumps(outcome) + "\n")
+        words = "There is not enough memory to look at the graph that was frozen."
+        outcome = Refused(refused=words)
+    sys.stdout.write(outcome.model_dump_json() + "\n")
     sys.stdout.flush()
     return 0
 
 
-def _audit(
-    graph_def: Any, descriptor: int, accelerated: Iterable[int], wanted: dict[str, Any]
-) -> dict[str, Any]:
+def _audit(graph_def: Any, descriptor: int, accelerated: Iterable[int], wanted: Wanted) -> Examined:
     try:
         graph = graph_def.FromString(_content(descriptor))
     except Exception as error:  # protobuf's, of which the class depends on its implementation
@@ -56,23 +56,23 @@ def _audit(
         raise ForbiddenModelError("The file that was frozen holds no graph.") from error
     found = audit_graph(graph)
     _refuse_missing(graph, wanted)
-    return {
-        "allow_list": VERSION,
-        "ops": dict(sorted(found.ops.items())),
-        "nodes": found.nodes,
-        "functions": found.functions,
-        "onnx": [audit_onnx(parse(_content(one))) for one in accelerated],
-    }
+    return Examined(
+        allow_list=VERSION,
+        ops=dict(sorted(found.ops.items())),
+        nodes=found.nodes,
+        functions=found.functions,
+        onnx=[audit_onnx(parse(_content(one))) for one in accelerated],
+    )
 
 
-def _refuse_missing(graph: Any, wanted: dict[str, Any]) -> None:
+def _refuse_missing(graph: Any, wanted: Wanted) -> None:
     """Raise `ForbiddenModelError` where the input or an output is not in the graph."""
     nodes = {node.name: node for node in graph.node}
-    for name in (wanted["input"], *wanted["outputs"]):
+    for name in (wanted.input, *wanted.outputs):
         if name.partition(":")[0] not in nodes:
             raise ForbiddenModelError(f"The graph that was frozen has no '{name[:200]}'.")
-    if not nodes[wanted["input"].partition(":")[0]].op.startswith("Placeholder"):
-        raise ForbiddenModelError(f"Nothing can be put into '{wanted['input'][:200]}'.")
+    if not nodes[wanted.input.partition(":")[0]].op.startswith("Placeholder"):
+        raise ForbiddenModelError(f"Nothing can be put into '{wanted.input[:200]}'.")
 
 
 def _content(descriptor: int) -> bytes:

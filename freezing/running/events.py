@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from freezing.running.steps import Step
 from worker.errors import FreezeError
@@ -16,6 +18,7 @@ _MOST_CODE = 64
 _MOST_RUN = 200  # characters of what is run, and of the setting that limits it
 _KINDS = frozenset({"step", "log", "running", "confined", "done", "failed"})
 _STEPS = frozenset(step.value for step in Step)
+_Record = TypeVar("_Record", bound=BaseModel)
 
 
 class UnsoundReportError(FreezeError):
@@ -95,6 +98,21 @@ def parse_object(line: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UnsoundReportError("said what is no JSON object")
     return found
+
+
+def checked(kind: type[_Record], given: Any) -> _Record:
+    """Return what a process gave, every field of which is of its type and within its bounds.
+
+    Raises `UnsoundReportError`.
+    """
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])[:200]
+        raise UnsoundReportError(
+            f"gave a result that none can be ({where or 'as a whole'})"
+        ) from error
 
 
 def _is_text(value: Any, most: int) -> bool:

@@ -1,13 +1,14 @@
 """Answers of a graph to sample images, in memory and as files that another process reads."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ConfigDict, Field
 
+from freezing.running.records import Count, Record
 from worker.models.manifest import Tensor
 
 Array = npt.NDArray[Any]
@@ -17,36 +18,17 @@ _INPUTS_FILE = "inputs.npy"
 _FEW = 3  # images of a smaller batch, of which the last one is filled up with zeros
 
 
-@dataclass(frozen=True, kw_only=True)
-class Expected:
+class Expected(Record):
     """What a source answered to samples, in a folder of .npy files that a graph is held against."""
+
+    model_config = ConfigDict(strict=False)  # in JSON, tuples are lists and paths texts
 
     folder: Path
     input: Tensor
     outputs: tuple[Tensor, ...]
-    samples: int
-    sizes: tuple[int, ...]  # of the pieces that the samples were run in; the first always works
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as it crosses to another process."""
-        return {
-            "folder": str(self.folder),
-            "input": self.input.model_dump(),
-            "outputs": [tensor.model_dump() for tensor in self.outputs],
-            "samples": self.samples,
-            "sizes": self.sizes,
-        }
-
-    @classmethod
-    def parse(cls, fields: dict[str, Any]) -> "Expected":
-        """Read what `as_json` gave."""
-        return cls(
-            folder=Path(fields["folder"]),
-            input=Tensor.model_validate(fields["input"]),
-            outputs=tuple(Tensor.model_validate(tensor) for tensor in fields["outputs"]),
-            samples=fields["samples"],
-            sizes=tuple(fields["sizes"]),
-        )
+    samples: Count
+    # Of the pieces that the samples were run in; the first always works.
+    sizes: tuple[Annotated[int, Field(gt=0)], ...] = Field(min_length=1)
 
     @property
     def run_in(self) -> tuple[int, ...]:

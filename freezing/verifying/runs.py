@@ -1,8 +1,9 @@
 """Running a graph file on samples, whatever runtime it is for. Called in a process of its own."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from freezing.running.failures import NotRunnableError, capital
 from freezing.running.reasons import reason
@@ -21,20 +22,19 @@ class Runnable(Protocol):
 
 
 def run_file(
-    _: Report, graph: str, expected: dict[str, Any], sizes: list[int], folder: str, called: str
+    _: Report, graph: Path, wanted: Expected, sizes: Sequence[int], folder: Path, called: str
 ) -> None:
     """Write into `folder` what a graph file answers to the samples, in pieces of each size.
 
     Raises `NotRunnableError` where the file cannot be loaded or run.
     """
-    wanted = Expected.parse(expected)
     with ExitStack() as stack:
         try:
             stack.enter_context(limited(f"running {called} on the samples"))
-            loaded = stack.enter_context(_open(Path(graph), wanted))
+            loaded = stack.enter_context(_open(graph, wanted))
             inputs, run = _samples(wanted), fitted(loaded.run, wanted.input)
             for size in sizes:
-                save_answers(Path(folder), size, in_pieces(run, inputs, size))
+                save_answers(folder, size, in_pieces(run, inputs, size))
         except (NotRunnableError, MemoryError, OSError):
             raise
         except Exception as error:  # whatever the runtimes raise

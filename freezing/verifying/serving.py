@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from freezing.running.events import checked
 from freezing.running.failures import CrashedError, MemoryRefusedError, NotRunnableError, capital
 from freezing.running.forks import Apart, apart
+from freezing.running.orders import Serving
 from freezing.running.reasons import reason
 from freezing.running.runs import TimeLimit, limited
 from freezing.running.steps import Report
 from worker.errors import PermafrostError
 from worker.inference.trial import TrialMemoryError, attempt, loading_bytes
-from worker.models.manifest import Accelerated, Manifest
+from worker.models.manifest import Accelerated, Manifest, ManifestDraft, Measured
 from worker.out_of_memory import is_out_of_memory
 from worker.settings import Settings
 
@@ -23,30 +25,26 @@ _FULL_S = 0.1  # that the largest runs should take; workers, who try it as well,
 
 def measure(
     report: Report,
-    graph: str,
-    onnx: str | None,
-    about: dict[str, Any],
-    served: dict[str, Any],
+    graph: Path,
+    onnx: Path | None,
+    draft: ManifestDraft,
+    serving: Serving,
     *,
     apart: Apart = apart,
-) -> dict[str, Any]:
-    """Return what running the graph takes as it is served (`worker.models.manifest.Measured`).
+) -> Measured:
+    """Return what running the graph takes as it is served.
 
     It is run apart on what is black, white and noise, alone and many together; where only
-    those need too much, with fewer images. `about` are fields of its manifest and `served` the
-    settings that it is served with. Raises `MemoryRefusedError`, `NotRunnableError`,
+    those need too much, with fewer images. `draft` says what its manifest will, and
+    `serving` with which settings. Raises `MemoryRefusedError`, `NotRunnableError`,
     `CrashedError`, and `FreezeError` with the code `timed_out`.
     """
-    settings, manifest = Settings(**served), _manifest(graph, onnx, about)
+    settings, manifest = serving.settings, _manifest(graph, onnx, draft)
     most = settings.micro_batch
     while True:
         try:
-            found: dict[str, Any] = apart(
-                report,
-                try_serving,
-                *(graph, onnx, about, served, most),
-                write=[],
-            )
+            given = apart(report, try_serving, *(graph, onnx, draft, serving, most), write=[])
+            found = checked(Measured, given)
         except (CrashedError, MemoryRefusedError) as error:
             if error.images > 1:
                 most = error.images // 2
@@ -55,27 +53,27 @@ def measure(
                 raise _too_large(error, manifest, settings) from error
             raise
         report.log(
-            f"As it is served, it takes {found['seconds'] * 1000:.3g} ms for an image, and "
-            f"{found['micro_batch']} may be run at once."
+            f"As it is served, it takes {found.seconds * 1000:.3g} ms for an image, and "
+            f"{found.micro_batch} may be run at once."
         )
         return found
 
 
 def try_serving(
     _: Report,
-    graph: str,
-    onnx: str | None,
-    about: dict[str, Any],
-    served: dict[str, Any],
+    graph: Path,
+    onnx: Path | None,
+    draft: ManifestDraft,
+    serving: Serving,
     most_images: int,
-) -> dict[str, Any]:
+) -> Any:
     """Do what `measure` says, with so many images at most; called in a process of its own."""
-    settings, manifest = Settings(**served), _manifest(graph, onnx, about)
+    settings, manifest = serving.settings, _manifest(graph, onnx, draft)
     with limited(_LOADING, _time_limit(settings)) as running:
         try:
             measured = attempt(
                 manifest,
-                Path(onnx or graph),
+                onnx or graph,
                 settings,
                 lambda what, images: running(_LOADING if images == 0 else what, images),
                 most_images=most_images,
@@ -94,7 +92,7 @@ def try_serving(
     return measured.model_dump()
 
 
-def _manifest(graph: str, onnx: str | None, about: dict[str, Any]) -> Manifest:
+def _manifest(graph: Path, onnx: Path | None, draft: ManifestDraft) -> Manifest:
     """Return a manifest for the file, as publishing it would make one."""
     accelerated = None
     if onnx is not None:
@@ -102,7 +100,7 @@ def _manifest(graph: str, onnx: str | None, about: dict[str, Any]) -> Manifest:
         accelerated = Accelerated(sha256=sha256, bytes=size)
     sha256, size = _digest(graph)
     return Manifest(
-        **about,
+        **draft.model_dump(exclude={"runtime"}),
         runtime="tensorflow" if onnx is None else "onnxruntime",
         version=1,
         sha256=sha256,
@@ -112,9 +110,9 @@ def _manifest(graph: str, onnx: str | None, about: dict[str, Any]) -> Manifest:
     )
 
 
-def _digest(path: str) -> tuple[str, int]:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), Path(path).stat().st_size
+def _digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
 
 def _time_limit(settings: Settings) -> TimeLimit:

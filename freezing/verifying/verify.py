@@ -4,9 +4,8 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +36,7 @@ from freezing.verifying.differences import (
 )
 from freezing.verifying.rows import influence, influence_alone, other_company
 from freezing.verifying.runs import run_file
+from freezing.verifying.verification import OutputVerification, Verification
 from worker.errors import FreezeError, VerificationError
 
 # How far batches of different sizes may be apart by rounding alone, which half precision and fake
@@ -90,32 +90,6 @@ class Answers:
             save_answers(folder, 1, self.alone)
         save_answers(folder, sizes[0], self.together)
         return expected
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputVerification:
-    """How far one output of a graph is from the source's."""
-
-    name: str
-    max_abs_difference: float
-    max_relative_difference: float  # to the largest answer of this output
-    top1_agreement: float | None  # share of samples whose highest value is the same; None for text
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verification:
-    """How far a graph is from its source."""
-
-    samples: int
-    tolerance: float
-    max_abs_difference: float
-    max_relative_difference: float
-    top1_agreement: float  # of the first output
-    outputs: list[OutputVerification]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as it stands in a result."""
-        return asdict(self)
 
 
 def observe(plan: Plan, source: Run, inputs: Array, tolerance: float) -> Answers:
@@ -194,11 +168,7 @@ def verify(
         apart(
             report,
             run_file,
-            str(graph),
-            expected.as_json(),
-            list(sizes),
-            str(folder),
-            called,
+            *(graph, expected, sizes, folder, called),
             doing=f"running {called}",
             write=[folder],
         )

@@ -10,10 +10,13 @@ from PIL import Image
 
 from api.client import Client, LocalFile
 from freezing.proving.compare import compare as in_this_process
+from freezing.running.orders import ComparisonOrder, Serving
 from freezing.running.steps import Report
+from tests.support.orders import bounds
 from tests.support.system import System
 from worker.errors import ExamplesError
 from worker.models.manifest import Manifest
+from worker.settings import Settings
 
 COLORS = {
     "blue": (80, 110, 200),
@@ -140,6 +143,14 @@ def test_an_image_that_cannot_be_read_is_named(pictures: Path, tmp_path: Path) -
             "created_at": "2026-11-30T00:00:00Z",
         }
     )
-    order = {"manifest": manifest.model_dump_json(), "samples": [str(broken)], "top": 1}
+    order = ComparisonOrder(
+        manifest=manifest,
+        source=tmp_path / "graph.pb",
+        bounds=bounds(tmp_path),
+        samples=(broken,),
+        top=1,
+        most_pixels=10**6,
+        serving=Serving.model_validate(Settings()),
+    )
     with pytest.raises(ExamplesError, match=r"'broken\.png'"):
-        in_this_process(Report(lambda _: None), {**order, "most_pixels": 10**6})
+        in_this_process(Report(lambda _: None), order)

@@ -8,6 +8,7 @@ import pytest
 
 from freezing.process import inspect
 from freezing.running.steps import Report
+from tests.support.orders import inspection_of
 from tests.support.submitting import freeze_upload, inspect_upload
 from tests.support.system import System
 from worker.errors import SourceError
@@ -69,9 +70,7 @@ def test_the_first_choice_is_the_right_one(
     from freezing.inspecting.inspection import inspect as inspect_here
 
     report = Report(lambda _: None)
-    found = Inspection.model_validate(
-        inspect_here(report, {}, str(fixtures_folder / source), False, [])
-    )
+    found = Inspection.model_validate(inspect_here(report, inspection_of(fixtures_folder / source)))
     assert found.kind == kind
     assert found.choice.clear
     assert (found.choice.input, found.choice.outputs) == (f"{taken}:0", [f"{output}:0"])
@@ -98,9 +97,7 @@ def test_the_size_that_a_placeholder_leaves_open_is_found(fixtures_folder: Path)
     from freezing.inspecting.inspection import inspect as inspect_here
 
     path = fixtures_folder / "models/mobilenet-frozen-batch1/optimized_graph.pb"
-    found = Inspection.model_validate(
-        inspect_here(Report(lambda _: None), {}, str(path), False, [])
-    )
+    found = Inspection.model_validate(inspect_here(Report(lambda _: None), inspection_of(path)))
     assert found.preprocessing.fields["size"] == [128, 128]  # as its twin, which says so
 
 

@@ -84,9 +84,7 @@ def row(source: Path, expected: dict[str, Any], photographs: Path) -> Row:
         try:
             opened = unpacked(source, Path(folder) / "unpacked", ArchiveLimits.of(settings))
             order = freeze_order(request, opened, graph, settings)
-            # What `freezing.process` adds where it starts a process of its own.
-            reading = {"allow_code": False, "read": [str(_reach(opened))]}
-            outcome = run({**order, **reading}, report)
+            outcome = run(order, report).model_dump(mode="json")
         except PermafrostError as error:
             return Row(what or _form(source), "refused", "", error.message)
         kind = _KINDS.get(outcome["source"].get("kind"), "a model")
@@ -98,10 +96,6 @@ def row(source: Path, expected: dict[str, Any], photographs: Path) -> Row:
             return Row(what, "served", "not compared", warnings)
         found = apart(report, _compared, str(graph), outcome, expected["scores"], str(photographs))
     return Row(what, "served", _judged(found, outcome), warnings)
-
-
-def _reach(source: Path) -> Path:
-    return source if source.is_dir() else source.parent
 
 
 def _form(source: Path) -> str:

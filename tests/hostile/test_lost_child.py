@@ -53,7 +53,7 @@ def say(writer, text):
 
 LOST = """
 def lost(made, order, writer):
-    graph = order["graph"]
+    graph = str(order.graph)
 {body}
     return made
 """

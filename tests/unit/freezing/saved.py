@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from freezing.running.steps import Report
 from freezing.stages import run
+from tests.support.orders import freeze_of
 from worker.jobs.requests import FreezeRequest
 
 v1 = tf.compat.v1
@@ -104,20 +105,8 @@ def freeze(source: Path, workdir: Path, **fields: Any) -> Frozen:
     request = FreezeRequest.parse({"name": "model", "outputs": ["y_pred"], **fields})
     log: list[str] = []
     path = workdir / "graph.pb"
-    order = {
-        "request": request.model_dump(mode="json"),
-        "source": str(source),
-        "graph": str(path),
-        "tolerance": 1e-4,
-        "allow_code": False,
-        "read": [str(source if source.is_dir() else source.parent)],
-        "samples": [],
-        "examples": None,
-        "most_pixels": 0,
-        "serving": {},
-    }
     report = Report(lambda event: log.append(event.get("message") or event["step"]))
-    outcome = run(order, report, apart=here)
+    outcome = run(freeze_of(request, source, path), report, apart=here).model_dump(mode="json")
     graph_def = v1.GraphDef()
     graph_def.ParseFromString(path.read_bytes())
     return Frozen(outcome=outcome, graph_def=graph_def, log=log)
@@ -130,10 +119,10 @@ def here(
     doing: str = "",
     write: Any = None,
 ) -> Any:
-    """Do in this process what is otherwise done apart; what crosses still does so as JSON."""
+    """Do in this process what is otherwise done apart; what comes back still does so as JSON."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
     try:
-        return json.loads(json.dumps(function(report, *json.loads(json.dumps(arguments)))))
+        return json.loads(json.dumps(function(report, *arguments)))
     finally:  # a trial limits its own process
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
