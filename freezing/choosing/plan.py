@@ -189,8 +189,9 @@ def _rows(graph: Graph, name: str, ends: list[Endpoint], warnings: list[str]) ->
         shape = tensors[1].shape
         if shape is not None and len(shape) > 1 and shape[0] is None:
             warnings.append(
-                f"The output {row} is the row of one image of a batch, picked from {whole}: that, "
-                "which has a row for each image, is served."
+                f"The output {row} is the row of one image of a batch: {whole}, from which it is "
+                "picked and which has a row for each image, was chosen instead. If another is "
+                "meant, name it with `outputs` (--output)."
             )
             return tensors
     graph.nodes[name].attr["shape"].shape.dim[0].size = 1

@@ -77,8 +77,7 @@ class LoadedGraph:
         started = time.monotonic()
         self.manifest = manifest
         self.preprocessing, self.scores = manifest.classifying()
-        shape = manifest.inputs[0].shape
-        self.fixed_batch: int | None = shape[0] if shape else None
+        self.fixed_batch = manifest.inputs[0].fixed_batch
         most = min(settings.micro_batch, most_images or settings.micro_batch)
         self._most_images = most
         self._pieces = Pieces(most)

@@ -34,6 +34,11 @@ class Tensor(BaseModel):
     shape: list[int | None] | None = Field(description="null for an unknown side or rank.")
     dtype: str = Field(description="As TensorFlow names it: `float32`.")
 
+    @property
+    def fixed_batch(self) -> int | None:
+        """How many images it holds in each run; None where that may be any number."""
+        return self.shape[0] if self.shape else None
+
     def __str__(self) -> str:
         if self.shape is None:
             return f"{self.name} ({self.dtype} of any shape)"
@@ -135,13 +140,15 @@ class Manifest(ManifestDraft):
     def digest(self) -> str:
         """Digest of all that decides an answer, in 32 hexadecimal digits.
 
-        That is the graph and what workers load of it, the tensors that are fed and read, the
-        labels, the preprocessing and how scores are read. Fields that have their defaults are left
-        out, so that one that is added to the program later changes no digest, while a program that
-        does not know a field that a version needs gets another digest than one that does. What
-        is added here must be left out in the same way: the digest stands in published manifests.
+        That is the graph and what workers load of it, the tensors that are fed and read, how many
+        images are run at once where that is fixed (one, where images would change each other's
+        answers), the labels, the preprocessing and how scores are read. Fields that have their
+        defaults are left out, so that one that is added to the program later changes no digest,
+        while a program that does not know a field that a version needs gets another digest than one
+        that does. What is added here must be left out in the same way: the digest stands in
+        published manifests.
         """
-        prepared = self.preprocessing
+        prepared, batch = self.preprocessing, self.inputs[0].fixed_batch
         parts = {
             "graph": self.sha256,
             "served": self.served.sha256,
@@ -150,6 +157,7 @@ class Manifest(ManifestDraft):
             "labels": self.labels,
             "preprocessing": prepared and prepared.model_dump(exclude_defaults=True),
             "scores": self.scores,
+            **({} if batch is None else {"batch": batch}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 

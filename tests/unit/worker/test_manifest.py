@@ -154,6 +154,7 @@ def test_a_manifest_does_not_change() -> None:
         {"preprocessing": {"size": [8, 8], "color": "bgr"}},
         {"scores": "logits"},
         {"inputs": [{"name": "other:0", "shape": [None, 8, 8, 3], "dtype": "float32"}]},
+        {"inputs": [{**MANIFEST["inputs"][0], "shape": [1, 8, 8, 3]}]},  # one image at a time
         {"outputs": [{"name": "other:0", "shape": None, "dtype": "float32"}]},
     ],
 )
