@@ -24,6 +24,8 @@ _FOLDERS = (_VARIABLES, "assets", "assets.extra")  # of a SavedModel
 # The parts of a `.keras` file that was unpacked to a folder.
 _KERAS_CONFIG, _KERAS_WEIGHTS = "config.json", "model.weights.h5"
 _KERAS_PARTS = (_KERAS_CONFIG, "metadata.json")
+# What Keras 2 and TensorFlow write beside the graph of a SavedModel.
+_ABOUT_SAVED_MODEL = frozenset({"keras_metadata.pb", "fingerprint.pb"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,11 @@ def locate(path: Path, choice: Choice = ANY) -> Located:
     stored = saved_model_file(found)
     if stored is not None:
         model, files = stored.parent, _of_saved_model(stored)
+    elif found.name in _ABOUT_SAVED_MODEL and saved_model_file(found.parent) is not None:
+        raise SourceError(
+            f"'{found.name}' tells about a SavedModel and holds no graph: give the folder that it "
+            "lies in, with saved_model.pb."
+        )
     elif sniff(found) in (Content.HDF5, Content.KERAS_ZIP):
         model, files = found, _of_keras(found)
     elif found.is_dir() or is_checkpoint(found):

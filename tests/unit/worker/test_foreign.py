@@ -145,3 +145,11 @@ def test_a_directory_of_a_zip_without_end_is_no_directory(tmp_path: Path) -> Non
         (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + rest)
         assert sniff(tmp_path / "x.zip") is Content.ARCHIVE
         assert refusal(tmp_path / "x.zip") is None
+
+
+@pytest.mark.parametrize("name", ["keras_metadata.pb", "fingerprint.pb"])
+def test_what_only_tells_about_a_saved_model_says_what_to_give(tmp_path: Path, name: str) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01\x12\x00")
+    (tmp_path / name).write_bytes(b"\x0a\x04root")
+    with pytest.raises(SourceError, match="give the folder that it lies in"):
+        locate(tmp_path / name)
