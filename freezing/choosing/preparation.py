@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -10,6 +11,8 @@ from freezing.graph.flow import DECODERS
 from freezing.graph.graph import Endpoint, Graph
 from worker.models.basis import Alternative, Aspect, BasisKind
 from worker.models.preprocessing import PreprocessingSpec
+
+Field = Aspect | Literal["resize", "filter"]  # what may be known in another way than the rest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +24,7 @@ class Guess:
 
     spec: PreprocessingSpec = field(default_factory=PreprocessingSpec)
     kind: BasisKind = "assumed"  # how what `spec` says is known
-    kinds: Mapping[Aspect, BasisKind] = field(default_factory=dict)  # where that differs
+    kinds: Mapping[Field, BasisKind] = field(default_factory=dict)  # where that differs
     reasons: list[str] = field(default_factory=list)
     alternatives: list[Alternative] = field(default_factory=list)  # likeliest first
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from freezing.choosing.preparation import Guess
+from freezing.choosing.preparation import Field, Guess
 from worker.errors import InvalidRequestError
 from worker.models.alternatives import distinct, usual
 from worker.models.basis import (
@@ -19,6 +19,8 @@ from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing, PreprocessingSpec, resolve_preprocessing
 
 _LONGEST_REASON = 2000
+# What people who state a scaling leave out where it is the usual.
+_SHOWN: tuple[Field, ...] = ("color", "resize", "filter")
 
 
 def resolved(asked: PreprocessingSpec, guess: Guess, tensor: Tensor) -> tuple[Preprocessing, Basis]:
@@ -28,7 +30,7 @@ def resolved(asked: PreprocessingSpec, guess: Guess, tensor: Tensor) -> tuple[Pr
     cannot be said how.
     """
     try:
-        found = resolve_preprocessing(_joined(asked, guess.spec), tensor.shape, tensor.dtype)
+        found = resolve_preprocessing(_joined(asked, guess), tensor.shape, tensor.dtype)
     except InvalidRequestError:
         if guess.spec == PreprocessingSpec():
             raise
@@ -38,7 +40,8 @@ def resolved(asked: PreprocessingSpec, guess: Guess, tensor: Tensor) -> tuple[Pr
     assumed = [aspect for aspect, kind in fields.items() if kind == "assumed"]
     stated = {aspect for aspect, kind in fields.items() if kind == "stated"}
     own = [one for one in guess.alternatives if not said_by(one.preprocessing) & stated]
-    reasons = list(guess.reasons) if {*fields} - stated_in(asked) else []
+    told = {*fields} - stated - ({"size"} - said_by(guess.spec))
+    reasons = list(guess.reasons) if told else []
     if "scaling" not in said_by(guess.spec):
         if fields["scaling"] == "read":
             reasons.append(f"the input takes whole numbers ({tensor.dtype}): pixels as they are")
@@ -52,12 +55,15 @@ def resolved(asked: PreprocessingSpec, guess: Guess, tensor: Tensor) -> tuple[Pr
     )
 
 
-def _joined(asked: PreprocessingSpec, known: PreprocessingSpec) -> PreprocessingSpec:
+def _joined(asked: PreprocessingSpec, guess: Guess) -> PreprocessingSpec:
     """Return what was stated, and what is known of the rest."""
     stated = asked.model_dump(exclude_none=True)
-    rest = known.model_dump(exclude_none=True)
-    if stated.keys() & VALUES:  # all of them say together which numbers pixels become
-        rest = {name: value for name, value in rest.items() if name not in VALUES}
+    rest = guess.spec.model_dump(exclude_none=True)
+    if "scaling" in said_by(asked):
+        # All of these say together which numbers pixels become, and whoever says that knows how
+        # images are prepared: no usage of others counts against it, only what the graph shows.
+        others = {name for name in _SHOWN if guess.kinds.get(name, guess.kind) != "read"}
+        rest = {name: value for name, value in rest.items() if name not in VALUES | others}
     if "color" in said_by(asked):
         rest.pop("color", None)
     return PreprocessingSpec(**{**rest, **stated})
@@ -76,12 +82,10 @@ def _fields(
     else:
         fields["scaling"] = "read" if dtype.is_integer else "assumed"
     if found.channels == 3:
-        # A model of which it is known that it takes another order takes it, whatever the scaling.
-        if "color" in said or ("color" in stated and "color" not in known):
-            fields["color"] = "stated"
-        else:
-            kind = guess.kinds.get("color", guess.kind)
-            fields["color"] = kind if "color" in known else "assumed"
+        kind = guess.kinds.get("color", guess.kind) if "color" in known else "assumed"
+        # A model that shows which order it takes takes that, whatever the scaling.
+        is_stated = "color" in said or ("color" in stated and kind != "read")
+        fields["color"] = "stated" if is_stated else kind
     if "size" in said:
         fields["size"] = "stated"
     elif _shows_size(tensor, found):

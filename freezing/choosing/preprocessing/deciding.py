@@ -6,7 +6,7 @@ is the usual way, and assumed. Scaling and colours are known each in its own way
 
 from dataclasses import dataclass
 
-from freezing.choosing.preparation import Guess
+from freezing.choosing.preparation import Field, Guess
 from freezing.choosing.preprocessing.families import RAW, ZERO_ONE, Family
 from freezing.choosing.preprocessing.findings import Findings
 from freezing.choosing.preprocessing.ranges import Color
@@ -47,13 +47,14 @@ def decide(found: Findings, answered: Answered | None = None) -> Guess:
             "it scales pixels in a layer of Keras, as networks do that are trained on "
             "image_dataset_from_directory, which resizes with tf.image.resize"
         )
+    kinds: dict[Field, BasisKind] = {"color": color_kind, "resize": "assumed", "filter": "assumed"}
     if found.resized_by is not None:
-        fields["filter"] = found.resized_by
+        fields["filter"], kinds["filter"] = found.resized_by, "read"
         reasons.append(f"it resizes images itself ({found.resized_by})")
     return Guess(
         spec=PreprocessingSpec(**fields),
         kind=scaling.kind,
-        kinds={"color": color_kind},
+        kinds=kinds,
         reasons=reasons,
         alternatives=list(scaling.alternatives),
     )
