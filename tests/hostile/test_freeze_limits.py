@@ -25,24 +25,42 @@ TIME_S, RUN_MIB, FREEZE_MIB = 3.0, 256, 2048
 ENDED_S = 60.0  # in which a freeze must end on a machine that has much else to do
 _VERIFY, _LOAD = "3 s (PERMAFROST_VERIFY_TIME_LIMIT_S)", "2 s (PERMAFROST_LOAD_TIME_LIMIT_S)"
 _RUN, _FREEZE = "(PERMAFROST_RUN_MEMORY_BYTES)", "(PERMAFROST_FREEZE_MEMORY_BYTES)"
-_SOURCE = "Running the source on the samples"
+_SOURCE = "Running the source on made up pictures"
 
+# Settings that differ: to fill memory takes its time, and workers' own limit counts if shorter.
+_SLOWLY = {"verify_time_limit_s": 60.0}
+_LOADING = {**_SLOWLY, "load_time_limit_s": 2.0}
+SETTINGS = {
+    "loops_on_white": _LOADING,
+    "swells": _SLOWLY,
+    "swells_in_a_loop": _SLOWLY,
+    "swells_when_loaded": _SLOWLY,
+}
 # The code, how the sentence begins, and the limit that it must name.
 REFUSED: dict[str, tuple[str, str, str]] = {
     "loops": ("timed_out", _SOURCE, _VERIFY),
     "loops_on_black": ("timed_out", "Running an input of zeros", _VERIFY),
-    "loops_on_white": ("timed_out", "Running a white picture", _VERIFY),
+    "loops_on_white": ("timed_out", "Running a white picture", _LOAD),
     "swells": ("out_of_memory", "Running an input of zeros", _RUN),
     # At the end of its memory it gets an error or crashes, as it happens.
     "swells_in_a_loop": ("out_of_memory", "", _FREEZE),
     "swells_when_loaded": ("out_of_memory", _SOURCE, _FREEZE),
 }
+# The shared case that is of the same kind, where there is one.
 SHARED = {
-    "loop_on_black": {"timed_out"},
-    "loop_forever": {"timed_out"},
-    "fill_2e40": {"out_of_memory", "timed_out"},
-    "const_2e40": {"out_of_memory", "timed_out", "freeze_failed"},  # its shapes do not fit
+    "loops": "loop_forever",
+    "loops_on_black": "loop_on_black",
+    "swells_when_loaded": "fill_2e40",
 }
+# What is not built here, because nothing of today builds it: its shapes do not fit.
+FROM_OUTSIDE = {"const_2e40": {"out_of_memory", "timed_out", "freeze_failed"}}
+
+
+def shared(name: str) -> Path | None:
+    """Return a shared case's graph; None where there are no cases."""
+    fixtures = os.environ.get("PERMAFROST_FIXTURES")
+    path = Path(fixtures or ".").parent / "cases" / "hostile" / "graphs" / f"{name}.pb"
+    return path if fixtures and path.is_file() else None
 
 
 class Freezes:
@@ -121,45 +139,27 @@ def test_what_loops_or_swells_ends_in_time_and_is_not_published(
     freezes: Freezes, kind: str
 ) -> None:
     code, begin, limit = REFUSED[kind]
-    limits = {} if code == "timed_out" else {"verify_time_limit_s": 60.0}  # to fill memory
-    error = freezes.refused(getattr(greedy_models, kind), **limits)
+    case = shared(SHARED[kind]) if kind in SHARED else None
+    error = freezes.refused(case or getattr(greedy_models, kind), **SETTINGS.get(kind, {}))
     assert error.code == code, error.message
     assert error.message.startswith(begin), error.message
     assert limit in error.message
 
 
 @pytest.mark.timeout(120)
-def test_a_good_model_is_published_and_what_it_takes_is_said(freezes: Freezes) -> None:
-    result = freezes.of(bright_model.mean)
+def test_what_swells_with_its_batch_is_published_to_be_run_with_fewer(freezes: Freezes) -> None:
+    result = freezes.of(greedy_models.swells_with_its_batch, **_SLOWLY)
     served = freezes.served()
     assert (result["version"], served.version) == (2, 2)
     assert served.measured is not None
-    assert served.measured.micro_batch == Settings().micro_batch
+    assert 1 <= served.measured.micro_batch < Settings().micro_batch
     assert any(line.startswith("As it is served, it takes") for line in freezes.log)
 
 
 @pytest.mark.timeout(120)
-def test_what_swells_with_its_batch_is_published_to_be_run_with_fewer(freezes: Freezes) -> None:
-    freezes.of(greedy_models.swells_with_its_batch, verify_time_limit_s=60.0)
-    measured = freezes.served().measured
-    assert measured is not None
-    assert 1 <= measured.micro_batch < 32
-
-
-@pytest.mark.timeout(120)
-def test_the_limit_of_workers_counts_where_it_is_shorter(freezes: Freezes) -> None:
-    error = freezes.refused(
-        greedy_models.loops_on_white, verify_time_limit_s=60.0, load_time_limit_s=2.0
-    )
-    assert error.code == "timed_out"
-    assert error.message.startswith(f"Running a white picture did not end within {_LOAD}")
-
-
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", SHARED)
+@pytest.mark.parametrize("name", FROM_OUTSIDE)
 def test_what_came_from_outside_is_refused(freezes: Freezes, name: str) -> None:
-    fixtures = os.environ.get("PERMAFROST_FIXTURES")
-    path = Path(fixtures or ".").parent / "cases" / "hostile" / "graphs" / f"{name}.pb"
-    if not fixtures or not path.is_file():
+    path = shared(name)
+    if path is None:
         pytest.skip("PERMAFROST_FIXTURES is unset or has no cases beside it")
-    assert freezes.refused(path).code in SHARED[name]
+    assert freezes.refused(path).code in FROM_OUTSIDE[name]

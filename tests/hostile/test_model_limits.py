@@ -22,7 +22,7 @@ from worker.models.registry import Registry
 MIB = 2**20
 RUN_MIB = 256  # that a run may take
 SERVED_S = 10.0  # within which a good model answers, whatever bad ones do
-MOST_BYTES = 1500 * MIB  # of a worker process; the models want from 1 GiB to 1 TiB
+MOST_BYTES = 1500 * MIB  # of a worker process; the models want from 400 MiB to 1 TiB
 
 # What is set aside before it is served, and why.
 KINDS = {

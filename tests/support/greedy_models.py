@@ -19,8 +19,9 @@ def loops_on_black(x: Any) -> list[Any]:
 
 
 def loops_on_white(x: Any) -> list[Any]:
-    """Never end where a picture is white."""
-    return _with(x, _endless(tf.reduce_max(tf.reduce_min(x, axis=[1, 2, 3])) >= 1.0))
+    """Never end where a picture is white, and no number of it more than 1."""
+    darkest, lightest = tf.reduce_min(x, axis=[1, 2, 3]), tf.reduce_max(x, axis=[1, 2, 3])
+    return _with(x, _endless(tf.reduce_any((darkest >= 1.0) & (lightest <= 1.0))))
 
 
 def loops(x: Any) -> list[Any]:
@@ -35,8 +36,8 @@ def loops_on_red(x: Any) -> list[Any]:
 
 
 def swells(x: Any) -> list[Any]:
-    """Take a gigabyte for any picture."""
-    return _with(x, _ones(1024, tf.reduce_max(x)))
+    """Take 400 MiB for any picture."""
+    return _with(x, _ones(400, tf.reduce_max(x)))
 
 
 def swells_on_red(x: Any) -> list[Any]:
