@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from freezing.choosing.preparation import Guess
+from freezing.choosing.preparation import Field, Guess
 from freezing.choosing.resting import resolved
 from worker.models.basis import BasisKind
 from worker.models.manifest import Tensor
@@ -14,8 +14,13 @@ INPUT = Tensor(name="x:0", dtype="float32", shape=[None, 8, 8, 3])
 OPENCV = {"preset": "zero_one", "color": "bgr", "resize": "crop", "filter": "cv2_linear"}
 
 
-def prepared(asked: Any, known: Any, kind: BasisKind, **kinds: BasisKind) -> Any:
-    guess = Guess(spec=PreprocessingSpec.parse(known), kind=kind, kinds=kinds, reasons=["as shown"])
+def prepared(asked: Any, known: Any, kind: BasisKind, *read: Field) -> Any:
+    guess = Guess(
+        spec=PreprocessingSpec.parse(known),
+        kind=kind,
+        kinds=dict.fromkeys(read, "read"),
+        reasons=["as shown"],
+    )
     return resolved(PreprocessingSpec.parse(asked), guess, INPUT)
 
 
@@ -28,7 +33,7 @@ def test_who_states_a_scaling_states_all_that_others_usually_do(kind: BasisKind)
 
 
 def test_what_the_graph_shows_is_taken_beside_a_stated_scaling() -> None:
-    found, basis = prepared("raw", OPENCV, "recognised", color="read", filter="read")
+    found, basis = prepared("raw", OPENCV, "recognised", "color", "filter")
     assert (found.color, found.resize, found.filter) == ("bgr", "stretch", "cv2_linear")
     assert basis.fields["color"] == "read"
     assert basis.reasons == ["as shown"]
