@@ -7,14 +7,15 @@ is the usual way, and assumed. Scaling and colours are known each in its own way
 from dataclasses import dataclass
 
 from freezing.choosing.preparation import Field, Guess
-from freezing.choosing.preprocessing.families import RAW, ZERO_ONE, Family
+from freezing.choosing.preprocessing.families import KERAS, RAW, SLIM, ZERO_ONE, Family
 from freezing.choosing.preprocessing.findings import Findings
 from freezing.choosing.preprocessing.ranges import Color
 from freezing.choosing.preprocessing.spread import Answered
 from worker.models.basis import Alternative, BasisKind
 from worker.models.preprocessing import PreprocessingSpec
 
-_IMAGENET_CLASSES = (1000, 1001)
+# Of networks that their library has trained itself. One of Keras' with 1001 is by somebody else.
+_IMAGENET_CLASSES = {SLIM: (1000, 1001), KERAS: (1000,)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +64,13 @@ def decide(found: Findings, answered: Answered | None = None) -> Guess:
 def _scaling(found: Findings, answered: Answered | None) -> _Scaling:
     exporter, family = found.exporter, found.family
     if found.reading.scaling is not None:
-        made_by = [] if exporter is None else [exporter.reason]
+        made_by = [exporter.reason] if exporter is not None and found.is_as_exported else []
         reasons = [*found.reading.reasons, *made_by]
         return _Scaling(spec=found.reading.scaling, kind="read", reasons=reasons)
     if exporter is not None and not _contradicts(exporter.prepared, answered):
         return _Scaling(
             spec=_values(exporter.prepared),
-            kind=exporter.kind,
+            kind=exporter.kind if found.is_fed else "assumed",
             reasons=[exporter.reason, *_why(answered)],
             knows_color=True,
         )
@@ -88,7 +89,9 @@ def _scaling(found: Findings, answered: Answered | None) -> _Scaling:
 def _of_family(family: Family, found: Findings, answered: Answered | None) -> _Scaling:
     called = f"by the names of its layers it is a {family.name} of {family.library}"
     is_contradicted = _contradicts(family.prepared, answered)
-    if found.classes in _IMAGENET_CLASSES and family.second == ZERO_ONE and not is_contradicted:
+    classes = _IMAGENET_CLASSES.get(family.library, (1000,))
+    is_whole = found.classes in classes and found.is_fed
+    if is_whole and family.second == ZERO_ONE and not is_contradicted:
         return _Scaling(
             spec=family.prepared,
             kind="recognised",
@@ -142,14 +145,18 @@ def _color(found: Findings, scaling: _Scaling) -> tuple[Color | None, BasisKind]
         return found.reading.color, "read"
     if found.exporter is not None and found.exporter.prepared.color is not None:
         color: Color = "bgr" if found.exporter.prepared.color == "bgr" else "rgb"
-        is_doubtful = found.reading.scaling is None and not scaling.knows_color
-        return color, "assumed" if is_doubtful else found.exporter.kind
+        is_doubtful = not found.is_as_exported or (
+            found.reading.scaling is None and (not scaling.knows_color or scaling.kind == "assumed")
+        )
+        kind = found.exporter.color_kind or found.exporter.kind
+        return color, "assumed" if is_doubtful else kind
     if scaling.spec.preset == "caffe":
         return None, scaling.kind  # the preset has an order
     if scaling.knows_color:
         return "rgb", scaling.kind
     if found.moments.color is not None and not _is_pretrained(found):
-        return found.moments.color, "read"
+        # Pictures of another kind may have, by chance, means like ImageNet's in the other order.
+        return found.moments.color, "assumed"
     return None, "assumed"
 
 

@@ -8,7 +8,8 @@ Each with how its own sample code, or nearly everybody's, prepares images:
 - retrain.py of TensorFlow 1 (tensorflow/examples/image_retraining): (x - 128) / 128 between the
   decoder and the tensor `Mul` of the Inception of 2015, (x - 127.5) / 127.5 for MobileNets.
 - The tutorial "CNN in TensorFlow" of cv-tricks.com: `cv2.imread`, `cv2.resize` (linear), x / 255.
-  All 8 programs with its tensors `x` and `y_pred` that were looked at do so.
+  All 8 programs with its tensors `x` and `y_pred` that were looked at do so, but whoever trains it
+  with another reader of images, in red, green, blue, leaves the very same graph.
 - tflearn: 8 of 10 programs that were looked at feed pixels as OpenCV reads them, without scaling.
 """
 
@@ -32,6 +33,7 @@ class Exporter:
     name: str
     prepared: PreprocessingSpec
     kind: BasisKind  # `assumed` where it is used in more than one way
+    color_kind: BasisKind | None = None  # where that differs for the order of colours
     reason: str
 
 
@@ -84,7 +86,8 @@ def _custom_vision(traits: Traits) -> Exporter | None:
 def _retrain(traits: Traits) -> Exporter | None:
     is_head = "final_result" in traits.names and bool(traits.names & _RETRAINED)
     is_2015 = traits.input == "Mul" and "pool_3" in traits.names
-    is_mobile = "MobilenetV1" in traits.names
+    # A module of TensorFlow Hub, which it took later, has an input of another name and range.
+    is_mobile = traits.input == "input" and "MobilenetV1" in traits.names
     if not is_head or traits.channels != 3 or is_2015 == is_mobile:
         return None
     scaled = (
@@ -115,8 +118,9 @@ def _tutorial(traits: Traits) -> Exporter | None:
             preset="zero_one", color="bgr", resize="stretch", filter="cv2_linear"
         ),
         kind="recognised",
+        color_kind="assumed",
         reason="it is a network of the tutorial 'CNN in TensorFlow' ('x' to 'y_pred', layers "
-        "without names): OpenCV's blue, green, red, values from 0 to 1",
+        "without names): values from 0 to 1, and mostly OpenCV's blue, green, red",
     )
 
 

@@ -40,83 +40,84 @@ class Family:
     second: PreprocessingSpec = ZERO_ONE
 
 
-_KERAS, _SLIM = "keras.applications", "TF-Slim"
+KERAS, SLIM = "keras.applications", "TF-Slim"
 FAMILIES = (
-    Family(name="VGG", library=_KERAS, layers=("block1_conv1", "block5_conv3"), prepared=CAFFE),
+    Family(name="VGG", library=KERAS, layers=("block1_conv1", "block5_conv3"), prepared=CAFFE),
     Family(
-        name="ResNet50", library=_KERAS, layers=("res2a_branch2a", "res5c_branch2c"), prepared=CAFFE
+        name="ResNet50", library=KERAS, layers=("res2a_branch2a", "res5c_branch2c"), prepared=CAFFE
     ),
     Family(
         name="ResNetV2",
-        library=_KERAS,
+        library=KERAS,
         layers=("conv2_block1_preact_bn", "post_bn"),
         prepared=SIGNED,
     ),
     Family(
         name="DenseNet",
-        library=_KERAS,
+        library=KERAS,
         layers=("conv2_block1_0_bn", "pool2_conv", "conv5_block1_1_conv"),
         prepared=IMAGENET,
     ),
     Family(
         name="ResNeXt",
-        library=_KERAS,
+        library=KERAS,
         layers=("conv1_conv", "conv2_block1_1_conv", "conv2_block1_2_reduce"),
         prepared=IMAGENET,
     ),
     Family(
         name="ResNet",
-        library=_KERAS,
+        library=KERAS,
         layers=("conv1_conv", "conv1_bn", "conv2_block1_1_conv", "conv5_block1_1_conv"),
         without=("conv2_block1_preact_bn", "conv2_block1_2_reduce"),
         prepared=CAFFE,
     ),
     Family(
         name="MobileNet",
-        library=_KERAS,
+        library=KERAS,
         layers=("conv_dw_1", "conv_pw_1", "conv_dw_5"),
         prepared=SIGNED,
     ),
     Family(
         name="MobileNetV2",
-        library=_KERAS,
+        library=KERAS,
         layers=("bn_Conv1", "expanded_conv_depthwise", "block_1_expand"),
         prepared=SIGNED,
     ),
     Family(
         name="MobileNetV3",
-        library=_KERAS,
+        library=KERAS,
         layers=("expanded_conv_1_expand|expanded_conv_1", "expanded_conv_2_expand|expanded_conv_2"),
         without=("bn_Conv1", "MobilenetV2"),
         prepared=SIGNED,
     ),
     Family(
         name="InceptionResNetV2",
-        library=_KERAS,
+        library=KERAS,
         layers=("conv_7b", "mixed_5b", "block35_1_ac"),
         prepared=SIGNED,
     ),
     Family(
-        name="InceptionV3", library=_KERAS, layers=("mixed0", "mixed9", "mixed10"), prepared=SIGNED
+        name="InceptionV3", library=KERAS, layers=("mixed0", "mixed9", "mixed10"), prepared=SIGNED
     ),
     Family(
         name="Xception",
-        library=_KERAS,
+        library=KERAS,
         layers=("block1_conv1", "block2_sepconv1", "block13_sepconv2"),
         prepared=SIGNED,
     ),
     Family(
         name="NASNet",
-        library=_KERAS,
+        library=KERAS,
         layers=("stem_conv1", "stem_bn1", "reduction_concat_stem_1"),
         prepared=SIGNED,
     ),
     Family(
         name="EfficientNetV2 without its rescaling",
-        library=_KERAS,
+        library=KERAS,
         layers=("stem_conv", "block1a_project_conv", "block2a_expand_conv", "top_conv"),
         without=("block1a_dwconv",),
         prepared=SIGNED,
+        second=IMAGENET,  # B0 to B3, whose layers are called alike
     ),
     Family(
         name="EfficientNet without its rescaling",
@@ -126,34 +127,34 @@ FAMILIES = (
     ),
     Family(
         name="Inception",
-        library=_SLIM,
+        library=SLIM,
         layers=("InceptionV1|InceptionV2|InceptionV3|InceptionV4|InceptionResnetV2",),
         prepared=SIGNED,
     ),
     Family(
         name="MobileNet",
-        library=_SLIM,
+        library=SLIM,
         layers=("MobilenetV1|MobilenetV2|MobilenetV3",),
         prepared=SIGNED,
     ),
     Family(
-        name="NASNet", library=_SLIM, layers=("cell_stem_0", "cell_0", "cell_1"), prepared=SIGNED
+        name="NASNet", library=SLIM, layers=("cell_stem_0", "cell_0", "cell_1"), prepared=SIGNED
     ),
     Family(
         name="VGG",
-        library=_SLIM,
+        library=SLIM,
         layers=("vgg_16|vgg_19|vgg_a", "conv1_1|conv1"),
         prepared=SLIM_MEANS,
     ),
     Family(
         name="ResNet v1",
-        library=_SLIM,
+        library=SLIM,
         layers=("resnet_v1_50|resnet_v1_101|resnet_v1_152|resnet_v1_200", "bottleneck_v1"),
         prepared=SLIM_MEANS,
     ),
     Family(
         name="ResNet v2",
-        library=_SLIM,
+        library=SLIM,
         layers=("resnet_v2_50|resnet_v2_101|resnet_v2_152|resnet_v2_200", "bottleneck_v2"),
         prepared=SLIM_MEANS,
         second=SIGNED,

@@ -9,13 +9,16 @@ from freezing.choosing.preprocessing.channels import Layer, follow
 from freezing.choosing.preprocessing.exporters import Exporter, Traits, exporter_of
 from freezing.choosing.preprocessing.families import Family, family_of, layer_names
 from freezing.choosing.preprocessing.measuring import of_moments
-from freezing.choosing.preprocessing.moments import moments
+from freezing.choosing.preprocessing.moments import NORMS, moments
 from freezing.choosing.preprocessing.pixels import pixels_of
 from freezing.choosing.preprocessing.reading import Reading, agree, of_layers
 from freezing.graph.final_op import final_op
 from freezing.graph.graph import Endpoint, Graph
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Filter, PreprocessingSpec
+
+# What networks for images begin with.
+_FIRST = frozenset({"Conv2D", "_FusedConv2D", "DepthwiseConv2dNative"} | NORMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,13 @@ class Findings:
     final_op: str = ""  # what computes the scores
     resized_by: Filter | None = None  # the way in which the graph resizes images itself
     is_keras_scaled: bool = False  # by a Rescaling or Normalization layer
+    is_fed: bool = True  # whether its first layers take the input as it is, with nothing before
+
+    @property
+    def is_as_exported(self) -> bool:
+        """Whether nothing that was read says otherwise than the product that it is known as."""
+        read = self.reading.scaling
+        return read is None or self.exporter is None or read.preset == self.exporter.prepared.preset
 
 
 def look(graph: Graph, taken: Tensor, output: Tensor) -> Findings:
@@ -68,6 +78,17 @@ def look(graph: Graph, taken: Tensor, output: Tensor) -> Findings:
         final_op=final_op(graph, answer),
         resized_by=_resized_by(graph, layers),
         is_keras_scaled=any(name.startswith(("rescaling", "normalization")) for name in names),
+        is_fed=_is_fed(graph, layers),
+    )
+
+
+def _is_fed(graph: Graph, layers: list[Layer]) -> bool:
+    """Whether the first layers are those of a network, and take pixels as the input has them.
+
+    What else is in front of a network that is known by its layers prepares images for it.
+    """
+    return bool(layers) and all(
+        graph.nodes[layer.name].op in _FIRST and layer.pixels.is_untouched for layer in layers
     )
 
 

@@ -25,7 +25,7 @@ _NEIGHBOURS, _COLOURS = 0.95, 0.93  # correlations in photographs
 _MOST_WEIGHTS = 2**20  # of a first convolution
 _FEWEST_FILTERS = 4
 _MOST_BETWEEN = 6  # nodes between a convolution and its normalisation
-_NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
+NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 _BETWEEN = frozenset({"BiasAdd", "Add", "AddV2", "Identity", "Cast", "Relu"})
 _MOST_FITTED = 64  # filters that are fitted together
 _OUTLIER = 4.0  # how much a filter that fits badly counts at most, in squared deviations
@@ -42,12 +42,15 @@ class Moments:
     mean: Array
     deviation: float
     is_exact: bool = True  # False: it was fitted
+    # Whether these very numbers began as a mean of 0 and a deviation of 1. What training was too
+    # short to replace is still in them.
+    is_moving: bool = False
 
 
 def moments(graph: Graph, layer: Layer) -> Moments | None:
     """Return what is known of the numbers that a first layer was fed in training."""
     op = graph.nodes[layer.name].op
-    find = _of_norm if op in _NORMS else _of_convolution if op == "Conv2D" else None
+    find = _of_norm if op in NORMS else _of_convolution if op == "Conv2D" else None
     if find is None:
         return None
     try:
@@ -65,7 +68,7 @@ def _of_norm(graph: Graph, layer: Layer) -> Moments | None:
     if seen is None or len(seen[0]) != len(layer.pixels.sources):
         return None
     mean, variance = seen
-    return Moments(layer.name, mean, float(np.sqrt(np.median(variance))))
+    return Moments(layer.name, mean, float(np.sqrt(np.median(variance))), is_moving=True)
 
 
 def _of_convolution(graph: Graph, layer: Layer) -> Moments | None:
@@ -154,7 +157,7 @@ def _norm_behind(graph: Graph, name: str) -> tuple[str, Array, bool] | None:
             return None
         node = graph.nodes[takers[0]]
         inputs = graph.data_inputs(node.name)
-        if node.op in _NORMS:
+        if node.op in NORMS:
             return (node.name, bias, is_rectified) if inputs[0].node == name else None
         if node.op not in _BETWEEN:
             return None

@@ -152,8 +152,13 @@ def test_what_lies_between_a_decoder_and_an_input_is_what_a_worker_does() -> Non
 # -- statistics ----------------------------------------------------------------------------------
 
 
-def trained(fed: Callable[[Any], Any], where: str, channels: int = 3) -> Findings:
-    """Return what is found in a network whose normalisation has seen made up photographs."""
+def trained(
+    fed: Callable[[Any], Any], where: str, channels: int = 3, left: float = 0.0
+) -> Findings:
+    """Return what is found in a network whose normalisation has seen made up photographs.
+
+    Of the mean of 0 and variance of 1 that it began with, the share `left` is still in it.
+    """
     pictures = fed(photographs(64, 64, channels)).astype("float32")
     kernel = np.random.default_rng(2).normal(size=[3, 3, channels, 16]).astype("float32")
     with tf.Graph().as_default() as graph:
@@ -170,8 +175,8 @@ def trained(fed: Callable[[Any], Any], where: str, channels: int = 3) -> Finding
             answer,
             np.ones(count, "float32"),
             np.zeros(count, "float32"),
-            seen.mean((0, 1, 2)),
-            seen.var((0, 1, 2)),
+            seen.mean((0, 1, 2)) * (1 - left),
+            seen.var((0, 1, 2)) * (1 - left) + left,
             is_training=False,
         )
         tf.nn.softmax(tf.reduce_mean(normal, [1, 2]), name="y")
@@ -200,6 +205,19 @@ def test_a_first_normalisation_tells_what_it_was_trained_on(
     assert measured.scaling.preset == preset
 
 
+@pytest.mark.parametrize("left", [0.02, 0.1, 0.25, 0.37, 0.6])
+@pytest.mark.parametrize("where", ["first", "conv"])
+@pytest.mark.parametrize(
+    ("fed", "preset"), [(lambda x: x, "zero_one"), (lambda x: x * 2 - 1, "minus_one_one")]
+)
+def test_a_normalisation_that_saw_few_pictures_is_not_read_as_another_range(
+    fed: Callable[[Any], Any], preset: str, where: str, left: float
+) -> None:
+    """Its variance is still of what it began with, and seems that of a larger range."""
+    guess = decide(trained(fed, where, left=left))
+    assert guess.kind == "assumed" or guess.spec.preset == preset
+
+
 def test_a_normalisation_that_was_never_trained_tells_nothing() -> None:
     def build(x: Any) -> Any:
         ones, zeros = np.ones(3, "float32"), np.zeros(3, "float32")
@@ -211,11 +229,18 @@ def test_a_normalisation_that_was_never_trained_tells_nothing() -> None:
 # -- names ---------------------------------------------------------------------------------------
 
 
-def named(*names: str, output: str = "y", classes: int = 5, first: str = "x") -> Findings:
+def named(
+    *names: str,
+    output: str = "y",
+    classes: int = 5,
+    first: str = "x",
+    prepare: Callable[[Any], Any] = lambda x: x,
+) -> Findings:
     """Return what is found in a graph that has nodes of these names."""
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name=first)
-        answer = tf.nn.conv2d(x, np.ones([1, 1, 3, classes], "float32"), 1, "SAME")
+        kernel = np.ones([1, 1, 3, classes], "float32")
+        answer = tf.nn.conv2d(prepare(x), kernel, 1, "SAME")
         for name in names:
             answer = tf.nn.relu(answer, name=name)
         tf.nn.softmax(tf.reduce_mean(answer, [1, 2]), name=output)
@@ -248,6 +273,8 @@ def test_a_network_of_keras_is_told_by_its_layers(names: tuple[str, ...], preset
     assert [one.preprocessing.preset for one in further.alternatives] == ["zero_one"]
     whole = decide(named(*names, classes=1000))
     assert (whole.spec.preset, whole.kind) == (preset, "recognised")
+    # Others have trained the same layers, with a class for the background and in another way.
+    assert decide(named(*names, classes=1001)).kind == "assumed"
 
 
 def test_a_network_of_tf_slim_takes_off_the_means_of_its_library() -> None:
@@ -292,8 +319,58 @@ def test_products_are_recognised_with_the_reason_in_words() -> None:
     tutorial = ("Conv2D_1", "MaxPool", "Variable", "Variable_1")
     guess = decide(named(*tutorial, output="y_pred"))
     assert (guess.spec.preset, guess.spec.color, guess.kind) == ("zero_one", "bgr", "recognised")
+    assert guess.kinds["color"] == "assumed"  # the graph is the same with another reader of images
     guess = decide(named("data_bn/data_bn/mul", first="Placeholder", output="loss"))
     assert (guess.spec.preset, guess.spec.color, guess.kind) == ("raw", "bgr", "recognised")
+
+
+def test_only_the_input_that_retrain_py_made_is_recognised_as_its_own() -> None:
+    parts = ("MobilenetV1/Relu", "final_training_ops/Relu")
+    guess = decide(named(*parts, first="input", output="final_result"))
+    assert (guess.spec.preset, guess.kind) == ("minus_one_one", "recognised")
+    module = named(*parts, first="Placeholder", output="final_result")  # of TensorFlow Hub
+    assert module.exporter is None
+    assert decide(module).kind == "assumed"
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        tf.image.per_image_standardization,
+        lambda x: tf.clip_by_value(x, 0, 6),
+        lambda x: x[..., ::-1],
+    ],
+)
+@pytest.mark.parametrize("names", [("block1_conv1", "block5_conv3"), TEACHABLE])
+def test_a_known_network_behind_something_else_is_not_fed_as_usual(
+    prepare: Callable[[Any], Any], names: tuple[str, ...]
+) -> None:
+    guess = decide(named(*names, classes=1000, prepare=prepare))
+    assert guess.kind == "assumed"
+    assert guess.kinds["color"] == "assumed"
+
+
+def test_a_product_whose_graph_was_changed_says_no_more_than_is_read() -> None:
+    tutorial = ("Conv2D_1", "MaxPool", "Variable", "Variable_1")
+    guess = decide(named(*tutorial, output="y_pred", prepare=lambda x: x / 255))
+    assert (guess.spec.preset, guess.kind, guess.kinds["color"]) == ("raw", "read", "assumed")
+    assert len(guess.reasons) == 1
+    guess = decide(named(*TEACHABLE, prepare=lambda x: x / 127.5 - 1))
+    assert (guess.spec.preset, guess.kind, guess.kinds["color"]) == ("raw", "read", "assumed")
+
+
+def test_an_order_of_colours_that_was_measured_is_assumed() -> None:
+    """Photographs of the sky have, in the other order, the means of ImageNet."""
+    means, deviation = np.array(IMAGENET[::-1], "float32"), np.float32(0.25)
+
+    def build(x: Any) -> Any:
+        ones, zeros = np.ones(3, "float32"), np.zeros(3, "float32")
+        variance = np.full(3, deviation**2)
+        return v1.nn.fused_batch_norm(x, ones, zeros, means, variance, is_training=False)[0]
+
+    guess = decide(made(build))
+    assert (guess.spec.preset, guess.spec.color, guess.kind) == ("zero_one", "bgr", "read")
+    assert guess.kinds["color"] == "assumed"
 
 
 def test_what_a_network_answers_to_makes_a_recognised_product_doubtful() -> None:
