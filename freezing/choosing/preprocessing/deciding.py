@@ -128,8 +128,13 @@ def _of_family(family: Family, found: Findings, answered: Answered | None) -> _S
 
 
 def _is_pretrained(found: Findings) -> bool:
-    """Whether what was measured is of ImageNet's pictures, and not of the last training's."""
-    return found.family is not None and found.moments.color is not None
+    """Whether what was measured may be of the pictures that a library trained its network on.
+
+    So it stays where that network is kept as it is and only its last layers are trained.
+    """
+    if found.family is None:
+        return False
+    return found.moments.color is not None or found.moments.scaling == found.family.prepared
 
 
 def _contradicts(prepared: PreprocessingSpec, answered: Answered | None) -> bool:

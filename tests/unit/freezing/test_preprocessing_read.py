@@ -153,7 +153,11 @@ def test_what_lies_between_a_decoder_and_an_input_is_what_a_worker_does() -> Non
 
 
 def trained(
-    fed: Callable[[Any], Any], where: str, channels: int = 3, left: float = 0.0
+    fed: Callable[[Any], Any],
+    where: str,
+    channels: int = 3,
+    left: float = 0.0,
+    names: tuple[str, ...] = (),
 ) -> Findings:
     """Return what is found in a network whose normalisation has seen made up photographs.
 
@@ -179,6 +183,8 @@ def trained(
             seen.var((0, 1, 2)) * (1 - left) + left,
             is_training=False,
         )
+        for name in names:
+            normal = tf.nn.relu(normal, name=name)
         tf.nn.softmax(tf.reduce_mean(normal, [1, 2]), name="y")
     return look(
         Graph(graph.as_graph_def()),
@@ -216,6 +222,15 @@ def test_a_normalisation_that_saw_few_pictures_is_not_read_as_another_range(
     """Its variance is still of what it began with, and seems that of a larger range."""
     guess = decide(trained(fed, where, left=left))
     assert guess.kind == "assumed" or guess.spec.preset == preset
+
+
+def test_what_a_library_trained_does_not_tell_what_came_after_it() -> None:
+    names = ("bn_Conv1", "expanded_conv_depthwise", "block_1_expand")  # MobileNetV2
+    assert decide(trained(lambda x: x * 1.6 - 1, "conv")).kind == "read"
+    kept = decide(trained(lambda x: x * 1.6 - 1, "conv", names=names))
+    assert (kept.spec.preset, kept.kind) == ("minus_one_one", "assumed")
+    own = decide(trained(lambda x: x * 0.8, "conv", names=names))  # darker than ImageNet's
+    assert (own.spec.preset, own.kind) == ("zero_one", "read")
 
 
 def test_a_normalisation_that_was_never_trained_tells_nothing() -> None:
