@@ -247,7 +247,7 @@ def test_what_is_wrong_with_an_archive_or_labels_is_said(
             {"json": {"name": "m", "source": "x", "set": {"k": "v"}}},
             400,
             "invalid_request",
-            "set.k",
+            "constant for 'k'",
         ),
         ({"json": {"name": "m", "source": "x", "extra": 1}}, 400, "invalid_request", "extra"),
         (
