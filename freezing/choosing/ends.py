@@ -176,7 +176,8 @@ class Finder:
             return not trace.reduces or made[-1] != 1
         if made is None or trace.mixes or not all(parts):
             return not trace.reduces or len(parts) > 1
-        return len(made) > 1 and all(part is not None and part[-1] == made[-1] for part in parts)
+        # Of experts with a gate each, what opens the gates has a number for each expert.
+        return len(made) > 1 and any(part is not None and part[-1] == made[-1] for part in parts)
 
     def _op(self, end: Endpoint, trace: Trace) -> str:
         """Return the op that computes a tensor, behind those that only hand it on."""

@@ -72,6 +72,13 @@ def mixture_of_experts() -> None:
     tf.identity(tf.reduce_sum(experts * gate[:, :, tf.newaxis], 1), name="answer")
 
 
+def mixture_of_probabilities() -> None:
+    hidden = layer(8, "hidden")
+    gate = tf.nn.softmax(layer(2, "gate", hidden))
+    experts = [tf.nn.softmax(layer(4, f"expert{n}", hidden)) for n in range(2)]
+    tf.identity(gate[:, :1] * experts[0] + gate[:, 1:] * experts[1], name="answer")
+
+
 def recurrent_cell() -> None:
     """The rows of a picture, one after the other, through a cell with a gate."""
     rows = tf.transpose(tf.reshape(image_placeholder(), [-1, SIDE, SIDE * 3]), [1, 0, 2])
@@ -134,6 +141,7 @@ ANSWERED: list[tuple[Build, str]] = [
     (highway, "linear"),
     (attention_that_is_also_given, "linear"),
     (mixture_of_experts, "linear"),
+    (mixture_of_probabilities, "softmax"),
     (recurrent_cell, "linear"),
     (coarse_and_fine, "softmax"),
     (confidence_beside, "softmax"),
