@@ -121,6 +121,18 @@ def test_arithmetic_that_fits_several_ranges_or_none_tells_nothing(
     assert made(build).reading.scaling is None
 
 
+def test_means_that_are_like_those_of_imagenet_tell_no_order_of_colours() -> None:
+    """A Normalization layer that was adapted to other pictures, which happen to be bluish."""
+    near = [0.401, 0.461, 0.49]
+    reading = made(lambda x: (x / 255 - tf.constant(near)) / 0.226).reading
+    assert (reading.scaling is not None, reading.color) == (True, None)
+
+
+@pytest.mark.parametrize("means", [[104.0, 117.0, 123.0], [103.53, 116.28, 123.675]])
+def test_means_of_imagenet_are_known_however_they_are_rounded(means: list[float]) -> None:
+    assert made(lambda x: x - tf.constant(means)).reading.color == "bgr"
+
+
 def test_means_are_followed_through_other_layouts() -> None:
     means = tf.constant(CAFFE)
     nchw = made(lambda x: tf.transpose(x, [0, 2, 3, 1]) - tf.constant(CAFFE), [None, 3, SIDE, SIDE])
