@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.command_line import FROZEN, JPEG, Server, job, run
 
 PROOF = {
@@ -113,7 +115,10 @@ def test_what_is_no_example_is_said(freezing: Server, checkpoint: Path) -> None:
     assert not freezing.requests_to("/v1/freezes")
 
 
-def test_try_shows_the_answers_side_by_side_and_what_to_type(freezing: Server) -> None:
+def test_try_shows_the_answers_side_by_side_and_what_to_type(
+    freezing: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     _photos(Path(), "a.jpg", "b.jpg")
     way = {
         "called": "values from 0 to 1, RGB, stretched with bilinear",
