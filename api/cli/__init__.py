@@ -8,7 +8,7 @@ The modules here import httpx and rich only when a command runs, so that `--help
 
 import typer
 
-from api.cli import classify, comparing, freeze, inspect, jobs, keys, models, workers
+from api.cli import batches, classify, comparing, freeze, inspect, jobs, keys, models, workers
 
 app = typer.Typer(
     help="Freeze trained models and classify images with them.",
@@ -24,6 +24,8 @@ for _command in (
     jobs.cancel,
     models.models,
     workers.workers,
+    batches.results,
+    batches.retry,
 ):
     app.command()(_command)
 app.command("try")(comparing.compare)

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from api.cli.options import again
 from api.cli.text import printable
+from worker.models.formula import formula
 
 
 def basis_text(basis: object) -> str:
@@ -20,16 +21,16 @@ def basis_text(basis: object) -> str:
 
 
 def preprocessing_text(fields: object) -> str:
-    """Return how images are prepared: `rgb, stretch to 96x96, NHWC, (value * 0.0039 - 0) / 1`."""
+    """Return how images are prepared: `rgb, stretch to 96x96, NHWC, value ÷ 255`."""
     if not isinstance(fields, dict) or not fields:
         return ""
     height, width = fields["size"]
-    mean, std = (", ".join(f"{value:.4g}" for value in fields[key]) for key in ("mean", "std"))
     filter_used = f" ({fields['filter']})" if fields.get("filter") else ""
     standardised = ", standardised" if fields.get("standardise") else ""
     return (
         f"{fields['color']}, {fields['resize']} to {height}x{width}{filter_used}, "
-        f"{fields['layout']}, (value * {fields['scale']:.4g} - {mean}) / {std}{standardised}"
+        f"{fields['layout']}, {formula(fields['scale'], fields['mean'], fields['std'])}"
+        f"{standardised}"
     )
 
 

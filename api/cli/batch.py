@@ -59,6 +59,7 @@ class BatchRun:
         self.problems = [_row(entry) for entry in wanted.survey.problems]
         self.by_server = False  # whether the server reads the folder itself
         self.reused = False  # whether the batch had ended before
+        self.retried: int | None = None  # failed images of it that were tried again
 
     def job(self) -> "Json":
         """Return the batch's job once it has ended; where an error stops it, say how to go on."""
@@ -70,7 +71,7 @@ class BatchRun:
             if self.reused and self._wanted.retry and failed:
                 are = "is" if failed == 1 else "are"
                 self._tell(f"Batch {self._id}: {counted(failed, 'image')} {are} tried again.")
-                job, self.reused = self._client.retry(self._id), False
+                job, self.reused, self.retried = self._client.retry(self._id), False, failed
             elif self.reused:
                 self._tell(
                     f"Batch {self._id} has classified these images before: "

@@ -5,7 +5,7 @@ A few files are predictions, which answer fastest; a folder or many files are on
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +21,6 @@ from api.cli.text import counted, path_text, printable
 from worker.errors import InvalidRequestError, NotFoundError, PermafrostError
 
 if TYPE_CHECKING:
-    from api.cli.results_view import Tally
     from api.client import Client
 
 MOST_PREDICTIONS = 8  # files that are sent one by one; more are a batch, and so is any folder
@@ -140,7 +139,12 @@ def _batch(
     as_json: bool,
 ) -> None:
     from api.cli.progress import BatchProgress  # noqa: PLC0415 - imports rich
-    from api.cli.results_view import Tally, show_results, summary  # noqa: PLC0415
+    from api.cli.results_view import (  # noqa: PLC0415 - imports rich
+        Tally,
+        pass_on,
+        show_results,
+        summary,
+    )
 
     run: BatchRun | None = None
     tally = Tally()
@@ -169,11 +173,11 @@ def _batch(
                 error = job.get("error") or {}
                 raise BatchFailedError(error.get("message") or "The batch failed.")
             seconds = None if run.reused else time.monotonic() - started
-            _pass_on(run.rows(), tally, output, as_json=as_json)
+            pass_on(run.rows(), tally, output, as_json=as_json)
     if not as_json:
         show_results(tally)
     skipped = job["progress"].get("skipped", 0) if run.by_server else found.skipped
-    summary(tally, skipped=skipped, seconds=seconds, output=output)
+    summary(tally, skipped=skipped, seconds=seconds, output=output, retried=run.retried)
     if job["status"] == "cancelled":
         fail(f"Batch {printable(job['id'])} was cancelled before all images were classified.")
     if tally.failed or job["status"] == "cancelled":
@@ -184,25 +188,6 @@ class BatchFailedError(PermafrostError):
     """Nothing of a batch could be done."""
 
     code = "batch_failed"
-
-
-def _pass_on(rows: Iterable[Row], tally: "Tally", output: Path | None, *, as_json: bool) -> None:
-    """Count the rows, and write each to the output and to standard output as it comes."""
-    from api.cli.output import write_json_lines  # noqa: PLC0415 - imports rich
-
-    def counted_rows() -> Iterator[Row]:
-        for row in rows:
-            tally.add(row)
-            yield row
-
-    passing: Iterator[Row] = counted_rows()
-    if as_json:
-        passing = write_json_lines(passing, Row.as_json)
-    if output is not None:
-        write_results(output, passing)
-    else:
-        for _ in passing:
-            pass
 
 
 def chosen_model(client: "Client", asked: str | None) -> str:

@@ -36,7 +36,9 @@ def freeze(
             "archive. What is not on this machine is looked for below the server's sources folder.",
         ),
     ],
-    name: Annotated[str, typer.Option("--name", help="The model's name.")],
+    name: Annotated[
+        str, typer.Option("--name", help="The model's name, of at most 64 characters.")
+    ],
     outputs: Annotated[
         list[str] | None, typer.Option("--output", metavar="NODE", help="A node to keep.")
     ] = None,

@@ -1,7 +1,7 @@
 """Results of `classify` as a person sees them."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.output import Column, console, message, table
-from api.cli.results import Row
+from api.cli.output import Column, console, message, table, write_json_lines
+from api.cli.results import Row, write_results
 from api.cli.text import counted, duration, number, printable, score
 
 MOST_ROWS = 50  # more images than this are summed up by label
@@ -58,17 +58,44 @@ def show_results(tally: Tally) -> None:
         _show_many(tally)
 
 
-def summary(tally: Tally, *, skipped: int, seconds: float | None, output: Path | None) -> None:
+def pass_on(rows: Iterable[Row], tally: Tally, output: Path | None, *, as_json: bool) -> None:
+    """Count the rows, and write each to the output and to standard output as it comes."""
+
+    def counted_rows() -> Iterator[Row]:
+        for row in rows:
+            tally.add(row)
+            yield row
+
+    passing: Iterator[Row] = counted_rows()
+    if as_json:
+        passing = write_json_lines(passing, Row.as_json)
+    if output is not None:
+        write_results(output, passing)
+    else:
+        for _ in passing:
+            pass
+
+
+def summary(
+    tally: Tally,
+    *,
+    skipped: int,
+    seconds: float | None,
+    output: Path | None,
+    retried: int | None = None,
+) -> None:
     """Write to standard error what was done, where that is not seen anyway.
 
-    `seconds`: None where nothing was classified now.
+    `seconds`: None where nothing was classified now. `retried`: how many images were, where that is
+    not all of them.
     """
     if tally.total == 1 and output is None and not skipped:
         return
     took = "" if seconds is None else f" in {duration(seconds)}"
-    rate = (
-        f", {tally.total / seconds:.3g} per second" if seconds and tally.total > MOST_ROWS else ""
-    )
+    now = tally.total if retried is None else retried
+    rate = f", {_per_second(now / seconds)}" if seconds and now > MOST_ROWS else ""
+    if retried is not None:
+        took = f", {number(retried)} of them tried again{took}"
     done = f"{number(tally.total - tally.failed)} classified, {number(tally.failed)} failed"
     said = [f"{counted(tally.total, 'image')}{took}{rate}: {done}."]
     if skipped:
@@ -76,6 +103,10 @@ def summary(tally: Tally, *, skipped: int, seconds: float | None, output: Path |
     if output is not None:
         said.append(f"Results are in {printable(output)}.")
     message(" ".join(said))
+
+
+def _per_second(rate: float) -> str:
+    return f"{number(round(rate)) if rate >= 100 else f'{rate:.3g}'} per second"
 
 
 def _show_one(predictions: Sequence[dict[str, Any]]) -> None:

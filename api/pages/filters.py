@@ -10,6 +10,7 @@ from flask import Blueprint
 from api.pages.reference import prose
 from worker.jobs.records import rfc3339
 from worker.models.assumptions import Choice, assumption, choices, republishing
+from worker.models.formula import factor
 from worker.models.manifest import Manifest
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -80,14 +81,6 @@ def tiny(value: float) -> str:
     """Return a small difference: `1.2e-7`, or `0` where there is none."""
     digits, _, power = f"{value:.1e}".partition("e")
     return f"{digits}e{int(power)}" if value else "0"
-
-
-def factor(scale: float) -> str:
-    """Return what pixels are multiplied by, as a division where that is a rounder number."""
-    inverse = 1 / scale if scale else 0.0
-    if scale != 1 and inverse and abs(inverse - round(inverse, 1)) < 1e-6:
-        return f"÷ {round(inverse, 1):g}"
-    return f"{_TIMES} {scale:.4g}"
 
 
 def shape(sides: list[Any] | None) -> str:

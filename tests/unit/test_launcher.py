@@ -159,6 +159,13 @@ def test_testing_and_measuring_install_the_development_requirements_too(
     assert tree.calls == ["installing requirements.txt", "installing requirements-dev.txt"]
 
 
+@pytest.mark.parametrize("command", ["test", "bench"])
+def test_help_about_them_installs_nothing_for_them(tree: Tree, command: str) -> None:
+    tree.python("python3")
+    tree.run(command, "--help")
+    assert tree.calls == ["installing requirements.txt"]
+
+
 def test_a_failed_installation_ends_it(tree: Tree) -> None:
     tree.python("python3", before="exit 7")
     done = tree.run("up")

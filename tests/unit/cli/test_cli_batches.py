@@ -371,7 +371,40 @@ def test_failures_are_tried_again_when_asked(server: BatchServer, photos: Path) 
     found = run("classify", "photos", "--retry", "--json")
     assert (found.exit_code, len(rows(found))) == (0, 10)
     assert "Batch b0: 1 image is tried again." in found.stderr
+    assert "10 images, 1 of them tried again in " in found.stderr
     assert len(server.sent) == 1
+
+
+def test_results_of_a_batch_are_given_by_its_id(server: BatchServer, photos: Path) -> None:
+    (photos / "3.jpg").write_bytes(JPEG + b"bad")
+    assert run("classify", "photos").exit_code == 1
+    found = run("results", "b0", "--json", "--output", "again.csv")
+    assert (found.exit_code, len(rows(found))) == (1, 10)
+    assert "10 images: 9 classified, 1 failed. Results are in again.csv." in found.stderr
+    with Path("again.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == NAMES
+
+
+def test_a_batch_that_still_runs_says_so_with_its_results(
+    server: BatchServer, photos: Path
+) -> None:
+    assert run("classify", "photos").exit_code == 0
+    batch = server.the_batch()
+    batch.status, batch.sealed = "running", False
+    found = run("results", "b0")
+    assert found.exit_code == 0
+    assert "Job b0 is still running." in found.stderr
+
+
+def test_a_batch_is_retried_by_its_id(server: BatchServer, photos: Path) -> None:
+    (photos / "3.jpg").write_bytes(JPEG + b"bad")
+    assert run("classify", "photos").exit_code == 1
+    server.the_batch().images["3.jpg"] = JPEG
+    found = run("retry", "b0")
+    assert found.exit_code == 0
+    assert "Batch b0: its failed images are tried again." in found.stderr
+    assert run("retry", "b0", "--wait").exit_code == 0
+    assert server.the_batch().status == "succeeded"
 
 
 # -- what others do to the batch meanwhile ------------------------------------------------------

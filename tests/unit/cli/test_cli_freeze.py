@@ -206,7 +206,7 @@ def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
         "--set keep_prob=1.0",
         "optimizer slots",
         "about 8.5 MB and 41 nodes",
-        "rgb, stretch to 96x96, NHWC, (value * 0.003922 - 0) / 1",
+        "rgb, stretch to 96x96, NHWC, value ÷ 255",
         "Warning: Dropout is on.",
     ):
         assert words in found.stdout, words
