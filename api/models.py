@@ -11,7 +11,7 @@ from api.kernel import kernel
 from api.saved_models import saved_model
 from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.requests import RepublishRequest
-from worker.models.assumptions import assumption, choices, republishing
+from worker.models.assumptions import assumption_of, choices, republishing
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef, check_model_name
 from worker.models.registry import Model
@@ -208,7 +208,7 @@ def _assumption(manifest: Manifest) -> dict[str, Any]:
     how, basis, name = manifest.preprocessing, manifest.basis, manifest.name
     meant = choices(republishing(name, manifest.version), how, basis)
     return {
-        "assumption": assumption(name, how, basis),
+        "assumption": assumption_of(manifest),
         "choices": [choice._asdict() for choice in meant],
     }
 

@@ -49,7 +49,8 @@ def freeze_source(report: Report, order: FreezeOrder) -> Any:
         )
     warnings += asked.unlike
     basis = None if prepared is None else prepared.basis
-    warnings += filter(None, [assumption(request.name, preprocessing, basis)])
+    if scores is not None:  # else it is not served
+        warnings += filter(None, [assumption(request.name, preprocessing, basis)])
     batch = None if made.is_freed else answers.batch
     outcome = {
         "inputs": [_with_batch(made.input, batch).model_dump()],

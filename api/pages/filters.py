@@ -9,7 +9,7 @@ from flask import Blueprint
 
 from api.pages.reference import prose
 from worker.jobs.records import rfc3339
-from worker.models.assumptions import Choice, assumption, choices, republishing
+from worker.models.assumptions import Choice, assumption_of, choices, republishing
 from worker.models.formula import factor
 from worker.models.manifest import Manifest
 
@@ -92,7 +92,7 @@ def shape(sides: list[Any] | None) -> str:
 
 def assumed(manifest: Manifest) -> str | None:
     """Return what is assumed of how a version prepares images, and what to type; None: nothing."""
-    return assumption(manifest.name, manifest.preprocessing, manifest.basis)
+    return assumption_of(manifest)
 
 
 def meant(manifest: Manifest) -> list[Choice]:

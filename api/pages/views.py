@@ -22,7 +22,7 @@ from worker.errors import (
 )
 from worker.jobs.records import WITH_LOG, Job, Kind, Lane, Status
 from worker.jobs.requests import RepublishRequest
-from worker.models.assumptions import assumption
+from worker.models.assumptions import assumption_of
 from worker.models.manifest import ModelRef
 from worker.models.registry import Model
 
@@ -194,7 +194,7 @@ def _assumption(found: Job) -> str | None:
         manifest = kernel().registry.manifest(found.model.name, found.model.version)
     except (ModelNotFoundError, ModelUnavailableError):
         return None
-    return assumption(manifest.name, manifest.preprocessing, manifest.basis)
+    return assumption_of(manifest)
 
 
 def _home(error: PermafrostError | None = None) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from worker.models.alternatives import has
 from worker.models.basis import VALUES, Aspect, Basis, BasisKind
+from worker.models.manifest import Manifest
 from worker.models.preprocessing import PRESETS, Color, Preprocessing
 
 KNOWN_HOW: Final[Mapping[BasisKind, str]] = {
@@ -62,6 +63,13 @@ def assumption(name: str, preprocessing: Preprocessing | None, basis: Basis | No
         f"PHOTO`; for the commands that put it right, type `./permafrost models "
         f"{shlex.quote(name)}`."
     )
+
+
+def assumption_of(manifest: Manifest) -> str | None:
+    """Return that sentence for a version; None also where it answers nobody about an image."""
+    if not manifest.classifies:
+        return None
+    return assumption(manifest.name, manifest.preprocessing, manifest.basis)
 
 
 def choices(command: str, preprocessing: Preprocessing | None, basis: Basis | None) -> list[Choice]:

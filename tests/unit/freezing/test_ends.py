@@ -256,6 +256,7 @@ def test_what_are_no_scores_is_kept_for_download_with_the_reason(
     (warning,) = [text for text in frozen.outcome["warnings"] if "not taken for scores" in text]
     assert "predictions are refused" in warning
     assert re.search(said, warning)
+    assert not any("is assumed" in text for text in frozen.outcome["warnings"])
 
 
 def test_two_names_make_scores_of_one_number(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.models.formula import formula
+from worker.models.formula import factor, formula
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,9 @@ def test_what_changes_nothing_is_left_out(
     scale: float, mean: list[float], std: list[float], said: str
 ) -> None:
     assert formula(scale, mean, std) == said
+
+
+def test_a_factor_is_said_as_a_division_where_that_is_rounder() -> None:
+    times = "\N{MULTIPLICATION SIGN}"
+    said = [factor(scale) for scale in (1 / 255, 1 / 127.5, 1, 0, 2)]
+    assert said == ["÷ 255", "÷ 127.5", f"{times} 1", f"{times} 0", f"{times} 2"]
