@@ -82,6 +82,15 @@ class Access:
         self.check_host(head)
         self.check_origin(head)
 
+    @property
+    def trusts_any(self) -> bool:
+        """Whether there are pages of other origins that may change something and read answers."""
+        return bool(self._origins)
+
+    def trusts(self, origin: str) -> bool:
+        """Whether pages of an origin may."""
+        return _without_default_port(origin.strip(" \t").lower()) in self._origins
+
     def check_host(self, head: Head) -> None:
         """Raise where a request names another host than this one, or none."""
         if not any(head.hosts):
@@ -107,7 +116,7 @@ class Access:
         if head.method in _SAFE:
             return
         origin = None if head.origin is None else head.origin.strip(" \t").lower()
-        if origin is not None and _without_default_port(origin) in self._origins:
+        if origin is not None and self.trusts(origin):
             return
         if (head.fetch_site or "").strip(" \t").lower() in _FOREIGN_SITES:
             raise _foreign(origin)

@@ -1,7 +1,8 @@
 """What every request passes before anything is done for it, in this order.
 
 1. The host that it names is one of this server's (`api.access`).
-2. If it changes something, no page of another origin sent it (`api.access`).
+2. If it changes something, no page of another origin sent it (`api.access`). A browser that asks
+   before it sends a request of a page is answered here (`api.cors`).
 3. It has an API key that allows what it asks for, where one is needed (`api.credentials`).
 4. Its client may send so much (`api.limits`).
 
@@ -21,10 +22,11 @@ from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api import credentials, limits
+from api import cors, credentials, limits
 from api.access import Access, Head
 from api.kernel import kernel
 from api.preflight import MOST, PREFLIGHT
+from worker.errors import UnsupportedMediaError
 from worker.jobs.records import Lane
 from worker.settings import Settings
 
@@ -43,6 +45,9 @@ def register(app: APIFlask, settings: Settings) -> None:
 
     def admit() -> Response | None:
         access.check(_head(settings.trusted_proxies))
+        if (answer := cors.asked_before()) is not None:
+            return answer
+        _check_encoding()
         credentials.authenticate()
         if PREFLIGHT in request.environ:
             return _ask_for_body(settings)
@@ -50,6 +55,16 @@ def register(app: APIFlask, settings: Settings) -> None:
         return None
 
     app.before_request(admit)
+
+
+def _check_encoding() -> None:
+    """Raise where the body is compressed, which says nothing of how large it will be."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaError(
+            f"The request's body has the Content-Encoding '{encoding[:40]}': send it as it is. "
+            "Archives of images and of models may be compressed."
+        )
 
 
 def is_secure(proxies: int) -> bool:

@@ -7,6 +7,7 @@ from api import (
     bad_http,
     batches,
     comparisons,
+    cors,
     events,
     freezes,
     headers,
@@ -53,6 +54,7 @@ def compose(settings: Settings) -> APIFlask:
     problems.register(app)
     bad_http.register(app)
     headers.register(app)
+    cors.register(app)
     openapi.register(app)
     limits.register(app, settings)
     admission.register(app, settings)

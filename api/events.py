@@ -22,6 +22,7 @@ blueprint = APIBlueprint("events", __name__)
 
 _LOOK_S = 0.25  # between looks at the record
 _KEEP_ALIVE_S = 15.0  # between comments that keep proxies from closing an idle stream
+_END = "end"  # the id of the last event
 _LONGEST_S = 300.0  # then the client connects again, with Last-Event-ID
 
 
@@ -31,11 +32,14 @@ def stream(job_id: str) -> Response:
     """Follow a job: `status`, `progress`, `log` and, last, `end` with the whole job.
 
     Events carry the number of log lines seen as their id, so that a client that connects again with
-    `Last-Event-ID` misses no line and sees none twice.
+    `Last-Event-ID` misses no line and sees none twice. The id of `end` is `end`: who connects again
+    with that is answered 204.
     """
     core = kernel()
     job = core.store.get(job_id, owner=identity.owner())
     last = request.headers.get("Last-Event-ID", "")
+    if last == _END and job.status.ended:  # nothing follows: by this a browser stops asking
+        return Response(status=204)
     seen = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
     if not core.take_place():
         raise OverloadedError("Too many requests are waiting for jobs: poll the job instead.")
@@ -75,7 +79,7 @@ def _events(core: Kernel, job: Job, seen: int) -> Iterator[str]:
                 events.append(_event("log", line.as_json(), seen))
             if job.status.ended:
                 yield from events
-                yield _event("end", job_json(job), seen)
+                yield _event("end", job_json(job), _END)
                 return
             now = time.monotonic()
             if now > deadline or not credentials.still_valid(identity.grant()):
@@ -90,5 +94,5 @@ def _events(core: Kernel, job: Job, seen: int) -> Iterator[str]:
                 ended.clear()
 
 
-def _event(name: str, data: dict[str, Any], number: int) -> str:
-    return f"id: {number}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+def _event(name: str, data: dict[str, Any], identity: int | str) -> str:
+    return f"id: {identity}\nevent: {name}\ndata: {json.dumps(data)}\n\n"

@@ -227,8 +227,8 @@ class Settings(BaseSettings):
     allowed_origins: str = Field(
         "",
         description="Origins such as `https://photos.example.org`, separated by commas, whose "
-        "pages may send what changes something, beside the API's own pages. Others are refused "
-        "with 403.",
+        "pages may send what changes something, beside the API's own pages, and may read the "
+        "answers (CORS). Others are refused with 403.",
     )
 
     webhook_secret: SecretStr = Field(

@@ -242,3 +242,27 @@ def test_the_form_of_the_page_works_without_scripts(
         page.locator("form button").first.click()
         page.wait_for_url("**/jobs/*")
         context.close()
+
+
+def test_a_page_that_the_operator_trusts_can_send_and_read(
+    page: Page, foreign: int, tmp_path: Path
+) -> None:
+    trusted, other = f"http://localhost:{foreign}", f"http://127.0.0.1:{foreign}"
+    api = Api(tmp_path / "data", PERMAFROST_ALLOWED_ORIGINS=trusted)
+    try:
+        url = f"http://{HOST}:{api.ports[0]}"
+        page.goto(other)
+        assert tried(page, url, READS["jobs"], "cors")[0] == "error"
+        assert tried(page, url, OTHERS["JSON"])[0] == "error"
+        assert new_jobs(api, set()) == set()
+        page.goto(trusted)
+        for script in (POSTS["a waiting prediction by fetch"], OTHERS["JSON"]):
+            kind, status, text = tried(page, url, script, "cors")
+            assert (kind, status) == ("cors", 202), text
+            assert json.loads(text)["id"]
+        assert tried(page, url, READS["jobs"], "cors")[:2] == ["cors", 200]
+        refused = tried(page, url, 'send("/v1/jobs/none", {})')
+        assert (refused[1], json.loads(refused[2])["code"]) == (404, "not_found")
+        assert len(new_jobs(api, set())) == 2
+    finally:
+        api.remove()

@@ -1,5 +1,6 @@
 """`/v1/jobs`: reading, waiting, following, listing and cancelling, without workers."""
 
+import gzip
 import json
 import threading
 import time
@@ -232,6 +233,15 @@ def test_who_connects_again_misses_no_line_and_sees_none_twice(
     ]
 
 
+def test_who_has_seen_the_end_is_sent_nothing_more(web: FlaskClient, work: Work) -> None:
+    job_id = work.accept(freeze())
+    work.store.cancel(job_id)
+    events = _events(web.get(f"/v1/jobs/{job_id}/events").text)
+    assert (events[-1][0], events[-1][2]) == ("end", "end")
+    again = web.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "end"})
+    assert (again.status_code, again.data) == (204, b"")
+
+
 @pytest.mark.parametrize("last", ["", "x", "-1", "9" * 30, "٣"])
 def test_a_last_event_id_that_is_none_counts_as_none(
     web: FlaskClient, work: Work, last: str
@@ -358,3 +368,11 @@ def test_a_job_that_has_ended_is_not_cancelled(web: FlaskClient, work: Work) -> 
 def test_options_of_a_job_are_nobodys_business(web: FlaskClient, work: Work) -> None:
     job_id = work.accept(freeze(options={"name": "m", "labels": ["x"] * 10}))
     assert "labels" not in web.get(f"/v1/jobs/{job_id}").text
+
+
+def test_a_compressed_body_is_refused_by_name(web: FlaskClient) -> None:
+    answer = web.post(
+        "/v1/batches", data=gzip.compress(b'{"open": true}'), headers={"Content-Encoding": "gzip"}
+    )
+    assert (answer.status_code, answer.get_json()["code"]) == (415, "unsupported_media")
+    assert "Content-Encoding 'gzip'" in answer.get_json()["detail"]
