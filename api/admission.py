@@ -14,6 +14,7 @@ and asks the same `Access` for the host, and the same `Authentication` for the k
 takes.
 """
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -26,10 +27,11 @@ from api import cors, credentials, limits
 from api.access import Access, Head
 from api.kernel import kernel
 from api.preflight import MOST, PREFLIGHT
-from worker.errors import UnsupportedMediaError
+from worker.errors import InvalidRequestError, UnsupportedMediaError
 from worker.jobs.records import Lane
 from worker.settings import Settings
 
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,80}){0,10}")
 _OPTIONS_BYTES: Final = 8 * 1024 * 1024  # for what is sent beside a model; see `api.sources`
 _LANES: Final = {
     "predictions.create": Lane.INTERACTIVE,
@@ -44,6 +46,7 @@ def register(app: APIFlask, settings: Settings) -> None:
     access: Access = app.extensions["access"]
 
     def admit() -> Response | None:
+        _check_prefix()
         access.check(_head(settings.trusted_proxies))
         if (answer := cors.asked_before()) is not None:
             return answer
@@ -55,6 +58,15 @@ def register(app: APIFlask, settings: Settings) -> None:
         return None
 
     app.before_request(admit)
+
+
+def _check_prefix() -> None:
+    """Raise where a proxy tells a path that links cannot begin with."""
+    if not _PREFIX.fullmatch(request.script_root):
+        raise InvalidRequestError(
+            f"'{request.script_root[:80]}' in X-Forwarded-Prefix is no path under which this "
+            "server can be reached."
+        )
 
 
 def _check_encoding() -> None:
@@ -75,7 +87,8 @@ def is_secure(proxies: int) -> bool:
 def _head(proxies: int) -> Head:
     """Return the head of the request that this thread serves."""
     headers, environ = request.headers, request.environ
-    hosts = [environ.get("HTTP_HOST", "")]
+    before = environ.get("werkzeug.proxy_fix.orig", {})  # what a proxy told took its place
+    hosts = [before.get("HTTP_HOST") or environ.get("HTTP_HOST", "")]
     target = str(environ.get("RAW_URI", "/"))
     if not target.startswith("/") and "://" in target:  # it is for the host that it names itself
         hosts.append(urlsplit(target).netloc)

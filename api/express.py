@@ -12,6 +12,7 @@ finds the first. So no error is worded here.
 """
 
 import heapq
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -136,6 +137,8 @@ class Express:
         """
         kernel: Kernel = app.extensions["kernel"]
         if kernel.settings.client_rate > 0 or kernel.settings.max_waiting == 0:
+            return None
+        if os.environ.get("SCRIPT_NAME"):  # links begin with it
             return None
         return cls(kernel, app.extensions["access"], loop)
 

@@ -1,10 +1,11 @@
 """What the OpenAPI document says beyond what the views say themselves: bodies and their schemas."""
 
+import json
 import re
 from typing import Any, Final, cast
 
 from apiflask import APIFlask
-from flask import current_app
+from flask import Response, current_app, request
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
@@ -39,6 +40,15 @@ _BODIES: Final[dict[str, type[BaseModel]]] = {
 def register(app: APIFlask) -> None:
     """Make the document of `app` whole."""
     app.spec_processor(_complete)
+    app.after_request(_below_the_prefix)
+
+
+def _below_the_prefix(response: Response) -> Response:
+    """Say in the document, which is made once, under which path the API is reached."""
+    if request.endpoint == "openapi.spec" and request.script_root and response.is_json:
+        spec = {**(response.get_json() or {}), "servers": [{"url": request.script_root}]}
+        response.set_data(json.dumps(spec))
+    return response
 
 
 def _complete(document: dict[Any, Any] | str) -> dict[Any, Any] | str:

@@ -70,7 +70,7 @@ def _wants_page() -> bool:
 
 def _permafrost_error(error: PermafrostError) -> Response:
     if isinstance(error, KeyRequiredError) and _wants_page() and request.method in ("GET", "HEAD"):
-        asked = request.full_path.removesuffix("?")
+        asked = request.script_root + request.full_path.removesuffix("?")
         return Response(status=303, headers={"Location": url_for("pages.sign_in", next=asked)})
     response = problem(error.status, error.code, error.message, retry_after=error.retry_after)
     if isinstance(error, KeyRequiredError):

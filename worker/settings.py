@@ -213,7 +213,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         description="Proxies in front of the API that add the client's address to "
-        "X-Forwarded-For, and set X-Forwarded-Host and X-Forwarded-Proto if they send them. "
+        "X-Forwarded-For, and set X-Forwarded-Host, X-Forwarded-Proto and X-Forwarded-Prefix, the "
+        "path under which the API is reached, if they send them. "
         "0: these headers are not believed.",
     )
     allowed_hosts: str = Field(

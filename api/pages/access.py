@@ -44,7 +44,7 @@ def signing_in() -> AnyResponse:
         credentials.COOKIE,
         session_id,
         max_age=kernel().settings.session_ttl_s,
-        path="/",
+        path=request.script_root or "/",
         httponly=True,
         samesite="Strict",
         secure=admission.is_secure(kernel().settings.trusted_proxies),
@@ -57,7 +57,9 @@ def sign_out() -> AnyResponse:
     """End the session."""
     _end()
     answer = redirect(url_for("pages.sign_in"), 303)
-    answer.delete_cookie(credentials.COOKIE, path="/", httponly=True, samesite="Strict")
+    answer.delete_cookie(
+        credentials.COOKIE, path=request.script_root or "/", httponly=True, samesite="Strict"
+    )
     return answer
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from flask import Blueprint, current_app
+from flask import Blueprint, current_app, request
 
 from api import identity, permissions
 from worker.credentials.api_key import Scope
@@ -42,5 +42,7 @@ def _links() -> dict[str, Any]:
         "sections": sections,
         "who": grant if identity.signed_in() else None,
         "may_submit": identity.may(Scope.SUBMIT),
-        "references": [(path, title) for path, title in _REFERENCES if path in rules],
+        "references": [
+            (request.script_root + path, title) for path, title in _REFERENCES if path in rules
+        ],
     }

@@ -36,7 +36,8 @@ class Options:
     def local_url(self) -> str:
         """The address at which this machine itself reaches the API."""
         reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the wildcard addresses  # nosec B104
-        return f"http://{bracketed(reached.get(self.host, self.host))}:{self.port}"
+        prefix = os.environ.get("SCRIPT_NAME", "").rstrip("/")  # which gunicorn takes
+        return f"http://{bracketed(reached.get(self.host, self.host))}:{self.port}{prefix}"
 
 
 def bracketed(host: str) -> str:

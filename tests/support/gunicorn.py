@@ -51,9 +51,11 @@ class Api:
             stderr=subprocess.DEVNULL,
         )
 
+        below = self._environment.get("SCRIPT_NAME", "")
+
         def answers() -> bool:
             try:
-                return httpx.get(f"http://{HOST}:{port}/healthz").status_code == 200
+                return httpx.get(f"http://{HOST}:{port}{below}/healthz").status_code == 200
             except httpx.TransportError:
                 return False
 
