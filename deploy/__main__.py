@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from api.cli import app as client
+from api.cli.options import shared
 from worker.errors import InvalidRequestError, PermafrostError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.callback(help=app.info.help)(shared)
 
 
 @app.command()

@@ -4,6 +4,7 @@ A few files are predictions, which answer fastest; a folder or many files are on
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.batch import BatchRun, Wanted
-from api.cli.images import Entry, check, survey, walk
+from api.cli.images import STDIN, Entry, check, survey, walk
 from api.cli.options import DEFAULT_SERVER, AsJson, Server, Webhook, connect
 from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.pool import as_done
@@ -34,7 +35,12 @@ _BATCH_PATIENCE_S = 900.0  # how long one request of a batch may: workers have t
 
 
 def classify(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Photographs or folders.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Photographs or folders; - reads one from standard input."
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option(
@@ -272,9 +278,10 @@ class _Run:
             return Row.failure(path, {"code": entry.code, "message": entry.error})
         from api.client import ConnectionLostError, ServerError  # noqa: PLC0415 - imports httpx
 
-        image = Path(entry.path)
         try:
-            if image.stat().st_size == 0:
+            image = sys.stdin.buffer.read() if entry.path == STDIN else Path(entry.path)
+            size = len(image) if isinstance(image, bytes) else image.stat().st_size
+            if size == 0:
                 return Row.failure(path, {"code": "not_an_image", "message": "The file is empty."})
             job = self._client.predict(
                 image, model=self._model, top=self._top, webhook=self._webhook, wait_s=_HOLD_S

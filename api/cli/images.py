@@ -13,6 +13,8 @@ from worker.errors import InvalidRequestError
 from worker.images.folders import is_named_like_an_image
 from worker.images.kinds import HEAD, is_picture, refusal, sniff
 
+STDIN = "-"  # as a path: the image comes from standard input
+
 
 class Entry(NamedTuple):
     """One path that gets a row: an image, or what cannot be read."""
@@ -44,8 +46,12 @@ class Survey:
 
 def check(paths: Sequence[str]) -> None:
     """Raise `InvalidRequestError` where a path does not exist or is neither file nor folder."""
+    if STDIN in paths and len(paths) > 1:
+        raise InvalidRequestError(
+            "'-' is standard input and stands alone; a file of that name is './-'."
+        )
     for path in paths:
-        if not os.path.isdir(path) and not os.path.isfile(path):
+        if path != STDIN and not os.path.isdir(path) and not os.path.isfile(path):
             raise InvalidRequestError(
                 f"{path_text(path)} is neither a file nor a folder."
                 if os.path.lexists(path)
@@ -77,7 +83,9 @@ def walk(paths: Sequence[str], skipped: Skipped | None = None) -> Iterator[Entry
     """
     skipped = skipped or Skipped()
     for path in dict.fromkeys(paths):
-        if os.path.isdir(path):
+        if path == STDIN:
+            yield Entry(path, path)
+        elif os.path.isdir(path):
             yield from _folder(path, "" if len(paths) == 1 else os.path.join(path, ""), skipped)
         else:
             yield _named(path)

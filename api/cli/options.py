@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.version import VERSION
+
 if TYPE_CHECKING:
     from api.client import Client
 
@@ -61,6 +63,24 @@ def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "Client":
             message(sentence)
 
     return Client(server, patience_s=patience_s, on_retry=tell_once, api_key=api_key(server))
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and end, where that is asked for."""
+    if asked:
+        print(f"permafrost {VERSION}")
+        raise typer.Exit
+
+
+def shared(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Take the options of the program itself."""
 
 
 def again(command: str, server: str) -> str:

@@ -168,8 +168,10 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, server: Callable[[httpx.Request
     )
 
 
-def run(*arguments: str | Path, **environment: str) -> Result:
-    found = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+def run(*arguments: str | Path, stdin: bytes | None = None, **environment: str) -> Result:
+    found = CliRunner().invoke(
+        app, [str(argument) for argument in arguments], input=stdin, env=environment
+    )
     assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
     return found
 

@@ -20,6 +20,20 @@ def test_one_photograph_gives_its_ranked_labels(server: Server, photos: Path) ->
     assert dict(asked.url.params) == {"model": "pets@2", "top": "3"}
 
 
+def test_a_photograph_comes_from_standard_input(server: Server, photos: Path) -> None:
+    found = run("classify", "-", "--json", stdin=(photos / "a.jpg").read_bytes())
+    assert found.exit_code == 0
+    assert [(row["path"], row["label"]) for row in rows(found)] == [("-", "cat")]
+    assert server.requests_to("/v1/predictions")[0].content == (photos / "a.jpg").read_bytes()
+
+
+def test_standard_input_that_is_empty_or_not_alone_is_said(server: Server, photos: Path) -> None:
+    assert "The file is empty." in run("classify", "-", stdin=b"").stderr
+    refused = run("classify", "-", "photos/a.jpg", stdin=b"x")
+    assert (refused.exit_code, server.requests_to("/v1/predictions")) == (2, [])
+    assert "stands alone" in refused.stderr
+
+
 def test_a_few_photographs_give_a_table_in_order(server: Server, photos: Path) -> None:
     found = run("classify", *FILES, "--model", "pets")
     assert found.exit_code == 0

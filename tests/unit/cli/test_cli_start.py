@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
 from api.cli.options import DEFAULT_SERVER
+from tests.support.system import ROOT
 from worker.settings import Settings
 
 
@@ -30,8 +32,18 @@ def test_the_client_imports_nothing_of_the_server() -> None:
     assert not modules & {"tensorflow", "numpy", "flask", "celery", "redis", "PIL", "pydantic"}
 
 
+@pytest.mark.parametrize("program", ["api.cli", "deploy"])
+def test_the_version_is_that_of_the_project(program: str) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", program, "--version"], capture_output=True, text=True, check=True
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert found.stdout == f"permafrost {project['version']}\n"
+
+
 @pytest.mark.parametrize(
-    "command", ["classify", "freeze", "inspect", "jobs", "cancel", "models", "workers"]
+    "command",
+    ["classify", "freeze", "inspect", "jobs", "cancel", "models", "workers", "results", "retry"],
 )
 def test_every_command_describes_itself(command: str) -> None:
     found = subprocess.run(

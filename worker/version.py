@@ -1,0 +1,3 @@
+"""The version of Permafrost."""
+
+VERSION = "0.1.0"
