@@ -127,7 +127,8 @@ def retry(job_id: str) -> Response:
 def results(job_id: str) -> Response:
     """Stream finished images, in the order in which they were added.
 
-    `?format=jsonl|csv`, `?status=succeeded|failed`; while the batch runs too.
+    `?format=jsonl|csv`, `?status=succeeded|failed`, `?bom=1` for spreadsheets; while the batch runs
+    too.
     """
     job = _batch(job_id)
     form = request.args.get("format") or "jsonl"
@@ -136,12 +137,15 @@ def results(job_id: str) -> Response:
         raise InvalidRequestError(f"format must be jsonl or csv, not '{form[:40]}'.")
     if wanted not in (None, "succeeded", "failed"):
         raise InvalidRequestError(f"status must be succeeded or failed, not '{wanted[:40]}'.")
+    bom = request.args.get("bom") or "0"
+    if bom not in ("0", "1"):
+        raise InvalidRequestError(f"bom must be 0 or 1, not '{bom[:40]}'.")
     model = job.model
     if model is None:
         raise NotFoundError(f"Batch {job_id} has no model.")
     found = kernel().batches.rows(job.id, job.progress.total, wanted=wanted)
     rows = (row_json(row, model) for row in found)
-    lines: Iterator[str] = csv_lines(rows) if form == "csv" else json_lines(rows)
+    lines = csv_lines(rows, bom=bom == "1") if form == "csv" else json_lines(rows)
     mimetype = "text/csv" if form == "csv" else "application/jsonl"
     response = Response(stream_with_context(lines), mimetype=mimetype)
     response.headers["Content-Disposition"] = f'inline; filename="{job.id}.{form}"'

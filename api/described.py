@@ -77,6 +77,9 @@ _PARAMETERS: Final[dict[tuple[str, str], list[Described]]] = {
     ],
     ("get", "/v1/batches/{job_id}/results"): [
         _query("format", "JSON lines or a table.", enum=["jsonl", "csv"]),
+        _query(
+            "bom", "1: a table begins with a byte order mark, for spreadsheets.", enum=["0", "1"]
+        ),
         _query("status", "Only these.", enum=_OUTCOMES),
     ],
 }

@@ -69,9 +69,13 @@ def json_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     yield "".join(lines)
 
 
-def csv_lines(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """Give the rows as CSV (RFC 4180), a header first, many at once."""
+def csv_lines(rows: Iterable[dict[str, Any]], *, bom: bool = False) -> Iterator[str]:
+    """Give the rows as CSV (RFC 4180), a header first, many at once.
+
+    `bom`: behind a byte order mark, without which some spreadsheets do not take it for UTF-8.
+    """
     buffer = io.StringIO()
+    buffer.write("\ufeff" if bom else "")
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     for count, row in enumerate(rows, 1):

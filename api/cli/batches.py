@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from api.cli.following import follow
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.options import DEFAULT_SERVER, AsJson, Bom, Server, connect
 from api.cli.outcome import ExitCode, reported
 from api.cli.results import Row, check_output
 from api.cli.text import printable
@@ -25,6 +25,7 @@ def results(
         Path | None,
         typer.Option("--output", metavar="FILE", help="Results as a .csv or .jsonl file."),
     ] = None,
+    bom: Bom = False,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +48,7 @@ def results(
                     f"Job {printable(job['id'])} is a {printable(job['kind'])} and classifies "
                     f"nothing: `./permafrost jobs {printable(job['id'])}` shows what it gave."
                 )
-            pass_on(rows, tally, output, as_json=as_json)
+            pass_on(rows, tally, output, bom=bom, as_json=as_json)
     if not as_json:
         show_results(tally)
     summary(tally, skipped=0, seconds=None, output=output)

@@ -14,7 +14,7 @@ import typer
 
 from api.cli.batch import BatchRun, Wanted
 from api.cli.images import STDIN, Entry, check, survey, walk
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, Webhook, connect
+from api.cli.options import DEFAULT_SERVER, AsJson, Bom, Server, Webhook, connect
 from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.pool import as_done
 from api.cli.results import Row, check_output, write_results
@@ -66,6 +66,7 @@ def classify(
     retry: Annotated[
         bool, typer.Option("--retry", help="Try the failed images of a finished batch again.")
     ] = False,
+    bom: Bom = False,
     webhook: Webhook = None,
     server: Server = DEFAULT_SERVER,
     as_json: AsJson = False,
@@ -86,12 +87,15 @@ def classify(
             *(paths, model, top, output),
             new=new,
             retry=retry,
+            bom=bom,
             webhook=webhook,
             server=server,
             as_json=as_json,
         )
     else:
-        _predictions(paths, model, top, output, webhook=webhook, server=server, as_json=as_json)
+        _predictions(
+            *(paths, model, top, output), bom=bom, webhook=webhook, server=server, as_json=as_json
+        )
 
 
 def _predictions(
@@ -100,6 +104,7 @@ def _predictions(
     top: int,
     output: Path | None,
     *,
+    bom: bool,
     webhook: str | None,
     server: str,
     as_json: bool,
@@ -118,7 +123,7 @@ def _predictions(
             )
             rows, ended = run.rows(list(walk(paths)))
         if output is not None:
-            write_results(output, rows)
+            write_results(output, rows, bom=bom)
     tally = Tally()
     for row in rows:
         tally.add(row)
@@ -140,6 +145,7 @@ def _batch(
     *,
     new: bool,
     retry: bool,
+    bom: bool,
     webhook: str | None,
     server: str,
     as_json: bool,
@@ -179,7 +185,7 @@ def _batch(
                 error = job.get("error") or {}
                 raise BatchFailedError(error.get("message") or "The batch failed.")
             seconds = None if run.reused else time.monotonic() - started
-            pass_on(run.rows(), tally, output, as_json=as_json)
+            pass_on(run.rows(), tally, output, bom=bom, as_json=as_json)
     if not as_json:
         show_results(tally)
     skipped = job["progress"].get("skipped", 0) if run.by_server else found.skipped

@@ -72,6 +72,11 @@ def show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+Bom = Annotated[
+    bool, typer.Option("--bom", help="Begin a .csv so that spreadsheets take it for UTF-8.")
+]
+
+
 def shared(
     _version: Annotated[
         bool,

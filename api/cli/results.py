@@ -115,17 +115,20 @@ def check_output(path: Path) -> None:
         raise InvalidRequestError(f"The folder {path.parent} is not there or cannot be written to.")
 
 
-def write_results(path: Path, rows: Iterable[Row]) -> None:
+def write_results(path: Path, rows: Iterable[Row], *, bom: bool = False) -> None:
     """Write the rows to a .csv or .jsonl file, which appears when it is whole.
 
+    `bom`: a .csv begins with a byte order mark, without which some spreadsheets do not take it for
+    UTF-8.
     Raises `OutputError` where the disk refuses.
     """
-    write = _write_csv if path.suffix.lower() == ".csv" else _write_json_lines
+    is_table = path.suffix.lower() == ".csv"
+    write = _write_csv if is_table else _write_json_lines
     staged: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
             "w",
-            encoding="utf-8",
+            encoding="utf-8-sig" if bom and is_table else "utf-8",
             errors="backslashreplace",
             newline="",
             dir=path.parent,

@@ -58,7 +58,9 @@ def show_results(tally: Tally) -> None:
         _show_many(tally)
 
 
-def pass_on(rows: Iterable[Row], tally: Tally, output: Path | None, *, as_json: bool) -> None:
+def pass_on(
+    rows: Iterable[Row], tally: Tally, output: Path | None, *, bom: bool, as_json: bool
+) -> None:
     """Count the rows, and write each to the output and to standard output as it comes."""
 
     def counted_rows() -> Iterator[Row]:
@@ -70,7 +72,7 @@ def pass_on(rows: Iterable[Row], tally: Tally, output: Path | None, *, as_json: 
     if as_json:
         passing = write_json_lines(passing, Row.as_json)
     if output is not None:
-        write_results(output, passing)
+        write_results(output, passing, bom=bom)
     else:
         for _ in passing:
             pass

@@ -110,7 +110,7 @@ def test_many_files_in_one_request_are_one_batch(http: FlaskClient, worker: Clai
     assert job["result"] == {"labels": {"cat": 299}}
     page = http.get(f"/jobs/{job['id']}").text
     assert 'title="cat: 299"' in page
-    assert f'href="{job["links"]["results"]}?format=csv&amp;status=failed"' in page
+    assert f'href="{job["links"]["results"]}?format=csv&amp;bom=1&amp;status=failed"' in page
     found = rows(http, job)
     assert [row["path"] for row in found] == [name for name, _ in files]
     assert found[0]["sha256"] == job["model"]["sha256"]
@@ -348,6 +348,9 @@ def test_csv_is_read_back_and_harmless(http: FlaskClient, worker: Claims) -> Non
     table = list(csv.DictReader(io.StringIO(answer.text, newline="")))
     assert [row["path"] for row in table] == ["'=1+1.jpg", *names[1:]]
     assert json.loads(table[0]["predictions"])[0] == {"label": "cat", "score": 0.9}
+    marked = http.get(f"/v1/batches/{job['id']}/results?format=csv&bom=1").data
+    assert marked == b"\xef\xbb\xbf" + answer.data
+    assert http.get(f"/v1/batches/{job['id']}/results?bom=2").status_code == 400
 
 
 @pytest.mark.parametrize("query", ["format=xml", "status=late"])

@@ -635,7 +635,7 @@ def test_a_batch_shows_its_counts_its_labels_and_where_its_table_is() -> None:
     assert "Images 12 Classified 10 Failed 2 Passed over 1 file" in page.text
     assert "By label cat 7 dog 2 and 1 more." in page.text
     results = f"/v1/batches/{ID}/results"
-    for query in ("format=csv", "format=jsonl", "format=csv&status=failed"):
+    for query in ("format=csv&bom=1", "format=jsonl", "format=csv&bom=1&status=failed"):
         assert f"{results}?{query}" in [link.get("href") for link in page.all("a")]
 
 

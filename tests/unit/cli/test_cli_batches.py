@@ -383,6 +383,9 @@ def test_results_of_a_batch_are_given_by_its_id(server: BatchServer, photos: Pat
     assert "10 images: 9 classified, 1 failed. Results are in again.csv." in found.stderr
     with Path("again.csv").open(newline="", encoding="utf-8") as file:
         assert [row["path"] for row in csv.DictReader(file)] == NAMES
+    plain = Path("again.csv").read_bytes()
+    run("results", "b0", "--output", "again.csv", "--bom")
+    assert Path("again.csv").read_bytes() == b"\xef\xbb\xbf" + plain
 
 
 def test_a_batch_that_still_runs_says_so_with_its_results(
