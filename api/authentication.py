@@ -62,8 +62,13 @@ class Authentication:
         except redis.RedisError:
             if self._asked is None:
                 raise
-            self._asked = time.monotonic()  # nobody can have made a key meanwhile
+            self.note_silence()
         return self._guarded
+
+    def note_silence(self) -> None:
+        """Take note that Redis does not answer: nobody can have made a key meanwhile."""
+        if self._asked is not None:
+            self._asked = time.monotonic()
 
     def known_to_be_required(self) -> bool | None:
         """Return the same without asking Redis; None where it must be asked."""

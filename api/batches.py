@@ -70,7 +70,8 @@ def create() -> Response:
 def add(job_id: str) -> Response:
     """Add images to an open batch: multipart with `images` or an `archive`.
 
-    A path that the batch has already is left out, so that a request can be sent again.
+    A path that the batch has already is left out, so that a request can be sent again. Different
+    pictures that have one name in the request get names of their own: `a.jpg`, `a (2).jpg`.
     """
     job = _open_batch(job_id)
     if job.progress.sealed or job.status.ended:
@@ -83,6 +84,7 @@ def add(job_id: str) -> Response:
         lambda images, _: kernel().batches.add(
             job.id, images, client_bytes=kernel().client_bytes()
         ),
+        tell_apart=True,
     )
     for part in _parts():
         if isinstance(part, FormField):

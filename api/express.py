@@ -295,6 +295,8 @@ class Express:
         return next((job for job, one in self._waiting.items() if one.client is client), "")
 
     def _all_the_long_way(self) -> None:
+        # Each of these has waited for Redis already: what is known of keys has to do for them.
+        self._kernel.authentication.note_silence()
         self._behind.clear()
         for job_id in list(self._waiting):
             self._go_the_long_way(job_id)

@@ -1,5 +1,7 @@
 """Taking images of a request into a batch, a bounded number of bytes at a time."""
 
+import hashlib
+import re
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -23,14 +25,32 @@ WHOLE = frozenset({"archive"})  # of these, those that may be larger than one im
 _BYTES_AT_ONCE = 1024 * 1024
 _IMAGES_AT_ONCE = 200
 _UNNAMED = b"unnamed"
+_MOST_NAMES = 100_000  # of one request, that are told apart
+_SUFFIXED = re.compile(rb"\A(.*?)((?<=[^/])\.[^./]*)?\Z", re.DOTALL)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 class Intake:
     """Adds files to a batch through `add`. What is no image is counted; the rest is rows."""
 
-    def __init__(self, kernel: Kernel, add: Callable[[list[NewImage], int], Added]) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        add: Callable[[list[NewImage], int], Added],
+        *,
+        tell_apart: bool = False,
+    ) -> None:
+        """`tell_apart`: give two pictures that have one name in the request two names.
+
+        That is for a batch that leaves out paths that it has; the same request sent again gives the
+        same names.
+        """
         self._kernel = kernel
         self._add = add
+        self._names: dict[bytes, bytes] | None = {} if tell_apart else None
         self._waiting: list[NewImage] = []
         self._bytes = 0
         self.added = 0
@@ -82,10 +102,23 @@ class Intake:
         else:
             error = problem or self._fault(content)
             upload = b"" if error or content is None else content
+            name = self._name(name, upload)
             self._waiting.append(NewImage(path=name, upload=upload, error=error))
             self._bytes += len(upload)
         if self._bytes >= _BYTES_AT_ONCE or len(self._waiting) >= _IMAGES_AT_ONCE:
             self.flush()
+
+    def _name(self, name: bytes, upload: bytes) -> bytes:
+        """Return the name, or another one where another picture of this request has it."""
+        if self._names is None:
+            return name
+        picture, number, called = _digest(upload), 1, name
+        while (known := self._names.get(_digest(called), picture)) != picture:
+            number += 1
+            called = _SUFFIXED.sub(rb"\1 (%d)\2" % number, name, count=1)
+        if len(self._names) < _MOST_NAMES:
+            self._names[_digest(called)] = known
+        return called
 
     def _fault(self, content: bytes | None) -> dict[str, str] | None:
         if content is None:

@@ -10,6 +10,8 @@ from typing import Any
 import celery.worker.consumer
 import redis
 import structlog
+from kombu.transport import redis as transport
+from kombu.transport import virtual
 
 from worker.deadlines import note_death, overdue
 
@@ -17,6 +19,35 @@ _log = structlog.get_logger(__name__)
 _RETRY_S = 2.0
 _REFUSED_S = 1.0
 _LOOK_S = 0.25
+
+
+class TicketsHeld(transport.QoS):
+    """The tickets that were taken and not acknowledged, of which kombu lets there be so many.
+
+    One that cannot be acknowledged, because Redis loads its data or has just gone, does not count
+    any more. For kombu 5.7 it counts for ever, unless the connection breaks as well: with one such
+    ticket for each process a worker would never take another. What becomes of it does not matter:
+    the sweeper sends others wherever work waits.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a ticket."""
+        try:
+            super().ack(delivery_tag)
+        except Exception:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Give a ticket back, or away."""
+        try:
+            super().reject(delivery_tag, requeue)
+        except Exception:
+            virtual.QoS.ack(self, delivery_tag)
+            raise
+
+
+transport.Channel.QoS = TicketsHeld
 
 
 class Consumer(celery.worker.consumer.Consumer):

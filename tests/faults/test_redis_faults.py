@@ -19,6 +19,8 @@ IMAGES = 1000
 ANSWER_S = 5.0  # within which the API says that the store does not answer
 LAST_S = 1.0  # that Redis may not have written to the disk yet
 STOPPED_S = 30.0
+# Microseconds for each command of its file; after each 1,000 it answers that it is loading.
+SLOW_TO_LOAD = ("--key-load-delay", "20")
 CONSUMING_S = 10.0  # within which work goes on once Redis is back
 
 
@@ -76,6 +78,31 @@ def test_a_redis_that_is_killed_loses_at_most_its_last_second(
     record_property("of the last second lost", lost)
     record_property("run twice", runs.repeated)
     record_property("work went on after s", back_s)
+    assert max(back_s) <= CONSUMING_S
+
+
+@pytest.mark.timeout(300)
+def test_a_redis_that_takes_long_to_load_its_data_is_waited_for(
+    scene: WithRedis, record_property: Tell
+) -> None:
+    """Meanwhile it answers everything with an error, also that a ticket was worked on."""
+    servers, checker = scene.servers, scene.checker
+    checker.settle(within_s=120)
+    back_s, loading_s = [], []
+    with checker.clients(2):
+        for _ in range(2):
+            checker.reach(scene.submit(), 1)
+            time.sleep(LAST_S + 0.5)
+            servers.redis.kill()
+            killed = time.monotonic()
+            servers.redis.start(*SLOW_TO_LOAD)
+            loading_s.append(round(time.monotonic() - killed, 1))
+            back_s.append(scene.seconds_until_work_goes_on())
+    record_property("loading s", loading_s)
+    record_property("work went on after s", back_s)
+    checker.settle(within_s=120)
+    checker.judge()
+    assert min(loading_s) > 1, "it has loaded too quickly, so this has shown nothing"
     assert max(back_s) <= CONSUMING_S
 
 

@@ -153,6 +153,15 @@ def test_a_batch_is_opened_added_to_and_sealed(http: FlaskClient, worker: Claims
     assert "sealed" in problem_of(http.post(add, **form(("e.jpg", IMAGE))), 409)
 
 
+def test_different_pictures_of_one_name_in_a_request_are_all_kept(http: FlaskClient) -> None:
+    job = job_of(http.post("/v1/batches", json={"open": True, "model": "tiny"}))
+    add = f"/v1/batches/{job['id']}/images"
+    files = [("1.jpg", jpeg(1)), ("1.jpg", jpeg(2)), ("1.jpg", jpeg(1)), ("1.jpg", jpeg(3))]
+    assert http.post(add, **form(*files)).json == {"added": 3, "already": 1, "skipped": 0}
+    assert http.get(add).text.splitlines() == ['"1.jpg"', '"1 (2).jpg"', '"1 (3).jpg"']
+    assert http.post(add, **form(*files)).json == {"added": 0, "already": 4, "skipped": 0}
+
+
 def test_the_same_key_opens_the_same_batch(http: FlaskClient) -> None:
     headers = {"Idempotency-Key": "folder-1"}
     body = {"open": True, "model": "tiny"}

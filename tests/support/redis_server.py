@@ -32,13 +32,13 @@ class RedisServer:
         self._options = list(options)
         self.start()
 
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
+    def start(self, *more: str) -> None:
+        """Start the server, with `more` options, and wait until it answers."""
         program = executable()
         assert program, "no redis-server"
         command = [program, "--port", "0", "--unixsocket", str(self.socket), *self._options]
         self.process = subprocess.Popen(
-            [*command, "--dir", str(self.folder)], stdout=subprocess.DEVNULL
+            [*command, *more, "--dir", str(self.folder)], stdout=subprocess.DEVNULL
         )
         wait_until(self._answers, within_s=20, what="Redis answers")
 

@@ -17,7 +17,9 @@ import hiredis
 import redis
 
 _READ_BYTES = 256 * 1024
-_SILENCE_S = 1.0  # after which a Redis of which something is awaited is asked whether it lives
+# After which a Redis of which something is awaited is asked whether it lives, and after which it is
+# given up where it does not answer that.
+_SILENCE_S = 1.0
 
 Answer = Callable[[Any], None]
 
@@ -103,7 +105,7 @@ class Wire:
     def look(self, now: float) -> None:
         """Ask a silent Redis whether it lives; raise `WireError` where it does not answer that."""
         silent = now - self._heard
-        if silent > 3 * _SILENCE_S and self._pinged:
+        if silent > _SILENCE_S and self._pinged:
             raise WireError("Redis does not answer.")
         if silent > _SILENCE_S and not self._pinged:
             self._pinged = True
