@@ -34,9 +34,9 @@ _WEIGHTS: Final[dict[BasisKind, float]] = {
     "proven": 20.0,
     "read": 20.0,
     "recognised": 10.0,
-    "assumed": 1.0,
+    "assumed": 2.0,
 }
-_ALTERNATIVES = (3.0, 2.0)  # and what is taken for the likeliest alternatives
+_ALTERNATIVES = (1.5, 1.2)  # and what is taken for the likeliest alternatives
 _MOST_ODDS = 1e6
 _MOST_UNREADABLE = 20
 _ASPECTS: Final[tuple[Aspect, ...]] = ("scaling", "color")

@@ -216,9 +216,13 @@ def _verdict(trials: Sequence[Trial], prior: Sequence[float], classes: Classes) 
     """
     scores = [trial.score for trial in trials]
     candidates = [trial.candidate for trial in trials]
-    taken = likeliest(scores, prior)
+    guessed = of_guessing(len(classes), trials[0].scores.shape[1])
+    # What does no better than guessing is not taken where something does, however common it is.
+    better = [place for place, one in enumerate(scores) if one.evidence > guessed]
+    possibly = better or range(len(scores))
+    first = likeliest([scores[place] for place in possibly], [prior[place] for place in possibly])
+    taken = possibly[first]
     own, alike = candidates[taken], kinds(candidates)
-    guessed = of_guessing(len(classes), trials[taken].scores.shape[1])
     over_guessing = scores[taken].evidence - guessed
     possible = len(set(classes.tolist())) > 1 and over_guessing >= np.log(STRONG)
     scaled = {

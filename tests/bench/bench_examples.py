@@ -24,10 +24,12 @@ from PIL import Image, ImageOps
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
-from freezing.choosing.plan import make_plan
+from freezing.choosing.plan import Plan, make_plan
+from freezing.choosing.preparation import Guess
 from freezing.choosing.preprocessing.deciding import decide
 from freezing.choosing.preprocessing.findings import look
-from freezing.choosing.serving import choose_preprocessing
+from freezing.choosing.serving import Prepared, choose_preprocessing
+from freezing.converting.freeze import freeze
 from freezing.graph.content import Contents
 from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint
@@ -36,6 +38,7 @@ from freezing.proving.proof import prior_of
 from freezing.proving.prove import Decision, Prover
 from freezing.proving.scores import Scoring
 from freezing.sources.opening import open_source
+from freezing.verifying.answered import answered
 from freezing.verifying.answers import fitted
 from freezing.verifying.sessions import Original
 from worker.errors import FreezeError
@@ -102,7 +105,10 @@ def main() -> None:
     options = parser.parse_args()
     fixtures = Path(os.environ["PERMAFROST_FIXTURES"])
     rows: list[Try] = []
-    print(f"{'model':24} {'classes':>9}  {'one each':20} {'ten each':20} as the author does")
+    print(
+        f"{'model':24} {'classes':>9}  {'nothing said':12} {'one each':20} {'ten each':20} "
+        "as the author does"
+    )
     with tempfile.TemporaryDirectory() as folder:
         pool = _photographs(fixtures, Path(folder))
         for known in known_models(fixtures):
@@ -114,9 +120,10 @@ def main() -> None:
                 print(f"{known.name:24} {error.message[:100]}")
                 continue
             rows += tries
+            alone = "right" if tries[0].right_alone else "wrong"
             cells = [_cell([one for one in tries if one.count == count]) for count in (1, 10)]
             print(
-                f"{known.name:24} {tries[0].classes:>9}  {cells[0]:20} {cells[1]:20} "
+                f"{known.name:24} {tries[0].classes:>9}  {alone:12} {cells[0]:20} {cells[1]:20} "
                 f"{tries[0].author}",
                 flush=True,
             )
@@ -158,6 +165,7 @@ class Try:
     count: int  # for each class
     right: bool  # whether the author's way was taken
     proven: bool
+    right_alone: bool  # whether it is taken with nothing said
     classes: str  # of which there are examples, and of all
     author: str
 
@@ -166,19 +174,21 @@ def _tried(known: Known, pool: list[Path], draws: int, *, verbose: bool) -> list
     opened = open_source(known.source, Choice())
     request = FreezeRequest.parse({"name": "model", **known.asked})
     plan = make_plan(opened, request)
-    guess = decide(look(plan.graph, plan.input, plan.outputs[0]))
-    prepared = choose_preprocessing(PreprocessingSpec(), plan, guess, [])
-    if prepared is None:
-        raise FreezeError("takes no images")
     author = resolve_preprocessing(
         PreprocessingSpec.parse(known.author), plan.input.shape, plan.input.dtype
     )
-    base = prepared.preprocessing.model_copy(update={"size": author.size})
+    frozen = freeze(plan, opened.values).graph
     dtype = tf.as_dtype(plan.input.dtype).as_numpy_dtype
     truth = candidate_of(author)
     with Original(plan, opened.values) as session:
-        answer = Contents(Flow(plan.graph)).trace(Endpoint.parse(plan.outputs[0].name))
-        scoring = Scoring(fitted(session.run, plan.input), plan, request.scores, answer)
+        answer = Contents(Flow(frozen)).trace(Endpoint.parse(plan.outputs[0].name))
+        run = fitted(session.run, plan.input)
+        scoring = Scoring(run, plan, request.scores, answer)
+        findings = look(frozen, plan.input, plan.outputs[0])
+        prepared = _prepared(plan, decide(findings))
+        made_up = answered(run, plan, prepared.preprocessing, findings.final_op)
+        prepared = _prepared(plan, decide(findings, made_up))
+        base = prepared.preprocessing.model_copy(update={"size": author.size})
         unnamed = [Example(path=path, label="") for path in pool]
         everything = Prover(unnamed, author, dtype, Limits())
         scores = scoring(everything.inputs(author))
@@ -210,6 +220,7 @@ def _tried(known: Known, pool: list[Path], draws: int, *, verbose: bool) -> list
                     count=count,
                     right=_is(made.taken.candidate, truth),
                     proven=made.verdict.is_clear,
+                    right_alone=_is(candidate_of(base), truth),
                     classes=f"{shown} of {shares.shape[1]}",
                     author=truth.called,
                 )
@@ -217,6 +228,14 @@ def _tried(known: Known, pool: list[Path], draws: int, *, verbose: bool) -> list
             if verbose:
                 _show(made, truth)
     return rows
+
+
+def _prepared(plan: Plan, guess: Guess) -> Prepared:
+    """Return how images are prepared where nobody says anything."""
+    found = choose_preprocessing(PreprocessingSpec(), plan, guess, [])
+    if found is None:
+        raise FreezeError("takes no images")
+    return found
 
 
 def _is(one: Candidate, truth: Candidate) -> bool:

@@ -148,6 +148,24 @@ def test_one_of_each_label_is_enough_for_a_guess_and_says_so(examples: list[Exam
     assert decision.taken.score.right == 5
 
 
+def test_what_is_common_is_not_taken_where_it_does_no_better_than_guessing(
+    examples: list[Example],
+) -> None:
+    def unsure(x: npt.NDArray[Any]) -> Floats:
+        """Tell red from blue, but for values from 0 to 255 with little to choose between them."""
+        shares = network(x / 127.5 - 1)[:, [0, 3]]
+        right = 0.62 if x.max() > 2 else 0.99
+        found = np.where(shares == shares.max(axis=1, keepdims=True), right, 1 - right)
+        return found if x.max() > 2 else np.tile([0.99, 0.01], (len(x), 1))
+
+    known = BASIS.model_copy(update={"fields": {"scaling": "recognised", "color": "recognised"}})
+    pictures = [one for one in examples if one.label in ("blue", "red")][::10]
+    decision, _ = decide(pictures, unsure, basis=known, labels=["blue", "red"])
+    assert decision.taken.candidate.preprocessing.scale == 1
+    assert decision.taken.score.right == 2
+    assert not decision.verdict.is_clear
+
+
 def test_examples_of_something_else_are_refused(examples: list[Example]) -> None:
     def always(x: npt.NDArray[Any]) -> Floats:
         return np.tile([0.96, 0.01, 0.01, 0.01, 0.01], (len(x), 1))
