@@ -45,9 +45,12 @@ _ASPECTS: Final[tuple[Aspect, ...]] = ("scaling", "color")
 def prior_of(base: Preprocessing, basis: Basis) -> Prior:
     """Return what says how much likelier a candidate is than one of which nothing is known.
 
-    `basis` is what `base` rests on.
+    `basis` is what `base` rests on. Nothing is likelier than `base`: where that is rare, there was
+    a reason to take it.
     """
     own = candidate_of(base)
+    most = _COMMON.get(own.spec.preset or "", 1.0)
+    rgb = 1.0 if base.color == "bgr" else _RGB
     others = [
         (candidate_of(base, one.preprocessing), weight)
         for one, weight in zip(basis.alternatives, _ALTERNATIVES, strict=False)
@@ -60,8 +63,8 @@ def prior_of(base: Preprocessing, basis: Basis) -> Prior:
         weights.append(
             (scaled if candidate.is_scaled_alike(own) else 1.0) * (coloured if same_color else 1.0)
         )
-        common = _COMMON.get(candidate.spec.preset or "", 1.0)
-        return max(weights) * common * (1.0 if candidate.preprocessing.color == "bgr" else _RGB)
+        common = min(most, _COMMON.get(candidate.spec.preset or "", 1.0))
+        return max(weights) * common * (1.0 if candidate.preprocessing.color == "bgr" else rgb)
 
     return prior
 

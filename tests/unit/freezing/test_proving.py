@@ -20,7 +20,14 @@ from worker.images.decode import Limits
 from worker.images.examples import Example
 from worker.models.basis import Alternative, Basis
 from worker.models.manifest import Tensor
-from worker.models.preprocessing import PRESETS, Preprocessing, PreprocessingSpec
+from worker.models.preprocessing import (
+    PRESETS,
+    Color,
+    Preprocessing,
+    PreprocessingSpec,
+    Preset,
+    resolve_preprocessing,
+)
 
 Floats = npt.NDArray[np.float64]
 COLORS = {
@@ -267,3 +274,18 @@ def test_pictures_that_would_change_each_other_are_run_one_by_one(mixing: bool) 
     sizes.clear()
     scoring(inputs)
     assert set(sizes) == {scoring.at_once}
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+@pytest.mark.parametrize("preset", ["zero_one", "raw", "caffe"])
+def test_nothing_is_likelier_beforehand_than_what_is_taken_with_nothing_said(
+    preset: Preset, color: Color
+) -> None:
+    asked = PreprocessingSpec(preset=preset, color=color)
+    base = resolve_preprocessing(asked, [None, 8, 8, 3], "float32")
+    basis = Basis(kind="assumed", fields={"scaling": "assumed", "color": "assumed"})
+    prior = prior_of(base, basis)
+    own = prior(candidate_of(base))
+    for other in scalings(base, frozenset(), np.dtype("float32")):
+        if not other.is_alike(candidate_of(base)):
+            assert prior(other) < own, other.called
