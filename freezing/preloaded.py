@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import NoReturn
 
+from freezing.running.limits import let_others_first
 from worker.confinement.system import die_with, hide_memory, show_memory
 
 _MOST_DESCRIPTORS = 1024  # that may have been open
@@ -31,6 +32,7 @@ def _serve(parent: int, idle_s: float) -> None:
     """Fork a child for each message, until there is none for so many seconds."""
     if not die_with(parent):
         return
+    let_others_first()
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # it ends with its parent
     with socket.socket(fileno=os.dup(0)) as orders:

@@ -14,4 +14,10 @@ def limit(memory_bytes: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    os.nice(_NICENESS)
+    let_others_first()
+
+
+def let_others_first() -> None:
+    """Let predictions have the processor before this process and those forked from it."""
+    present = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, max(present, _NICENESS))
