@@ -4,6 +4,7 @@ Loading TensorFlow takes about five seconds of a processor, which is more than m
 server (`freezing.preloaded`) loads it once, and forks a child for each order.
 """
 
+import atexit
 import os
 import socket
 import subprocess
@@ -77,6 +78,7 @@ def fork_server(variables: Mapping[str, str]) -> ForkServer:
         end_fork_server()
     if not _present:
         _present.append(ForkServer(variables))
+        atexit.register(end_fork_server)
     return _present[0]
 
 

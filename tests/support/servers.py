@@ -234,7 +234,7 @@ class Servers:
             return subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=self.program,
-                env={**self._environment, **environment, "PYTHONPATH": str(self.program)},
+                env={**self._environment, "PYTHONPATH": str(self.program), **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
