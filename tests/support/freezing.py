@@ -100,16 +100,22 @@ class Freezing:
 
 
 def children_of(pid: int) -> list[psutil.Process]:
-    """Return the living processes that work on orders for a process or its own children.
+    """Return the living processes that work on orders for a process or one that it has forked.
 
-    These have sessions of their own, other than the fork server, from which they are forked.
+    Each child leads a session of its own, in which all that it forks stays; the fork server that it
+    comes from does not.
     """
-    session, found = os.getsid(pid), []
+    found = []
     for process in psutil.Process(pid).children(recursive=True):
         with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if process.status() == psutil.STATUS_ZOMBIE or os.getsid(process.pid) == session:
+            leader = psutil.Process(os.getsid(process.pid))
+            parent = psutil.Process(leader.ppid())
+            if "freezing.preloaded" not in leader.cmdline() or pid not in {
+                parent.pid,
+                parent.ppid(),
+            }:
                 continue
-            if "freezing.preloaded" in process.cmdline():
+            if process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
