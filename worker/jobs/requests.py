@@ -114,7 +114,21 @@ def _sentence(error: ValidationError, model: type[_Request]) -> str:
     return no_field(model.called, where, model.model_fields)
 
 
-class FreezeRequest(InspectionRequest):
+class _MakesVersion(BaseModel):
+    """What a request says of the version that is to be published."""
+
+    @field_validator("alias", check_fields=False)
+    @classmethod
+    def _alias(cls, value: str) -> str:
+        return check_alias_name(value)
+
+    @field_validator("labels", mode="before", check_fields=False)
+    @classmethod
+    def _labels(cls, value: Any) -> Any:
+        return parse_labels(value, "labels") if isinstance(value, str) else value
+
+
+class FreezeRequest(_MakesVersion, InspectionRequest):
     """A model to freeze: where its source is and what of it to keep."""
 
     called = "freeze request"
@@ -173,16 +187,6 @@ class FreezeRequest(InspectionRequest):
     def _name(cls, value: str) -> str:
         return check_model_name(value)
 
-    @field_validator("alias")
-    @classmethod
-    def _alias(cls, value: str) -> str:
-        return check_alias_name(value)
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _labels(cls, value: Any) -> Any:
-        return parse_labels(value, "labels") if isinstance(value, str) else value
-
     @field_validator("samples")
     @classmethod
     def _samples(cls, value: list[str]) -> list[str]:
@@ -215,7 +219,7 @@ class FreezeRequest(InspectionRequest):
         return value
 
 
-class RepublishRequest(_Request):
+class RepublishRequest(_MakesVersion, _Request):
     """A version to publish again as the next one: the same graph, but images prepared otherwise."""
 
     called = "republish request"
@@ -239,16 +243,6 @@ class RepublishRequest(_Request):
     @classmethod
     def _version(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-    @field_validator("alias")
-    @classmethod
-    def _alias(cls, value: str) -> str:
-        return check_alias_name(value)
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _labels(cls, value: Any) -> Any:
-        return parse_labels(value, "labels") if isinstance(value, str) else value
 
     @field_validator("preprocessing", mode="before")
     @classmethod
