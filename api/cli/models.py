@@ -184,7 +184,11 @@ def _show_models(found: list[dict[str, Any]]) -> None:
 
 
 def _show_model(model: dict[str, Any], server: str) -> None:
-    from api.cli.basis_view import basis_text, show_choices  # noqa: PLC0415 - imports rich
+    from api.cli.basis_view import (  # noqa: PLC0415 - imports rich
+        basis_text,
+        preprocessing_text,
+        show_choices,
+    )
     from api.cli.freeze_report import tensors  # noqa: PLC0415
     from api.cli.output import console, facts  # noqa: PLC0415 - imports rich
 
@@ -194,6 +198,7 @@ def _show_model(model: dict[str, Any], server: str) -> None:
     for alias, version in (model.get("aliases") or {}).items():
         meant.setdefault(version, []).append(str(alias))
     for version in reversed(model.get("versions") or []):
+        prepared = preprocessing_text(version.get("preprocessing"))
         aliases = meant.get(version.get("version"), [])
         out.print()
         aside = version.get("set_aside")
@@ -207,7 +212,7 @@ def _show_model(model: dict[str, Any], server: str) -> None:
                 ("inputs", tensors(version.get("inputs"))),
                 ("outputs", tensors(version.get("outputs"))),
                 ("labels", _labels(version.get("labels"))),
-                ("preprocessing", _fields(version.get("preprocessing")) or "none: no images"),
+                ("preprocessing", prepared or "none: no images"),
                 ("basis", basis_text(version.get("basis"))),
                 ("scores", version.get("scores") or "none"),
                 ("runtime", version.get("runtime")),
@@ -253,9 +258,3 @@ def _labels(labels: object) -> str:
     named = ", ".join(printable(label) for label in labels[:_MOST_LABELS])
     rest = len(labels) - _MOST_LABELS
     return f"{named} and {number(rest)} more" if rest > 0 else named
-
-
-def _fields(fields: object) -> str:
-    if not isinstance(fields, dict):
-        return ""
-    return ", ".join(f"{name} {value}" for name, value in fields.items())

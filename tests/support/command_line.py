@@ -49,7 +49,16 @@ def version(number: int) -> dict[str, Any]:
         "labels": ["cat", "dog"],
         "inputs": [{"name": "x:0", "shape": [None, 96, 96, 3], "dtype": "float32"}],
         "outputs": [{"name": "y_pred:0", "shape": [None, 2], "dtype": "float32"}],
-        "preprocessing": {"size": [96, 96], "color": "rgb"},
+        "preprocessing": {
+            "size": [96, 96],
+            "resize": "stretch",
+            "color": "rgb",
+            "layout": "NHWC",
+            "scale": 1 / 255,
+            "mean": [0.0],
+            "std": [1.0],
+            "filter": "bilinear",
+        },
         "scores": "probabilities",
     }
 

@@ -165,7 +165,8 @@ def test_models_are_listed_with_aliases_versions_and_labels(server: Server) -> N
     server.models["pets"]["versions"][0]["labels"] = 1000
     assert "1,000" in run("models").stdout
     found = run("models", "pets")
-    for words in ("2 stable", "x:0 [?, 96, 96, 3] float32", "probabilities"):
+    prepared = "rgb, stretch to 96x96 (bilinear), NHWC, value ÷ 255"
+    for words in ("2 stable", "x:0 [?, 96, 96, 3] float32", "probabilities", prepared):
         assert words in found.stdout
 
 
