@@ -1,9 +1,8 @@
 """The program behind `./permafrost`: `up`, `test`, `bench`; client commands from `api.cli`."""
 
-import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,9 +14,7 @@ from api.cli.options import shared
 from worker.errors import InvalidRequestError, PermafrostError
 
 if TYPE_CHECKING:
-    import redis
-
-    from worker.settings import Settings
+    from api.cli.local_keys import LocalKeys
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,7 +22,6 @@ app = typer.Typer(
     name="permafrost",
     help="Freezes trained TensorFlow models and classifies images with them, through a queue.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -172,19 +168,18 @@ def bench(context: typer.Context) -> None:
 app.add_typer(client)
 
 
-@contextlib.contextmanager
-def _redis_of(settings: "Settings") -> Iterator["redis.Redis"]:
-    """Give `keys` the Redis of a data folder, started for a moment where `up` does not run."""
-    from deploy.local.momentary import redis_of  # noqa: PLC0415 - no other command needs it
+def _keys_of(data: Path) -> AbstractContextManager["LocalKeys"]:
+    """Open `keys` of a data folder, whose Redis is started for a moment where `up` does not run."""
+    from api.cli.local_keys import LocalKeys  # noqa: PLC0415 - no other command needs it
+    from deploy.local.momentary import redis_of  # noqa: PLC0415
 
-    with redis_of(settings) as client:
-        yield client
+    return LocalKeys.of(data, redis_of)
 
 
 def main() -> None:
     """Run the command line; an error that was foreseen is one sentence and exit code 1."""
     try:
-        app(prog_name="permafrost", obj=_redis_of)
+        app(prog_name="permafrost", obj=_keys_of)
     except PermafrostError as error:
         print(f"permafrost: {error.message}", file=sys.stderr)
         sys.exit(1)

@@ -37,6 +37,6 @@ def preprocessing_text(fields: object) -> str:
 def show_choices(out: Console, choices: list[dict[str, Any]], server: str) -> None:
     """Print what may be meant, each with the command that makes it so on `server`."""
     for choice in choices:
-        command = str(choice.get("command")).removeprefix("./permafrost ")
+        command = printable(again(str(choice.get("command")), server))
         out.print(Text(f"If {printable(choice.get('reason'))}:"))
-        out.print(Text(f"  {printable(again(command, server))}", style="bold"), soft_wrap=True)
+        out.print(Text(f"  {command}", style="bold"), soft_wrap=True)

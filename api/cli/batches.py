@@ -9,6 +9,7 @@ import typer
 from api.cli.following import follow
 from api.cli.options import DEFAULT_SERVER, AsJson, Bom, Server, connect
 from api.cli.outcome import ExitCode, reported
+from api.cli.program import PROGRAM
 from api.cli.results import Row, check_output
 from api.cli.text import printable
 from worker.errors import InvalidRequestError
@@ -46,7 +47,7 @@ def results(
             else:
                 raise InvalidRequestError(
                     f"Job {printable(job['id'])} is a {printable(job['kind'])} and classifies "
-                    f"nothing: `./permafrost jobs {printable(job['id'])}` shows what it gave."
+                    f"nothing: `{PROGRAM} jobs {printable(job['id'])}` shows what it gave."
                 )
             pass_on(rows, tally, output, bom=bom, as_json=as_json)
     if not as_json:

@@ -17,6 +17,7 @@ from api.cli.images import STDIN, Entry, check, survey, walk
 from api.cli.options import DEFAULT_SERVER, AsJson, Bom, Server, Webhook, connect
 from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.pool import as_done
+from api.cli.program import PROGRAM, as_typed_here
 from api.cli.results import Row, check_output, write_results
 from api.cli.text import counted, path_text, printable
 from worker.errors import InvalidRequestError, NotFoundError, PermafrostError
@@ -214,7 +215,7 @@ def chosen_model(client: "Client", asked: str | None) -> str:
         models = client.models()["models"]
         if not models:
             raise NotFoundError(
-                "This server has no model yet: make one with `./permafrost freeze SOURCE "
+                f"This server has no model yet: make one with `{PROGRAM} freeze SOURCE "
                 "--name NAME`."
             )
         if len(models) > 1:
@@ -227,7 +228,7 @@ def chosen_model(client: "Client", asked: str | None) -> str:
     number = str(which if version is None else version)
     for found in document["versions"]:
         if str(found.get("version")) == number and found.get("assumption"):
-            message(str(found["assumption"]), style="yellow")
+            message(as_typed_here(str(found["assumption"])), style="yellow")
     return asked if version is None else f"{name}@{version}"
 
 

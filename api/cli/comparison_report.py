@@ -6,14 +6,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from api.cli import program
 from api.cli.output import Column, table
 from api.cli.text import printable, score
 
-_PROGRAM = "./permafrost "
-
 
 def show_comparison(
-    out: Console, result: dict[str, Any], again: Callable[[str], str] = lambda command: command
+    out: Console, result: dict[str, Any], again: Callable[[str], str] = program.command
 ) -> None:
     """Print a comparison's result; `again` makes a command one for the same server."""
     images = [printable(name) for name in result.get("images") or []]
@@ -35,8 +34,8 @@ def show_comparison(
     out.print("\nTo have images prepared otherwise from now on, without freezing again:")
     for number, way in enumerate(ways, 1):
         command = printable(way.get("command") or "")
-        if not way.get("served") and command.startswith(_PROGRAM):
-            line = f"{number:>3}  {again(command.removeprefix(_PROGRAM))}"
+        if command and not way.get("served"):
+            line = f"{number:>3}  {again(command)}"
             out.print(Text(line), soft_wrap=True)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from api.cli.outcome import reported
+from api.cli.program import PROGRAM
 from api.cli.text import counted, path_text, printable, size
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def follow(client: "Client", job: "Json", *, as_json: bool) -> "Json":
 
     message(f"Job {printable(job['id'])}")
     left_alone = (
-        f"The job goes on: `./permafrost jobs {printable(job['id'])}` shows it, "
-        f"`./permafrost cancel {printable(job['id'])}` stops it."
+        f"The job goes on: `{PROGRAM} jobs {printable(job['id'])}` shows it, "
+        f"`{PROGRAM} cancel {printable(job['id'])}` stops it."
     )
     if job.get("kind") == "batch":
         with (

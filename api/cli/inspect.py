@@ -59,7 +59,7 @@ def inspect(
             if meant:
                 out.print("\nHow images are prepared is partly assumed.")
             said = [{**body, "preprocessing": choice.get("preprocessing")} for choice in meant]
-            words = [f"./permafrost {freeze_words(source, one)}" for one in said]
+            words = [freeze_words(source, one) for one in said]
             show_choices(
                 out,
                 [{**one, "command": command} for one, command in zip(meant, words, strict=True)],

@@ -2,7 +2,7 @@
 
 Whoever can use the data folder, or the Redis that REDIS_URL names, runs the server and needs no
 key to make one. With `--server`, or PERMAFROST_URL, a server is asked over HTTP, with a key of the
-scope `admin`.
+scope `admin`; so is the usual server where only the client is installed.
 """
 
 import contextlib
@@ -10,21 +10,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import typer
 
 from api.cli.options import DEFAULT_SERVER, AsJson, connect
 from api.cli.outcome import reported
+from api.cli.program import PROGRAM
 from api.cli.text import age, number, printable
-
-if TYPE_CHECKING:
-    import redis
-
-    from worker.settings import Settings
+from worker.errors import InvalidRequestError
 
 Json = dict[str, Any]
-RedisOf = Callable[["Settings"], AbstractContextManager["redis.Redis"]]
 
 app = typer.Typer(
     help="Say who may use the API: make, list, renew and revoke API keys.",
@@ -42,11 +38,12 @@ _Server = Annotated[
     ),
 ]
 _Data = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         envvar="PERMAFROST_DATA",
         metavar="FOLDER",
         help="Data folder of the server, unless REDIS_URL names its Redis.",
+        show_default="data",
     ),
 ]
 _KeyId = Annotated[str, typer.Argument(metavar="ID", help="Which key, as the list shows it.")]
@@ -63,7 +60,7 @@ _Save = Annotated[
 
 
 class Keys(Protocol):
-    """What can be asked for, over HTTP (`api.client.Client`) or of Redis itself."""
+    """What can be asked for, over HTTP (by the client) or of Redis itself."""
 
     def keys(self) -> Json:
         """Return every key."""
@@ -84,7 +81,7 @@ class Keys(Protocol):
 def keys(
     context: typer.Context,
     server: _Server = "",
-    data: _Data = Path("data"),
+    data: _Data = None,
     as_json: AsJson = False,
 ) -> None:
     """List the API keys; `create`, `renew` and `revoke` change them."""
@@ -125,7 +122,7 @@ def create(
     ] = None,
     save: _Save = False,
     server: _Server = "",
-    data: _Data = Path("data"),
+    data: _Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Make an API key. It is shown once: only its hash is kept."""
@@ -152,7 +149,7 @@ def renew(
     expires: _Expires = None,
     save: _Save = False,
     server: _Server = "",
-    data: _Data = Path("data"),
+    data: _Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key anew, with its id, name, scopes and jobs; the new one is shown once."""
@@ -167,7 +164,7 @@ def revoke(
     context: typer.Context,
     key_id: _KeyId,
     server: _Server = "",
-    data: _Data = Path("data"),
+    data: _Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Have a key work no more, within about a second, and whoever signed in with it be out."""
@@ -182,18 +179,26 @@ def revoke(
 
 
 @contextlib.contextmanager
-def _opened(context: typer.Context, server: str, data: Path, *, as_json: bool) -> Iterator[Keys]:
-    with reported(as_json=as_json), contextlib.ExitStack() as stack:
-        if server:
-            yield stack.enter_context(connect(server))
-        else:
-            from api.cli.local_keys import LocalKeys  # noqa: PLC0415 - imports redis
-            from worker.settings import Settings  # noqa: PLC0415
+def _opened(
+    context: typer.Context, server: str, data: Path | None, *, as_json: bool
+) -> Iterator[Keys]:
+    """Give the keys of a server that is named, else those of this machine's data folder.
 
-            folder = Path(os.path.abspath(data.expanduser()))  # noqa: PTH100 - links stay as given
-            settings = Settings(data=folder)
-            redis_of: RedisOf | None = context.obj
-            yield stack.enter_context(LocalKeys.of(settings, redis_of))
+    How the latter are opened, a program that has the server says as the context's object.
+    """
+    of_folder: Callable[[Path], AbstractContextManager[Keys]] | None = context.obj
+    with reported(as_json=as_json), contextlib.ExitStack() as stack:
+        if server or of_folder is None:
+            if not server and data is not None:
+                raise InvalidRequestError(
+                    "--data is for the machine of the server, in whose clone "
+                    "`./permafrost keys` knows it: here, name the server with --server."
+                )
+            yield stack.enter_context(connect(server or DEFAULT_SERVER))
+        else:
+            folder = (data or Path("data")).expanduser()
+            # Links stay as given.
+            yield stack.enter_context(of_folder(Path(os.path.abspath(folder))))  # noqa: PTH100
 
 
 def _show_once(made: Json, server: str, *, save: bool, as_json: bool) -> None:
@@ -212,14 +217,14 @@ def _show_once(made: Json, server: str, *, save: bool, as_json: bool) -> None:
         )
         message("It is not shown again. Programs send it as `Authorization: Bearer KEY`.")
     if path is not None:
-        message(f"It is in {path}, where ./permafrost finds it.")
+        message(f"It is in {path}, where {PROGRAM} finds it.")
 
 
 def _show(found: list[Json]) -> None:
     from api.cli.output import Column, console, message, table  # noqa: PLC0415 - imports rich
 
     if not found:
-        message("There are no API keys: make one with `./permafrost keys create NAME`.")
+        message(f"There are no API keys: make one with `{PROGRAM} keys create NAME`.")
         return
     columns = (
         Column(title="id"),

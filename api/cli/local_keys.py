@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -26,15 +27,16 @@ class LocalKeys:
     @contextmanager
     def of(
         cls,
-        settings: Settings,
-        redis_of: Callable[[Settings], AbstractContextManager[redis.Redis]] | None,
+        folder: Path,
+        redis_of: Callable[[Settings], AbstractContextManager[redis.Redis]] = connect,
     ) -> Iterator["LocalKeys"]:
         """Give the keys of a data folder or of the Redis that is named.
 
         `redis_of`: starts the embedded one where it does not run.
         """
+        settings = Settings(data=folder)
         try:
-            with redis_of(settings) if redis_of else connect(settings) as client:
+            with redis_of(settings) as client:
                 yield cls(client, settings)
         except redis.RedisError as error:
             raise StoreUnavailableError(

@@ -9,6 +9,7 @@ from api.cli.freeze import Scores
 from api.cli.freeze_options import read_labels, read_preprocessing
 from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
 from api.cli.outcome import reported
+from api.cli.program import PROGRAM
 from api.cli.text import age, number, path_text, printable, size
 from worker.errors import InvalidRequestError
 
@@ -153,7 +154,7 @@ def _show_models(found: list[dict[str, Any]]) -> None:
     from api.cli.output import Column, console, message, table  # noqa: PLC0415 - imports rich
 
     if not found:
-        message("There are no models yet: make one with `./permafrost freeze SOURCE --name NAME`.")
+        message(f"There are no models yet: make one with `{PROGRAM} freeze SOURCE --name NAME`.")
         return
     columns = (
         Column(title="model", wide=True),
@@ -231,7 +232,7 @@ def _count(versions: list[dict[str, Any]]) -> str:
 def _why(name: object, version: dict[str, Any]) -> str:
     """Return why a version is not served, when, and what to type."""
     aside = version["set_aside"]
-    again = f"./permafrost models {name} --try-again {version.get('version')}"
+    again = f"{PROGRAM} models {name} --try-again {version.get('version')}"
     return f"{aside.get('reason')} ({age(aside.get('at'))}). To try it again: {again}"
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.cli import program
 from worker.version import VERSION
 
 if TYPE_CHECKING:
@@ -90,4 +91,4 @@ def shared(
 
 def again(command: str, server: str) -> str:
     """Return a command to try next, naming the server where it is not the default one."""
-    return f"./permafrost {command}" + ("" if server == DEFAULT_SERVER else f" --server {server}")
+    return program.command(command) + ("" if server == DEFAULT_SERVER else f" --server {server}")

@@ -7,6 +7,7 @@ from enum import IntEnum
 
 import typer
 
+from api.cli.program import as_typed_here
 from worker.errors import InvalidRequestError, PermafrostError
 
 
@@ -41,7 +42,7 @@ def reported(
     try:
         yield
     except PermafrostError as error:
-        fail(error.message)
+        fail(as_typed_here(error.message))
         if as_json:
             typer.echo(json.dumps({"error": {"code": error.code, "message": error.message}}))
         raise typer.Exit(exit_code(error)) from None

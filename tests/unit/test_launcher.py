@@ -166,6 +166,19 @@ def test_help_about_them_installs_nothing_for_them(tree: Tree, command: str) -> 
     assert tree.calls == ["installing requirements.txt"]
 
 
+def test_completing_a_command_installs_nothing(tree: Tree) -> None:
+    tree.python("python3")
+
+    def complete() -> str:
+        return tree.run(_PERMAFROST_COMPLETE="complete_bash").stdout
+
+    assert complete() == ""
+    tree.run()
+    (tree.root / "requirements.txt").write_text("another==1\n")
+    assert "[deploy]" in complete()
+    assert tree.calls == ["installing requirements.txt"]
+
+
 def test_a_failed_installation_ends_it(tree: Tree) -> None:
     tree.python("python3", before="exit 7")
     done = tree.run("up")

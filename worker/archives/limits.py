@@ -1,9 +1,12 @@
 """How much one archive may hold, counted over all of it, what is passed over included."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from worker.errors import ArchiveTooLargeError
-from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
 
 # Below this size an archive may unpack by any ratio: black pictures and new weights are small.
 RATIO_FROM_BYTES = 64 * 1024 * 1024
@@ -29,7 +32,7 @@ class ArchiveLimits:
         return self.unpacked_bytes + self.header_bytes
 
     @classmethod
-    def of(cls, settings: Settings) -> "ArchiveLimits":
+    def of(cls, settings: "Settings") -> "ArchiveLimits":
         """Return the limits that an operator set."""
         return cls(
             entries=settings.max_unpacked_files,

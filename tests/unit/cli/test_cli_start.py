@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from api.cli.options import DEFAULT_SERVER
-from tests.support.system import ROOT
+from tests.support.system import ROOT, clean_environment
 from worker.settings import Settings
 
 
@@ -39,6 +39,19 @@ def test_the_version_is_that_of_the_project(program: str) -> None:
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert found.stdout == f"permafrost {project['version']}\n"
+
+
+@pytest.mark.parametrize("program", ["api.cli", "deploy"])
+def test_a_shell_completes_commands(program: str) -> None:
+    asked = {"_PERMAFROST_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
+    found = subprocess.run(
+        [sys.executable, "-m", program],
+        env=clean_environment(**asked, COMP_WORDS="permafrost re"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == ["results", "retry"]
 
 
 @pytest.mark.parametrize(

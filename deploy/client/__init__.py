@@ -1,0 +1,1 @@
+"""The distribution that `pip install` makes of this repository: the client and its commands."""
