@@ -19,7 +19,7 @@ from tests.bench.chart import Bar, Panel, draw, kind_of
 from tests.bench.machine import described
 from tests.bench.parts import PARTS, Part, run
 from tests.bench.peer_environment import python_of_peers
-from tests.bench.peer_servers import PEERS
+from tests.bench.peer_settings import PEERS
 from tests.bench.product import DURABILITY
 from tests.bench.report import print_budget, print_part
 from tests.bench.rounds import Round, spread
@@ -75,7 +75,11 @@ def main() -> int:
     summary = Table()
     for part in parts:
         numbers["parts"][part.name] = run(
-            part, summary, quick=asked.quick, photographs=asked.photographs
+            part,
+            summary,
+            quick=asked.quick,
+            photographs=asked.photographs,
+            write_docs=asked.write_docs,
         )
     _print_summary(table, summary)
     if asked.quick and not parts:
@@ -102,6 +106,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--output", type=Path, default=Path("bench-results"), metavar="DIR", help="for the numbers"
+    )
+    parser.add_argument(
+        "--write-docs", action="store_true", help="have the part `clients` write its tables there"
     )
     parser.add_argument("--chart", type=Path, metavar="FILE.svg", help="else in the same folder")
     return parser.parse_args()

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n", re.IGNORECASE)
 _CLOSES = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*\r\n", re.IGNORECASE)
+_LOCATION = re.compile(rb"\r\nlocation:[ \t]*([^\r\n]+)", re.IGNORECASE)
+_ORIGIN = re.compile(rb"^https?://[^/]*")
 _END = b"\r\n\r\n"
 
 
@@ -19,6 +21,7 @@ class Answer:
     status: int
     body: bytes
     closes: bool  # the server ends the connection after it
+    location: bytes = b""  # path that `Location` names
 
 
 class AnswerReader:
@@ -41,7 +44,9 @@ class AnswerReader:
         head, body = bytes(self._buffer[: self._body_at]), bytes(self._buffer[self._body_at :])
         closes = head.startswith(b"HTTP/1.0") or _CLOSES.search(head) is not None
         self._buffer, self._body_at = bytearray(), 0
-        return Answer(int(head[9:12]), body, closes)
+        found = _LOCATION.search(head)
+        location = _ORIGIN.sub(b"", found[1]) if found else b""
+        return Answer(int(head[9:12]), body, closes, location)
 
     def _read_head(self) -> bool:
         end = self._buffer.find(_END)

@@ -12,6 +12,7 @@ from typing import Any
 from tests.bench.load import Outcome
 from tests.bench.processor_time import between, used_ms
 from tests.bench.rounds import Round
+from tests.bench.shapes import Recorded
 from tests.support.system import ROOT
 
 
@@ -37,6 +38,8 @@ class HttpContender:
     headers: str = ""
     form: str = "multipart"  # or raw, or batch
     images: int = 1  # of one request of the form batch
+    recorded: Recorded | None = None  # what is sent in place of such a form, if anything
+    every_s: float | None = None  # between two readings of a job, where those are recorded
     awake: Callable[[], AbstractContextManager[None]] = nullcontext  # lasts as long as its turn
 
     def turn(self, seconds: float) -> Round:
@@ -56,6 +59,14 @@ class HttpContender:
             "seconds": seconds,
             "images": self.images,
         }
+        if self.recorded is not None:
+            order |= {
+                "form": "recorded",
+                "photographs": [str(path) for path in self.recorded.requests],
+                "recorded_at": self.recorded.host,
+                "reading": str(self.recorded.reading or ""),
+                "every_s": self.every_s,
+            }
         roles = self.roles()
         before = used_ms(roles)
         done = subprocess.run(

@@ -17,6 +17,7 @@ class Part:
     name: str
     title: str
     takes_photographs: bool = False
+    writes_docs: bool = False
 
     @property
     def module(self) -> str:
@@ -27,6 +28,7 @@ class Part:
 PARTS = {
     part.name: part
     for part in (
+        Part("clients", "every usual request", takes_photographs=True, writes_docs=True),
         Part("large", "large photographs", takes_photographs=True),
         Part("memory", "memory", takes_photographs=True),
         Part("start", "start, and a new version served"),
@@ -36,11 +38,13 @@ PARTS = {
 _CANNOT_RUN = 2  # argparse's exit code; what is missing has been said
 
 
-def run(part: Part, table: Table, *, quick: bool, photographs: Path | None) -> dict[str, object]:
+def run(
+    part: Part, table: Table, *, quick: bool, photographs: Path | None, write_docs: bool = False
+) -> dict[str, object]:
     """Run a part, whose table is printed as it grows, and add what came of it to ours."""
     print(f"\n{part.title}", flush=True)
     done = subprocess.run(
-        [sys.executable, "-m", part.module, *arguments(part, quick, photographs)],
+        [sys.executable, "-m", part.module, *arguments(part, quick, photographs, write_docs)],
         cwd=ROOT,
         check=False,
     )
@@ -50,9 +54,13 @@ def run(part: Part, table: Table, *, quick: bool, photographs: Path | None) -> d
     return {"module": part.module, "holds": holds}
 
 
-def arguments(part: Part, quick: bool, photographs: Path | None) -> Sequence[str]:
+def arguments(
+    part: Part, quick: bool, photographs: Path | None, write_docs: bool = False
+) -> Sequence[str]:
     """Return what a part is told."""
     told = ["--quick"] if quick else []
     if photographs is not None and part.takes_photographs:
         told += ["--photographs", str(photographs.resolve())]
+    if write_docs and part.writes_docs:
+        told.append("--write-docs")
     return told

@@ -1,135 +1,24 @@
-"""The peers as servers: how each is started, with the fastest of the settings that were tried.
+"""The peers as servers."""
 
-What was tried is printed with each run: images/s with 32 clients, or ms with one, of the tutorial's
-graph on 2 cores.
-"""
-
+import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 
+from tests.bench.peer_settings import Peer
 from tests.bench.processor_time import family
-from tests.bench.wanted import MANY, ONE, PARTS
 from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
-from worker.models.manifest import Runtime
 from worker.onednn import switch_on
 
 _START_S = 600  # for TensorFlow's import in many processes at once
-PACKAGE = "tests.bench.peers"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Peer:
-    """One way to serve a graph. `{port}` and `{cores}` in a command are filled in."""
-
-    key: str
-    title: str
-    settings: str  # in words
-    tried: str  # other settings, and what came of them
-    commands: Sequence[Sequence[str]]  # the first is the one that answers
-    health: str = "/health"
-    redis: bool = False
-    sleepless: bool = False  # it asks all the time whether there is work, and is stopped meanwhile
-    clients: int = 32  # that it is the fastest with, at most 32
-    environment: Mapping[str, str] = field(default_factory=dict)
-    runtime: Runtime = "tensorflow"  # that it serves the graph with
-    parts: frozenset[str] = frozenset(PARTS)  # of a run that it takes part in
-
-
-LITSERVE = Peer(
-    key="litserve",
-    title="LitServe, batching",
-    settings="max_batch_size 16, batch_timeout 5 ms, one worker per core, one API server",
-    tried="16 and 5 ms: 464 /s; 16 and 2 ms: 456; 32 and 5 ms: 448; 16 and 10 ms: 255; with "
-    "fast_queue: 272; with 2 API servers: 420; without batching: 321, with fast_queue 445",
-    sleepless=True,  # a fifth of a core, asking its queue every tenth of a ms
-    commands=[("python", "-m", f"{PACKAGE}.litserve_app", "{port}", "{cores}", "16", "0.005")],
-)
-LITSERVE_ONNX = replace(
-    LITSERVE,
-    key="litserve-onnx",
-    title="LitServe, batching, ONNX Runtime",
-    tried="those of LitServe with TensorFlow",
-    runtime="onnxruntime",
-    parts=frozenset({MANY}),
-)
-LITSERVE_ONE = Peer(
-    key="litserve-one",
-    title="LitServe, no batching",
-    settings="no batching, fast_queue, one worker per core, one API server",
-    tried="4.4 ms; without fast_queue 4.6; batching with 2, 5 and 10 ms of timeout: 5.7, 8.7, 13.8",
-    commands=[("python", "-m", f"{PACKAGE}.litserve_app", "{port}", "{cores}", "1", "0")],
-    environment={"PEER_FAST_QUEUE": "1"},
-    parts=frozenset({ONE}),
-)
-BENTOML = Peer(
-    key="bentoml",
-    title="BentoML, adaptive batching",
-    settings="max_batch_size 32, max_latency_ms 1000, one worker per core, no access log",
-    tried="32 and 1000 ms: 496 /s; 32 and 100 ms: 478, and some answers 503; 16 and 100 ms: 445, "
-    "and some 503; 20 ms or less: most answers 503. One client: 38 ms, with 5 ms 4.5",
-    commands=[
-        (
-            *("python", "-m", "bentoml", "serve", f"{PACKAGE}.bentoml_app:Classifier"),
-            *("--host", "127.0.0.1", "--port", "{port}"),
-        )
-    ],
-    health="/livez",
-    environment={"PEER_BATCH": "32", "PEER_LATENCY_MS": "1000"},
-)
-FLASK = Peer(
-    key="flask",
-    title="Flask, graph loaded once",
-    settings="gunicorn, one gthread worker per core, 4 threads each",
-    tried="4 threads: 498 /s; 1: 434; 2: 492; 16: 494; sync workers: 470; twice as many workers "
-    "482; half as many: 442. One client: 3.7 to 4.1 ms with all of them",
-    commands=[
-        (
-            *("python", "-m", "gunicorn", f"{PACKAGE}.flask_app:app", "--bind", "127.0.0.1:{port}"),
-            *("--workers", "{cores}", "--worker-class", "gthread", "--threads", "4"),
-            *("--no-control-socket", "--log-level", "warning"),
-        )
-    ],
-)
-TUTORIAL = Peer(
-    key="tutorial",
-    title="the tutorial's web app",
-    settings="Flask's development server, a session per upload; as many clients as cores",
-    tried="12 /s; with 32 clients, so 32 sessions at once: 2",
-    commands=[("python", "-m", f"{PACKAGE}.tutorial_app", "{port}")],
-    clients=len(os.sched_getaffinity(0)),
-)
-CELERY = Peer(
-    key="celery",
-    title="plain Celery, a task per image",
-    settings="gunicorn with 2 gthread workers of 32 threads, Redis as broker and result backend, "
-    "prefork worker with one process per core, prefetch 1",
-    tried="prefetch 1: 226 /s; 4: 222; 16: 218; 16 threads: 229; one client: 6.6 to 6.9 ms",
-    commands=[
-        (
-            *("python", "-m", "gunicorn", f"{PACKAGE}.celery_app:web"),
-            *("--bind", "127.0.0.1:{port}", "--workers", "2"),
-            *("--worker-class", "gthread", "--threads", "32"),
-            *("--no-control-socket", "--log-level", "warning"),
-        ),
-        (
-            *("python", "-m", "celery", "--app", f"{PACKAGE}.celery_app", "worker"),
-            *("--concurrency", "{cores}", "--loglevel", "WARNING"),
-            *("--without-gossip", "--without-mingle", "--prefetch-multiplier", "1"),
-        ),
-    ],
-    redis=True,
-    environment={"C_FORCE_ROOT": "1"},  # pickle as root: this Redis is nobody else's
-)
-PEERS = (LITSERVE, LITSERVE_ONE, LITSERVE_ONNX, BENTOML, FLASK, TUTORIAL, CELERY)
 
 
 class PeerServer:
@@ -145,7 +34,6 @@ class PeerServer:
     def start(self) -> None:
         """Start it; `await_ready` waits for it."""
         environment = clean_environment(
-            **self.peer.environment,
             PEER_MODEL=str(self._model),
             PEER_WORKERS=str(_cores()),
             PYTHONPATH=str(ROOT),
@@ -157,8 +45,12 @@ class PeerServer:
         if self.peer.redis:
             self._redis = RedisServer(("--save", "", "--appendonly", "yes"))
             environment["PEER_REDIS"] = f"redis+socket://{self._redis.socket}"
+        others = {"grpc": free_port(), "metrics": free_port()}
+        filled = {"port": self.port, "cores": _cores(), **others}
+        for name, value in self.peer.environment.items():
+            environment[name] = value.format(**filled)
         for command in self.peer.commands:
-            words = [word.format(port=self.port, cores=_cores()) for word in command]
+            words = [word.format(**filled) for word in command]
             with self._log.open("ab") as log:
                 self._processes.append(
                     subprocess.Popen(
@@ -204,19 +96,44 @@ class PeerServer:
                     with suppress(ProcessLookupError):
                         os.kill(pid, number)
 
+    @property
+    def path(self) -> str:
+        """The path of a submission."""
+        paths = {"forms": "/predict", "jobs": "/jobs", "triton": "/v2/models/bench/infer"}
+        return paths[self.peer.asked]
+
     def classify(self, photograph: bytes) -> list[dict[str, object]]:
         """Return its predictions for an upload."""
-        answer = httpx.post(
-            f"http://127.0.0.1:{self.port}/predict",
-            files={"image": ("photograph.jpg", photograph, "image/jpeg")},
-            timeout=_START_S,
-        )
-        assert answer.status_code == 200, f"{self.peer.title}: {answer.text}\n{self.log()}"
-        body = answer.json()
+        if self.peer.asked == "triton":
+            head, tensor = triton_tensor(photograph)
+            length = {"Inference-Header-Content-Length": str(len(head))}
+            answer = self._post(content=head + tensor, headers=length)
+            body = json.loads(answer.content[answer.content.index(b'{"predictions"') :])
+        else:
+            answer = self._post(files={"image": ("photograph.jpg", photograph, "image/jpeg")})
+            body = answer.json()
+        if self.peer.asked == "jobs":
+            body = self._ended(answer.headers["Location"])
         if isinstance(body, list):  # BentoML's, of an endpoint that batches
             (body,) = body
         predictions: list[dict[str, object]] = body["predictions"]
         return predictions
+
+    def _post(self, **request: Any) -> httpx.Response:
+        answer = httpx.post(f"http://127.0.0.1:{self.port}{self.path}", timeout=_START_S, **request)
+        assert answer.is_success, f"{self.peer.title}: {answer.text}\n{self.log()}"
+        return answer
+
+    def _ended(self, location: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            job = httpx.get(f"http://127.0.0.1:{self.port}{location}", timeout=60).json()
+            assert job["status"] != "failed", f"{self.peer.title}: {job}\n{self.log()}"
+            return job if job["status"] == "succeeded" else None
+
+        job = wait_until(look, within_s=_START_S, what=f"{self.peer.title} has a result")
+        assert job is not None
+        result: dict[str, Any] = job["result"]
+        return result
 
     def roles(self) -> dict[str, list[int]]:
         """Return its processes by role."""
@@ -250,3 +167,17 @@ class PeerServer:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
+
+
+def triton_tensor(photograph: bytes) -> tuple[bytes, bytes]:
+    """Return a request of Triton's protocol: its JSON, and the photograph as a tensor of bytes.
+
+    See the extension "binary tensor data" of the Open Inference Protocol.
+    """
+    tensor = len(photograph).to_bytes(4, "little") + photograph
+    size = {"binary_data_size": len(tensor)}
+    asked = {
+        "inputs": [{"name": "image", "shape": [1, 1], "datatype": "BYTES", "parameters": size}],
+        "outputs": [{"name": "answer", "parameters": {"binary_data": True}}],
+    }
+    return json.dumps(asked).encode(), tensor

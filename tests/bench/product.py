@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,31 @@ DURABILITY = (
 class Product:
     """The system under measurement."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         # Photographs are repeated, and a batch would classify those with the same bytes once.
-        self.system = System(folder / "data", options=["--no-demo"], PERMAFROST_DEDUPLICATE="false")
+        self.system = System(
+            folder / "data",
+            options=["--no-demo"],
+            PERMAFROST_DEDUPLICATE="false",
+            **environment,
+        )
         self.url = self.system.url
         self._folders = folder / "data" / "folders"
 
-    def publish(self, files: Sequence[Path], options: Mapping[str, Any]) -> dict[str, Manifest]:
-        """Freeze a source for both runtimes and return what is served, by model.
+    def publish(
+        self,
+        files: Sequence[Path],
+        options: Mapping[str, Any],
+        models: Collection[str] = tuple(RUNTIMES),
+    ) -> dict[str, Manifest]:
+        """Freeze a source for the runtimes of these models and return what is served, by model.
 
         A graph that cannot be converted for ONNX Runtime is served by TensorFlow alone.
         """
         served = {}
         for name, runtime in RUNTIMES.items():
+            if name not in models:
+                continue
             job = freeze_upload(self.url, files, **{**options, "name": name, "runtime": runtime})
             if job["status"] == "succeeded":
                 served[name] = self._registry.manifest(name, job["result"]["version"])

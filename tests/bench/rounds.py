@@ -17,6 +17,18 @@ class Round:
     errors: dict[str, int] = field(default_factory=dict)  # by what was wrong
     cpu_ms: dict[str, float] = field(default_factory=dict)  # processor time, by process
 
+    @property
+    def api_ms(self) -> float | None:
+        """Processor time of Permafrost's API processes per image; None where it has no part."""
+        used = self.cpu_ms.get("api")
+        return used / self.images if used is not None and self.images else None
+
+    @property
+    def all_ms(self) -> float | None:
+        """Processor time of all of the server's processes per image."""
+        used = sum(spent for name, spent in self.cpu_ms.items() if name != "client")
+        return used / self.images if self.images else None
+
 
 class Contender(Protocol):
     """Somebody who takes part."""

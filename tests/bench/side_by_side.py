@@ -14,7 +14,8 @@ from tests.bench.answers_compared import disagreement, right_labels, tolerance
 from tests.bench.graphs import Graph
 from tests.bench.http_contenders import HttpContender, Photographs
 from tests.bench.limit import Limit
-from tests.bench.peer_servers import PEERS, Peer, PeerServer
+from tests.bench.peer_servers import PeerServer
+from tests.bench.peer_settings import PEERS, Peer
 from tests.bench.processor_time import used_ms
 from tests.bench.product import ACCELERATED, MODEL, WAIT, FolderBatch, Product
 from tests.bench.rounds import Contender, Round, interleaved

@@ -10,6 +10,21 @@ Form = Literal["multipart", "raw", "batch"]
 _BOUNDARY = b"permafrost-bench"
 _TOP = re.compile(rb'"predictions": ?\[\{"label": ?"((?:[^"\\]|\\.)*)"')
 _ENDED = re.compile(rb'"progress": ?\{([^}]*)\}')
+_OPEN = re.compile(rb'"status": ?"(?:queued|running)"')
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The request that reads a job that was submitted, for a path that only the answer tells."""
+
+    request: bytes
+    every_s: float | None  # between two of them; None: the server holds the answer, so at once
+
+    def of(self, location: bytes) -> bytes:
+        """Return the request for one job; the query stays."""
+        method, target, rest = self.request.split(b" ", 2)
+        query = target.partition(b"?")[2]
+        return b" ".join((method, location + (b"?" + query if query else b""), rest))
 
 
 @dataclass(frozen=True)
@@ -19,6 +34,15 @@ class Upload:
     request: bytes
     images: int
     labels: frozenset[bytes]  # of which the first prediction must have one; empty: any
+    reading: Reading | None = None  # of the job, where the answer does not hold the result
+    key: tuple[int, int] | None = None  # where the idempotency key stands, new for each request
+    head: int = 0  # bytes that are sent by themselves, as real clients do; 0: all at once
+
+    def unfinished(self, status: int, body: bytes) -> bool:
+        """Return whether an answer is a job's that has to be read (again)."""
+        if self.reading is None:
+            return False
+        return status == 202 or (status == 200 and _OPEN.search(body) is not None)
 
     def wrong(self, status: int, body: bytes) -> str | None:
         """Return what is wrong with an answer, or None."""

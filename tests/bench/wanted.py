@@ -21,7 +21,7 @@ class Wanted:
     part: str
     above: str  # contenders
     below: str
-    of: Literal["rate", "p50_ms"] = "rate"
+    of: Literal["rate", "p50_ms", "api_ms"] = "rate"
     least: float | None = None
     most: float | None = None
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.bench.load import Load, Outcome, spellings
-from tests.bench.uploads import Upload, one_each
+from tests.bench.uploads import Reading, Upload, one_each
 
 RIGHT = b'{"predictions":[{"label":"cat","score":1.0}]}'
 WRONG = b'{"predictions":[{"label":"dog","score":1.0}]}'
@@ -107,6 +107,52 @@ def test_what_does_not_go_out_at_once_is_sent_when_there_is_room() -> None:
     assert outcome.errors == {}
     assert received
     assert all(photograph in request for request in received)
+
+
+def job(status: bytes, more: bytes = b"") -> bytes:
+    return b'{"id":"j","status":"%s"%s}' % (status, more)
+
+
+@pytest.mark.parametrize("every_s", [None, 0.01], ids=["one reading", "many readings"])
+@pytest.mark.parametrize("closes", [b"", b"Connection: close\r\n"], ids=["kept", "closed"])
+def test_a_job_is_read_until_it_has_ended(every_s: float | None, closes: bytes) -> None:
+    def chosen(number: int) -> bytes:
+        match number % 4:
+            case 0:
+                return answer(job(b"queued"), b"202 Accepted", b"Location: /jobs/j\r\n" + closes)
+            case 1 | 2:
+                return answer(job(b"running"), extra=closes)
+            case _:
+                return answer(job(b"succeeded", b',"result":' + RIGHT), extra=closes)
+
+    reading = Reading(b"GET /v1/jobs/recorded HTTP/1.1\r\nHost: h\r\n\r\n", every_s)
+    request = b"POST /p HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+    upload = Upload(request, 1, frozenset([b"cat"]), reading)
+    with server(chosen) as (port, received):
+        outcome = Load(port, [upload], 1).run(SHORT_S)
+    assert outcome.errors == {}
+    assert outcome.images == len(outcome.latencies_ms) > 0
+    assert len(received) % 4 == 0  # nothing is left under way
+    assert [line.split(b" ")[:2] for line in received[:4]] == [
+        [b"POST", b"/p"],
+        *[[b"GET", b"/jobs/j"]] * 3,
+    ]
+    if every_s is not None:
+        assert min(outcome.latencies_ms) >= 3 * every_s * 1000
+
+
+def test_a_failed_job_does_not_count() -> None:
+    def chosen(number: int) -> bytes:
+        if number % 2:
+            return answer(job(b"failed"))
+        return answer(job(b"queued"), b"202 Accepted", b"Location: /jobs/j\r\n")
+
+    reading = Reading(b"GET /x HTTP/1.1\r\n\r\n", None)
+    upload = Upload(b"POST /p HTTP/1.1\r\n\r\n", 1, frozenset(), reading)
+    with server(chosen) as (port, _):
+        outcome = Load(port, [upload], 1).run(SHORT_S)
+    assert outcome.images == 0
+    assert set(outcome.errors) == {"no predictions"}
 
 
 def test_nobody_there_is_an_error_and_ends() -> None:

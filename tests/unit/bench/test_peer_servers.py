@@ -6,13 +6,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.bench.peer_environment import REQUIREMENTS
-from tests.bench.peer_servers import PEERS, Peer, PeerServer
+from tests.bench.peer_environment import requirements
+from tests.bench.peer_servers import PeerServer
+from tests.bench.peer_settings import CLIENT_PEERS, PEERS, Peer
 from tests.support.polling import wait_until
 from tests.support.system import ROOT
 
 PAUSE = "import signal; signal.pause()"
 CODE = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{PAUSE}'])"
+
+ENVIRONMENTS = sorted({peer.installed for peer in (*PEERS, *CLIENT_PEERS)})
 
 
 def server(tmp_path: Path, *, sleepless: bool) -> PeerServer:
@@ -48,13 +51,16 @@ def test_a_sleepless_peer_is_stopped_except_in_its_turns(tmp_path: Path, sleeple
 
 
 def test_every_peer_says_what_was_chosen_and_what_was_tried() -> None:
-    assert len({peer.key for peer in PEERS}) == len(PEERS)
-    for peer in PEERS:
+    for peers in (PEERS, CLIENT_PEERS):
+        assert len({peer.key for peer in peers}) == len(peers)
+    for peer in (*PEERS, *CLIENT_PEERS):
         assert peer.settings
         assert peer.tried
 
 
-@pytest.mark.parametrize("path", REQUIREMENTS, ids=str)
+@pytest.mark.parametrize(
+    "path", [path for name in ENVIRONMENTS for path in requirements(name)], ids=str
+)
 def test_what_peers_need_is_pinned(path: Path) -> None:
     lines = (ROOT / path).read_text().splitlines()
     packages = [line for line in lines if line and not line.startswith(("#", "-c "))]
