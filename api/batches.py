@@ -24,21 +24,28 @@ from api.predictions import pinned, resolve_model, top_of
 from api.tabular import csv_lines, json_lines, readable, row_json
 from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
+from worker.contract.base import as_json
+from worker.contract.batches import (
+    Added,
+    Common,
+    FolderBatchRequest,
+    OpenBatchRequest,
+    ResultsQuery,
+)
 from worker.errors import ConflictError, InvalidRequestError, NotFoundError, UnsupportedMediaError
 from worker.images.folders import find_folder
 from worker.jobs.keys import check_job_id
 from worker.jobs.records import Job, Kind, Lane, Origin
 from worker.jobs.store import Accepted, Submission
+from worker.unknown_fields import no_field
 
 blueprint = APIBlueprint("batches", __name__)
 
 _FIELDS = ("model", "top", "webhook")
-_MOST_PATTERNS = 100
-_LONGEST_PATTERN = 200  # characters
 
 
 @blueprint.post("/v1/batches")
-@blueprint.doc(tags=["batches"], responses={202: "The batch was accepted"})
+@blueprint.doc(tags=["batches"])
 def create() -> Response:
     """Classify many images.
 
@@ -55,18 +62,12 @@ def create() -> Response:
         raise UnsupportedMediaError(
             "Send multipart/form-data with `images` or `archive`, or JSON with `folder`."
         )
-    body = {**_from_query(), **_json_object()}
-    if body.get("open") is True:
-        _refuse_others(body, {"open", *_FIELDS})
-        accepted = _accept(body, {"open": True}, Origin.OPEN)
-    else:
-        _refuse_others(body, {"folder", "recursive", "patterns", *_FIELDS})
-        accepted = _accept(body, _folder_options(body), Origin.FOLDER)
+    accepted = _from_json(parse_json(request.get_data(as_text=True)))
     return submitted(accepted.job_id, accepted.job)
 
 
 @blueprint.post("/v1/batches/<job_id>/images")
-@blueprint.doc(tags=["batches"], responses={409: "The batch is sealed or has ended"})
+@blueprint.doc(tags=["batches"])
 def add(job_id: str) -> Response:
     """Add images to an open batch: multipart with `images` or an `archive`.
 
@@ -88,10 +89,11 @@ def add(job_id: str) -> Response:
     )
     for part in _parts():
         if isinstance(part, FormField):
-            raise InvalidRequestError(f"The field '{part.name[:40]}' is not known here.")
+            raise _unknown(part.name, FILES)
         intake.take(part.name, part.filename, part.stream)
     intake.flush()
-    return jsonify({"added": intake.added, "already": intake.already, "skipped": intake.skipped})
+    answer = Added(added=intake.added, already=intake.already, skipped=intake.skipped)
+    return jsonify(as_json(answer))
 
 
 @blueprint.get("/v1/batches/<job_id>/images")
@@ -105,7 +107,7 @@ def paths(job_id: str) -> Response:
 
 
 @blueprint.post("/v1/batches/<job_id>/seal")
-@blueprint.doc(tags=["batches"], responses={409: "The batch was not opened for adding"})
+@blueprint.doc(tags=["batches"])
 def seal(job_id: str) -> Response:
     """Say that nothing more is added; sealing twice changes nothing."""
     preferred_wait()  # a bad one is refused before anything is done
@@ -114,7 +116,7 @@ def seal(job_id: str) -> Response:
 
 
 @blueprint.post("/v1/batches/<job_id>/retry")
-@blueprint.doc(tags=["batches"], responses={409: "The batch was cancelled"})
+@blueprint.doc(tags=["batches"])
 def retry(job_id: str) -> Response:
     """Queue the failed images again; what was classified stays."""
     preferred_wait()  # a bad one is refused before anything is done
@@ -133,25 +135,41 @@ def results(job_id: str) -> Response:
     too.
     """
     job = _batch(job_id)
-    form = request.args.get("format") or "jsonl"
-    wanted = request.args.get("status") or None
-    if form not in ("jsonl", "csv"):
-        raise InvalidRequestError(f"format must be jsonl or csv, not '{form[:40]}'.")
-    if wanted not in (None, "succeeded", "failed"):
-        raise InvalidRequestError(f"status must be succeeded or failed, not '{wanted[:40]}'.")
-    bom = request.args.get("bom") or "0"
-    if bom not in ("0", "1"):
-        raise InvalidRequestError(f"bom must be 0 or 1, not '{bom[:40]}'.")
+    asked = ResultsQuery.parse(request.args.to_dict())
     model = job.model
     if model is None:
         raise NotFoundError(f"Batch {job_id} has no model.")
-    found = kernel().batches.rows(job.id, job.progress.total, wanted=wanted)
+    found = kernel().batches.rows(job.id, job.progress.total, wanted=asked.status)
     rows = (row_json(row, model) for row in found)
-    lines = csv_lines(rows, bom=bom == "1") if form == "csv" else json_lines(rows)
-    mimetype = "text/csv" if form == "csv" else "application/jsonl"
+    as_table = asked.format == "csv"
+    lines = csv_lines(rows, bom=asked.bom == "1") if as_table else json_lines(rows)
+    mimetype = "text/csv" if as_table else "application/jsonl"
     response = Response(stream_with_context(lines), mimetype=mimetype)
-    response.headers["Content-Disposition"] = f'inline; filename="{job.id}.{form}"'
+    response.headers["Content-Disposition"] = f'inline; filename="{job.id}.{asked.format}"'
     return response
+
+
+def _from_json(body: Any) -> Accepted:
+    """Open a batch whose images come in later requests, or lie in a folder of the server."""
+    fields = {name: value for name, value in _from_query().items() if name != "top"}
+    if isinstance(body, dict) and "open" in body:
+        asked: Common = OpenBatchRequest.parse({**fields, **body})
+        return _accept(_said(asked), {"open": True}, Origin.OPEN)
+    if isinstance(body, dict) and "folder" not in body and not body.keys() - {*_FIELDS}:
+        raise InvalidRequestError(
+            'Name a `folder` under the server\'s folders root, or send `"open": true` to add '
+            "images in later requests."
+        )
+    folder = FolderBatchRequest.parse({**fields, **body} if isinstance(body, dict) else body)
+    find_folder(folder.folder, kernel().settings.folder_roots)
+    options = folder.model_dump(include={"folder", "recursive", "patterns"})
+    return _accept(_said(folder), options, Origin.FOLDER)
+
+
+def _said(asked: Common) -> dict[str, Any]:
+    """Return the fields that any submission of images has, as this one says them."""
+    found = asked.model_dump(include={*_FIELDS}, exclude_none=True)
+    return {**_from_query(), **found}
 
 
 def _from_upload() -> Response:
@@ -161,7 +179,8 @@ def _from_upload() -> Response:
     for part in found:
         if isinstance(part, FormFile):
             break
-        _refuse_others({part.name: part.value}, set(_FIELDS))
+        if part.name not in _FIELDS:
+            raise _unknown(part.name, (*_FIELDS, *FILES))
         fields[part.name] = part.value
     else:
         raise InvalidRequestError("The form has no file: send `images` or an `archive`.")
@@ -216,12 +235,19 @@ def _parts() -> Iterator[FormField | FormFile]:
     )
 
 
+def _unknown(name: str, known: Iterable[str]) -> InvalidRequestError:
+    """Return the error of a form with a field that means nothing."""
+    if name in FILES:
+        return InvalidRequestError(f"The field '{name}' holds text: send it as a file.")
+    return InvalidRequestError(no_field("form", name, known))
+
+
 def _from_query() -> dict[str, Any]:
     return {name: request.args[name] for name in _FIELDS if name in request.args}
 
 
 def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:
-    manifest = resolve_model(kernel().registry, _text(fields, "model"))
+    manifest = resolve_model(kernel().registry, fields.get("model"))
     top = fields.get("top")
     count = top_of(None if top is None else str(top))
     webhook = webhook_of(fields.get("webhook"))
@@ -245,27 +271,6 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
     )
 
 
-def _folder_options(body: dict[str, Any]) -> dict[str, Any]:
-    folder = body.get("folder")
-    if not isinstance(folder, str):
-        raise InvalidRequestError("folder: name a folder under the server's folders root.")
-    recursive = body.get("recursive", True)
-    if not isinstance(recursive, bool):
-        raise InvalidRequestError("recursive must be true or false.")
-    patterns = body.get("patterns", [])
-    if (
-        not isinstance(patterns, list)
-        or len(patterns) > _MOST_PATTERNS
-        or not all(isinstance(p, str) and 0 < len(p) <= _LONGEST_PATTERN for p in patterns)
-    ):
-        raise InvalidRequestError(
-            f'patterns must be a list of texts such as ["*.jpg"], at most {_MOST_PATTERNS} of '
-            f"at most {_LONGEST_PATTERN} characters."
-        )
-    find_folder(folder, kernel().settings.folder_roots)
-    return {"folder": folder, "recursive": recursive, "patterns": patterns}
-
-
 def _batch(job_id: str) -> Job:
     job = kernel().store.get(check_job_id(job_id), owner=identity.owner())
     if job.kind is not Kind.BATCH:
@@ -280,25 +285,3 @@ def _open_batch(job_id: str) -> Job:
             f"Batch {job.id} was not opened for adding: it gets its images in another way."
         )
     return job
-
-
-def _json_object() -> dict[str, Any]:
-    body = parse_json(request.get_data(as_text=True))
-    if not isinstance(body, dict):
-        raise InvalidRequestError("The request must be a JSON object.")
-    return body
-
-
-def _text(fields: dict[str, Any], name: str) -> str | None:
-    value = fields.get(name)
-    if value is not None and not isinstance(value, str):
-        raise InvalidRequestError(f"{name} must be a text.")
-    return value
-
-
-def _refuse_others(fields: dict[str, Any], known: set[str]) -> None:
-    others = sorted(set(fields) - known)
-    if others:
-        raise InvalidRequestError(
-            f"'{others[0][:40]}' is not known here: use {', '.join(sorted(known))}."
-        )

@@ -9,18 +9,28 @@ from flask import Response, jsonify, request, send_file, url_for
 from api.bodies import parse_json
 from api.kernel import kernel
 from api.saved_models import saved_model
-from worker.errors import InvalidRequestError, ModelNotFoundError, ModelUnavailableError
-from worker.jobs.requests import RepublishRequest
+from worker.contract import models as contract
+from worker.contract.base import as_json, built
+from worker.contract.freezes import PreprocessingChoice
+from worker.contract.models import (
+    AliasRequest,
+    ListedVersion,
+    ModelList,
+    ModelSummary,
+    Retired,
+    RetireQuery,
+    Version,
+    VersionSummary,
+)
+from worker.errors import ModelNotFoundError, ModelUnavailableError
+from worker.jobs.requests import PreparedRequest, RepublishRequest
 from worker.models.assumptions import assumption_of, choices, republishing
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef, check_model_name
-from worker.models.registry import Model
 from worker.models.republishing import redrafted
 from worker.models.set_aside import RETIRED, SetAside
 
 blueprint = APIBlueprint("models", __name__)
-
-_NO_VERSION = 2**31  # nobody publishes so many
 
 
 @blueprint.get("/v1/models")
@@ -28,7 +38,8 @@ _NO_VERSION = 2**31  # nobody publishes so many
 def index() -> Response:
     """List models with their aliases and versions."""
     aside = kernel().versions_set_aside()
-    return jsonify({"models": [_described(name, aside) for name in kernel().registry.names()]})
+    found = [_described(name, aside) for name in kernel().registry.names()]
+    return jsonify(as_json(built(ModelList, models=found)))
 
 
 @blueprint.get("/v1/models/<name>")
@@ -38,14 +49,21 @@ def read(name: str) -> Response:
     model = kernel().registry.model(name)
     aside = kernel().versions_set_aside()
     versions = [
-        {**m.model_dump(mode="json", exclude={"report"}), **_state(m, aside), **_assumption(m)}
+        built(ListedVersion, **dict(m), **_state(m, aside), **_assumption(m))
         for m in model.versions
     ]
-    return jsonify({**_summary(model, aside), "versions": versions})
+    answer = built(
+        contract.Model,
+        name=model.name,
+        aliases=model.aliases,
+        versions=versions,
+        damaged=[*model.damaged],
+    )
+    return jsonify(answer.model_dump(mode="json", exclude={"versions": {"__all__": {"report"}}}))
 
 
 @blueprint.post("/v1/models/<name>/versions")
-@blueprint.doc(tags=["models"], responses={201: "The version was published"})
+@blueprint.doc(tags=["models"])
 def republish(name: str) -> Response:
     """Publish a version's graph again as the next version, with images prepared otherwise.
 
@@ -57,15 +75,16 @@ def republish(name: str) -> Response:
 
 
 @blueprint.post("/v1/models/<name>/versions/<version>/preprocessing")
-@blueprint.doc(tags=["models"], responses={201: "The version was published"})
+@blueprint.doc(tags=["models"])
 def republish_version(name: str, version: str) -> Response:
     """Publish a version's graph again with the preprocessing that is sent: the same in short.
 
     The body is a preprocessing, or an object with `preprocessing` and what else may be said.
     """
     sent = parse_json(request.get_data(as_text=True))
-    asked = sent if isinstance(sent, dict) and "preprocessing" in sent else {"preprocessing": sent}
-    return _republish(name, RepublishRequest.parse({**asked, "from": version}))
+    whole = isinstance(sent, dict) and "preprocessing" in sent
+    asked = PreparedRequest.parse(sent if whole else {"preprocessing": sent})
+    return _republish(name, RepublishRequest(**{**dict(asked), "from": version}))
 
 
 @blueprint.get("/v1/models/<name>/versions/<version>")
@@ -105,10 +124,7 @@ def download_saved_model(name: str, version: str) -> Response:
 @blueprint.doc(tags=["models"])
 def set_alias(name: str, alias: str) -> Response:
     """Move an alias: `{"version": V}`."""
-    body = parse_json(request.get_data(as_text=True))
-    version = body.get("version") if isinstance(body, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or not 0 < version < _NO_VERSION:
-        raise InvalidRequestError('The body must be JSON such as {"version": 2}.')
+    version = AliasRequest.parse(parse_json(request.get_data(as_text=True))).version
     core = kernel()
     meant = core.registry.resolve(ModelRef(check_model_name(name), version, None))
     aside = _find(meant, core.versions_set_aside())
@@ -116,11 +132,11 @@ def set_alias(name: str, alias: str) -> Response:
         raise aside.error(name, version)
     core.registry.set_alias(name, alias, version)
     announce_change(core.client)
-    return jsonify(_described(name, kernel().versions_set_aside()))
+    return jsonify(as_json(_described(name, kernel().versions_set_aside())))
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>")
-@blueprint.doc(tags=["models"], responses={409: "An alias still means the version"})
+@blueprint.doc(tags=["models"])
 def retire(name: str, version: str) -> Response:
     """Retire a version: new jobs cannot name it; jobs that have it pinned still end.
 
@@ -128,7 +144,7 @@ def retire(name: str, version: str) -> Response:
     means the newest version before that one that can be used, else the newest after it, or is
     removed where there is none: `moved` says what each means now, null for removed.
     """
-    core, force = kernel(), _flag("force")
+    core, force = kernel(), RetireQuery.parse(request.args.to_dict()).force == "true"
     number = core.registry.number(ModelRef.parse(f"{name}@{version}"))
     aside = core.versions_set_aside()
     if force:  # before the rest, so that this can be asked for again where Redis fails
@@ -136,7 +152,8 @@ def retire(name: str, version: str) -> Response:
     passed_over = [m.version for m in core.registry.readable(name) if _find(m, aside)]
     moved = core.registry.retire(name, number, force=force, passed_over=passed_over)
     announce_change(core.client)
-    return jsonify({**_described(name, kernel().versions_set_aside()), "moved": moved})
+    model = _described(name, kernel().versions_set_aside())
+    return jsonify(as_json(built(Retired, **dict(model), moved=moved)))
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>/set-aside")
@@ -145,7 +162,7 @@ def try_again(name: str, version: str) -> Response:
     """Have a version that was set aside tried again, under the same limits."""
     core = kernel()
     core.set_aside.try_again(name, core.registry.number(ModelRef.parse(f"{name}@{version}")))
-    return jsonify(_described(name, kernel().versions_set_aside()))
+    return jsonify(as_json(_described(name, kernel().versions_set_aside())))
 
 
 def publish_again(name: str, asked: RepublishRequest) -> Manifest:
@@ -175,18 +192,11 @@ def _republish(name: str, asked: RepublishRequest) -> Response:
 
 
 def _whole(manifest: Manifest) -> dict[str, Any]:
-    return {**manifest.model_dump(mode="json"), **_assumption(manifest)}
+    return built(Version, **dict(manifest), **_assumption(manifest)).model_dump(mode="json")
 
 
 def _resolve(name: str, version: str) -> Manifest:
     return kernel().registry.resolve(ModelRef.parse(f"{name}@{version}"))
-
-
-def _flag(name: str) -> bool:
-    text = request.args.get(name, "false")
-    if text not in ("true", "false"):
-        raise InvalidRequestError(f"{name} must be true or false, not '{text[:40]}'.")
-    return text == "true"
 
 
 def _find(manifest: Manifest, aside: Mapping[str, SetAside]) -> SetAside | None:
@@ -199,7 +209,7 @@ def _state(manifest: Manifest, aside: Mapping[str, SetAside]) -> dict[str, Any]:
     found = _find(manifest, aside)
     return {
         "state": "published" if found is None else "set_aside",
-        "set_aside": None if found is None else found.as_json(),
+        "set_aside": None if found is None else found.answer(),
     }
 
 
@@ -209,35 +219,35 @@ def _assumption(manifest: Manifest) -> dict[str, Any]:
     meant = choices(republishing(name, manifest.version), how, basis)
     return {
         "assumption": assumption_of(manifest),
-        "choices": [choice._asdict() for choice in meant],
+        "choices": [built(PreprocessingChoice, **choice._asdict()) for choice in meant],
     }
 
 
-def _described(name: str, aside: Mapping[str, SetAside]) -> dict[str, Any]:
+def _described(name: str, aside: Mapping[str, SetAside]) -> ModelSummary:
     """Return a model's summary, be all of it damaged, which must not hide others."""
     try:
-        return _summary(kernel().registry.model(name), aside)
+        model = kernel().registry.model(name)
     except ModelUnavailableError as error:
-        return {"name": name, "aliases": {}, "versions": [], "damaged": [error.message]}
+        return built(ModelSummary, name=name, aliases={}, versions=[], damaged=[error.message])
+    return built(
+        ModelSummary,
+        name=model.name,
+        aliases=model.aliases,
+        versions=[_version(manifest, aside) for manifest in model.versions],
+        damaged=[*model.damaged],
+    )
 
 
-def _summary(model: Model, aside: Mapping[str, SetAside]) -> dict[str, Any]:
-    return {
-        "name": model.name,
-        "aliases": model.aliases,
-        "versions": [
-            {
-                "version": m.version,
-                "sha256": m.sha256,
-                "bytes": m.bytes,
-                "runtime": m.runtime,
-                "classifies": m.classifies,
-                "created_at": m.model_dump(mode="json")["created_at"],
-                "labels": len(m.labels) if m.labels is not None else None,
-                "basis": m.basis.kind if m.basis is not None else None,
-                **_state(m, aside),
-            }
-            for m in model.versions
-        ],
-        "damaged": list(model.damaged),  # sentences about versions that cannot be read
-    }
+def _version(manifest: Manifest, aside: Mapping[str, SetAside]) -> VersionSummary:
+    return built(
+        VersionSummary,
+        version=manifest.version,
+        sha256=manifest.sha256,
+        bytes=manifest.bytes,
+        runtime=manifest.runtime,
+        classifies=manifest.classifies,
+        created_at=manifest.created_at,
+        labels=len(manifest.labels) if manifest.labels is not None else None,
+        basis=manifest.basis.kind if manifest.basis is not None else None,
+        **_state(manifest, aside),
+    )

@@ -26,6 +26,8 @@ from worker.jobs.requests import (
     ComparisonRequest,
     FreezeRequest,
     InspectionRequest,
+    SourceFreezeRequest,
+    SourceInspectionRequest,
     as_options,
 )
 from worker.jobs.store import Accepted, Submission, new_job_id
@@ -46,6 +48,10 @@ _REQUESTS: dict[Kind, type[InspectionRequest]] = {
     Kind.FREEZE: FreezeRequest,
     Kind.INSPECTION: InspectionRequest,
 }
+_OF_SOURCES: dict[Kind, type[InspectionRequest]] = {
+    Kind.FREEZE: SourceFreezeRequest,
+    Kind.INSPECTION: SourceInspectionRequest,
+}
 
 
 def submit_source(kind: Kind) -> Response:
@@ -64,9 +70,10 @@ def submit_source(kind: Kind) -> Response:
             "Send JSON with `source`, or multipart/form-data with `files` or an `archive`, and "
             "`options`."
         )
-    asked = _REQUESTS[kind].parse(parse_json(request.get_data(as_text=True)))
-    if asked.source is None:
+    body = parse_json(request.get_data(as_text=True))
+    if isinstance(body, dict) and body.get("source") is None:
         raise InvalidRequestError("source: name the model's path under the server's sources root.")
+    asked = _OF_SOURCES[kind].parse(body)
     accepted = _accept(kind, asked)
     return submitted(accepted.job_id, accepted.job)
 
@@ -135,7 +142,7 @@ def _labels(options: Any) -> Any:
     try:
         text = file.stream.read(_OPTIONS_BYTES + 1)[:_OPTIONS_BYTES].decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidRequestError(f"labels: '{called[:80]}' is not a text file in UTF-8.") from None
+        raise InvalidRequestError(f"labels: '{called[:80]}' holds no text in UTF-8.") from None
     as_json, as_csv = (called.lower().endswith(ends) for ends in (".json", (".csv", ".tsv")))
     labels = parse_labels(text, f"'{called[:80]}'", as_json=as_json, as_csv=as_csv)
     return {**options, "labels": labels}

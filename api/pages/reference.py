@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 _CODE = re.compile(r"`([^`]+)`")
-_REF = re.compile(r"#/components/schemas/(\w+)\Z")
+_REF = re.compile(r"#/components/(schemas|responses)/([\w.]+)\Z")
 _METHODS = ("get", "post", "put", "patch", "delete")
 _LAST = "operations"
 
@@ -86,7 +86,8 @@ def _operation(spec: dict[str, Any], method: str, path: str, given: dict[str, An
             for media_type, content in (body.get("content") or {}).items()
         ],
         responses=[
-            (status, one.get("description", "")) for status, one in given["responses"].items()
+            (status, _resolved(spec, one).get("description", ""))
+            for status, one in given["responses"].items()
         ],
     )
 
@@ -105,11 +106,12 @@ def _members(spec: dict[str, Any], schema: dict[str, Any]) -> list[Field]:
     ]
 
 
-def _resolved(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    found = _REF.match(schema.get("$ref", ""))
+def _resolved(spec: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return what a reference means; what is none stays as it is."""
+    found = _REF.match(given.get("$ref", ""))
     if found is None:
-        return schema
-    resolved: dict[str, Any] = spec["components"]["schemas"][found[1]]
+        return given
+    resolved: dict[str, Any] = spec["components"][found[1]][found[2]]
     return resolved
 
 
@@ -122,7 +124,7 @@ def _kind(schema: dict[str, Any]) -> str:
         return " | ".join(dict.fromkeys(str(choice) for choice in choices))
     found = _REF.match(schema.get("$ref", ""))
     if found is not None:
-        return found[1]
+        return found[2]
     if schema.get("type") == "array":
         return f"list of {_kind(schema.get('items') or {})}"
     return "file" if schema.get("format") == "binary" else str(schema.get("type", "any"))

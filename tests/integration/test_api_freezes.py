@@ -199,7 +199,7 @@ def test_labels_come_as_a_list_as_text_or_as_a_file(
         (
             form({}, files=("m.pb", b"x"), labels=("l.txt", b"\xff\xfe")),
             400,
-            "'l.txt' is not a text file in UTF-8",
+            "'l.txt' holds no text in UTF-8",
         ),
         (
             form({"labels": ["a"]}, files=("m.pb", b"x"), labels=("l.txt", b"a")),

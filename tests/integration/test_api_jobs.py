@@ -13,16 +13,17 @@ import redis
 from flask.testing import FlaskClient
 
 from api import events as events_module
+from api.described import examples
 from api.kernel import Kernel
 from tests.support.api import assert_problem, web_client
 from tests.support.polling import wait_until
-from tests.support.work import Work, failure, freeze, success
+from tests.support.work import ANSWERED, Work, failure, freeze, success
 from worker.jobs.log_lines import LogLine
 from worker.jobs.records import Lane
 from worker.jobs.store import new_job_id
 from worker.settings import Settings
 
-PUBLISHED = {"model": "cats-dogs", "version": 1, "sha256": "ab" * 32}
+PUBLISHED = examples.FREEZE.model_dump(mode="json")["result"]
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def web(settings: Settings) -> Iterator[FlaskClient]:
         yield web
 
 
-def _succeed(work: Work, result: Any = "done") -> None:
+def _succeed(work: Work, result: Any = ANSWERED) -> None:
     claim = work.claim()
     work.claims.complete(claim, success(claim, result))
 

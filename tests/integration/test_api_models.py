@@ -129,7 +129,7 @@ def test_an_alias_is_moved_and_workers_are_told(web: FlaskClient, client: redis.
         ("cats-dogs/aliases/stable", {"json": {"version": "1"}}, 400, "invalid_request"),
         ("cats-dogs/aliases/stable", {"json": {"version": True}}, 400, "invalid_request"),
         ("cats-dogs/aliases/stable", {"json": {"version": 0}}, 400, "invalid_request"),
-        ("cats-dogs/aliases/stable", {"json": {"version": 1.0}}, 400, "invalid_request"),
+        ("cats-dogs/aliases/stable", {"json": {"version": 1.5}}, 400, "invalid_request"),
         ("cats-dogs/aliases/stable", {"json": {}}, 400, "invalid_request"),
         ("cats-dogs/aliases/stable", {"json": [1]}, 400, "invalid_request"),
         ("cats-dogs/aliases/stable", {"data": "{"}, 400, "invalid_request"),

@@ -134,7 +134,7 @@ def test_a_version_of_before_is_shown_as_it_is_and_can_be_told(
     [
         ({}, 400, "invalid_request", "preprocessing, labels or scores"),
         ({"preprocessing": {}}, 400, "invalid_request", "preprocessing, labels or scores"),
-        ({"preprocessing": "blue"}, 400, "invalid_request", "Presets are"),
+        ({"preprocessing": "blue"}, 400, "invalid_request", "must be zero_one, "),
         ({"preprocessing": {"size": [9, 9]}}, 400, "invalid_request", "shape"),
         ({"preprocessing": {"color": "gray"}}, 400, "invalid_request", "channel"),
         ({"preprocessing": {"layout": "NCHW"}}, 400, "invalid_request", "shape"),

@@ -12,6 +12,7 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from api import create_app
+from tests.support.conformity import CheckedClient
 from worker.models.manifest import Manifest, ManifestDraft, Tensor
 from worker.models.preprocessing import Preprocessing
 from worker.models.registry import Registry
@@ -22,10 +23,14 @@ GRAPH = b"a frozen graph" * 100
 
 @contextmanager
 def web_client(settings: Settings) -> Iterator[FlaskClient]:
-    """Give a client of the application that these settings make."""
+    """Give a client of the application that these settings make.
+
+    Each answer that it gets must be what the OpenAPI document says.
+    """
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     app = create_app(settings)
+    app.test_client_class = CheckedClient
     try:
         yield app.test_client()
     finally:

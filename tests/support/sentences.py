@@ -11,7 +11,8 @@ _INSIDES = re.compile(
     r"|buffer is|out of range"
 )
 _BEGINNING = re.compile(
-    r"[A-Z'`]|[a-z_]+([.\[][\w\].]+)?(: | must | holds | has | is | needs | names )"
+    r"[A-Z'`]|[A-Za-z0-9][\w.-]*@[1-9]\d* "
+    r"|[a-z_]+([.\[][\w\].]+)?(: | must | holds | has | is | needs | names )"
 )
 _LONGEST = 420
 
@@ -20,9 +21,9 @@ def unclear(sentence: object) -> str | None:
     """Return what is wrong with a sentence for a person; None where it is well."""
     if not isinstance(sentence, str) or not sentence:
         return "there is none"
-    if not sentence.endswith("."):
+    if not sentence.endswith((".", "?")):
         return "it does not end"
-    # It begins with a capital, or with the name of the field that it is about.
+    # It begins with a capital, or with the name of the version or the field that it is about.
     if not _BEGINNING.match(sentence):
         return "it does not begin"
     if len(sentence) > _LONGEST:

@@ -17,6 +17,8 @@ MODEL = PinnedModel(name="cats-dogs", version=1, sha256="ab" * 32)
 OTHER_MODEL = PinnedModel(name="birds", version=7, sha256="cd" * 32)
 CLASSIFYING = (Lane.INTERACTIVE, Lane.BULK)
 
+ANSWERED = {"predictions": [{"label": "cat", "score": 0.97}]}  # the result of a prediction
+
 
 def prediction(upload: bytes = b"an image", **fields: Any) -> Submission:
     """Return a prediction to accept."""
@@ -29,7 +31,7 @@ def freeze(**fields: Any) -> Submission:
     return Submission(kind=Kind.FREEZE, lane=Lane.FREEZING, **{"options": {"name": "m"}, **fields})
 
 
-def success(claim: Claim, result: Any = "done") -> dict[Item, Outcome]:
+def success(claim: Claim, result: Any = ANSWERED) -> dict[Item, Outcome]:
     """Return the outcomes of a claim of which everything went well."""
     return {claimed.item: Outcome(result=result) for claimed in claim.items}
 

@@ -376,7 +376,7 @@ def test_the_reference_describes_every_operation_and_its_body(client: FlaskClien
         "Body, application/json source string",
         "name string, required",
         "batch keep | free",
-        "files list of file All files of the source.",
+        "files list of file All files of the model;",
         "Which signature of a SavedModel",
         "202 The job was accepted",
     ):
@@ -394,12 +394,13 @@ def test_the_description_of_the_api_holds_the_schemas_of_what_is_sent_and_given(
 ) -> None:
     spec = client.get("/openapi.json").get_json()
     schemas = spec["components"]["schemas"]
-    assert {"FreezeRequest", "InspectionRequest", "Inspection", "Manifest"} <= set(schemas)
+    assert {"FreezeRequest", "InspectionRequest", "Inspection", "Version"} <= set(schemas)
     body = spec["paths"]["/v1/inspections"]["post"]["requestBody"]["content"]
-    reference = "#/components/schemas/InspectionRequest"
+    reference = "#/components/schemas/SourceInspectionRequest"
     assert body["application/json"]["schema"] == {"$ref": reference}
-    assert set(body["multipart/form-data"]["schema"]["properties"]) == {
-        *("files", "archive", "options")
+    assert body["multipart/form-data"]["schema"] == {"$ref": "#/components/schemas/InspectionForm"}
+    assert set(schemas["InspectionForm"]["properties"]) == {
+        *("files", "archive", "labels", "options")
     }
     assert "name" in schemas["FreezeRequest"]["required"]
     assert spec["servers"] == [{"url": "/"}]

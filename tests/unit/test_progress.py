@@ -2,6 +2,7 @@
 
 import pytest
 
+from worker.jobs.presentation import batch_progress
 from worker.jobs.records import Pace, Progress
 
 
@@ -11,7 +12,7 @@ def progress(**about: object) -> Progress:
 
 def test_rate_and_time_left_follow_from_what_ended_lately() -> None:
     pace = Pace(since_ms=5_000, done_then=20, until_ms=None)
-    shown = progress(pace=pace, skipped=3).of_batch(now_ms=10_000)
+    shown = batch_progress(progress(pace=pace, skipped=3), now_ms=10_000).model_dump()
     assert shown == {
         "total": 100,
         "succeeded": 30,
@@ -26,23 +27,27 @@ def test_rate_and_time_left_follow_from_what_ended_lately() -> None:
 
 def test_the_time_left_is_not_guessed_while_images_may_be_added() -> None:
     pace = Pace(since_ms=0, done_then=0, until_ms=None)
-    shown = progress(pace=pace, sealed=False).of_batch(now_ms=10_000)
+    shown = batch_progress(progress(pace=pace, sealed=False), now_ms=10_000).model_dump()
     assert (shown["rate"], shown["remaining_s"]) == (4.0, None)
 
 
 @pytest.mark.parametrize("pace", [None, Pace(since_ms=10_000, done_then=40, until_ms=None)])
 def test_without_anything_done_there_is_no_rate(pace: Pace | None) -> None:
-    shown = progress(pace=pace).of_batch(now_ms=10_000)
+    shown = batch_progress(progress(pace=pace), now_ms=10_000).model_dump()
     assert (shown["rate"], shown["remaining_s"]) == (None, None)
 
 
 def test_the_rate_of_an_ended_batch_stands_still() -> None:
     pace = Pace(since_ms=0, done_then=0, until_ms=10_000)
-    shown = progress(succeeded=90, pace=pace).of_batch(now_ms=99_000)
+    shown = batch_progress(progress(succeeded=90, pace=pace), now_ms=99_000).model_dump()
     assert (shown["rate"], shown["remaining_s"]) == (10.0, 0.0)
 
 
-def test_a_hundred_percent_says_that_nothing_is_left() -> None:
-    assert progress(total=100_000, succeeded=99_999, failed=0).of_batch(0)["percent"] == 99.99
-    assert progress(total=1, succeeded=1, failed=0).of_batch(0)["percent"] == 100.0
-    assert progress(total=0, succeeded=0, failed=0).of_batch(0)["percent"] == 0.0
+@pytest.mark.parametrize(
+    ("total", "succeeded", "percent"), [(100_000, 99_999, 99.99), (1, 1, 100.0), (0, 0, 0.0)]
+)
+def test_a_hundred_percent_says_that_nothing_is_left(
+    total: int, succeeded: int, percent: float
+) -> None:
+    found = batch_progress(progress(total=total, succeeded=succeeded, failed=0), 0)
+    assert found.percent == percent

@@ -5,11 +5,13 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import redis
 from redis.client import Pipeline
 
+from worker.contract import keys as contract
+from worker.contract.base import as_json, built, moment
 from worker.credentials.api_key import (
     Grant,
     Scope,
@@ -17,11 +19,9 @@ from worker.credentials.api_key import (
     is_key_id,
     new_key_id,
     new_secret,
-    parse_scopes,
 )
 from worker.errors import ConflictError, InvalidRequestError, NotFoundError
 from worker.jobs.keys import key
-from worker.jobs.records import rfc3339
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,100}")
 MOST_DAYS = 3650.0
@@ -43,25 +43,30 @@ class ApiKey:
     rate: float | None
 
     @property
-    def state(self) -> str:
+    def state(self) -> Literal["active", "expired", "revoked"]:
         """`active`, `expired` or `revoked`."""
         if self.revoked_ms is not None:
             return "revoked"
         return "expired" if self.expires_ms is not None and self.expires_ms <= _now() else "active"
 
+    def answer(self) -> contract.Key:
+        """Return the key as the contract shows it."""
+        return built(
+            contract.Key,
+            id=self.id,
+            name=self.name,
+            scopes=[scope.value for scope in self.scopes],
+            state=self.state,
+            created_at=moment(self.created_ms),
+            last_used_at=moment(self.used_ms),
+            expires_at=moment(self.expires_ms),
+            revoked_at=moment(self.revoked_ms),
+            rate=self.rate,
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """Return the key as the interface shows it."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "scopes": [scope.value for scope in self.scopes],
-            "state": self.state,
-            "created_at": rfc3339(self.created_ms),
-            "last_used_at": rfc3339(self.used_ms),
-            "expires_at": rfc3339(self.expires_ms),
-            "revoked_at": rfc3339(self.revoked_ms),
-            "rate": self.rate,
-        }
+        """Return the same, ready for JSON."""
+        return as_json(self.answer())
 
 
 class NewKey(NamedTuple):
@@ -256,13 +261,6 @@ def read_grant(raw: bytes | None) -> Grant | None:
         until_ms=found.get("until"),
         rate=found.get("rate"),
     )
-
-
-def scopes_of(names: object) -> frozenset[Scope]:
-    """Return the scopes that a JSON value names; raise `InvalidRequestError`."""
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidRequestError(f"scopes must be a list of {', '.join(Scope)}.")
-    return parse_scopes(names)
 
 
 def _granted(made: ApiKey, until_ms: int | None = None) -> str:

@@ -4,8 +4,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worker.contract import jobs as contract
+from worker.contract.base import as_json, built, moment
+from worker.contract.batches import BatchProgress
 from worker.jobs.log_lines import LogLine
-from worker.jobs.records import WITH_LOG, Job, Kind
+from worker.jobs.records import WITH_LOG, Job, Kind, Progress, WebhookState
 
 
 def job_document(
@@ -15,31 +18,123 @@ def job_document(
     log: Sequence[LogLine] | None = None,
     root: str = "",
 ) -> dict[str, Any]:
-    """Return a job as the contract shows it.
+    """Return a job as the contract shows it, ready for JSON.
 
     `labels`: of a batch, how often each came first; `log`: of a freezing worker's job, what it
     reported, which its `steps` are read from; `root`: where the API lies, for the links.
     """
     self_url = f"{root}/v1/jobs/{job.id}"
-    body = job.as_json()
-    body["links"] = {"self": self_url, "results": None, "events": f"{self_url}/events"}
-    if job.kind is Kind.BATCH:
-        body["links"]["results"] = f"{root}/v1/batches/{job.id}/results"
-        body["progress"] = job.progress.of_batch(round(time.time() * 1000))
-        body["result"] = {"labels": labels or {}}
-    if job.kind is Kind.FREEZE and job.result:  # the version that it published
-        body["model"] = {
-            "name": job.result["model"],
-            "version": job.result["version"],
-            "sha256": job.result["sha256"],
-        }
-    if job.kind is Kind.COMPARISON:
-        body["model"] = {
-            "name": job.options["model"],
-            "version": job.options["version"],
-            "sha256": job.options["sha256"],
-        }
+    # As it was written when the job ended, perhaps by an earlier Permafrost.
+    result, rows = job.result, None
+    progress: contract.Progress | BatchProgress
+    if job.kind is not Kind.BATCH:
+        progress = _progress(job.progress)
+    else:
+        progress = batch_progress(job.progress, round(time.time() * 1000))
+        result = {"labels": dict(labels or {})}
+        rows = f"{root}/v1/batches/{job.id}/results"
+    answer = built(
+        contract.KINDS[job.kind],
+        id=job.id,
+        kind=job.kind,
+        status=job.status,
+        model=_version(job),
+        created_at=moment(job.created_ms),
+        started_at=moment(job.started_ms),
+        finished_at=moment(job.finished_ms),
+        expires_at=moment(job.expires_ms),
+        progress=progress,
+        result=result,
+        error=job.error,
+        attempts=job.attempts,
+        links=built(contract.Links, self=self_url, results=rows, events=f"{self_url}/events"),
+        **_what_is_said(job, log),
+    )
+    return as_json(answer)
+
+
+def _what_is_said(job: Job, log: Sequence[LogLine] | None) -> dict[str, Any]:
+    """Return the fields that are left out where there is nothing to say."""
+    found: dict[str, Any] = {}
+    if job.owner:
+        found["owner"] = job.owner
+    if job.webhook:
+        found["webhook"] = _webhook(job.webhook)
     if log is not None and job.kind in WITH_LOG:
-        body["log"] = log
-        body["steps"] = [line.step_json() for line in log if line.step]
-    return body
+        found["log"] = [*log]
+        found["steps"] = [line.step_json() for line in log if line.step]
+    return found
+
+
+def _version(job: Job) -> contract.PinnedVersion | None:
+    """Return the version that a job is about."""
+    if job.kind is Kind.FREEZE and job.result:  # the one that it published
+        return _pinned(job.result["model"], job.result)
+    if job.kind is Kind.COMPARISON:
+        return _pinned(job.options["model"], job.options)
+    pinned = job.model
+    if pinned is None:
+        return None
+    if not pinned.basis:
+        return _pinned(pinned.name, {"version": pinned.version, "sha256": pinned.sha256})
+    return built(
+        contract.PinnedVersion,
+        name=pinned.name,
+        version=pinned.version,
+        sha256=pinned.sha256,
+        basis=pinned.basis,
+    )
+
+
+def _pinned(name: str, written: Mapping[str, Any]) -> contract.PinnedVersion:
+    return built(
+        contract.PinnedVersion, name=name, version=written["version"], sha256=written["sha256"]
+    )
+
+
+def _progress(progress: Progress) -> contract.Progress:
+    return built(
+        contract.Progress,
+        total=progress.total,
+        succeeded=progress.succeeded,
+        failed=progress.failed,
+    )
+
+
+def batch_progress(progress: Progress, now_ms: int) -> BatchProgress:
+    """Return how far a batch is, with percent, rate and time left.
+
+    `rate` is in images per second, over about the last ten seconds; `remaining_s` in seconds, None
+    while it cannot be told.
+    """
+    rate = remaining = None
+    if progress.pace is not None:
+        seconds = ((progress.pace.until_ms or now_ms) - progress.pace.since_ms) / 1000
+        gone = progress.done - progress.pace.done_then
+        if seconds > 0 and gone > 0:
+            rate = round(gone / seconds, 1)
+            if progress.sealed:
+                remaining = round((progress.total - progress.done) * seconds / gone, 1)
+    return built(
+        BatchProgress,
+        total=progress.total,
+        succeeded=progress.succeeded,
+        failed=progress.failed,
+        skipped=progress.skipped,
+        sealed=progress.sealed,
+        # Rounded down, so that 100 says that nothing is left.
+        percent=10_000 * progress.done // progress.total / 100 if progress.total else 0.0,
+        rate=rate,
+        remaining_s=remaining,
+    )
+
+
+def _webhook(webhook: WebhookState) -> contract.Webhook:
+    return built(
+        contract.Webhook,
+        url=webhook.url,
+        state=webhook.state or "waiting",
+        attempts=webhook.attempts,
+        last_error=webhook.last_error,
+        next_attempt_at=moment(webhook.next_attempt_ms),
+    )

@@ -70,11 +70,6 @@ class PinnedModel:
     digest: str = ""  # empty where it is not known, which stands in no new job
     basis: str = ""  # on what its preprocessing rests (`worker.models.basis`); empty: not known
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the `model` member of a job."""
-        body = {"name": self.name, "version": self.version, "sha256": self.sha256}
-        return {**body, "basis": self.basis} if self.basis else body
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
@@ -105,30 +100,6 @@ class Progress:
         """Return the `progress` member of a job."""
         return {"total": self.total, "succeeded": self.succeeded, "failed": self.failed}
 
-    def of_batch(self, now_ms: int) -> dict[str, Any]:
-        """Return the `progress` member of a batch: with percent, rate and time left.
-
-        `rate` is in images per second, over about the last ten seconds; `remaining_s` in seconds,
-        null while it cannot be told.
-        """
-        rate = remaining = None
-        if self.pace is not None:
-            seconds = ((self.pace.until_ms or now_ms) - self.pace.since_ms) / 1000
-            gone = self.done - self.pace.done_then
-            if seconds > 0 and gone > 0:
-                rate = round(gone / seconds, 1)
-                if self.sealed:
-                    remaining = round((self.total - self.done) * seconds / gone, 1)
-        return {
-            **self.as_json(),
-            "skipped": self.skipped,
-            "sealed": self.sealed,
-            # Rounded down, so that 100 says that nothing is left.
-            "percent": 10_000 * self.done // self.total / 100 if self.total else 0.0,
-            "rate": rate,
-            "remaining_s": remaining,
-        }
-
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookState:
@@ -139,16 +110,6 @@ class WebhookState:
     attempts: int = 0
     last_error: str | None = None
     next_attempt_ms: int | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the contract shows it."""
-        return {
-            "url": self.url,
-            "state": self.state or "waiting",
-            "attempts": self.attempts,
-            "last_error": self.last_error,
-            "next_attempt_at": rfc3339(self.next_attempt_ms),
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,27 +132,6 @@ class Job:
     origin: Origin = Origin.WHOLE
     webhook: WebhookState | None = None
     owner: str = ""  # the API key that made it; empty where none was needed
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the job as the contract shows it, without links."""
-        body = {
-            "id": self.id,
-            "kind": self.kind.value,
-            "status": self.status.value,
-            "model": self.model.as_json() if self.model else None,
-            "created_at": rfc3339(self.created_ms),
-            "started_at": rfc3339(self.started_ms),
-            "finished_at": rfc3339(self.finished_ms),
-            "expires_at": rfc3339(self.expires_ms),
-            "progress": self.progress.as_json(),
-            "result": self.result,
-            "error": self.error,
-            "attempts": self.attempts,
-            **({"owner": self.owner} if self.owner else {}),
-        }
-        if self.webhook:
-            body["webhook"] = self.webhook.as_json()
-        return body
 
 
 class Item(NamedTuple):

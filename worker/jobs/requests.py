@@ -1,50 +1,37 @@
 """What a freeze, an inspection or a republication asks for, as the API accepts it."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing_extensions import TypeAliasType
 
+from worker.contract.base import ALIAS, MODEL_NAME, VERSION
+from worker.contract.requests import WEBHOOK_MEANS, Flag, Request
 from worker.errors import InvalidRequestError, NewerRequestError
 from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
-from worker.models.preprocessing import PreprocessingSpec
+from worker.models.preprocessing import PreprocessingSpec, Preset
 from worker.printable import printable
-from worker.unknown_fields import LONGEST_SHOWN, no_field
+from worker.unknown_fields import LONGEST_SHOWN
 
 _MOST_LABELS = 100_000
+# As `_leads_out` has it: no part is `..`, and there is something.
+_INSIDE = r"^(?!(.*/)?\.\.(/|$))[^\x00]*\S[^\x00]*$"
 MOST_SAMPLES = 32  # images of a job that a freeze is verified with
 
 Value = bool | int | float | list[Any]
+# The same as the document says it; reading checks it itself, at any depth.
+Constant = TypeAliasType("Constant", "bool | float | list[Constant]")
+Labels = Annotated[list[str], Field(min_length=1, max_length=_MOST_LABELS)]
+LabelText = Annotated[str, Field(pattern=r"\S")]
+Which = Annotated[str, Field(pattern=VERSION)] | Annotated[int, Field(ge=1, lt=1_000_000_000)]
+Prepared = Preset | PreprocessingSpec | None
 
 
-class _Request(BaseModel):
-    """Fields that a client sends."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    called: ClassVar[str]  # in sentences
-
-    @classmethod
-    def parse(cls, fields: Any) -> Self:
-        """Read the fields of a request; raise `InvalidRequestError` naming the wrong one."""
-        if not isinstance(fields, dict):
-            raise InvalidRequestError(f"The {cls.called} must be a JSON object.")
-        try:
-            json.dumps(fields, ensure_ascii=False).encode()
-            return cls.model_validate(fields)
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
-            raise InvalidRequestError(f"The {cls.called} holds text that is no Unicode.") from None
-        except ValidationError as error:
-            raise InvalidRequestError(_sentence(error, cls)) from None
-        except RecursionError:
-            raise InvalidRequestError(f"The {cls.called} is nested too deeply.") from None
-
-
-class InspectionRequest(_Request):
+class InspectionRequest(Request):
     """A source to look into: where it is, and what of it is meant."""
 
     called = "inspection request"
@@ -64,11 +51,7 @@ class InspectionRequest(_Request):
         description="Which checkpoint (its prefix) or model file, where the source holds several.",
     )
 
-    webhook: str | None = Field(
-        None,
-        description="Address that is told when the job has ended; https and public, unless the "
-        "operator lists the host.",
-    )
+    webhook: str | None = Field(None, description=WEBHOOK_MEANS)
 
     @field_validator("source")
     @classmethod
@@ -105,15 +88,6 @@ class InspectionRequest(_Request):
             ) from error
 
 
-def _sentence(error: ValidationError, model: type[_Request]) -> str:
-    """Return what is wrong with the first field that is."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg']}."
-    return no_field(model.called, where, model.model_fields)
-
-
 class _MakesVersion(BaseModel):
     """What a request says of the version that is to be published."""
 
@@ -122,7 +96,12 @@ class _MakesVersion(BaseModel):
     def _alias(cls, value: str) -> str:
         return check_alias_name(value)
 
-    @field_validator("labels", mode="before", check_fields=False)
+    @field_validator(
+        "labels",
+        mode="before",
+        check_fields=False,
+        json_schema_input_type=Labels | LabelText | None,
+    )
     @classmethod
     def _labels(cls, value: Any) -> Any:
         return parse_labels(value, "labels") if isinstance(value, str) else value
@@ -133,29 +112,27 @@ class FreezeRequest(_MakesVersion, InspectionRequest):
 
     called = "freeze request"
 
-    name: str
+    name: str = Field(json_schema_extra={"pattern": MODEL_NAME})
     inputs: list[str] = Field(default_factory=list, max_length=64)
     outputs: list[str] = Field(default_factory=list, max_length=64)
     set: dict[str, Value] = Field(
         default_factory=dict, max_length=256, description="Constants for placeholders, by name."
     )
-    labels: list[str] | None = Field(
+    labels: Labels | None = Field(
         None,
-        min_length=1,
-        max_length=_MOST_LABELS,
         description="One per class, in order; or the text of a file with one per line, also as "
         "`12 some name`. null: those that the source carries, if it does.",
     )
     preprocessing: PreprocessingSpec = Field(default_factory=PreprocessingSpec)
     scores: Scores | None = None
-    alias: str = "stable"
-    optimise: bool = Field(
+    alias: str = Field("stable", json_schema_extra={"pattern": ALIAS})
+    optimise: Flag = Field(
         True, description="Whether constants and batch normalisation are folded."
     )
     batch: Literal["keep", "free"] = Field(
         "keep", description="`free` makes a fixed batch dimension of the input variable."
     )
-    averages: bool = Field(
+    averages: Flag = Field(
         False,
         description="Take the moving averages of the weights that the source keeps, in place of "
         "the last weights.",
@@ -201,12 +178,12 @@ class FreezeRequest(_MakesVersion, InspectionRequest):
             raise InvalidRequestError("examples must be a path below a sources root, without '..'.")
         return value
 
-    @field_validator("preprocessing", mode="before")
+    @field_validator("preprocessing", mode="before", json_schema_input_type=Prepared)
     @classmethod
     def _preprocessing(cls, value: Any) -> PreprocessingSpec:
         return PreprocessingSpec.parse(value)
 
-    @field_validator("set", mode="before")
+    @field_validator("set", mode="before", json_schema_input_type=dict[str, Constant])
     @classmethod
     def _set(cls, value: Any) -> Any:
         for name, constant in value.items() if isinstance(value, dict) else ():
@@ -219,35 +196,62 @@ class FreezeRequest(_MakesVersion, InspectionRequest):
         return value
 
 
-class RepublishRequest(_MakesVersion, _Request):
-    """A version to publish again as the next one: the same graph, but images prepared otherwise."""
+class PreparedRequest(_MakesVersion, Request):
+    """What is to be different from a version in the next one: the graph is the same."""
 
     called = "republish request"
+
+    preprocessing: PreprocessingSpec | None = Field(
+        None, description="A preset or fields; what is left out stays as it is."
+    )
+    labels: Labels | None = Field(
+        None,
+        description="As for a freeze; null: they stay as they are.",
+    )
+    scores: Scores | None = Field(None, description="null: what is done with them stays.")
+    alias: str = Field(
+        "stable",
+        description="What is moved to the new version.",
+        json_schema_extra={"pattern": ALIAS},
+    )
+
+    @field_validator("preprocessing", mode="before", json_schema_input_type=Prepared)
+    @classmethod
+    def _preprocessing(cls, value: Any) -> PreprocessingSpec | None:
+        return None if value is None else PreprocessingSpec.parse(value)
+
+
+class RepublishRequest(PreparedRequest):
+    """A version to publish again as the next one: the same graph, but images prepared otherwise."""
 
     version: str = Field(
         "stable", alias="from", description="The version or the alias of which it is made."
     )
-    preprocessing: PreprocessingSpec | None = Field(
-        None, description="A preset or fields; what is left out stays as it is."
-    )
-    labels: list[str] | None = Field(
-        None,
-        min_length=1,
-        max_length=_MOST_LABELS,
-        description="As for a freeze; null: they stay as they are.",
-    )
-    scores: Scores | None = Field(None, description="null: what is done with them stays.")
-    alias: str = Field("stable", description="What is moved to the new version.")
 
-    @field_validator("version", mode="before")
+    @field_validator("version", mode="before", json_schema_input_type=Which)
     @classmethod
     def _version(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    @field_validator("preprocessing", mode="before")
-    @classmethod
-    def _preprocessing(cls, value: Any) -> PreprocessingSpec | None:
-        return None if value is None else PreprocessingSpec.parse(value)
+
+class SourceInspectionRequest(InspectionRequest):
+    """A source on the server to look into."""
+
+    source: str = Field(
+        max_length=4096,
+        json_schema_extra={"pattern": _INSIDE},
+        description="Path under a sources root: a folder, a checkpoint prefix or a file.",
+    )
+
+
+class SourceFreezeRequest(FreezeRequest):
+    """A source on the server to freeze."""
+
+    source: str = Field(
+        max_length=4096,
+        json_schema_extra={"pattern": _INSIDE},
+        description="Path under a sources root: a folder, a checkpoint prefix or a file.",
+    )
 
 
 class ComparisonRequest(BaseModel):

@@ -28,7 +28,9 @@ VALUES: Final = frozenset({"preset", "scale", "mean", "std", "standardise"})
 class Alternative(BaseModel):
     """Another way to prepare images that may be meant."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     preprocessing: PreprocessingSpec = Field(
         description="As `preprocessing` of a freeze; what it leaves out stays as it is."
@@ -43,7 +45,9 @@ class Alternative(BaseModel):
 class Basis(BaseModel):
     """What a version's preprocessing rests on."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     kind: BasisKind = Field(
         description="Of what is believed least: `assumed` as long as anything that decides the "

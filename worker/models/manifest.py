@@ -28,7 +28,9 @@ _ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,31}\Z")
 class Tensor(BaseModel):
     """One input or output of a graph."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     name: str = Field(description="With its output number: `x:0`.")
     shape: list[int | None] | None = Field(description="null for an unknown side or rank.")
@@ -49,7 +51,9 @@ class Tensor(BaseModel):
 class Accelerated(BaseModel):
     """The file beside the frozen graph that a runtime other than TensorFlow serves."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     format: Literal["onnx"] = "onnx"
     sha256: str = Field(pattern=r"[0-9a-f]{64}")
@@ -59,7 +63,9 @@ class Accelerated(BaseModel):
 class Measured(BaseModel):
     """What running a version took, as it is served."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     micro_batch: int = Field(gt=0, description="Most images of one run that its memory allows.")
     run_bytes: int = Field(ge=0, description="Memory that the largest run took beside the graph.")
@@ -77,7 +83,9 @@ class Classifying(NamedTuple):
 class ManifestDraft(BaseModel):
     """A manifest before publication gives it its version."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     name: str
     inputs: list[Tensor] = Field(min_length=1)

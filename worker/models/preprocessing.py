@@ -8,10 +8,11 @@ retraining scripts of TensorFlow 1 do.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from worker.contract.requests import INTEGRAL, Flag, Number, said
 from worker.errors import InvalidRequestError
 from worker.unknown_fields import no_field
 
@@ -29,6 +30,12 @@ Filter = Literal[
     "tf1_bilinear",
     "cv2_linear",
     "cv2_area",
+]
+_MOST_SIDE = 8192  # pixels
+_Side = Annotated[
+    int,
+    Field(strict=True, json_schema_extra={"minimum": 1, "maximum": _MOST_SIDE}),
+    INTEGRAL,
 ]
 Shape = Sequence[int | None] | None
 
@@ -62,12 +69,12 @@ class PreprocessingSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     preset: Preset | None = None
-    size: tuple[int, int] | None = Field(None, description="Height and width in pixels.")
+    size: tuple[_Side, _Side] | None = Field(None, description="Height and width in pixels.")
     resize: Resize | None = None
     color: Color | None = None
-    scale: float | None = None
-    mean: list[float] | None = Field(None, min_length=1, max_length=4)
-    std: list[float] | None = Field(None, min_length=1, max_length=4)
+    scale: Number | None = None
+    mean: list[Number] | None = Field(None, min_length=1, max_length=4)
+    std: list[Number] | None = Field(None, min_length=1, max_length=4)
     layout: Layout | None = None
     filter: Filter | None = Field(
         None,
@@ -76,7 +83,7 @@ class PreprocessingSpec(BaseModel):
         "`tf1_bilinear` (`tf.compat.v1.image.resize_bilinear`); `cv2_linear` or `cv2_area` "
         "(`cv2.resize`).",
     )
-    standardise: bool | None = Field(
+    standardise: Flag | None = Field(
         None,
         description="Whether the image's own mean is taken away and its values are divided by "
         "their deviation, as `tf.image.per_image_standardization` does.",
@@ -84,8 +91,8 @@ class PreprocessingSpec(BaseModel):
 
     @model_validator(mode="after")
     def _sensible(self) -> "PreprocessingSpec":
-        if self.size is not None and not all(0 < side <= 8192 for side in self.size):
-            raise ValueError("size must be [height, width], each between 1 and 8192")
+        if self.size is not None and not all(0 < side <= _MOST_SIDE for side in self.size):
+            raise ValueError(f"size must be [height, width], each between 1 and {_MOST_SIDE}")
         if self.std is not None and any(value == 0 for value in self.std):
             raise ValueError("std must not hold 0, because pixels are divided by it")
         numbers = [self.scale or 0.0, *(self.mean or []), *(self.std or [])]
@@ -114,11 +121,11 @@ class PreprocessingSpec(BaseModel):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
-                said = no_field("preprocessing", where, cls.model_fields)
+                wrong = no_field("preprocessing", where, cls.model_fields)
             else:
-                message = first["msg"].removeprefix("Value error, ")
-                said = f"preprocessing{'.' + where if where else ''}: {message}."
-            raise InvalidRequestError(f"{said} {presets}") from None
+                wrong = said(first, within="preprocessing")
+            named = where == "preset"  # which says them already
+            raise InvalidRequestError(wrong if named else f"{wrong} {presets}") from None
 
 
 class Preprocessing(BaseModel):
@@ -131,7 +138,9 @@ class Preprocessing(BaseModel):
     `1 / sqrt(number of values)` where that is more.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     size: tuple[int, int]
     resize: Resize = "stretch"

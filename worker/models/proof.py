@@ -15,7 +15,9 @@ _Text = Annotated[str, Field(max_length=2000)]
 class Accuracy(BaseModel):
     """How many examples got their own label."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     right: _Count
     of: _Count
@@ -44,7 +46,9 @@ class Tried(Accuracy):
 class Proof(BaseModel):
     """What was tried on the examples of a freeze, and what came of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_serialization_defaults_required=True
+    )
 
     clear: bool = Field(
         description="Whether everything else that would answer otherwise has, all together, less "

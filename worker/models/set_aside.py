@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 import redis
 import structlog
 
+from worker.contract.base import built, moment
+from worker.contract.models import SetAsideWhy
 from worker.errors import ModelSetAsideError
 from worker.jobs.keys import key
-from worker.jobs.records import rfc3339
 from worker.models.generation import announce_change
 from worker.settings import Settings
 
@@ -46,9 +47,9 @@ class SetAside:
         """Whether it is about the graph of this sha256."""
         return self.sha256 in ("", sha256)
 
-    def as_json(self) -> dict[str, str | None]:
+    def answer(self) -> SetAsideWhy:
         """Return it as the contract shows it."""
-        return {"code": self.code, "reason": self.reason, "at": rfc3339(self.since_ms)}
+        return built(SetAsideWhy, code=self.code, reason=self.reason, at=moment(self.since_ms))
 
     def error(self, name: str, version: int | str) -> ModelSetAsideError:
         """Return the error of who asks for the version."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from worker.jobs.presentation import job_document
 from worker.jobs.records import (
     ENDED,
     Item,
@@ -58,7 +59,7 @@ def test_a_job_is_shown_as_the_contract_says() -> None:
         error=None,
         options={"top": 5},
     )
-    assert job.as_json() == {
+    assert job_document(job) == {
         "id": "id",
         "kind": "prediction",
         "status": "succeeded",
@@ -71,4 +72,5 @@ def test_a_job_is_shown_as_the_contract_says() -> None:
         "result": {"predictions": []},
         "error": None,
         "attempts": 1,
+        "links": {"self": "/v1/jobs/id", "results": None, "events": "/v1/jobs/id/events"},
     }
