@@ -15,16 +15,18 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from api.cli.images import Entry, Survey, walk
+from api.cli.images import Survey
 from api.cli.options import again
-from api.cli.results import Row
+from api.cli.results import Row, in_order
 from api.cli.sending import send
-from api.cli.text import counted, number, path_text, printable
+from api.cli.text import counted, number, printable
+from api.client.images import Entry, walk
+from api.client.uploads import path_text
 from worker.errors import ConflictError, PermafrostError
 
 if TYPE_CHECKING:
     from api.cli.progress import BatchProgress
-    from api.client import Client, Json
+    from api.client import Json, JsonClient
 
 _MOST_BATCHES = 1000  # of one command over the same images
 _LOOK_S = 1.0  # between two looks at a batch that is being sent
@@ -47,7 +49,7 @@ class BatchRun:
     """Brings one batch to its end."""
 
     def __init__(
-        self, client: "Client", wanted: Wanted, shown: "BatchProgress", *, server: str
+        self, client: "JsonClient", wanted: Wanted, shown: "BatchProgress", *, server: str
     ) -> None:
         self._client = client
         self._wanted = wanted
@@ -86,10 +88,14 @@ class BatchRun:
             raise
 
     def rows(self) -> Iterator[Row]:
-        """Give the rows of the batch that has ended, and those of what could not be sent."""
-        if self._job_id is not None:
-            yield from map(Row.of_batch, self._client.results(self._id))
-        yield from self.problems
+        """Give the rows of the batch that has ended and of what could not be sent, by their paths.
+
+        They are in the order in which folders are walked through; the server has them in the order
+        in which they arrived, which differs because several requests are sent at once.
+        """
+        sent = iter(()) if self._job_id is None else self._client.results(self._id)
+        names = (entry.name for entry in walk(self._wanted.paths))
+        return in_order(map(Row.of_batch, sent), self.problems, names)
 
     def left_alone(self) -> str:
         """Return what becomes of the batch when the command stops here."""

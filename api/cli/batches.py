@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from api.cli.following import follow
-from api.cli.options import DEFAULT_SERVER, AsJson, Bom, Server, connect
+from api.cli.options import AsJson, Bom, Server, connect
 from api.cli.outcome import ExitCode, reported
 from api.cli.program import PROGRAM
 from api.cli.results import Row, check_output
 from api.cli.text import printable
+from api.client import DEFAULT_SERVER
 from worker.errors import InvalidRequestError
 
 Status = Literal["succeeded", "failed"]

@@ -4,33 +4,30 @@ A few files are predictions, which answer fastest; a folder or many files are on
 """
 
 import os
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli.batch import BatchRun, Wanted
-from api.cli.images import STDIN, Entry, check, survey, walk
-from api.cli.options import DEFAULT_SERVER, AsJson, Bom, Server, Webhook, connect
+from api.cli.images import check, survey
+from api.cli.options import AsJson, Bom, Server, Webhook, connect
 from api.cli.outcome import ExitCode, exit_code, fail, reported
-from api.cli.pool import as_done
+from api.cli.predictions import Predictions
 from api.cli.program import PROGRAM, as_typed_here
-from api.cli.results import Row, check_output, write_results
-from api.cli.text import counted, path_text, printable
+from api.cli.results import check_output, write_results
+from api.cli.text import counted, printable
+from api.client import DEFAULT_SERVER
+from api.client.images import walk
+from api.client.uploads import path_text
 from worker.errors import InvalidRequestError, NotFoundError, PermafrostError
 
 if TYPE_CHECKING:
-    from api.client import Client
+    from api.client import JsonClient
 
 MOST_PREDICTIONS = 8  # files that are sent one by one; more are a batch, and so is any folder
 
-_FOR_ALL = frozenset({"model_not_found", "invalid_webhook", "webhooks_off"})  # whatever the image
-
-_AT_ONCE = 8  # images sent at the same time
-_HOLD_S = 30.0  # how long the server may hold an answer for its job to end
 _PATIENCE_S = 120.0  # how long one image may wait for a busy server, before it fails
 _BATCH_PATIENCE_S = 900.0  # how long one request of a batch may: workers have to make room first
 
@@ -115,7 +112,7 @@ def _predictions(
     with reported(interrupted="Stopped; nothing was written." if output else "Stopped."):
         started = time.monotonic()
         with connect(server, patience_s=_PATIENCE_S) as client:
-            run = _Run(
+            run = Predictions(
                 client,
                 model=chosen_model(client, model),
                 top=top,
@@ -203,7 +200,7 @@ class BatchFailedError(PermafrostError):
     code = "batch_failed"
 
 
-def chosen_model(client: "Client", asked: str | None) -> str:
+def chosen_model(client: "JsonClient", asked: str | None) -> str:
     """Return the model to ask for as `NAME@VERSION`, so that all images get the same version.
 
     What is assumed of how it prepares images is told on standard error. Raises
@@ -230,102 +227,3 @@ def chosen_model(client: "Client", asked: str | None) -> str:
         if str(found.get("version")) == number and found.get("assumption"):
             message(as_typed_here(str(found["assumption"])), style="yellow")
     return asked if version is None else f"{name}@{version}"
-
-
-class _Run:
-    """Sends images and gathers their rows."""
-
-    def __init__(
-        self,
-        client: "Client",
-        *,
-        model: str,
-        top: int,
-        webhook: str | None = None,
-        as_json: bool,
-    ) -> None:
-        self._client = client
-        self._model = model
-        self._top = top
-        self._webhook = webhook
-        self._as_json = as_json
-
-    def rows(self, entries: list[Entry]) -> tuple[list[Row], PermafrostError | None]:
-        """Return one row per entry, in order, and what stopped the run before its end, if so.
-
-        Raises what stopped it where not one image was classified before.
-        """
-        from api.cli.output import write_json_line  # noqa: PLC0415 - imports rich
-        from api.cli.progress import image_progress  # noqa: PLC0415 - imports rich
-
-        gathered = _InOrder(
-            len(entries), (lambda row: write_json_line(row.as_json())) if self._as_json else None
-        )
-        failed = 0
-        with image_progress(as_json=self._as_json) as progress:
-            task = progress.add_task("", total=len(entries), failed=0)
-            for index, outcome in as_done(entries, self._row, threads=_AT_ONCE):
-                if isinstance(outcome, PermafrostError) and gathered.count:
-                    rest = {"code": outcome.code, "message": outcome.message}
-                    for missing in gathered.missing():
-                        path = path_text(entries[missing].path)
-                        gathered.put(missing, Row.failure(path, rest))
-                    return gathered.rows(), outcome
-                if isinstance(outcome, Exception):
-                    raise outcome
-                gathered.put(index, outcome)
-                failed += outcome.status != "succeeded"
-                progress.update(task, advance=1, failed=failed)
-        return gathered.rows(), None
-
-    def _row(self, entry: Entry) -> Row:
-        """Return the row of one image; raise what would stop every other image too."""
-        path = path_text(entry.path)
-        if entry.error is not None:
-            return Row.failure(path, {"code": entry.code, "message": entry.error})
-        from api.client import ConnectionLostError, ServerError  # noqa: PLC0415 - imports httpx
-
-        try:
-            image = sys.stdin.buffer.read() if entry.path == STDIN else Path(entry.path)
-            size = len(image) if isinstance(image, bytes) else image.stat().st_size
-            if size == 0:
-                return Row.failure(path, {"code": "not_an_image", "message": "The file is empty."})
-            job = self._client.predict(
-                image, model=self._model, top=self._top, webhook=self._webhook, wait_s=_HOLD_S
-            )
-            return Row.of_job(path, self._client.wait_for(job, hold_s=_HOLD_S))
-        except InvalidRequestError as error:
-            return Row.failure(path, {"code": "unreadable", "message": error.message})
-        except OSError as error:
-            reason = f"The file cannot be read: {error.strerror or error}."
-            return Row.failure(path, {"code": "unreadable", "message": reason})
-        except (ServerError, ConnectionLostError) as error:
-            if error.code in _FOR_ALL or error.status in (401, 403):
-                raise
-            return Row.failure(path, {"code": error.code, "message": error.message})
-
-
-class _InOrder:
-    """Rows that arrive in any order and leave in theirs."""
-
-    def __init__(self, count: int, leave: Callable[[Row], None] | None) -> None:
-        self._rows: list[Row | None] = [None] * count
-        self._leave = leave or (lambda _: None)
-        self._left = 0
-        self.count = 0
-
-    def put(self, index: int, row: Row) -> None:
-        """Take a row, and let out all that are next."""
-        self._rows[index] = row
-        self.count += 1
-        while self._left < len(self._rows) and (ready := self._rows[self._left]) is not None:
-            self._leave(ready)
-            self._left += 1
-
-    def missing(self) -> list[int]:
-        """Return the indices of rows that have not come."""
-        return [index for index, row in enumerate(self._rows) if row is None]
-
-    def rows(self) -> list[Row]:
-        """Return the rows that have come, in order."""
-        return [row for row in self._rows if row is not None]

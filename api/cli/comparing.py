@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.following import PATIENCE_S, follow
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, Webhook, again, connect
+from api.cli.options import AsJson, Server, Webhook, again, connect
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
+from api.client import DEFAULT_SERVER
 
 
 def compare(
@@ -26,7 +27,7 @@ def compare(
     from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
 
     with reported(as_json=as_json), connect(server, patience_s=PATIENCE_S) as client:
-        job: dict[str, Any] = client.compare(images, model=model, top=top, webhook=webhook)
+        job: dict[str, Any] = client.compare(model, images, top=top, webhook=webhook)
         job = follow(client, job, as_json=as_json)
     if as_json:
         write_json(job)

@@ -1,22 +1,24 @@
 """Follows a job to its end, and sends the sources that jobs begin with."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from api.cli.outcome import reported
 from api.cli.program import PROGRAM
-from api.cli.text import counted, path_text, printable, size
+from api.cli.text import counted, printable, size
+from api.client.uploads import path_text
+from worker.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from api.client import Client, Json, LocalFile
+    from api.client import Json, JsonClient, LocalFile
 
 _MOST_NAMES = 10  # of files that were sent
 PATIENCE_S = 60.0  # how long a busy or restarting server may keep a followed job waiting
 
 
 def submit_source(
-    client: "Client",
+    client: "JsonClient",
     kind: Literal["freeze", "inspection"],
     source: str,
     options: "Json",
@@ -32,16 +34,16 @@ def submit_source(
     """
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import upload_progress  # noqa: PLC0415 - imports rich
-    from api.cli.sources import local_source  # noqa: PLC0415 - reads settings
-    from api.client import LocalFile  # noqa: PLC0415 - imports httpx
+    from api.client import LocalFile  # noqa: PLC0415
+    from api.client.sources import is_here, local_source  # noqa: PLC0415
 
     chosen = options.get("checkpoint")
     if chosen and Path(source).is_dir():  # only that one is sent
         options = {key: value for key, value in options.items() if key != "checkpoint"}
-    found = local_source(source, chosen)
     images = [LocalFile(path=path, name=path.name, is_sample=True) for path in samples]
     images += examples
-    if found is None:
+    if not is_here(Path(source)):
+        check_may_be_on_server(source)
         message(
             f"{path_text(source)} is not on this machine; "
             "the server looks for it below its sources folder."
@@ -50,6 +52,7 @@ def submit_source(
         if kind == "inspection":
             return client.inspect_path(options)
         return client.freeze_upload(images, options) if images else client.freeze_path(options)
+    found = local_source(Path(source), chosen)
     for warning in found.warnings:
         message(warning)
     files = [LocalFile(path=path, name=name) for name, path in found.named()] + images
@@ -66,6 +69,17 @@ def submit_source(
     return job
 
 
+def check_may_be_on_server(source: str) -> None:
+    """Raise `InvalidRequestError` where a path that is not here can only have been meant here."""
+    path = Path(source)
+    if path.is_absolute() or source.startswith(("./", "~")) or ".." in path.parts:
+        raise InvalidRequestError(
+            f"There is no file, folder or checkpoint {path_text(source)} on this machine. What is "
+            "on the server is named as it lies below its sources folder, for instance "
+            f"{path_text(path.name or source)}."
+        )
+
+
 def _named(files: "Sequence[LocalFile]") -> str:
     """Return what was sent, by name."""
     names = ", ".join(printable(path_text(file.name)) for file in files[:_MOST_NAMES])
@@ -75,10 +89,11 @@ def _named(files: "Sequence[LocalFile]") -> str:
     return f"{counted(len(files), 'file')} ({names}{more})"
 
 
-def follow(client: "Client", job: "Json", *, as_json: bool) -> "Json":
+def follow(client: "JsonClient", job: "Json", *, as_json: bool) -> "Json":
     """Return the job once it has ended, telling its log lines as they come."""
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import BatchProgress, job_progress  # noqa: PLC0415 - imports rich
+    from api.client.operations.jobs import new_lines  # noqa: PLC0415 - imports httpx
 
     message(f"Job {printable(job['id'])}")
     left_alone = (
@@ -93,26 +108,13 @@ def follow(client: "Client", job: "Json", *, as_json: bool) -> "Json":
             return client.wait_for(job, bars.update)
     with reported(as_json=as_json, interrupted=left_alone), job_progress(as_json=as_json) as shown:
         task = shown.add_task(str(job["status"]), total=None)
-        new_lines = _log_reader()
+        read_new = new_lines()
 
         def update(state: dict[str, Any]) -> None:
-            lines = new_lines(state)
+            lines = read_new(state)
             for line in lines:
                 message(f"  {line}")
             step = printable(lines[-1]) if lines else None
             shown.update(task, description=step or f"{state['status']} ...")
 
         return client.wait_for(job, update)
-
-
-def _log_reader() -> "Callable[[Json], list[str]]":
-    """Return a function that gives those lines of a job's log that it has not given before."""
-    given: list[str] = []
-
-    def read(job: "Json") -> list[str]:
-        log = [str(line) for line in job.get("log") or []]
-        new = log[len(given) :] if log[: len(given)] == given else log
-        given[:] = log
-        return new
-
-    return read

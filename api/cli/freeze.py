@@ -9,7 +9,6 @@ from api.cli.examples import read_examples
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
 from api.cli.options import (
-    DEFAULT_SERVER,
     AsJson,
     Checkpoint,
     Server,
@@ -20,6 +19,7 @@ from api.cli.options import (
 )
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
+from api.client import DEFAULT_SERVER
 
 Batch = Literal["keep", "free"]
 Runtime = Literal["tensorflow", "onnxruntime"]

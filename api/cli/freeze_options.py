@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from api.cli.text import path_text
+from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
 from worker.models.labels import parse_labels
 

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.text import Text
 
 from api.cli.basis_view import basis_text, preprocessing_text, show_choices
-from api.cli.options import DEFAULT_SERVER
 from api.cli.output import Column, facts, table
 from api.cli.proof_report import show_proof
 from api.cli.text import number, printable, size
+from api.client import DEFAULT_SERVER
 
 MOST_LAYERS = 40  # layers listed; of more, the largest
 

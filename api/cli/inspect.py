@@ -6,7 +6,6 @@ import typer
 
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.options import (
-    DEFAULT_SERVER,
     AsJson,
     Checkpoint,
     Server,
@@ -17,6 +16,7 @@ from api.cli.options import (
 )
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import printable
+from api.client import DEFAULT_SERVER
 
 
 def inspect(

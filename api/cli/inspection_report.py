@@ -10,7 +10,8 @@ from rich.text import Text
 
 from api.cli.basis_view import basis_text, preprocessing_text
 from api.cli.output import Column, facts, table
-from api.cli.text import counted, number, path_text, printable, size
+from api.cli.text import counted, number, printable, size
+from api.client.uploads import path_text
 
 _KINDS = {
     "checkpoint": "TensorFlow 1 checkpoint",

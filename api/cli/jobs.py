@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from api.cli.following import follow
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.options import AsJson, Server, connect
 from api.cli.outcome import ExitCode, fail, reported
 from api.cli.text import age, elapsed, printable
+from api.client import DEFAULT_SERVER
 
 if TYPE_CHECKING:
-    from api.client import Client
+    from api.client import JsonClient
 
 _PAGE = 200  # most jobs that a server gives at once
 
@@ -73,7 +74,9 @@ def cancel(
         message(f"Job {printable(job['id'])} {had_ended} {printable(job['status'])}.")
 
 
-def newest(client: "Client", *, kind: str | None, status: str | None, limit: int) -> dict[str, Any]:
+def newest(
+    client: "JsonClient", *, kind: str | None, status: str | None, limit: int
+) -> dict[str, Any]:
     """Return the newest jobs as `{"jobs": [...], "next": cursor or null}`, from several pages."""
     found: list[dict[str, Any]] = []
     cursor: str | None = None

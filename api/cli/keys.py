@@ -14,10 +14,11 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from api.cli.options import DEFAULT_SERVER, AsJson, connect
+from api.cli.options import AsJson, connect
 from api.cli.outcome import reported
 from api.cli.program import PROGRAM
 from api.cli.text import age, number, printable
+from api.client import DEFAULT_SERVER
 from worker.errors import InvalidRequestError
 
 Json = dict[str, Any]

@@ -7,10 +7,12 @@ import typer
 
 from api.cli.freeze import Scores
 from api.cli.freeze_options import read_labels, read_preprocessing
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.options import AsJson, Server, connect
 from api.cli.outcome import reported
 from api.cli.program import PROGRAM
-from api.cli.text import age, number, path_text, printable, size
+from api.cli.text import age, number, printable, size
+from api.client import DEFAULT_SERVER
+from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
 
 _MOST_LABELS = 8  # labels of a model that a table names

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli import program
+from api.client import DEFAULT_SERVER
 from worker.version import VERSION
 
 if TYPE_CHECKING:
-    from api.client import Client
-
-DEFAULT_SERVER = "http://127.0.0.1:8000"
+    from api.client import JsonClient
 
 _PATIENCE_S = 10.0  # how long a busy server may keep a person waiting for a table
 
@@ -50,11 +49,10 @@ Checkpoint = Annotated[
 ]
 
 
-def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "Client":
+def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "JsonClient":
     """Return a client of the server. Its waits for a busy server are told on standard error."""
     from api.cli.output import message  # noqa: PLC0415 - imports rich, httpx: not for --help
-    from api.client import Client  # noqa: PLC0415
-    from api.client.key_files import api_key  # noqa: PLC0415
+    from api.client import JsonClient  # noqa: PLC0415
 
     told: list[str] = []
 
@@ -63,7 +61,7 @@ def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "Client":
             told.append(sentence)
             message(sentence)
 
-    return Client(server, patience_s=patience_s, on_retry=tell_once, api_key=api_key(server))
+    return JsonClient(server, patience_s=patience_s, on_retry=tell_once)
 
 
 def show_version(asked: bool) -> None:

@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,8 @@ COLUMNS = (
     *("model", "version", "sha256"),
 )
 SUFFIXES = (".csv", ".jsonl")
+
+_MOST_WAITING = 50_000  # rows that are held until those before them have come
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -89,6 +91,25 @@ class Row:
             "" if self.version is None else str(self.version),
             self.sha256 or "",
         ]
+
+
+def in_order(rows: Iterator[Row], more: Iterable[Row], names: Iterable[str]) -> Iterator[Row]:
+    """Give rows in the order of their names, and at last those that have none of them.
+
+    Rows that are far from their places, such as those behind an image that has none, are given
+    later than they should be rather than held in memory for ever.
+    """
+    waiting = {row.path: row for row in more}
+    for name in names:
+        while name not in waiting and len(waiting) < _MOST_WAITING:
+            row = next(rows, None)
+            if row is None:
+                break
+            waiting[row.path] = row
+        if name in waiting:
+            yield waiting.pop(name)
+    yield from waiting.values()
+    yield from rows
 
 
 _OF_MODEL = {"model": "name", "version": "version", "sha256": "sha256"}

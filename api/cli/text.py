@@ -1,6 +1,5 @@
 """Values as a person reads them."""
 
-import os
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +7,6 @@ from typing import Any
 # Control characters, what changes the direction of writing, and what is no character at all:
 # a file name or a label must not be able to move the cursor or to crash an encoder.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def path_text(path: str) -> str:
-    r"""Return a path as text that any encoder takes; bytes that are not UTF-8 become `\xNN`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def printable(value: object) -> str:

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from api.cli.options import DEFAULT_SERVER, AsJson, Server, connect
+from api.cli.options import AsJson, Server, connect
 from api.cli.outcome import reported
 from api.cli.text import number, printable, size
+from api.client import DEFAULT_SERVER
 
 
 def workers(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:

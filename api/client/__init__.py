@@ -9,38 +9,60 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from api.client.client import ENDED, Client
+    from api.client.async_client import AsyncClient
+    from api.client.client import Client
     from api.client.errors import (
         ConnectionLostError,
+        JobError,
+        NotEndedError,
         NotPermafrostError,
         ServerError,
         ServerUnreachableError,
     )
-    from api.client.exchange import Json
-    from api.client.forms import ImageForm
+    from api.client.forms import Form
+    from api.client.json_client import JsonClient
+    from api.client.operations.jobs import ENDED
+    from api.client.reading import Classification
+    from api.client.sources import OnServer
+    from api.client.steps import Json
     from api.client.uploads import LocalFile
+    from worker.errors import InvalidRequestError, PermafrostError
+
+DEFAULT_SERVER = "http://127.0.0.1:8000"
 
 _HOMES = {  # of the names, below this package
-    "client": ("ENDED", "Client"),
+    "async_client": ("AsyncClient",),
+    "client": ("Client",),
     "errors": (
-        "ConnectionLostError",
-        "NotPermafrostError",
-        "ServerError",
-        "ServerUnreachableError",
+        *("ConnectionLostError", "InvalidRequestError", "JobError", "NotEndedError"),
+        *("NotPermafrostError", "PermafrostError", "ServerError", "ServerUnreachableError"),
     ),
-    "exchange": ("Json",),
-    "forms": ("ImageForm",),
+    "forms": ("Form",),
+    "json_client": ("JsonClient",),
+    "operations.jobs": ("ENDED",),
+    "reading": ("Classification",),
+    "sources": ("OnServer",),
+    "steps": ("Json",),
     "uploads": ("LocalFile",),
 }
 
 __all__ = [
+    "DEFAULT_SERVER",
     "ENDED",
+    "AsyncClient",
+    "Classification",
     "Client",
     "ConnectionLostError",
-    "ImageForm",
+    "Form",
+    "InvalidRequestError",
+    "JobError",
     "Json",
+    "JsonClient",
     "LocalFile",
+    "NotEndedError",
     "NotPermafrostError",
+    "OnServer",
+    "PermafrostError",
     "ServerError",
     "ServerUnreachableError",
 ]

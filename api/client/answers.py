@@ -1,4 +1,4 @@
-"""Reads answers that are not what was asked for: what they mean, and whether waiting helps."""
+"""What it means that an answer is not what was asked for, or that there is none."""
 
 import time
 from email.utils import parsedate_to_datetime
@@ -6,8 +6,13 @@ from typing import Any
 
 import httpx
 
-from api.client.errors import NotPermafrostError, ServerError
-from worker.errors import PermafrostError
+from api.client.errors import (
+    ConnectionLostError,
+    NotPermafrostError,
+    ServerError,
+    ServerUnreachableError,
+)
+from worker.errors import InvalidRequestError, PermafrostError
 
 _BUSY = frozenset({429, 503})
 _GATEWAY = frozenset({502, 503, 504})  # what a proxy answers while the server behind it is away
@@ -50,6 +55,40 @@ def not_permafrost(answer: httpx.Response, server: str) -> NotPermafrostError:
     )
 
 
+def not_permafrost_at(server: str) -> NotPermafrostError:
+    """Return the error for an answer that begins as one of Permafrost does and is none."""
+    return NotPermafrostError(
+        f"What {server} answers is not what Permafrost answers, or that of another version of it."
+    )
+
+
+def failure(error: httpx.RequestError, server: str) -> PermafrostError:  # noqa: PLR0911 - one each
+    """Return the error that it means that a request got no answer."""
+    if isinstance(error, httpx.UnsupportedProtocol):
+        return InvalidRequestError(f"{server} is not the URL of a server: {error}")
+    if isinstance(error, httpx.LocalProtocolError):
+        return InvalidRequestError(f"A file changed while it was being sent ({error}).")
+    if isinstance(error, httpx.DecodingError):
+        return not_permafrost_at(server)
+    if isinstance(error, httpx.ProxyError):
+        return ServerUnreachableError(
+            f"The proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names does not lead to {server} "
+            f"({error}): put the server's name into NO_PROXY if it needs none."
+        )
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return ServerUnreachableError(
+            f"No Permafrost server answers at {server}: start one with "
+            "`./permafrost up` or name another with --server."
+        )
+    if isinstance(error, httpx.TimeoutException):
+        return ServerUnreachableError(
+            f"The server at {server} does not answer in time ({type(error).__name__})."
+        )
+    return ConnectionLostError(
+        f"{server} closed the connection before it answered ({type(error).__name__})."
+    )
+
+
 def _problem(answer: httpx.Response) -> dict[str, Any] | None:
     if "json" not in answer.headers.get("content-type", ""):
         return None
@@ -75,7 +114,7 @@ def _retry_after(answer: httpx.Response) -> int | None:
     """Read Retry-After: seconds, or a date (RFC 9110, section 10.2.3)."""
     value = answer.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
-        return int(value[:9])
+        return int(value) if len(value) < 10 else None
     try:
         return max(0, round(parsedate_to_datetime(value).timestamp() - time.time()))
     except (ValueError, OverflowError):

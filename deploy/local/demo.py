@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from api.client import Client, LocalFile, ServerError, ServerUnreachableError
+from api.client import JsonClient, LocalFile, ServerError, ServerUnreachableError
 from worker.errors import PermafrostError
 
 FOLDER = Path(__file__).resolve().parents[1] / "demo" / "checkpoint"
@@ -26,7 +26,7 @@ class DemoError(PermafrostError):
     code = "demo_failed"
 
 
-def published(client: Client) -> bool:
+def published(client: JsonClient) -> bool:
     """Tell whether the registry has the demo model."""
     try:
         client.model(NAME)
@@ -37,7 +37,7 @@ def published(client: Client) -> bool:
     return True
 
 
-def freeze(client: Client) -> Iterator[str]:
+def freeze(client: JsonClient) -> Iterator[str]:
     """Submit the checkpoint and yield the job's status until it is frozen.
 
     Raises `DemoError` where that fails. The caller waits between two steps.
@@ -58,7 +58,7 @@ def freeze(client: Client) -> Iterator[str]:
         raise DemoError(str(error.get("message") or f"the job was {job['status']}"))
 
 
-def _unfinished(client: Client) -> dict[str, Any] | None:
+def _unfinished(client: JsonClient) -> dict[str, Any] | None:
     """Return the freeze that an earlier `up` submitted and did not see the end of."""
     for status in ("running", "queued"):
         for job in client.jobs(kind="freeze", status=status)["jobs"]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from api.client import Client, LocalFile
+from api.client import JsonClient, LocalFile
 from freezing.proving.compare import compare as in_this_process
 from freezing.running.orders import ComparisonOrder, Serving
 from freezing.running.steps import Report
@@ -57,14 +57,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(system: System) -> Iterator[Client]:
-    with Client(system.url) as client:
+def client(system: System) -> Iterator[JsonClient]:
+    with JsonClient(system.url) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def frozen(
-    client: Client, pictures: Path, tmp_path_factory: pytest.TempPathFactory
+    client: JsonClient, pictures: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     """Freeze with the examples, and return the job that has ended."""
     model = tmp_path_factory.mktemp("model") / "model.pb"
@@ -77,7 +77,7 @@ def frozen(
     return client.wait_for(client.freeze_upload(files, {"name": "colours"}))
 
 
-def test_examples_prove_how_images_are_prepared(client: Client, frozen: dict[str, Any]) -> None:
+def test_examples_prove_how_images_are_prepared(client: JsonClient, frozen: dict[str, Any]) -> None:
     assert frozen["status"] == "succeeded", frozen["error"]
     result = frozen["result"]
     assert result["basis"]["kind"] == "proven"
@@ -107,10 +107,10 @@ def test_examples_prove_how_images_are_prepared(client: Client, frozen: dict[str
 
 
 def test_a_comparison_shows_every_way_and_what_to_type(
-    client: Client, frozen: dict[str, Any], pictures: Path, tmp_path: Path
+    client: JsonClient, frozen: dict[str, Any], pictures: Path, tmp_path: Path
 ) -> None:
     red, dark = pictures / "red" / "0.png", pictures / "dark" / "1.png"
-    job = client.wait_for(client.compare([red, dark], model="colours", top=1))
+    job = client.wait_for(client.compare("colours", [red, dark], top=1))
     assert job["status"] == "succeeded", job["error"]
     assert job["model"]["name"] == "colours"
     assert job["model"]["sha256"] == frozen["result"]["sha256"]

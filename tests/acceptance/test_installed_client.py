@@ -1,6 +1,7 @@
 """The client as people install it: pip, an empty environment, and a server to ask."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.pictures import jpeg
+from tests.support.snippets import fits, snippets
 from tests.support.system import ROOT, System, clean_environment
 
 # What a client must not bring along.
@@ -112,7 +114,7 @@ def test_the_command_line_says_its_version_and_completes(installed: Installed) -
 
 
 def test_the_command_line_classifies(installed: Installed, system: System, photo: Path) -> None:
-    arguments = ("classify", str(photo), "--json", "--server", system.url)
+    arguments = ("classify", str(photo), "--model", "cats-dogs", "--json", "--server", system.url)
     done = installed.run("permafrost", *arguments)
     assert done.returncode == 0, done.stderr
     row = json.loads(done.stdout)
@@ -132,3 +134,34 @@ def test_keys_of_a_data_folder_are_for_the_machine_of_the_server(installed: Inst
     refused = installed.run("permafrost", "keys", "--data", "data")
     assert refused.returncode == 2
     assert "--server" in refused.stderr
+
+
+@pytest.fixture
+def place(tmp_path: Path, fixtures_folder: Path) -> Path:
+    """Return a folder with what docs/client.md works on."""
+    tested = fixtures_folder / "cats-dogs-200px" / "test"
+    cats, dogs = (sorted((tested / name).iterdir()) for name in ("cats", "dogs"))
+    shutil.copy(cats[0], tmp_path / "cat.jpg")
+    for name, photograph in (("cats", cats[1]), ("dogs", dogs[1])):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        shutil.copy(photograph, tmp_path / "photos" / name / "1.jpg")
+    whole = cats[1].read_bytes()
+    (tmp_path / "photos" / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    shutil.copytree(ROOT / "deploy" / "demo" / "checkpoint", tmp_path / "runs" / "cats-dogs")
+    return tmp_path
+
+
+def test_the_pages_python_prints_what_they_say(
+    installed: Installed, system: System, place: Path
+) -> None:
+    (three_lines,) = snippets(ROOT / "README.md")
+    found = [three_lines, *snippets(ROOT / "docs" / "client.md")]
+    mark = "\n== next ==\n"
+    script = place / "page.py"
+    script.write_text(f"\nprint({mark!r}, end='', flush=True)\n".join(one.code for one in found))
+    done = installed.run("python", "-W", "error", str(script), cwd=place, PERMAFROST_URL=system.url)
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.split(mark)
+    assert len(printed) == len(found)
+    for output, snippet in zip(printed, found, strict=True):
+        assert fits(output, snippet.output), f"{snippet.code}\nprints\n{output}"

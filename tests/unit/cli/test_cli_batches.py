@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from api.cli import sending
-from api.client import Client
+from api.client import JsonClient
+from api.client.operations import many
 from tests.support.batch_server import BatchServer, problem
 from tests.support.command_line import JPEG, answer_with, rows, run
 
@@ -159,8 +160,8 @@ def test_any_name_reaches_the_server_and_comes_back(server: BatchServer, photos:
 def test_images_travel_many_to_a_request_and_a_large_one_alone(
     server: BatchServer, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "_REQUEST_IMAGES", 4)
-    monkeypatch.setattr(sending, "_REQUEST_BYTES", 1000)
+    monkeypatch.setattr(many, "REQUEST_IMAGES", 4)
+    monkeypatch.setattr(many, "REQUEST_BYTES", 1000)
     monkeypatch.setattr(sending, "_AT_ONCE", 1)
     (photos / "5.jpg").write_bytes(JPEG + bytes(200_000))
     (photos / "6.jpg").write_bytes(JPEG + bytes(900))
@@ -190,18 +191,36 @@ def test_a_file_that_cannot_be_read_is_a_row_and_the_others_are_sent(
     found = run("classify", "photos", "--json")
     assert found.exit_code == 1
     assert len(server.the_batch().images) == 9
-    last = rows(found)[-1]
-    assert (last["path"], last["error"]["code"]) == ("4.jpg", "unreadable")
-    assert last["error"]["message"] == "The file cannot be read: Permission denied."
+    fifth = rows(found)[4]
+    assert (fifth["path"], fifth["error"]["code"]) == ("4.jpg", "unreadable")
+    assert fifth["error"]["message"] == "The file cannot be read: Permission denied."
+
+
+def test_the_table_is_in_the_order_of_the_paths_however_they_arrived(
+    server: BatchServer, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shuffle(request: httpx.Request) -> None:
+        if request.url.path.endswith("/results"):
+            batch = server.the_batch()
+            batch.images = dict(sorted(batch.images.items(), reverse=True))
+
+    server.answer_before = shuffle
+    monkeypatch.setattr("api.cli.results._MOST_WAITING", 20)
+    found = run("classify", "photos", "--json", "--output", "t.csv")
+    paths = [row["path"] for row in rows(found)]
+    assert paths == sorted(paths)
+    with Path("t.csv").open(newline="") as file:
+        assert [row["path"] for row in csv.DictReader(file)] == paths
 
 
 def test_a_busy_server_is_waited_for_as_long_as_it_asks(
     server: BatchServer, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
+    monkeypatch.setattr("api.client.waits._SPREAD", 0.0)
 
-    def connect(url: str, *, patience_s: float) -> Client:
-        return Client(url, patience_s=patience_s, sleep=slept.append)
+    def connect(url: str, *, patience_s: float) -> JsonClient:
+        return JsonClient(url, patience_s=patience_s, sleep=slept.append)
 
     monkeypatch.setattr("api.cli.classify.connect", connect)
     busy = [problem(503, "overloaded", "Too much waits.", **{"retry-after": "7"})] * 3
@@ -221,7 +240,7 @@ def test_a_busy_server_is_waited_for_as_long_as_it_asks(
 
 @pytest.fixture
 def _small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_REQUEST_IMAGES", 2)
+    monkeypatch.setattr(many, "REQUEST_IMAGES", 2)
     monkeypatch.setattr(sending, "_AT_ONCE", 1)
 
 

@@ -179,7 +179,7 @@ def test_a_server_that_goes_away_leaves_a_row_for_every_image(
     server: Server, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.cli.classify._PATIENCE_S", 0.0)
-    monkeypatch.setattr("api.cli.classify._AT_ONCE", 1)
+    monkeypatch.setattr("api.cli.predictions._AT_ONCE", 1)
 
     def classify(image: bytes) -> Job:
         if image.endswith(b"dog"):

@@ -146,7 +146,7 @@ def test_ctrl_c_during_a_freeze_says_that_it_goes_on(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.client.Client.wait_for", interrupt)
+    monkeypatch.setattr("api.client.json_client.JsonClient.wait_for", interrupt)
     found = run("freeze", "model", "--name", "pets")
     assert found.exit_code == 130
     assert "`./permafrost cancel f1` stops it" in found.stderr
@@ -162,8 +162,9 @@ def test_ctrl_c_during_a_freeze_says_that_it_goes_on(
         (["model", "--name", "x", "--labels", "none.txt"], "none.txt cannot be read"),
         (["model", "--name", "x", "--preprocessing", "none.json"], "none.json cannot be read"),
         (["model", "--name", "x", "--scores", "many"], "--scores"),
-        (["./none", "--name", "x"], "There is no file, folder or checkpoint ./none."),
-        (["../none", "--name", "x"], "There is no file, folder or checkpoint ../none."),
+        (["./none", "--name", "x"], "There is no file, folder or checkpoint ./none on this"),
+        (["../none", "--name", "x"], "There is no file, folder or checkpoint ../none on this"),
+        (["/no/m", "--name", "x"], "There is no file, folder or checkpoint /no/m on this"),
     ],
 )
 def test_wrong_usage_of_freeze_is_exit_code_2_and_a_sentence(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.images import Entry, Skipped, check, survey, walk
+from api.cli.images import check, survey
+from api.client.images import Entry, Skipped, walk
 from worker.errors import InvalidRequestError
 from worker.images import folders
 

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.results import COLUMNS, OutputError, Row, check_output, safe_cell, write_results
+from api.cli.results import (
+    COLUMNS,
+    OutputError,
+    Row,
+    check_output,
+    in_order,
+    safe_cell,
+    write_results,
+)
 from worker.errors import InvalidRequestError
 
 GOOD = Row(
@@ -138,3 +146,23 @@ def test_a_job_without_labels_is_still_a_row() -> None:
         "code": "cancelled",
         "message": "The job was cancelled.",
     }
+
+
+def test_rows_get_their_order_with_no_more_in_memory_than_that_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def row(name: str) -> Row:
+        return Row(path=name, status="succeeded")
+
+    def ordered(given: str, names: str, more: str = "") -> str:
+        found = in_order(map(row, given), [row(name) for name in more], names)
+        return "".join(one.path for one in found)
+
+    assert ordered("badcfe", "abcdef") == "abcdef"
+    assert ordered("badf", "abcdef", more="ce") == "abcdef"
+    assert ordered("abxd", "abcd") == "abdx"
+    assert ordered("ab", "abcd", more="z") == "abz"
+    assert ordered("", "abcd") == ""
+    monkeypatch.setattr("api.cli.results._MOST_WAITING", 2)
+    assert sorted(ordered("fedcba", "abcdef")) == [*"abcdef"]
+    assert sorted(ordered("bcdef", "abcdef")) == [*"bcdef"]

@@ -8,12 +8,13 @@ import httpx
 import pytest
 
 from api.cli import pool, sending
-from api.cli.images import Entry, walk
-from api.client import Client, ServerError
+from api.client import JsonClient, ServerError
+from api.client.images import Entry, walk
+from api.client.operations import many
 from tests.support.batch_server import parts, problem
 
 
-def client(answer: httpx.Response | None = None) -> Client:
+def client(answer: httpx.Response | None = None) -> JsonClient:
     """Return a client of a server that takes everything, or answers always the same."""
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -22,7 +23,7 @@ def client(answer: httpx.Response | None = None) -> Client:
             200, json={"added": len(list(parts(request))), "already": 0, "skipped": 0}
         )
 
-    return Client("http://permafrost.test", transport=httpx.MockTransport(respond))
+    return JsonClient("http://permafrost.test", transport=httpx.MockTransport(respond))
 
 
 def test_images_are_looked_for_only_as_they_are_sent(
@@ -30,7 +31,7 @@ def test_images_are_looked_for_only_as_they_are_sent(
 ) -> None:
     image = tmp_path / "a.jpg"
     image.write_bytes(b"\xff\xd8\xff")
-    monkeypatch.setattr(sending, "_REQUEST_IMAGES", 5)
+    monkeypatch.setattr(many, "REQUEST_IMAGES", 5)
     looked_at, may_answer = [0], threading.Semaphore(0)
 
     def entries() -> Iterator[Entry]:
@@ -42,7 +43,7 @@ def test_images_are_looked_for_only_as_they_are_sent(
         may_answer.acquire()
         return httpx.Response(200, json={"added": 5, "already": 0, "skipped": 0})
 
-    slow = Client("http://permafrost.test", transport=httpx.MockTransport(respond))
+    slow = JsonClient("http://permafrost.test", transport=httpx.MockTransport(respond))
     sent = sending.send(slow, "b", entries())
     for _ in range(3):
         may_answer.release()
@@ -57,11 +58,11 @@ def test_images_are_looked_for_only_as_they_are_sent(
 def test_every_image_is_sent_once_whatever_the_sizes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "_REQUEST_BYTES", 1000)
-    monkeypatch.setattr(sending, "_REQUEST_IMAGES", 7)
+    monkeypatch.setattr(many, "REQUEST_BYTES", 1000)
+    monkeypatch.setattr(many, "REQUEST_IMAGES", 7)
     for number in range(200):
         (tmp_path / f"{number:03}.jpg").write_bytes(bytes(number * 13))
-    chunks = list(sending._requests(walk([str(tmp_path)])))
+    chunks = list(many.requests(walk([str(tmp_path)])))
     assert [entry.name for chunk in chunks for entry in chunk] == [
         f"{number:03}.jpg" for number in range(200)
     ]

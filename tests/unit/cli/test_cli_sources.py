@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.sources import LocalSourceError, local_source
+from api.cli.following import check_may_be_on_server
+from api.client.sources import LocalSourceError, is_here, local_source
 from worker.errors import InvalidRequestError
 
 CHECKPOINT = ("m.data-00000-of-00002", "m.data-00001-of-00002", "m.index", "m.meta")
@@ -60,8 +61,7 @@ def put(folder: Path, *names: str, **contents: bytes) -> None:
 
 
 def names(source: str) -> list[str]:
-    found = local_source(source)
-    assert found is not None
+    found = local_source(Path(source))
     assert all(path.is_file() for _, path in found.named())
     return sorted(name for name, _ in found.named())
 
@@ -136,7 +136,7 @@ def test_a_saved_model_without_its_variables_is_not_sent(folder: Path) -> None:
     (folder / "saved_model.pb").write_bytes(SAVED_MODEL_WITH_VARIABLES)
     missing = r"'variables/variables.index' is missing in the folder 'model'"
     with pytest.raises(LocalSourceError, match=missing):
-        local_source("model")
+        local_source(Path("model"))
 
 
 @pytest.mark.parametrize("name", ["m.pb", "m.h5", "m.keras", "m.pb.gz"])
@@ -159,7 +159,7 @@ def test_weights_are_sent_with_the_layers_beside_them(folder: Path, source: str)
 def test_layers_alone_say_what_is_missing(folder: Path) -> None:
     put(folder, "layers.json")
     with pytest.raises(LocalSourceError, match=r"layers of a Keras model without its weights: put"):
-        local_source("model/layers.json")
+        local_source(Path("model/layers.json"))
 
 
 def test_a_whole_model_does_not_take_the_layers_of_another(folder: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_pointer_of_git_lfs_among_the_files_is_not_sent(folder: Path, name: st
     put(folder, "saved_model.pb", "variables/variables.index", "variables/" + name)
     (folder / "variables" / name).write_bytes(POINTER)
     with pytest.raises(LocalSourceError, match=f"'{name}' is a pointer of Git LFS.*git lfs pull"):
-        local_source("model")
+        local_source(Path("model"))
 
 
 def test_shards_of_the_old_form_belong_to_their_meta_file(folder: Path) -> None:
@@ -186,10 +186,9 @@ def test_of_checkpoints_with_steps_the_latest_is_sent(folder: Path) -> None:
     parts = ("data-00000-of-00001", "index", "meta")
     put(folder, *(f"m-{step}.{part}" for step in (90, 1000) for part in parts))
     assert names("model") == [f"m-1000.{part}" for part in parts]
-    found = local_source("model")
-    assert found is not None
+    found = local_source(Path("model"))
     assert "the latest, 'm-1000'" in found.warnings[0]
-    assert "m-90.index" in [name for name, _ in local_source("model", "m-90").named()]  # type: ignore[union-attr]  # it is there
+    assert "m-90.index" in [name for name, _ in local_source(Path("model"), "m-90").named()]
 
 
 def test_folders_around_a_model_are_gone_through(folder: Path) -> None:
@@ -199,19 +198,25 @@ def test_folders_around_a_model_are_gone_through(folder: Path) -> None:
     assert names("model") == ["export/10/saved_model.pb", "export/10/variables/v.index"]
     put(folder, "other/m.h5")
     with pytest.raises(LocalSourceError, match=r"Several folders in 'model' hold models: export"):
-        local_source("model")
+        local_source(Path("model"))
 
 
-@pytest.mark.parametrize("source", ["model/m", "far/away/m", "/trained/m", "m", "far/m.meta"])
+@pytest.mark.parametrize("source", ["model/m", "far/away/m", "m", "far/m.meta"])
 def test_what_is_not_here_may_be_on_the_server(folder: Path, source: str) -> None:
     put(folder, "other.meta")
-    assert local_source(source) is None
+    assert not is_here(Path(source))
+    check_may_be_on_server(source)
 
 
-@pytest.mark.parametrize("source", ["./m", "../m", "~/m", "a/../m"])
+@pytest.mark.parametrize("source", ["./m", "../m", "~/m", "a/../m", "/trained/m", "/m.meta"])
 def test_what_can_only_be_meant_here_is_not_asked_of_the_server(folder: Path, source: str) -> None:
-    with pytest.raises(InvalidRequestError, match="There is no file, folder or checkpoint"):
-        local_source(source)
+    with pytest.raises(InvalidRequestError, match=r"on this machine.*, for instance m"):
+        check_may_be_on_server(source)
+
+
+def test_what_is_not_here_is_no_source_of_this_machine(folder: Path) -> None:
+    with pytest.raises(InvalidRequestError, match="no file, folder or checkpoint model/m"):
+        local_source(Path("model/m"))
 
 
 @pytest.mark.parametrize(
@@ -228,7 +233,7 @@ def test_a_folder_that_leaves_it_open_says_what_there_is(
 ) -> None:
     put(folder, *files)
     with pytest.raises(LocalSourceError, match=words):
-        local_source("model")
+        local_source(Path("model"))
 
 
 def test_names_that_are_not_text_are_found(folder: Path) -> None:

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from api.cli.options import DEFAULT_SERVER
+from api.client import DEFAULT_SERVER
 from tests.support.system import ROOT, clean_environment
 from worker.settings import Settings
 

@@ -8,6 +8,7 @@ import pytest
 from api.cli import text
 from api.cli.freeze_report import MOST_LAYERS, grouped, show_freeze
 from api.cli.output import console
+from api.client.uploads import path_text
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 
@@ -105,7 +106,7 @@ def test_what_cannot_be_printed_is_escaped(value: object, shown: str) -> None:
 
 
 def test_paths_that_are_not_utf_8_keep_their_bytes_readable() -> None:
-    assert text.path_text("caf\udce9/猫.jpg") == "caf\\xe9/猫.jpg"
+    assert path_text("caf\udce9/猫.jpg") == "caf\\xe9/猫.jpg"
 
 
 def test_variables_of_one_layer_are_one_row() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import images as command_line
+from api.client import images as command_line
 from worker.errors import UnsupportedFormatError, UnsupportedMediaError
 from worker.images.folders import is_named_like_an_image
 from worker.images.kinds import foreign, is_picture, refusal, sniff

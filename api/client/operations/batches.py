@@ -1,0 +1,168 @@
+"""Batches: open, add, seal, retry, and what came of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from api.client import reading
+from api.client.address import path_part
+from api.client.answers import not_permafrost_at
+from api.client.attempts import document, lines
+from api.client.connection import Connection
+from api.client.forms import Form
+from api.client.operations.jobs import ENDED, HasId, id_of
+from api.client.operations.submitting import given, read_job, submitted
+from api.client.steps import Answers, Json, Pause, Request, Steps
+
+_HOLD_S = 1.0  # for which a server holds its answer while the results of a batch are awaited
+_PAUSE_S = 0.2  # where it does not
+
+
+@Answers(reading.batch_job)
+def open_batch(
+    connection: Connection,
+    *,
+    model: str | None = None,
+    top: int | None = None,
+    key: str | None = None,
+    webhook: str | None = None,
+) -> Steps[Json]:
+    """Open a batch and return its job; the same `key` gives the same job again.
+
+    `webhook`: an address that the server tells when the batch has ended.
+    """
+    asked = {"open": True, **given(model=model, top=top, webhook=webhook)}
+    return (yield from submitted(connection, "/v1/batches", body=asked, key=key))
+
+
+@Answers(reading.batch_job)
+def batch_folder(
+    connection: Connection,
+    folder: str,
+    *,
+    model: str | None = None,
+    top: int | None = None,
+    key: str | None = None,
+    webhook: str | None = None,
+) -> Steps[Json]:
+    """Let the server classify a folder that it can read, and return the job.
+
+    Raises `ServerError` with the code `not_found` where there is no such folder.
+    """
+    asked = {"folder": folder, **given(model=model, top=top, webhook=webhook)}
+    return (yield from submitted(connection, "/v1/batches", body=asked, key=key))
+
+
+@Answers(reading.added)
+def add_images(connection: Connection, job_id: str | HasId, form: Form) -> Steps[Json]:
+    """Add the files `images` of a form to an open batch; paths that it has are left out.
+
+    Returns `added`, `already` and `skipped`. Raises `ServerError` with the code `conflict` where
+    the batch takes no more.
+    """
+    request = Request(
+        method="POST",
+        path=f"/v1/batches/{path_part(id_of(job_id))}/images",
+        body=form.body(),
+        headers=form.headers(),
+    )
+    return (yield from document(connection, request, "added"))
+
+
+@Answers(reading.batch_job)
+def seal(connection: Connection, job_id: str | HasId) -> Steps[Json]:
+    """Say that nothing more is added, and return the job."""
+    path = f"/v1/batches/{path_part(id_of(job_id))}/seal"
+    return (yield from submitted(connection, path))
+
+
+@Answers(reading.batch_job)
+def retry(connection: Connection, job_id: str | HasId) -> Steps[Json]:
+    """Queue the failed images of a batch again, and return the job."""
+    path = f"/v1/batches/{path_part(id_of(job_id))}/retry"
+    return (yield from submitted(connection, path))
+
+
+@Answers(str)
+def batch_paths(connection: Connection, job_id: str | HasId) -> Steps[None]:
+    """Give the paths of all images that a batch has, in the order in which they came."""
+    path = f"/v1/batches/{path_part(id_of(job_id))}/images"
+    yield from lines(connection, Request(method="GET", path=path), str)
+
+
+@Answers(reading.row)
+def results(
+    connection: Connection, job_id: str | HasId, *, status: str | None = None
+) -> Steps[None]:
+    """Give the images of a batch that have ended so far, a row each, in the order they were sent.
+
+    `status`: only those that `succeeded` or `failed`.
+    """
+    job = yield from read_job(connection, id_of(job_id))
+    ended = job["status"] in ENDED
+    yield from rows(connection, id_of(job_id), lambda row: row, status=status, fixed=ended)
+
+
+@Answers(reading.row)
+def results_as_they_come(connection: Connection, job_id: str | HasId) -> Steps[None]:
+    """Give each image of a batch once it has ended, a row each, until all have."""
+    watched = Watch(connection, id_of(job_id))
+    while not watched.ended:
+        yield from watched.look()
+
+
+class Watch:
+    """Gives the rows of a running batch, each once.
+
+    A server gives all rows at every reading, so they are read anew only when half as many again
+    have ended: each is read about three times at most, however long the batch is.
+    """
+
+    def __init__(self, connection: Connection, job_id: str) -> None:
+        self._connection = connection
+        self._job_id = job_id
+        self._known: set[str] = set()
+        self.ended = False
+
+    def look(self, hold_s: float = _HOLD_S) -> Steps[None]:
+        """Read the job, and give the rows that are new if they are worth it."""
+        asked = self._connection.clock()
+        job = yield from read_job(self._connection, self._job_id, hold_s)
+        progress = job["progress"]
+        done = progress["succeeded"] + progress["failed"]
+        self.ended = job["status"] in ENDED
+        if self.ended or done >= len(self._known) * 1.5 + 1:
+            yield from rows(self._connection, self._job_id, self._new, fixed=self.ended)
+        elif hold_s and self._connection.clock() - asked < hold_s / 2:
+            yield Pause(_PAUSE_S)
+
+    def _new(self, row: Json) -> Json | None:
+        if row["path"] in self._known:
+            return None
+        self._known.add(row["path"])
+        return row
+
+
+def rows(
+    connection: Connection,
+    job_id: str,
+    read: Callable[[Json], Json | None],
+    *,
+    status: str | None = None,
+    fixed: bool,
+) -> Steps[None]:
+    """Give what `read` makes of each row of a batch that there is by now.
+
+    `fixed`: whether the batch has ended, so that there will be no others.
+    """
+
+    def checked(row: Any) -> Json | None:
+        if not isinstance(row, dict) or "path" not in row:
+            raise not_permafrost_at(connection.server)
+        return read(row)
+
+    request = Request(
+        method="GET",
+        path=f"/v1/batches/{path_part(job_id)}/results",
+        params=given(format="jsonl", status=status),
+    )
+    yield from lines(connection, request, checked, fixed=fixed)

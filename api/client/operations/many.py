@@ -1,0 +1,163 @@
+"""Many images: sent into one batch, and given back as they are classified."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from api.client import reading
+from api.client.connection import Connection
+from api.client.errors import ServerError
+from api.client.forms import Form
+from api.client.images import Entry, walk
+from api.client.operations.batches import (
+    Watch,
+    add_images,
+    batch_folder,
+    open_batch,
+    results_as_they_come,
+    seal,
+)
+from api.client.operations.jobs import ENDED, cancel
+from api.client.sources import OnServer
+from api.client.steps import Answers, Give, Json, Steps, Work
+from worker.errors import InvalidRequestError
+
+REQUEST_BYTES = 4_000_000  # of images in one request; a larger image has one for itself
+REQUEST_IMAGES = 100
+_LOOK_S = 1.0  # between two looks at what has ended while images are still sent
+
+Images = str | Path | OnServer | Iterable[str | Path]
+
+
+class Problem(NamedTuple):
+    """An image that could not be sent, and why."""
+
+    entry: Entry
+    code: str
+    message: str
+
+
+@Answers(reading.row)
+def classify_all(
+    connection: Connection,
+    images: Images,
+    *,
+    model: str | None = None,
+    top: int | None = None,
+    webhook: str | None = None,
+    key: str | None = None,
+) -> Steps[None]:
+    """Classify many images as one batch, and give a row for each once it has ended.
+
+    `images`: a folder with all images in and below it, files and folders, or a folder that the
+    server reads itself, `OnServer(path)`. Rows come in the order in which the images end; an image
+    that cannot be read or classified is a row with an `error`. `key`: an Idempotency-Key; a
+    repetition with the same one continues the batch and sends what is missing.
+    """
+    if isinstance(images, OnServer):
+        job = yield from batch_folder.steps(
+            connection, images.path, model=model, top=top, webhook=webhook, key=key
+        )
+        yield from results_as_they_come.steps(connection, str(job["id"]))
+        return
+    paths = [images] if isinstance(images, str | Path) else [*images]
+    found = requests(walk([str(path) for path in paths]))
+    first = yield Work(lambda: next(found, None))
+    if first is None:
+        raise InvalidRequestError(f"There are no images in {', '.join(map(str, paths)) or '[]'}.")
+    job = yield from open_batch.steps(connection, model=model, top=top, webhook=webhook, key=key)
+    yield from _sent(connection, job, chain([first], found))
+
+
+def _sent(connection: Connection, job: Json, found: Iterator[list[Entry]]) -> Steps[None]:
+    """Send the images to an open batch, giving rows meanwhile, and give the others after."""
+    job_id, looked, sent = str(job["id"]), connection.clock(), 0
+    watch = Watch(connection, job_id)
+    takes = job["status"] not in ENDED and not job["progress"].get("sealed", True)
+    while takes and (entries := (yield Work(lambda: next(found, None)))):
+        problems = yield from send.steps(connection, job_id, entries)
+        for problem in problems:
+            yield Give(_failed(problem, job["model"]))
+        sent += len(entries) - len(problems)
+        if connection.clock() - looked > _LOOK_S:
+            yield from watch.look(hold_s=0)
+            looked = connection.clock()
+    if takes and not sent:  # a batch of nothing is none
+        yield from cancel.steps(connection, job_id)
+        return
+    if takes:
+        yield from seal.steps(connection, job_id)
+    while not watch.ended:
+        yield from watch.look()
+
+
+def requests(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Give the images of each request, of which none is large and holds others too."""
+    chunk: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if chunk and (size + entry.size > REQUEST_BYTES or len(chunk) == REQUEST_IMAGES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(entry)
+        size += entry.size
+    if chunk:
+        yield chunk
+
+
+@Answers(list)
+def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps[list[Problem]]:
+    """Add the images of one request to an open batch; return what could not be sent.
+
+    Raises `ServerError` with the code `conflict` where the batch takes no more.
+    """
+    form: Form
+    problems: list[Problem]
+    form, problems = yield Work(lambda: _form(entries))
+    try:
+        if form.count:
+            yield from add_images.steps(connection, job_id, form)
+    except OSError as error:
+        problems.append(_unreadable(entries[0], error))
+    except InvalidRequestError as error:  # a large one could not be opened
+        problems.append(Problem(entries[0], "unreadable", error.message))
+    except ServerError as error:
+        if error.status != 413 or len(entries) > 1:
+            raise
+        problems.append(Problem(entries[0], error.code, error.message))
+    return problems
+
+
+def _form(entries: Iterable[Entry]) -> tuple[Form, list[Problem]]:
+    """Return a form of images, and what of them cannot be read."""
+    form, problems = Form(), []
+    for entry in entries:
+        path = Path(entry.path)
+        try:
+            if entry.error is not None:
+                problems.append(Problem(entry, entry.code, entry.error))
+            elif entry.size > REQUEST_BYTES:
+                form.add("images", entry.name, path)  # read while it is sent
+            else:
+                form.add("images", entry.name, path.read_bytes())
+        except OSError as error:
+            problems.append(_unreadable(entry, error))
+    return form, problems
+
+
+def _unreadable(entry: Entry, error: OSError) -> Problem:
+    return Problem(entry, "unreadable", f"The file cannot be read: {error.strerror or error}.")
+
+
+def _failed(problem: Problem, model: Json) -> Json:
+    """Return the row of an image that no model has seen."""
+    return {
+        "path": problem.entry.name,
+        "status": "failed",
+        **dict.fromkeys(("label", "score", "predictions")),
+        "error": {"code": problem.code, "message": problem.message},
+        "model": model["name"],
+        "version": model["version"],
+        "sha256": model["sha256"],
+    }

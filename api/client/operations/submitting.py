@@ -1,0 +1,68 @@
+"""What all submissions have in common."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from api.client.address import path_part
+from api.client.attempts import document
+from api.client.connection import Connection
+from api.client.forms import Form
+from api.client.steps import Body, Json, Params, Request, Steps
+from api.client.uploads import json_bytes, sendable
+
+JSON = {"Content-Type": "application/json"}
+
+
+def submitted(
+    connection: Connection,
+    path: str,
+    *,
+    body: bytes | Body | Form | Json = b"",
+    params: Params | None = None,
+    headers: Mapping[str, str] | None = None,
+    key: str | None = None,
+    wait_s: float = 0,
+) -> Steps[Json]:
+    """Submit a job and return it; `key` is its Idempotency-Key, a new one by default.
+
+    With it, a submission of which no answer came is sent again and the server knows it.
+    """
+    headers = {**(headers or {}), "Idempotency-Key": key or uuid.uuid4().hex}
+    if wait_s > 0:
+        headers["Prefer"] = f"wait={whole_seconds(wait_s)}"
+    if isinstance(body, Form):
+        headers |= body.headers()
+        body = body.body()
+    elif isinstance(body, dict):
+        headers |= JSON
+        body = json_bytes(body)
+    request = Request(
+        method="POST", path=path, body=body, params=params or {}, headers=headers, wait_s=wait_s
+    )
+    job = yield from document(connection, request, "id")
+    return job if "status" in job else (yield from read_job(connection, str(job["id"])))
+
+
+def read_job(connection: Connection, job_id: str, wait_s: float = 0) -> Steps[Json]:
+    """Return a job; with `wait_s`, the server holds the answer until it ended or as long."""
+    params: Params = {"wait": whole_seconds(wait_s)} if wait_s > 0 else {}
+    request = Request(
+        method="GET", path=f"/v1/jobs/{path_part(job_id)}", params=params, wait_s=wait_s
+    )
+    job = yield from document(connection, request, "id")
+    return job
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that were given, their texts as they can be sent."""
+    return {
+        name: sendable(value) if isinstance(value, str) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+
+
+def whole_seconds(value: float) -> int:
+    """Return a wait as headers and parameters take it."""
+    return max(1, round(value))

@@ -1,0 +1,45 @@
+"""Which files of this machine make up a source that is to be frozen or inspected."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.client.uploads import sendable
+from worker.errors import InvalidRequestError, SourceError
+from worker.sources.checkpoint_files import is_checkpoint
+from worker.sources.choice import Choice
+from worker.sources.locate import Located, locate
+
+
+@dataclass(frozen=True)
+class OnServer:
+    """A path on the server's machine: below its sources folder, or below one of its folders."""
+
+    path: str
+
+
+class LocalSourceError(InvalidRequestError):
+    """What was given lies here, and is no model or not whole; nothing was sent."""
+
+    code = SourceError.code
+
+
+def is_here(source: Path) -> bool:
+    """Return whether a source lies on this machine: as a file or folder, or as a checkpoint."""
+    return source.exists() or is_checkpoint(source)
+
+
+def local_source(source: Path, checkpoint: str | None = None) -> Located:
+    """Return what of this machine `source` means.
+
+    `source` is a folder, a checkpoint's prefix, one file of a checkpoint, or a file that is a
+    model by itself; `checkpoint` names the one that is meant in a folder. Raises
+    `LocalSourceError` where it is no model or not whole.
+    """
+    if not is_here(source):
+        raise InvalidRequestError(
+            f"There is no file, folder or checkpoint {sendable(str(source))} on this machine."
+        )
+    try:
+        return locate(source, Choice(checkpoint=checkpoint))
+    except SourceError as error:
+        raise LocalSourceError(error.message) from error
