@@ -144,7 +144,7 @@ class AsyncSession:
             params=request.params,
             headers=request.all_headers(),
             content=body if isinstance(body, bytes) else _in_threads(body),
-            timeout=self.connection.timeout(request.wait_s),
+            timeout=self.connection.timeout(request.patience_s),
         )
 
 

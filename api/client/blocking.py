@@ -152,7 +152,7 @@ class Session:
             params=request.params,
             headers=request.all_headers(),
             content=request.body,
-            timeout=self.connection.timeout(request.wait_s),
+            timeout=self.connection.timeout(request.patience_s),
         )
 
 

@@ -20,6 +20,8 @@ M = TypeVar("M", bound=Callable[..., Any])
 Json = dict[str, Any]
 Params = dict[str, str | int | float]
 
+_SLOWEST_BYTES = 5_000_000  # of a body, that a busy server takes in a second
+
 
 class Body(Protocol):
     """What a request sends and need not be in memory; every attempt reads it from its beginning."""
@@ -41,6 +43,15 @@ class Request:
     body: bytes | Body = b""
     wait_s: float = 0  # seconds for which the server may hold its answer
     repeatable: bool = True  # whether it may be sent again once a server may have taken it
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds for which it may take longer than usual until the answer begins.
+
+        A server stores a large body before it answers, and one that is sent again takes as long.
+        """
+        length = len(self.body) if isinstance(self.body, bytes) else self.body.length
+        return self.wait_s + length / _SLOWEST_BYTES
 
     def all_headers(self) -> dict[str, str]:
         """Return its headers with what a body needs that is not in memory."""

@@ -3,10 +3,13 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+Answer = bytes | tuple[bytes, float]  # bytes, perhaps with the seconds before they are sent
 
 
 @dataclass
@@ -26,7 +29,7 @@ class ScriptedServer:
     An empty answer hangs up; so does each answer, once it is sent.
     """
 
-    answers: list[bytes]
+    answers: list[Answer]
     url: str = ""
     asked: list[Asked] = field(default_factory=list)
 
@@ -40,7 +43,10 @@ class ScriptedServer:
             body = stream.read(int(headers.get("content-length", 0)))
             self.asked.append(Asked(first[0], first[1], headers, body))
             answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-            connection.sendall(answer)
+            content, after_s = answer if isinstance(answer, tuple) else (answer, 0.0)
+            time.sleep(after_s)
+            with suppress(OSError):  # the client has gone meanwhile
+                connection.sendall(content)
 
 
 def _headers(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
@@ -50,7 +56,7 @@ def _headers(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
-def answering(*answers: bytes) -> Iterator[ScriptedServer]:
+def answering(*answers: Answer) -> Iterator[ScriptedServer]:
     """Run a server that gives these answers."""
     server = ScriptedServer([*answers])
     with socket.create_server(("127.0.0.1", 0)) as listener:

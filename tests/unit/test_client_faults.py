@@ -202,6 +202,19 @@ def test_what_is_not_permafrost_is_named_so(call: Call, answer: bytes) -> None:
     assert len(server.asked) == 1
 
 
+def test_a_large_upload_gives_the_server_time_to_store_it(call: Call, tmp_path: Path) -> None:
+    large, small = tmp_path / "large", tmp_path / "small"
+    with large.open("wb") as file:
+        file.truncate(20_000_000)
+    small.write_bytes(b"x")
+    slow = http("200 OK", prediction()), 1.0
+    with answering(slow) as server:
+        assert call(server.url, "predict", large, client={"timeout_s": 0.2}).id == ULID
+        assert [len(asked.body) for asked in server.asked] == [20_000_000]
+        with pytest.raises(ServerUnreachableError, match="in time"):
+            call(server.url, "predict", small, client={"timeout_s": 0.2, "patience_s": 0.0})
+
+
 def test_nobody_at_the_address_is_an_error_at_once(call: Call) -> None:
     with answering(http("200 OK")) as server:
         pass
