@@ -1,7 +1,9 @@
 """The client's requests: what is sent, what is tried again, and what each answer means."""
 
 import email
+import inspect
 import json
+import re
 from collections.abc import Callable
 from email.message import Message
 from pathlib import Path
@@ -11,6 +13,8 @@ import httpx
 import pytest
 
 from api.client import (
+    AsyncClient,
+    Client,
     ConnectionLostError,
     JsonClient,
     LocalFile,
@@ -18,7 +22,10 @@ from api.client import (
     ServerError,
     ServerUnreachableError,
 )
+from api.client.awaiting import AsyncSession
+from api.client.blocking import Session
 from api.client.waits import Waits
+from tests.support.system import ROOT
 from worker.errors import InvalidRequestError, PermafrostError
 
 URL = "http://permafrost.test:8000"
@@ -497,6 +504,24 @@ def test_names_cannot_leave_their_place_in_a_path(name: str, path: bytes) -> Non
     server = Server(answer(200, {"versions": []}))
     server.client().model(name)
     assert server.requests[0].url.raw_path == path
+
+
+def methods(kind: type[Session] | type[AsyncSession], base: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")} - set(dir(base))
+
+
+def test_both_clients_have_the_methods_that_the_page_names() -> None:
+    blocking, awaited = methods(Client, Session), methods(AsyncClient, AsyncSession)
+    page = (ROOT / "docs" / "client.md").read_text()
+    table = page.partition("## All methods")[2].partition("## ")[0]
+    rows = re.findall(r"^\| [a-z ]+ \| (`.*) \|$", table, re.MULTILINE)
+    assert blocking == awaited == set(re.findall(r"`(\w+)`", "".join(rows)))
+
+
+def test_a_method_is_described_as_its_operation_is() -> None:
+    assert list(inspect.signature(Client.job).parameters) == ["self", "job_id", "wait_s"]
+    assert list(inspect.signature(AsyncClient.freeze).parameters)[:2] == ["self", "source"]
+    assert str(Client.cancel.__doc__).startswith("Cancel a job")
 
 
 # -- waiting ------------------------------------------------------------------------------------
