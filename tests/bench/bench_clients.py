@@ -80,7 +80,7 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
         graph = next(iter(graphs.known().values()))
         with Systems(graph, paths, Path(folder) / "clients", told, peers) as systems:
             told("recording the clients' requests")
-            own = [TRITON] if any(peer.asked == "triton" for peer in peers) else []
+            own = [TRITON] if any("triton" in peer.takes for peer in peers) else []
             # Peers are also sent the plain shape, in place of those that are none for them.
             recorded = dict.fromkeys([*shapes, *own, BY_KEY[PLAIN]])
             systems.record(list(recorded), {**systems.pythons, "peers": python})
@@ -136,7 +136,7 @@ def _contenders(
         ]
         if shape.key == PLAIN and not proxy:
             alike += [
-                systems.theirs(peer, TRITON, clients) for peer in peers if peer.asked == "triton"
+                systems.theirs(peer, TRITON, clients) for peer in peers if "triton" in peer.takes
             ]
         for contender in (systems.ours(shape, clients, proxy), *alike):
             if contender is not None:
@@ -146,8 +146,8 @@ def _contenders(
 def _takes(peer: Peer, shape: Shape) -> bool:
     """Whether a peer is sent a shape: one that is the same for it as another is left out."""
     if shape.reading == "poll":
-        return peer.asked == "jobs"
-    return peer.asked == "forms" and shape.like is None
+        return "jobs" in peer.takes
+    return "forms" in peer.takes and shape.like is None
 
 
 def _steadied(contenders: Sequence[Contender]) -> list[Contender]:

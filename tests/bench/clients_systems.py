@@ -16,10 +16,10 @@ from tests.bench.answers_compared import disagreement, right_labels, tolerance
 from tests.bench.graphs import Graph
 from tests.bench.http_contenders import HttpContender, Photographs
 from tests.bench.peer_environment import python_of_peers
-from tests.bench.peer_servers import PeerServer
+from tests.bench.peer_servers import PATHS, PeerServer
 from tests.bench.peer_settings import Peer
 from tests.bench.product import MODEL, Product
-from tests.bench.shapes import POLL_S, NotRecordedError, Recorded, Shape, record
+from tests.bench.shapes import POLL_S, TRITON, NotRecordedError, Recorded, Shape, record
 from tests.support.guarded_redis import GuardedRedis, tls_executable
 from tests.support.system import ROOT, clean_environment
 
@@ -91,7 +91,7 @@ class Systems:
             key=f"{peer.key}/{shape.key}{proxy}",
             title=f"{peer.title}, {shape.title}{proxy}",
             port=port,
-            path=server.path,
+            path=PATHS[_taken(shape)],
             photographs=self._photographs,
             roles=roles,
             awake=server.awake,
@@ -156,8 +156,6 @@ class Systems:
         self.pythons: dict[str, Path] = {}
         for peer in self._wanted:
             self._start_peer(peer, spec)
-        for key in list(self.servers):
-            self._await(key)
         if nginx.executable() is None:
             self.skipped["behind nginx"] = "no nginx: install it (Debian: apt install nginx-light)"
 
@@ -190,19 +188,15 @@ class Systems:
             return
         server = PeerServer(peer, spec, python, self._scratch / f"{peer.key}.log")
         self._stack.callback(server.stop)
-        self.servers[peer.key] = server
         server.start()
-
-    def _await(self, key: str) -> None:
-        """Wait for a peer and compare its answers with ours; leave it out where it does not run."""
-        server = self.servers[key]
-        try:
-            server.await_ready(self._photographs.paths[0].read_bytes())
+        try:  # one after the other: some give up where others take the processors meanwhile
+            server.await_ready(self._photographs.paths[0].read_bytes(), _START_S)
         except (AssertionError, httpx.HTTPError) as error:
-            self.skipped[server.peer.title] = " ".join(str(error).split())[-300:]
+            self._told(f"it does not start:\n{error}")
+            self.skipped[peer.title] = "it did not start on this machine"
             server.stop()
-            del self.servers[key]
             return
+        self.servers[peer.key] = server
         for path in self._photographs.paths[:_COMPARED]:
             theirs = server.classify(path.read_bytes())
             wrong = disagreement(self._answers[path], theirs, tolerance(path))
@@ -242,6 +236,13 @@ class Systems:
 
 
 PROXIES = (", behind nginx", ", behind nginx, connections kept")
+
+
+def _taken(shape: Shape) -> str:
+    """Return what a peer has to take to be sent a shape."""
+    if shape is TRITON:
+        return "triton"
+    return "jobs" if shape.reading == "poll" else "forms"
 
 
 def made_key(product: Product) -> str:

@@ -8,7 +8,7 @@ from tests.bench.shapes import BY_KEY, SHAPES, Shape
 from tests.bench.wanted import MANY, ONE, Measured, Wanted
 
 PLAIN = "requests"  # the shape that others are compared with
-POLLED = "celery-polled"
+POLLED = "celery"
 LITSERVE_LEAST = 1.25
 FASTEST_LEAST = 0.85  # within 15 % of the fastest shape
 POLLED_LEAST = 2.5
@@ -38,7 +38,7 @@ def wanted(measured: Measured) -> list[Wanted]:
             what="submit and poll, over Ray Serve's",
             part=MANY,
             above=f"{OURS}/poll",
-            below="ray-polled/poll",
+            below="ray/poll",
         ),
         Wanted(
             name="polled-api",

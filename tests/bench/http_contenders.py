@@ -82,8 +82,8 @@ class HttpContender:
         return Round(
             rate=outcome.rate,
             images=outcome.images,
-            p50_ms=outcome.percentile(0.5),
-            p99_ms=outcome.percentile(0.99),
+            p50_ms=outcome.percentile(0.5) if outcome.latencies_ms else None,
+            p99_ms=outcome.percentile(0.99) if outcome.latencies_ms else None,
             errors=outcome.errors,
             cpu_ms={"client": outcome.cpu_s * 1000, **used},
         )

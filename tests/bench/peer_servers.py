@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
 from worker.onednn import switch_on
 
+# Of a submission, by what a peer takes.
+PATHS = {"forms": "/predict", "jobs": "/jobs", "triton": "/v2/models/bench/infer"}
 _START_S = 600  # for TensorFlow's import in many processes at once
 
 
@@ -46,7 +49,10 @@ class PeerServer:
             self._redis = RedisServer(("--save", "", "--appendonly", "yes"))
             environment["PEER_REDIS"] = f"redis+socket://{self._redis.socket}"
         others = {"grpc": free_port(), "metrics": free_port()}
-        filled = {"port": self.port, "cores": _cores(), **others}
+        libraries = sysconfig.get_config_var("LIBDIR")
+        filled = {"port": self.port, "cores": _cores(), "libraries": libraries, **others}
+        folder = self._log.with_name(f"{self._log.name}.files")
+        folder.mkdir(exist_ok=True)
         for name, value in self.peer.environment.items():
             environment[name] = value.format(**filled)
         for command in self.peer.commands:
@@ -55,7 +61,7 @@ class PeerServer:
                 self._processes.append(
                     subprocess.Popen(
                         [str(self._python), *words[1:]],
-                        cwd=self._log.parent,
+                        cwd=folder,
                         env=environment,
                         stdout=log,
                         stderr=subprocess.STDOUT,
@@ -63,7 +69,7 @@ class PeerServer:
                     )
                 )
 
-    def await_ready(self, photograph: bytes) -> None:
+    def await_ready(self, photograph: bytes, within_s: float = _START_S) -> None:
         """Wait until it answers an upload."""
 
         def answers() -> bool:
@@ -73,8 +79,10 @@ class PeerServer:
                 return httpx.get(f"http://127.0.0.1:{self.port}{self.peer.health}").is_success
             return False
 
-        wait_until(answers, within_s=_START_S, what=f"{self.peer.title} is up", every_s=0.2)
+        wait_until(answers, within_s=within_s, what=f"{self.peer.title} is up", every_s=0.2)
         self.classify(photograph)
+        if "jobs" in self.peer.takes:
+            self._await_job(photograph)
 
     def rest(self) -> None:
         """Stop the processes of a sleepless peer, whose turn it is not."""
@@ -96,44 +104,36 @@ class PeerServer:
                     with suppress(ProcessLookupError):
                         os.kill(pid, number)
 
-    @property
-    def path(self) -> str:
-        """The path of a submission."""
-        paths = {"forms": "/predict", "jobs": "/jobs", "triton": "/v2/models/bench/infer"}
-        return paths[self.peer.asked]
-
     def classify(self, photograph: bytes) -> list[dict[str, object]]:
         """Return its predictions for an upload."""
-        if self.peer.asked == "triton":
+        if "triton" in self.peer.takes:
             head, tensor = triton_tensor(photograph)
             length = {"Inference-Header-Content-Length": str(len(head))}
-            answer = self._post(content=head + tensor, headers=length)
+            answer = self._post("triton", content=head + tensor, headers=length)
             body = json.loads(answer.content[answer.content.index(b'{"predictions"') :])
         else:
-            answer = self._post(files={"image": ("photograph.jpg", photograph, "image/jpeg")})
-            body = answer.json()
-        if self.peer.asked == "jobs":
-            body = self._ended(answer.headers["Location"])
+            body = self._post("forms", files=_form(photograph)).json()
         if isinstance(body, list):  # BentoML's, of an endpoint that batches
             (body,) = body
         predictions: list[dict[str, object]] = body["predictions"]
         return predictions
 
-    def _post(self, **request: Any) -> httpx.Response:
-        answer = httpx.post(f"http://127.0.0.1:{self.port}{self.path}", timeout=_START_S, **request)
+    def _post(self, kind: str, **request: Any) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.port}{PATHS[kind]}"
+        answer = httpx.post(url, timeout=_START_S, **request)
         assert answer.is_success, f"{self.peer.title}: {answer.text}\n{self.log()}"
         return answer
 
-    def _ended(self, location: str) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
+    def _await_job(self, photograph: bytes) -> None:
+        """Submit a photograph and ask for its job until there is a result."""
+        location = self._post("jobs", files=_form(photograph)).headers["Location"]
+
+        def look() -> bool:
             job = httpx.get(f"http://127.0.0.1:{self.port}{location}", timeout=60).json()
             assert job["status"] != "failed", f"{self.peer.title}: {job}\n{self.log()}"
-            return job if job["status"] == "succeeded" else None
+            return bool(job["status"] == "succeeded")
 
-        job = wait_until(look, within_s=_START_S, what=f"{self.peer.title} has a result")
-        assert job is not None
-        result: dict[str, Any] = job["result"]
-        return result
+        wait_until(look, within_s=_START_S, what=f"{self.peer.title} has a result")
 
     def roles(self) -> dict[str, list[int]]:
         """Return its processes by role."""
@@ -167,6 +167,10 @@ class PeerServer:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
+
+
+def _form(photograph: bytes) -> dict[str, tuple[str, bytes, str]]:
+    return {"image": ("photograph.jpg", photograph, "image/jpeg")}
 
 
 def triton_tensor(photograph: bytes) -> tuple[bytes, bytes]:

@@ -33,7 +33,7 @@ class Peer:
     parts: frozenset[str] = frozenset(PARTS)  # of a run that it takes part in
     # What it takes: forms that are answered with the result, forms whose job is asked for, or
     # Triton's protocol.
-    asked: Literal["forms", "jobs", "triton"] = "forms"
+    takes: frozenset[Literal["forms", "jobs", "triton"]] = frozenset({"forms"})
     installed: str = "peers"  # the environment that it runs in
 
 
@@ -121,24 +121,65 @@ CELERY = Peer(
     ],
     redis=True,
     environment={"C_FORCE_ROOT": "1"},  # pickle as root: this Redis is nobody else's
-)
-CELERY_POLLED = replace(
-    CELERY,
-    key="celery-polled",
-    title="plain Celery, polled",
-    tried="those of plain Celery",
-    asked="jobs",
+    takes=frozenset({"forms", "jobs"}),
 )
 RAY = Peer(
     key="ray",
     title="Ray Serve, batching",
     settings="RAY_SERVE_ENABLE_HA_PROXY and RAY_SERVE_THROUGHPUT_OPTIMIZED, a replica per core, "
-    "max_batch_size 16, batch_wait_timeout_s 0.005, no access log",
-    tried="279 /s and 16.8 ms; without the two switches: 71 and 36.9",
+    "max_batch_size 16, batch_wait_timeout_s 0.005, no access log; asynchronous inference: "
+    "Celery's tasks on Redis, consumed by a replica per core with 4 threads each, prefetch 1",
+    tried="279 /s and 16.8 ms; without the two switches: 71 and 36.9, on a busy machine",
     commands=[("python", "-m", f"{PACKAGE}.ray_app", "{port}", "{cores}")],
-    environment={"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+    health="/jobs/health",  # of the application that is deployed last
+    redis=True,
+    environment={
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_METRICS_PORT": "{metrics}",
+        "RAY_SERVE_HAPROXY_STATS_PORT": "{grpc}",
+        "C_FORCE_ROOT": "1",  # as with plain Celery
+    },
     installed="ray",
+    takes=frozenset({"forms", "jobs"}),
+)
+MLSERVER = Peer(
+    key="mlserver",
+    title="MLServer",
+    settings="parallel inference with a worker per core, an endpoint of its own for forms, which "
+    "is not batched; no debugging",
+    tried="184 /s and 8.0 ms; its own protocol, base64 in JSON, with adaptive batching of 16 and "
+    "5 ms: 130 and 17.7, on the same busy machine",
+    commands=[("python", "-m", "mlserver.cli.main", "start", ".")],
+    health="/v2/health/ready",
+    environment={
+        "MLSERVER_HOST": "127.0.0.1",
+        "MLSERVER_HTTP_PORT": "{port}",
+        "MLSERVER_GRPC_PORT": "{grpc}",
+        "MLSERVER_METRICS_PORT": "{metrics}",
+        "MLSERVER_PARALLEL_WORKERS": "{cores}",
+        "MLSERVER_DEBUG": "false",
+        "MLSERVER_MODEL_NAME": "bench",
+        "MLSERVER_MODEL_IMPLEMENTATION": f"{PACKAGE}.mlserver_app.Classifier",
+    },
+    installed="mlserver",
+)
+TRITON = Peer(
+    key="triton",
+    title="Triton (PyTriton), dynamic batching",
+    settings="max_batch_size 16, max_queue_delay 5 ms, an instance per core; its own protocol with "
+    "binary tensors",
+    tried="16 and 5 ms: 214 /s and 16.4 ms; 16 and 0 ms: 150 and 8.5; 32 and 2 ms: 140; one "
+    "instance: 130, on the same busy machine",
+    commands=[
+        ("python", "-m", f"{PACKAGE}.triton_app", "{port}", "{grpc}", "{metrics}", "{cores}")
+    ],
+    health="/v2/models/bench/ready",
+    # Triton's Python backend must find the library of the interpreter that it runs for.
+    environment={"PEER_DELAY_US": "5000", "LD_LIBRARY_PATH": "{libraries}"},
+    takes=frozenset({"triton"}),
+    installed="triton",
 )
 PEERS = (LITSERVE, LITSERVE_ONE, LITSERVE_ONNX, BENTOML, FLASK, TUTORIAL, CELERY)
 # Those that are asked in every shape of a request.
-CLIENT_PEERS = (LITSERVE, FLASK, BENTOML, CELERY, CELERY_POLLED, RAY)
+CLIENT_PEERS = (LITSERVE, FLASK, BENTOML, CELERY, RAY, MLSERVER, TRITON)

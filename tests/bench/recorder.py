@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from worker.contract.jobs import PredictionJob
+
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
 _WAITS = re.compile(rb"\r\nprefer:[^\r]*wait=|[?&]wait=", re.IGNORECASE)
+_ID = "01rec0rded0000000000000000"
+_LOCATION = f"/v1/jobs/{_ID}"
 _PAGE = b"<!doctype html><title>Photographs</title>"
 
 
@@ -71,6 +75,8 @@ class Recorder:
             return _response(b"200 OK", b"image/jpeg", photograph)
         with self._lock:
             self._kept.append(request)
+        if path.startswith(b"/v2/"):  # Triton's protocol
+            return _response(b"200 OK", b"application/json", b'{"outputs": []}')
         if method == b"POST" and not _WAITS.search(head):
             return _response(b"202 Accepted", b"application/json", _job("queued"))
         return _response(b"200 OK", b"application/json", _job("succeeded"))
@@ -103,27 +109,27 @@ def _chunks(source: io.BufferedIOBase) -> bytes:
 
 
 def _job(status: str) -> bytes:
-    ended = status == "succeeded"
-    prediction = {"label": "cat", "score": 1.0}
+    ended, now = status == "succeeded", "2026-01-01T00:00:00.000Z"
     job = {
-        "id": "01recorded0000000000000000",
+        "id": _ID,
         "kind": "prediction",
         "status": status,
         "model": {"name": "bench", "version": 1, "sha256": "0" * 64},
-        "created_at": "2026-01-01T00:00:00.000Z",
-        "started_at": "2026-01-01T00:00:00.000Z" if ended else None,
-        "finished_at": "2026-01-01T00:00:00.000Z" if ended else None,
-        "expires_at": None,
+        "created_at": now,
+        "started_at": now if ended else None,
+        "finished_at": now if ended else None,
+        "expires_at": now if ended else None,
         "progress": {"total": 1, "succeeded": int(ended), "failed": 0},
-        "result": {"predictions": [prediction]} if ended else None,
+        "result": {"predictions": [{"label": "cat", "score": 1.0}]} if ended else None,
         "error": None,
         "attempts": int(ended),
-        "links": {"self": "/v1/jobs/01recorded0000000000000000"},
+        "links": {"self": _LOCATION, "results": None, "events": f"{_LOCATION}/events"},
     }
+    PredictionJob.model_validate_json(json.dumps(job))  # our own client reads it so
     return json.dumps(job).encode()
 
 
 def _response(status: bytes, kind: bytes, body: bytes) -> bytes:
     head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n" % (status, kind, len(body))
-    location = b"Location: /v1/jobs/01recorded0000000000000000\r\n"
+    location = f"Location: {_LOCATION}\r\n".encode()
     return head + (location if status.startswith(b"202") else b"") + b"\r\n" + body

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -62,7 +61,7 @@ def with_permafrost(order: Order) -> None:
     address = urlsplit(order["url"])
     with Client(f"{address.scheme}://{address.netloc}", api_key="") as client:
         for path in order["photographs"]:
-            client.predict(Path(path), model=order["fields"]["model"], wait_s=30)
+            client.classify(path, model=order["fields"]["model"])
 
 
 CLIENTS: dict[str, Callable[[Order], None]] = {

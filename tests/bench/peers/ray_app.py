@@ -2,8 +2,9 @@
 
     python -m tests.bench.peers.ray_app PORT WORKERS
 
-See its pages "Dynamic Request Batching", "Performance Tuning" and "Asynchronous Inference". With
-`PEER_REDIS` set, uploads become tasks whose state is asked for; without it, requests wait.
+See its pages "Dynamic Request Batching", "Performance Tuning" and "Asynchronous Inference". A
+`POST /predict` waits for its result; `POST /jobs` makes a task, whose state `GET /jobs/ID` tells.
+`PEER_REDIS` is the tasks' broker and result backend.
 """
 
 import os
@@ -23,7 +24,7 @@ from tests.bench.peers.model import Model
 
 SIZE = int(os.environ.get("PEER_BATCH", "16"))
 TIMEOUT_S = float(os.environ.get("PEER_BATCH_S", "0.005"))
-REDIS = os.environ.get("PEER_REDIS", "")
+REDIS = os.environ["PEER_REDIS"]
 TASK = "classify"
 STATES = {"SUCCESS": "succeeded", "FAILURE": "failed", "STARTED": "running"}
 CONFIG = TaskProcessorConfig(
@@ -80,8 +81,6 @@ class Jobs:
             where = {"Location": f"/jobs/{task.id}"}
             return JSONResponse({"id": task.id, "status": "queued"}, 202, where)
         name = request.url.path.rpartition("/")[2]
-        if name == "health":
-            return JSONResponse({"status": "ok"})
         task = self._adapter.get_task_status_sync(name)
         status = STATES.get(task.status, "queued")
         result = task.result if status == "succeeded" else None
@@ -95,17 +94,16 @@ async def uploaded(request: Request) -> bytes:
 
 
 def main(port: int, workers: int) -> None:
-    ray.init(num_cpus=2 * workers, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=3 * workers, include_dashboard=False, log_to_driver=False)
     options = {"host": "127.0.0.1", "port": port}
     serve.start(http_options=options, logging_config={"enable_access_log": False})
-    if REDIS:
-        consumer: Any = Tasks
-        front: Any = Jobs
-        application = front.bind(consumer.options(num_replicas=workers).bind())
-    else:
-        classifier: Any = Classifier
-        application = classifier.options(num_replicas=workers).bind()
-    serve.run(application, route_prefix="/")
+    classifier: Any = Classifier
+    consumer: Any = Tasks
+    front: Any = Jobs
+    waiting = classifier.options(num_replicas=workers).bind()
+    polled = front.bind(consumer.options(num_replicas=workers).bind())
+    serve.run(waiting, name="waiting", route_prefix="/predict")
+    serve.run(polled, name="polled", route_prefix="/jobs")
     signal.pause()
 
 

@@ -27,7 +27,7 @@ MEASURED = {
         "permafrost/poll": rounds(100, 300, 3.0),
         "litserve/requests": rounds(100, 200, 0),
         "litserve/aiohttp": rounds(150, 200, 0),
-        "celery-polled/poll": rounds(50, 600, 0),
+        "celery/poll": rounds(50, 600, 0),
     },
     ONE: {"permafrost/requests": rounds(100, 10, 1.0), "flask/requests": rounds(100, 8, 0)},
 }
