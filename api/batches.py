@@ -45,7 +45,6 @@ _FIELDS = ("model", "top", "webhook")
 
 
 @blueprint.post("/v1/batches")
-@blueprint.doc(tags=["batches"])
 def create() -> Response:
     """Classify many images.
 
@@ -67,7 +66,6 @@ def create() -> Response:
 
 
 @blueprint.post("/v1/batches/<job_id>/images")
-@blueprint.doc(tags=["batches"])
 def add(job_id: str) -> Response:
     """Add images to an open batch: multipart with `images` or an `archive`.
 
@@ -97,7 +95,6 @@ def add(job_id: str) -> Response:
 
 
 @blueprint.get("/v1/batches/<job_id>/images")
-@blueprint.doc(tags=["batches"])
 def paths(job_id: str) -> Response:
     """List the paths of the images that a batch has, one JSON string per line."""
     job = _batch(job_id)
@@ -107,7 +104,6 @@ def paths(job_id: str) -> Response:
 
 
 @blueprint.post("/v1/batches/<job_id>/seal")
-@blueprint.doc(tags=["batches"])
 def seal(job_id: str) -> Response:
     """Say that nothing more is added; sealing twice changes nothing."""
     preferred_wait()  # a bad one is refused before anything is done
@@ -116,7 +112,6 @@ def seal(job_id: str) -> Response:
 
 
 @blueprint.post("/v1/batches/<job_id>/retry")
-@blueprint.doc(tags=["batches"])
 def retry(job_id: str) -> Response:
     """Queue the failed images again; what was classified stays."""
     preferred_wait()  # a bad one is refused before anything is done
@@ -127,7 +122,6 @@ def retry(job_id: str) -> Response:
 
 
 @blueprint.get("/v1/batches/<job_id>/results")
-@blueprint.doc(tags=["batches"])
 def results(job_id: str) -> Response:
     """Stream finished images, in the order in which they were added.
 

@@ -25,10 +25,6 @@ _OTHER_BYTES = 64 * 1024  # of the form, beside the images
 
 
 @blueprint.post("/v1/comparisons")
-@blueprint.doc(
-    tags=["comparisons"],
-    responses={202: "The job was accepted", 200: "The job has ended within the preferred wait"},
-)
 def create() -> Response:
     """Ask a model for its answers under each way of preparing images that may be meant.
 

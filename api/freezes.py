@@ -10,10 +10,6 @@ blueprint = APIBlueprint("freezes", __name__)
 
 
 @blueprint.post("/v1/freezes")
-@blueprint.doc(
-    tags=["freezes"],
-    responses={202: "The job was accepted", 200: "The job has ended within the preferred wait"},
-)
 def create() -> Response:
     """Freeze a trained model and publish it.
 

@@ -25,14 +25,12 @@ blueprint = APIBlueprint("health", __name__)
 
 
 @blueprint.get("/healthz")
-@blueprint.doc(tags=["operations"])
 def healthz() -> Response:
     """Say that this process answers; asks nothing of Redis or the workers."""
     return jsonify({"status": "ok"})
 
 
 @blueprint.get("/readyz")
-@blueprint.doc(tags=["operations"], responses={503: "Not ready, and why"})
 def readyz() -> Response:
     """Say whether predictions can be made now: Redis answers, a worker is ready and holds a model.
 
@@ -187,7 +185,6 @@ class _Numbers(Collector):
 
 
 @blueprint.get("/metrics")
-@blueprint.doc(tags=["operations"], hide=True)
 def metrics() -> Response:
     """Return the numbers in Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)

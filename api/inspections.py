@@ -10,10 +10,6 @@ blueprint = APIBlueprint("inspections", __name__)
 
 
 @blueprint.post("/v1/inspections")
-@blueprint.doc(
-    tags=["inspections"],
-    responses={202: "The job was accepted", 200: "The job has ended within the preferred wait"},
-)
 def create() -> Response:
     """Look into a trained model: what it holds, what to freeze of it, what freezing would drop.
 

@@ -18,7 +18,6 @@ blueprint = APIBlueprint("keys", __name__)
 
 
 @blueprint.get("/v1/keys")
-@blueprint.doc(tags=["keys"])
 def index() -> Response:
     """List the API keys, oldest first: what they allow, and when they were used."""
     found = [key.answer() for key in kernel().authentication.keys.all()]
@@ -26,7 +25,6 @@ def index() -> Response:
 
 
 @blueprint.post("/v1/keys")
-@blueprint.doc(tags=["keys"])
 def create() -> Response:
     """Make an API key.
 
@@ -41,7 +39,6 @@ def create() -> Response:
 
 
 @blueprint.get("/v1/keys/own")
-@blueprint.doc(tags=["keys"])
 def own() -> Response:
     """Say what the request's own key allows; `null` where no key is needed."""
     grant = identity.grant()
@@ -53,7 +50,6 @@ def own() -> Response:
 
 # An id is longer than `own`, which is no key's.
 @blueprint.post("/v1/keys/<string(minlength=4):key_id>/renew")
-@blueprint.doc(tags=["keys"])
 def renew(key_id: str) -> Response:
     """Make a key anew: it keeps its id, name, scopes and jobs.
 
@@ -67,7 +63,6 @@ def renew(key_id: str) -> Response:
 
 
 @blueprint.delete("/v1/keys/<string(minlength=4):key_id>")
-@blueprint.doc(tags=["keys"])
 def revoke(key_id: str) -> Response:
     """Revoke a key: within about a second it works nowhere any more. Its jobs are kept."""
     return jsonify(as_json(kernel().authentication.keys.revoke(key_id).answer()))

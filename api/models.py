@@ -34,7 +34,6 @@ blueprint = APIBlueprint("models", __name__)
 
 
 @blueprint.get("/v1/models")
-@blueprint.doc(tags=["models"])
 def index() -> Response:
     """List models with their aliases and versions."""
     aside = kernel().versions_set_aside()
@@ -43,7 +42,6 @@ def index() -> Response:
 
 
 @blueprint.get("/v1/models/<name>")
-@blueprint.doc(tags=["models"])
 def read(name: str) -> Response:
     """Read one model; its versions with their manifests, less the freezing report."""
     model = kernel().registry.model(name)
@@ -63,7 +61,6 @@ def read(name: str) -> Response:
 
 
 @blueprint.post("/v1/models/<name>/versions")
-@blueprint.doc(tags=["models"])
 def republish(name: str) -> Response:
     """Publish a version's graph again as the next version, with images prepared otherwise.
 
@@ -75,7 +72,6 @@ def republish(name: str) -> Response:
 
 
 @blueprint.post("/v1/models/<name>/versions/<version>/preprocessing")
-@blueprint.doc(tags=["models"])
 def republish_version(name: str, version: str) -> Response:
     """Publish a version's graph again with the preprocessing that is sent: the same in short.
 
@@ -88,14 +84,12 @@ def republish_version(name: str, version: str) -> Response:
 
 
 @blueprint.get("/v1/models/<name>/versions/<version>")
-@blueprint.doc(tags=["models"])
 def read_version(name: str, version: str) -> Response:
     """Read the manifest of a version; a number or an alias."""
     return jsonify(_whole(_resolve(name, version)))
 
 
 @blueprint.get("/v1/models/<name>/versions/<version>/graph")
-@blueprint.doc(tags=["models"])
 def download(name: str, version: str) -> Response:
     """Download the frozen GraphDef (`.pb`) of a version."""
     manifest = _resolve(name, version)
@@ -112,7 +106,6 @@ def download(name: str, version: str) -> Response:
 
 
 @blueprint.get("/v1/models/<name>/versions/<version>/savedmodel")
-@blueprint.doc(tags=["models"])
 def download_saved_model(name: str, version: str) -> Response:
     """Download a version as a zip that TensorFlow Serving loads: the folder `NAME/VERSION`."""
     manifest = _resolve(name, version)
@@ -121,7 +114,6 @@ def download_saved_model(name: str, version: str) -> Response:
 
 
 @blueprint.put("/v1/models/<name>/aliases/<alias>")
-@blueprint.doc(tags=["models"])
 def set_alias(name: str, alias: str) -> Response:
     """Move an alias: `{"version": V}`."""
     version = AliasRequest.parse(parse_json(request.get_data(as_text=True))).version
@@ -136,7 +128,6 @@ def set_alias(name: str, alias: str) -> Response:
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>")
-@blueprint.doc(tags=["models"])
 def retire(name: str, version: str) -> Response:
     """Retire a version: new jobs cannot name it; jobs that have it pinned still end.
 
@@ -157,7 +148,6 @@ def retire(name: str, version: str) -> Response:
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>/set-aside")
-@blueprint.doc(tags=["models"])
 def try_again(name: str, version: str) -> Response:
     """Have a version that was set aside tried again, under the same limits."""
     core = kernel()

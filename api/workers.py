@@ -9,7 +9,6 @@ blueprint = APIBlueprint("workers", __name__)
 
 
 @blueprint.get("/v1/workers")
-@blueprint.doc(tags=["workers"])
 def index() -> Response:
     """List worker processes: pid, host, queues, graphs with their `loads`, memory, items done.
 

@@ -17,6 +17,7 @@ from api.described.operation import (
     json_answer,
 )
 from api.described.predictions import ASKING, SUBMITTED
+from api.described.problems import REF
 from worker.contract.batches import (
     Added,
     BatchRow,
@@ -39,6 +40,13 @@ from worker.errors import (
 
 ARCHIVES: Final = (BadArchiveError, ArchiveTooLargeError)
 _OF_ONE: Final = (NotFoundError, GoneError)
+
+# Text, of which each line is JSON of one image.
+_LINES: Final = {
+    "type": "string",
+    "contentMediaType": JSON,
+    "contentSchema": {"$ref": f"{REF}{BatchRow.__name__}"},
+}
 
 OPERATIONS: Final = (
     Operation(
@@ -131,9 +139,8 @@ OPERATIONS: Final = (
         answers=(
             Answer(
                 about="A row for each image",
-                content={"application/jsonl": BatchRow, "text/csv": {"type": "string"}},
-                example=examples.ROW,
-                headers={},
+                content={"application/jsonl": _LINES, "text/csv": {"type": "string"}},
+                example=f"{examples.ROW.model_dump_json()}\n",
             ),
         ),
         errors=(*STORED, *_OF_ONE),

@@ -22,7 +22,7 @@ from api.described import (
 )
 from api.described.operation import JSON, Answer, Header, Operation
 from worker.contract.base import as_json
-from worker.contract.batches import BatchProgress
+from worker.contract.batches import BatchProgress, BatchRow
 from worker.contract.events import LogEvent, StatusEvent
 from worker.contract.jobs import Progress
 from worker.credentials.api_key import Scope
@@ -67,7 +67,7 @@ _SECURITY: Final = {
 def document() -> dict[str, Any]:
     """Return the whole document, of a server that is reached at `/`."""
     schemas, refusals = _Schemas(), dict[str, Any]()
-    for model in (StatusEvent, Progress, BatchProgress, LogEvent):  # texts in events
+    for model in (StatusEvent, Progress, BatchProgress, LogEvent, BatchRow):  # JSON in texts
         schemas.answered(model)
     found: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
@@ -193,7 +193,9 @@ def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
                 *(["default"] if field.get("default") is None else []),
             }
             shown = {key: value for key, value in {**kind, **field}.items() if key not in hidden}
-            yield {"name": name, "in": "query", "description": about, "schema": shown}
+            parameter = {"name": name, "in": "query", "description": about, "schema": shown}
+            # An empty one is none, but for seconds to wait.
+            yield parameter if name == "wait" else {**parameter, "allowEmptyValue": True}
     for name, (about, kind) in operation.headers.items():
         yield {"name": name, "in": "header", "description": about, "schema": dict(kind)}
 

@@ -94,6 +94,9 @@ def _operation(spec: dict[str, Any], method: str, path: str, given: dict[str, An
 
 def _members(spec: dict[str, Any], schema: dict[str, Any]) -> list[Field]:
     schema = _resolved(spec, schema)
+    if "anyOf" in schema:  # one of several objects, or a text
+        members = [one for kind in schema["anyOf"] for one in _members(spec, kind)]
+        return list({one.name: one for one in members}.values())
     required = schema.get("required", [])
     return [
         Field(

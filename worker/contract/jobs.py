@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, RootModel
 
-from worker.contract.base import JOB_ID, Answered, Count, JobId, Sha256, Time, left_out
+from worker.contract.base import Answered, Count, JobId, Sha256, Time, left_out
 from worker.contract.batches import BatchProgress, BatchResult
 from worker.contract.freezes import FreezeResult
 from worker.contract.predictions import PredictionResult
@@ -156,11 +156,7 @@ class JobsQuery(Answered):
 
     kind: Kind | None = Field(None, description="Only these.")
     status: Status | None = Field(None, description="Only these.")
-    cursor: str | None = Field(
-        None,
-        pattern=f"^({JOB_ID.strip('^$')})?$",
-        description="Where the page before ended: its `next`.",
-    )
+    cursor: JobId | None = Field(None, description="Where the page before ended: its `next`.")
     limit: int = Field(50, ge=1, le=200, description="Jobs of one page.")
 
 

@@ -6,7 +6,6 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from typing_extensions import TypeAliasType
 
 from worker.contract.base import ALIAS, MODEL_NAME, VERSION
 from worker.contract.requests import WEBHOOK_MEANS, Flag, Request
@@ -24,7 +23,7 @@ MOST_SAMPLES = 32  # images of a job that a freeze is verified with
 
 Value = bool | int | float | list[Any]
 # The same as the document says it; reading checks it itself, at any depth.
-Constant = TypeAliasType("Constant", "bool | float | list[Constant]")
+Constant = bool | float | list[bool | float | list[Any]]
 Labels = Annotated[list[str], Field(min_length=1, max_length=_MOST_LABELS)]
 LabelText = Annotated[str, Field(pattern=r"\S")]
 Which = Annotated[str, Field(pattern=VERSION)] | Annotated[int, Field(ge=1, lt=1_000_000_000)]
