@@ -123,17 +123,15 @@ def retry(job_id: str) -> Response:
 
 @blueprint.get("/v1/batches/<job_id>/results")
 def results(job_id: str) -> Response:
-    """Stream finished images, in the order in which they were added.
-
-    `?format=jsonl|csv`, `?status=succeeded|failed`, `?bom=1` for spreadsheets; while the batch runs
-    too.
-    """
+    """Stream finished images, while the batch runs too."""
     job = _batch(job_id)
     asked = ResultsQuery.parse(request.args.to_dict())
     model = job.model
     if model is None:
         raise NotFoundError(f"Batch {job_id} has no model.")
-    found = kernel().batches.rows(job.id, job.progress.total, wanted=asked.status)
+    batches, total = kernel().batches, job.progress.total
+    order = batches.by_path(job.id, total) if asked.order == "path" else None
+    found = batches.rows(job.id, total, wanted=asked.status, order=order)
     rows = (row_json(row, model) for row in found)
     as_table = asked.format == "csv"
     lines = csv_lines(rows, bom=asked.bom == "1") if as_table else json_lines(rows)

@@ -6,20 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from worker.contract.batches import BatchRow
 from worker.jobs.batches import Row
 from worker.jobs.records import PinnedModel
 
-COLUMNS = (
-    "path",
-    "status",
-    "label",
-    "score",
-    "predictions",
-    "error",
-    "model",
-    "version",
-    "sha256",
-)
+COLUMNS = tuple(BatchRow.model_fields)
 # A spreadsheet takes a cell that begins with one of these for a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _LINES_AT_ONCE = 200
@@ -27,7 +18,7 @@ _CHARACTERS_AT_ONCE = 2**20
 
 
 def row_json(row: Row, model: PinnedModel) -> dict[str, Any]:
-    """Return one finished item as the contract shows it.
+    """Return one finished item as `BatchRow` has it.
 
     A path that is not UTF-8 is shown with each foreign byte as backslash, x and two digits.
     """

@@ -132,7 +132,7 @@ OPERATIONS: Final = (
         id="read_results",
         view="batches.results",
         tag="batches",
-        summary="Stream finished images, in the order in which they were added.",
+        summary="Stream finished images.",
         about="Also while the batch runs. Each line of JSON is one `BatchRow`; a table has the "
         "same columns, with `predictions` and `error` as JSON.",
         query=ResultsQuery,

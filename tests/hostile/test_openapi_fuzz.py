@@ -69,8 +69,10 @@ def test_the_whole_document_holds_whatever_is_sent(url: str, tmp_path: Path) -> 
             *("--config-file", str(FUZZED / "schemathesis.toml")),
             *("run", str(document), "--url", url, "--phases", "examples,coverage,fuzzing"),
         ],
-        cwd=ROOT,
-        env={**clean_environment(), "SCHEMATHESIS_HOOKS": "tests.hostile.fuzzed.hooks"},
+        cwd=tmp_path,  # where it keeps what it found
+        env=clean_environment(
+            PYTHONPATH=str(ROOT), SCHEMATHESIS_HOOKS="tests.hostile.fuzzed.hooks"
+        ),
         capture_output=True,
         text=True,
         timeout=240,

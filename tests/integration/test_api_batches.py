@@ -22,6 +22,7 @@ from api import create_app
 from tests.support.pictures import jpeg, png
 from tests.support.polling import wait_until
 from tests.support.system import ROOT, clean_environment, free_port
+from worker.contract.batches import BatchRow
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Lane, Outcome
@@ -110,9 +111,15 @@ def test_many_files_in_one_request_are_one_batch(http: FlaskClient, worker: Clai
     assert job["result"] == {"labels": {"cat": 299}}
     page = http.get(f"/jobs/{job['id']}").text
     assert 'title="cat: 299"' in page
-    assert f'href="{job["links"]["results"]}?format=csv&amp;bom=1&amp;status=failed"' in page
+    assert (
+        f'href="{job["links"]["results"]}?format=csv&amp;bom=1&amp;status=failed&amp;order=path"'
+        in page
+    )
     found = rows(http, job)
     assert [row["path"] for row in found] == [name for name, _ in files]
+    in_order = http.get(f"{job['links']['results']}?order=path").text.splitlines()
+    sent = sorted(name.encode() for name, _ in files)
+    assert [BatchRow.model_validate_json(line).path.encode() for line in in_order] == sent
     assert found[0]["sha256"] == job["model"]["sha256"]
     assert [row["path"] for row in rows(http, job, "?status=failed")] == ["7.jpg"]
 
@@ -366,7 +373,7 @@ def test_csv_is_read_back_and_harmless(http: FlaskClient, worker: Claims) -> Non
     assert http.get(f"/v1/batches/{job['id']}/results?bom=2").status_code == 400
 
 
-@pytest.mark.parametrize("query", ["format=xml", "status=late"])
+@pytest.mark.parametrize("query", ["format=xml", "status=late", "order=size"])
 def test_an_unknown_format_or_status_is_refused(http: FlaskClient, query: str) -> None:
     job = job_of(http.post("/v1/batches", json={"folder": "."}))
     problem_of(http.get(f"/v1/batches/{job['id']}/results?{query}"), 400)

@@ -121,6 +121,11 @@ class ResultsQuery(Query):
 
     format: ResultFormat = Field("jsonl", description="JSON lines or a table.")
     status: RowStatus | None = Field(None, description="Only these.")
+    order: Literal["added", "path"] = Field(
+        "added",
+        description="`added`: as the images were added, which for an upload is as they arrived; "
+        "`path`: sorted by path, of up to 200,000 images.",
+    )
     bom: Literal["0", "1"] = Field(
         "0", description="1: a table begins with a byte order mark, for spreadsheets."
     )
