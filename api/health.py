@@ -1,7 +1,6 @@
 """`/healthz`, `/readyz` and `/metrics`: what operators expect."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import redis
 from apiflask import APIBlueprint
@@ -14,6 +13,9 @@ from prometheus_client.registry import Collector
 
 from api import identity
 from api.kernel import Kernel, kernel
+from worker.contract.base import as_json, built
+from worker.contract.health import Health, Readiness
+from worker.contract.workers import WORKER_STATES, Worker, WorkerGraph
 from worker.credentials.api_key import Scope
 from worker.errors import ModelNotFoundError, ModelUnavailableError
 from worker.jobs.backlog import backlogs
@@ -27,7 +29,7 @@ blueprint = APIBlueprint("health", __name__)
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """Say that this process answers; asks nothing of Redis or the workers."""
-    return jsonify({"status": "ok"})
+    return jsonify(as_json(Health(status="ok")))
 
 
 @blueprint.get("/readyz")
@@ -42,10 +44,10 @@ def readyz() -> Response:
     known = True  # to whoever asks
     reasons: list[str] = []
     models: dict[str, str] = {}
-    ready: list[dict[str, Any]] = []
+    ready: list[Worker] = []
     try:
         workers = core.roster.read()
-        ready = [w for w in workers if w["state"] == "ready" and Lane.INTERACTIVE in w["queues"]]
+        ready = [w for w in workers if w.state == "ready" and Lane.INTERACTIVE in w.queues]
         models = _model_states(core, ready)
         known = _is_known()
     except redis.RedisError:
@@ -59,12 +61,9 @@ def readyz() -> Response:
                 if known
                 else ["No model is ready."]
             )
-    body = {
-        "status": "unready" if reasons else "ready",
-        "reasons": reasons,
-        **({"workers": len(ready), "models": models} if known else {}),
-    }
-    response = jsonify(body)
+    told = {"workers": len(ready), "models": models} if known else {}
+    body = built(Readiness, status="unready" if reasons else "ready", reasons=reasons, **told)
+    response = jsonify(as_json(body))
     response.status_code = 503 if reasons else 200
     return response
 
@@ -79,7 +78,7 @@ def _is_known() -> bool:
         return True
 
 
-def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]:
+def _model_states(core: Kernel, workers: list[Worker]) -> dict[str, str]:
     """Return for each model `ready` where some worker can run its stable version, else why not."""
     states: dict[str, str] = {}
     aside = core.set_aside.all()
@@ -97,9 +96,9 @@ def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]
         if found is not None and found.means(manifest.sha256):
             states[name] = found.error(manifest.name, manifest.version).message
             continue
-        rows = [g for worker in workers for g in worker["graphs"] if _is_of(g, manifest)]
-        known = {row["state"] for row in rows}
-        errors = [row["error"] for row in rows if row["error"]]
+        rows = [g for worker in workers for g in worker.graphs if _is_of(g, manifest)]
+        known = {row.state for row in rows}
+        errors = [row.error for row in rows if row.error]
         if known & {"ready", "dropped"}:  # dropped: loaded on demand, for lack of memory
             states[manifest.name] = "ready"
         elif "loading" in known or not errors:
@@ -109,10 +108,10 @@ def _model_states(core: Kernel, workers: list[dict[str, Any]]) -> dict[str, str]
     return states
 
 
-def _is_of(graph: Mapping[str, Any], manifest: Manifest) -> bool:
+def _is_of(graph: WorkerGraph, manifest: Manifest) -> bool:
     """Whether a worker's row is of this version, and not of another one of its name and number."""
-    same = (graph["model"], graph["version"]) == (manifest.name, manifest.version)
-    return same and graph.get("digest") in (None, "", manifest.digest)
+    same = (graph.model, graph.version) == (manifest.name, manifest.version)
+    return same and graph.digest in ("", manifest.digest)
 
 
 class _Numbers(Collector):
@@ -169,14 +168,14 @@ class _Numbers(Collector):
         processes = GaugeMetricFamily(
             "permafrost_workers", "Worker processes by state.", labels=["state"]
         )
-        states = [row["state"] for row in workers]
-        for state in ("starting", "ready", "stopping"):
+        states = [row.state for row in workers]
+        for state in WORKER_STATES:
             processes.add_metric([state], states.count(state))
         yield processes
         memory = GaugeMetricFamily(
             "permafrost_worker_memory_bytes", "Resident memory of all worker processes."
         )
-        memory.add_metric([], sum(row["memory_bytes"] for row in workers))
+        memory.add_metric([], sum(row.memory_bytes for row in workers))
         yield memory
         store = client.info("memory")
         used = GaugeMetricFamily("permafrost_store_memory_bytes", "Memory that Redis uses.")

@@ -4,6 +4,8 @@ from apiflask import APIBlueprint
 from flask import Response, jsonify
 
 from api.kernel import kernel
+from worker.contract.base import as_json, built
+from worker.contract.workers import WorkerList
 
 blueprint = APIBlueprint("workers", __name__)
 
@@ -15,4 +17,4 @@ def index() -> Response:
     `confinement` says what keeps a process that classifies from the rest of its machine
     (`in_force`), and what cannot (`missing`, each with its reason).
     """
-    return jsonify({"workers": kernel().roster.read()})
+    return jsonify(as_json(built(WorkerList, workers=kernel().roster.read())))

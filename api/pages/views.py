@@ -207,7 +207,7 @@ def _home(error: PermafrostError | None = None) -> str:
         chosen=chosen if any(model.name == chosen for model in models) else None,
         error=error,
         worker_ready=any(
-            worker["state"] == "ready" and Lane.INTERACTIVE in worker["queues"]
+            worker.state == "ready" and Lane.INTERACTIVE in worker.queues
             for worker in core.roster.read()
         ),
         freezing=None if models else _newest_freeze(),

@@ -23,9 +23,7 @@ def healthy(queue: str, host: str) -> bool:
         rows = Roster(connect(settings), settings).read()
     except redis.RedisError:
         return False
-    return any(
-        row["host"] == host and row["state"] == "ready" and queue in row["queues"] for row in rows
-    )
+    return any(row.host == host and row.state == "ready" and queue in row.queues for row in rows)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,6 @@ def test_the_worker_starts(
         def ready() -> bool:
             assert process.poll() is None, log.read_text()
             rows = Roster(client, settings).read()
-            return any(row["state"] == "ready" and "interactive" in row["queues"] for row in rows)
+            return any(row.state == "ready" and "interactive" in row.queues for row in rows)
 
         wait_until(ready, within_s=90, what="the worker is ready")

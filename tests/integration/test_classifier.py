@@ -12,10 +12,12 @@ import redis
 import tensorflow as tf
 from PIL import Image
 
+from api.described import examples
 from tests.support.api import photograph
 from tests.support.bright_model import RUNTIMES, SIDE, TEAL, mean, publish, states
 from tests.support.polling import wait_until
 from tests.support.work import CLASSIFYING, Work, prediction
+from worker.contract.workers import Worker, WorkerState
 from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
 from worker.inference import leaving as leaving_module
@@ -311,14 +313,22 @@ def test_a_registry_that_is_restored_is_read_again(
     assert labels == ["dark", "tiger"]
 
 
-def _row(state: str, *graphs: tuple[int, str], queue: str = "interactive") -> dict[str, Any]:
+def _row(state: WorkerState, *graphs: tuple[int, str], queue: str = "interactive") -> Worker:
     """Return a row of the roster for another worker with versions of `m`."""
-    return {
-        "id": "another",
-        "state": state,
-        "queues": [queue],
-        "graphs": [{"model": "m", "version": v, "state": s} for v, s in graphs],
-    }
+    shown = examples.WORKERS.workers[0]
+    return shown.model_copy(
+        update={
+            "id": "another",
+            "state": state,
+            "queues": [queue],
+            "graphs": [
+                shown.graphs[0].model_copy(
+                    update={"model": "m", "version": v, "state": s, "digest": ""}
+                )
+                for v, s in graphs
+            ],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -342,7 +352,7 @@ def test_items_wait_while_another_worker_may_be_able_to_load_their_version(
     registry: Registry,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    rows: list[dict[str, Any]],
+    rows: list[Worker],
     fails: bool,
 ) -> None:
     broken, sound = publish(registry, tmp_path), publish(registry, tmp_path, name="n")

@@ -13,6 +13,7 @@ import redis
 from tests.support.polling import wait_until
 from tests.support.work import CLASSIFYING, OTHER_MODEL, Work, prediction, success
 from worker import process as process_module
+from worker.contract.workers import Worker
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Lane, Status
@@ -62,7 +63,7 @@ def _claim(process: WorkerProcess) -> Claim:
     return claim
 
 
-def _row(work: Work) -> dict[str, Any] | None:
+def _row(work: Work) -> Worker | None:
     rows = Roster(work.client, work.settings).read()
     return rows[0] if rows else None
 
@@ -79,12 +80,12 @@ def test_a_process_is_on_the_roster_until_it_stops(process: WorkerProcess, work:
     process.start()
     row = wait_until(lambda: _row(work), within_s=5, what="it reports")
     assert row is not None
-    assert (row["state"], row["queues"], row["items"]) == ("starting", ["interactive", "bulk"], 0)
-    assert row["memory_bytes"] > 1_000_000
+    assert (row.state, row.queues, row.items) == ("starting", ["interactive", "bulk"], 0)
+    assert row.memory_bytes > 1_000_000
     process.ready()
     row = _row(work)
     assert row is not None
-    assert row["state"] == "ready"
+    assert row.state == "ready"
     process.stop()
     assert _row(work) is None
 
@@ -109,7 +110,7 @@ def test_a_graph_is_on_the_roster_as_soon_as_it_is_loaded(settings: Settings, wo
     wait_until(lambda: _row(work), within_s=5, what="it reports")
     graphs.append(_GRAPH)
     process.look()
-    wait_until(lambda: (_row(work) or {})["graphs"], within_s=5, what="it reports the graph")
+    wait_until(lambda: (row := _row(work)) and row.graphs, within_s=5, what="it reports the graph")
     process.stop()
 
 

@@ -14,12 +14,14 @@ import pytest
 import yaml
 from celery.bin.worker import worker as celery_worker
 
+from api.described import examples
 from deploy.docker import healthcheck
 from deploy.local.layout import Layout
 from deploy.local.options import Options
 from deploy.local.redis_server import COMPACT
 from deploy.local.services import services as local_services
 from tests.support.system import ROOT
+from worker.contract.workers import Worker
 from worker.jobs.records import Lane
 from worker.settings import Settings
 
@@ -255,8 +257,8 @@ def test_a_worker_is_healthy_when_it_takes_work(
     class Roster:
         def __init__(self, *_: object) -> None: ...
 
-        def read(self) -> list[dict[str, Any]]:
-            return [row]
+        def read(self) -> list[Worker]:
+            return [examples.WORKERS.workers[0].model_copy(update=row)]
 
     monkeypatch.setattr(healthcheck, "Roster", Roster)
     assert healthcheck.healthy("interactive", "here") is expected

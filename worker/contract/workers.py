@@ -1,10 +1,13 @@
 """Worker processes and the graphs that they have loaded."""
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from pydantic import Field
 
 from worker.contract.base import Answered, Count, Time
+
+WorkerState = Literal["starting", "ready", "stopping"]
+WORKER_STATES: Final[tuple[WorkerState, ...]] = get_args(WorkerState)
 
 
 class WorkerGraph(Answered):
@@ -37,7 +40,7 @@ class Worker(Answered):
     id: str
     pid: int
     host: str
-    state: Literal["starting", "ready", "stopping"]
+    state: WorkerState
     queues: list[str]
     graphs: list[WorkerGraph]
     memory_bytes: Count = Field(description="Resident set.")

@@ -7,11 +7,10 @@ they fail, and say why.
 """
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import redis
 
+from worker.contract.workers import Worker
 from worker.inference.graphs import RETRY_S, Graphs
 from worker.jobs.roster import Roster
 from worker.process import WorkerProcess
@@ -30,7 +29,7 @@ class Leaving:
         self._process = process
         self._graphs = graphs
         self._roster = Roster(process.client, process.settings)
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Worker] = []
         self._looked_at = float("-inf")
 
     def versions(self) -> list[str]:
@@ -53,7 +52,7 @@ class Leaving:
         hopeful = {"ready", "loading", "dropped"} | ({None} if waited < _UNTRIED_S else set())
         return not any(_state(row, version) in hopeful for row in self._others())
 
-    def _others(self) -> list[dict[str, Any]]:
+    def _others(self) -> list[Worker]:
         process, now = self._process, time.monotonic()
         if now - self._looked_at > _LOOK_S:
             self._looked_at = now
@@ -65,19 +64,19 @@ class Leaving:
         return [
             row
             for row in self._rows
-            if row["state"] == "ready" and row["id"] != process.id and lanes & set(row["queues"])
+            if row.state == "ready" and row.id != process.id and lanes & set(row.queues)
         ]
 
 
-def _state(row: Mapping[str, Any], version: str) -> str | None:
+def _state(row: Worker, version: str) -> str | None:
     """Return what a worker says of the version; None where it has not tried to load it.
 
     `other` where it has a version of that name and number, but of another digest.
     """
     called, _, wanted = version.partition("#")
     states: dict[str, str] = {}
-    for graph in row["graphs"]:
-        if f"{graph['model']}@{graph['version']}" == called:
-            digest = graph.get("digest", "")
-            states["" if digest in ("", wanted) or not wanted else "other"] = str(graph["state"])
+    for graph in row.graphs:
+        if f"{graph.model}@{graph.version}" == called:
+            is_meant = graph.digest in ("", wanted) or not wanted
+            states["" if is_meant else "other"] = graph.state
     return states.get("", "other" if states else None)

@@ -10,9 +10,11 @@ from typing import Any
 
 import psutil
 import redis
+from pydantic import BaseModel
 
+from worker.contract.base import built, moment
+from worker.contract.workers import Worker, WorkerGraph
 from worker.jobs.keys import key
-from worker.jobs.records import rfc3339
 from worker.jobs.scripts import Scripts
 from worker.settings import Settings
 
@@ -92,18 +94,38 @@ class Roster:
             if is_dead(raw.decode()):
                 self.leave(raw.decode())
 
-    def read(self) -> list[dict[str, Any]]:
+    def read(self) -> list[Worker]:
         """Return the living worker processes as the contract shows them."""
         seen = self._client.zrange(key("workers"), 0, -1, withscores=True)
         if not seen:
             return []
         reports = self._client.mget([key("worker", raw.decode()) for raw, _ in seen])
-        rows = []
-        for (_, seen_ms), report in zip(seen, reports, strict=True):
-            if report is None:
-                continue
-            row = json.loads(report)
-            row["started_at"] = rfc3339(row.pop("started_ms"))
-            row["seen_at"] = rfc3339(round(seen_ms))
-            rows.append(row)
-        return sorted(rows, key=lambda row: (row["queues"], row["host"], row["pid"]))
+        rows = [
+            _worker(json.loads(report), round(seen_ms))
+            for (_, seen_ms), report in zip(seen, reports, strict=True)
+            if report is not None
+        ]
+        return sorted(rows, key=lambda row: (row.queues, row.host, row.pid))
+
+
+def _worker(said: dict[str, Any], seen_ms: int) -> Worker:
+    """Return what a process said, perhaps one of another Permafrost, which says less or more."""
+    graphs = [
+        built(WorkerGraph, **{"digest": "", **_known(WorkerGraph, graph)})
+        for graph in said["graphs"]
+    ]
+    known = _known(Worker, said)
+    return built(
+        Worker,
+        **{
+            "confinement": None,
+            **known,
+            "graphs": graphs,
+            "started_at": moment(said["started_ms"]),
+            "seen_at": moment(seen_ms),
+        },
+    )
+
+
+def _known(model: type[BaseModel], said: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in said.items() if name in model.model_fields}

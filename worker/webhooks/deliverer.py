@@ -201,4 +201,4 @@ def is_running(settings: Settings) -> bool:
             rows = Roster(client, settings).read()
         except redis.RedisError:
             return False
-    return any(QUEUE in row["queues"] and row["host"] == socket.gethostname() for row in rows)
+    return any(QUEUE in row.queues and row.host == socket.gethostname() for row in rows)
