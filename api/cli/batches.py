@@ -42,7 +42,9 @@ def results(
         with connect(server) as client:
             job = client.job(job_id)
             if job["kind"] == "batch":
-                rows: Iterator[Row] = map(Row.of_batch, client.results(job_id, status=status))
+                ended = job["status"] not in {"queued", "running"}
+                found = client.results(job_id, status=status, order="path" if ended else None)
+                rows: Iterator[Row] = map(Row.of_batch, found)
             elif job["kind"] == "prediction":
                 rows = iter([Row.of_job(str(job["id"]), job)] if job.get("finished_at") else [])
             else:

@@ -12,6 +12,18 @@ from api.client.steps import Give, Json, Open, Pause, Read, Request, Send, Steps
 from api.client.waits import Waits
 from worker.errors import PermafrostError
 
+# Of what answers are told by.
+_KINDS = {
+    "added": int,
+    "aliases": dict,
+    "id": str,
+    "jobs": list,
+    "keys": list,
+    "models": list,
+    "version": int,
+    "versions": list,
+    "workers": list,
+}
 _TOLD_FROM_S = 1.0  # shorter waits are nobody's concern
 _LONGEST_LINE = 64 * 1024 * 1024  # bytes; no row is nearly as long
 _MOST_RESETS = 5  # attempts of one request that end without an answer
@@ -39,9 +51,15 @@ def json_of(answer: httpx.Response, connection: Connection, key: str) -> Json:
         found = answer.json()
     except ValueError:
         found = None
-    if not isinstance(found, dict) or key not in found:
+    if not isinstance(found, dict) or not _is_answer(found, key):
         raise not_permafrost(answer, connection.server)
     return found
+
+
+def _is_answer(found: Json, key: str) -> bool:
+    """Return whether what operations look into is there, and what they take it for."""
+    is_job = "status" not in found or isinstance(found["status"], str)
+    return is_job and key in found and isinstance(found[key], _KINDS.get(key, object))
 
 
 def lines(

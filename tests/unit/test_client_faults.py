@@ -192,6 +192,7 @@ def test_it_goes_nowhere_else(call: Call) -> None:
         http("200 OK", b"not gzip", ["Content-Encoding: gzip", "Content-Type: application/json"]),
         http("200 OK", {"models": [{"name": "m"}]}),
         http("200 OK", {"models": "none"}),
+        http("200 OK", {"models": [7]}),
         http("200 OK", ["models"]),
         http("404 Not Found", b"nothing", ["Content-Type: text/html"]),
     ],
@@ -200,6 +201,28 @@ def test_what_is_not_permafrost_is_named_so(call: Call, answer: bytes) -> None:
     with answering(answer) as server, pytest.raises(NotPermafrostError):
         call(server.url, "models")
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "strange"),
+    [
+        ("classify", b"image", {"id": ["x"], "status": "queued"}),
+        ("classify", b"image", {"id": "x", "status": ["queued"]}),
+        ("classify", b"image", {"id": "x", "status": "succeeded", "result": 7}),
+        ("follow", "x", {"id": "x", "status": "running", "kind": "prediction"}),
+        ("retry", "x", {"id": "x", "status": "running", "kind": "batch"}),
+        ("results_as_they_come", "x", {"id": "x", "status": "running", "progress": 3}),
+        ("results_as_they_come", "x", {"id": "x", "status": "failed", "progress": {"failed": "1"}}),
+        ("jobs", None, {"jobs": 7}),
+        ("jobs", None, {"jobs": [7]}),
+        ("workers", None, {"workers": {}}),
+    ],
+)
+def test_an_answer_of_another_form_is_no_traceback(
+    call: Call, name: str, argument: Any, strange: dict[str, Any]
+) -> None:
+    with answering(http("200 OK", strange)) as server, pytest.raises(NotPermafrostError):
+        call(server.url, name, *([] if argument is None else [argument]))
 
 
 def test_a_large_upload_gives_the_server_time_to_store_it(call: Call, tmp_path: Path) -> None:

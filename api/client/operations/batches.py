@@ -1,7 +1,7 @@
 """Batches: open, add, seal, retry, and what came of them."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from api.client import reading
 from api.client.address import path_part
@@ -91,15 +91,21 @@ def batch_paths(connection: Connection, job_id: str | HasId) -> Steps[None]:
 
 @Answers(reading.row)
 def results(
-    connection: Connection, job_id: str | HasId, *, status: str | None = None
+    connection: Connection,
+    job_id: str | HasId,
+    *,
+    status: Literal["succeeded", "failed"] | None = None,
+    order: Literal["path"] | None = None,
 ) -> Steps[None]:
-    """Give the images of a batch that have ended so far, a row each, in the order they were sent.
+    """Give the images of a batch that have ended so far, a row each, in the order they arrived.
 
-    `status`: only those that `succeeded` or `failed`.
+    `status`: only those that `succeeded` or `failed`. `order`: `path` sorts them, up to 200,000.
     """
     job = yield from read_job(connection, id_of(job_id))
     ended = job["status"] in ENDED
-    yield from rows(connection, id_of(job_id), lambda row: row, status=status, fixed=ended)
+    yield from rows(
+        connection, id_of(job_id), lambda row: row, status=status, order=order, fixed=ended
+    )
 
 
 @Answers(reading.row)
@@ -127,8 +133,10 @@ class Watch:
         """Read the job, and give the rows that are new if they are worth it."""
         asked = self._connection.clock()
         job = yield from read_job(self._connection, self._job_id, hold_s)
-        progress = job["progress"]
-        done = progress["succeeded"] + progress["failed"]
+        try:
+            done = int(job["progress"]["succeeded"] + job["progress"]["failed"])
+        except (KeyError, TypeError, ValueError):
+            raise not_permafrost_at(self._connection.server) from None
         self.ended = job["status"] in ENDED
         if self.ended or done >= len(self._known) * 1.5 + 1:
             yield from rows(self._connection, self._job_id, self._new, fixed=self.ended)
@@ -148,6 +156,7 @@ def rows(
     read: Callable[[Json], Json | None],
     *,
     status: str | None = None,
+    order: str | None = None,
     fixed: bool,
 ) -> Steps[None]:
     """Give what `read` makes of each row of a batch that there is by now.
@@ -163,6 +172,6 @@ def rows(
     request = Request(
         method="GET",
         path=f"/v1/batches/{path_part(job_id)}/results",
-        params=given(format="jsonl", status=status),
+        params=given(format="jsonl", status=status, order=order),
     )
     yield from lines(connection, request, checked, fixed=fixed)

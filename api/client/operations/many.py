@@ -74,11 +74,13 @@ def _sent(connection: Connection, job: Json, found: Iterator[list[Entry]]) -> St
     """Send the images to an open batch, giving rows meanwhile, and give the others after."""
     job_id, looked, sent = str(job["id"]), connection.clock(), 0
     watch = Watch(connection, job_id)
-    takes = job["status"] not in ENDED and not job["progress"].get("sealed", True)
+    progress = job.get("progress")
+    is_open = isinstance(progress, dict) and progress.get("sealed") is False
+    takes = job["status"] not in ENDED and is_open
     while takes and (entries := (yield Work(lambda: next(found, None)))):
         problems = yield from send.steps(connection, job_id, entries)
         for problem in problems:
-            yield Give(_failed(problem, job["model"]))
+            yield Give(_failed(problem, job.get("model")))
         sent += len(entries) - len(problems)
         if connection.clock() - looked > _LOOK_S:
             yield from watch.look(hold_s=0)
@@ -150,14 +152,15 @@ def _unreadable(entry: Entry, error: OSError) -> Problem:
     return Problem(entry, "unreadable", f"The file cannot be read: {error.strerror or error}.")
 
 
-def _failed(problem: Problem, model: Json) -> Json:
+def _failed(problem: Problem, model: object) -> Json:
     """Return the row of an image that no model has seen."""
+    used = model if isinstance(model, dict) else {}
     return {
         "path": problem.entry.name,
         "status": "failed",
         **dict.fromkeys(("label", "score", "predictions")),
         "error": {"code": problem.code, "message": problem.message},
-        "model": model["name"],
-        "version": model["version"],
-        "sha256": model["sha256"],
+        "model": used.get("name"),
+        "version": used.get("version"),
+        "sha256": used.get("sha256"),
     }
