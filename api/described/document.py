@@ -21,10 +21,12 @@ from api.described import (
     workers,
 )
 from api.described.operation import JSON, Answer, Header, Operation
+from api.described.webhooks import WEBHOOKS
 from worker.contract.base import as_json
 from worker.contract.batches import BatchProgress, BatchRow
 from worker.contract.events import LogEvent, StatusEvent
 from worker.contract.jobs import Progress
+from worker.contract.webhooks import JobEnded
 from worker.credentials.api_key import Scope
 from worker.errors import (
     KeyExpiredError,
@@ -69,6 +71,7 @@ def document() -> dict[str, Any]:
     schemas, refusals = _Schemas(), dict[str, Any]()
     for model in (StatusEvent, Progress, BatchProgress, LogEvent, BatchRow):  # JSON in texts
         schemas.answered(model)
+    schemas.answered(JobEnded)
     found: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
         found.setdefault(one.path, {})[one.method] = _operation(one, schemas, refusals)
@@ -81,8 +84,11 @@ def document() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in OPERATIONS)],
+        "tags": [
+            {"name": tag} for tag in (*dict.fromkeys(one.tag for one in OPERATIONS), "webhooks")
+        ],
         "paths": found,
+        "webhooks": WEBHOOKS,
         "components": {
             "schemas": {**schemas.defined(), **problems.schemas()},
             "responses": dict(sorted(refusals.items())),

@@ -20,6 +20,8 @@ from tests.support.receiver import Heard, Receiver
 from tests.support.system import ROOT, clean_environment
 from tests.support.webhooks import DelivererProcess, environment_of, make_due
 from tests.support.work import Work, failure, filled, prediction, success
+from worker.contract.base import as_json
+from worker.contract.webhooks import JobEnded
 from worker.errors import WebhooksOffError
 from worker.jobs.batches import Batches
 from worker.jobs.keys import key
@@ -146,6 +148,7 @@ def test_a_receiver_is_told_of_a_prediction_and_can_tell_that_it_is_true(
     assert heard.headers["webhook-id"] == f"msg_{job['id']}-1"
     told = verified(secret, heard)
     assert list(told) == ["type", "timestamp", "data"]
+    assert as_json(JobEnded.model_validate(told)) == told  # as the document says
     assert told["type"] == "job.succeeded"
     read = web.get(f"/v1/jobs/{job['id']}").get_json()
     assert told["timestamp"] == read["finished_at"]

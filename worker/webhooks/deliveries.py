@@ -7,14 +7,16 @@ given up, so that none is lost whoever dies; one may arrive twice, with the same
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import redis
 
+from worker.contract.base import as_json, built, moment
+from worker.contract.webhooks import JobEnded
 from worker.jobs.keys import key
 from worker.jobs.log_lines import LogLine
 from worker.jobs.presentation import job_document
-from worker.jobs.records import Kind, rfc3339
+from worker.jobs.records import Kind
 from worker.jobs.scripts import Scripts
 from worker.jobs.store import told
 from worker.settings import Settings
@@ -107,9 +109,10 @@ class Deliveries:
         log = None
         if job.kind in (Kind.FREEZE, Kind.INSPECTION):
             log = [LogLine.decode(line) for line in self._client.lrange(key("log", job_id), 0, -1)]
-        envelope: dict[str, Any] = {
-            "type": f"job.{fields[b'status'].decode()}",
-            "timestamp": rfc3339(int(fields[b"ended"])),
-            "data": job_document(job, labels=labels, log=log),
-        }
-        return json.dumps(envelope, separators=(",", ":")).encode()
+        envelope = built(
+            JobEnded,
+            type=f"job.{fields[b'status'].decode()}",
+            timestamp=moment(int(fields[b"ended"])),
+            data=job_document(job, labels=labels, log=log),
+        )
+        return json.dumps(as_json(envelope), separators=(",", ":")).encode()
