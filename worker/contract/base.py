@@ -68,8 +68,9 @@ def moment(milliseconds: int | None) -> datetime | None:
 def built(model: Callable[Given, Made], /, *_: Given.args, **values: Given.kwargs) -> Made:
     """Return a model of values that are known to be right; they are not validated.
 
-    That takes a fifth of the time. What is not given is not in the answer (`exclude_unset`). Type
-    checkers see the model's own parameters, and tests validate what is answered.
+    What an earlier Permafrost wrote need not fit, and is handed on all the same. What is not given
+    is not in the answer (`exclude_unset`). Type checkers see the model's own parameters, and tests
+    validate what is answered.
     """
     made: Any = object.__new__(model)  # type: ignore[arg-type]  # it is a class
     object.__setattr__(made, "__dict__", values)

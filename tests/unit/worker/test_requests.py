@@ -4,8 +4,20 @@ from typing import Any
 
 import pytest
 
+from worker.contract.batches import FolderBatchRequest, OpenBatchRequest
+from worker.contract.keys import KeyRequest, RenewRequest
+from worker.contract.models import AliasRequest
+from worker.contract.requests import Request
 from worker.errors import InvalidRequestError, NewerRequestError
-from worker.jobs.requests import FreezeRequest, as_options
+from worker.jobs.requests import (
+    FreezeRequest,
+    InspectionRequest,
+    PreparedRequest,
+    RepublishRequest,
+    SourceFreezeRequest,
+    SourceInspectionRequest,
+    as_options,
+)
 
 
 def test_only_a_name_is_needed() -> None:
@@ -100,3 +112,33 @@ def _deep(levels: int) -> Any:
 def test_what_is_wrong_is_named(fields: Any, message: str) -> None:
     with pytest.raises(InvalidRequestError, match=message):
         FreezeRequest.parse(fields)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        *(FreezeRequest, InspectionRequest, SourceFreezeRequest, SourceInspectionRequest),
+        *(RepublishRequest, PreparedRequest, OpenBatchRequest, FolderBatchRequest),
+        *(AliasRequest, KeyRequest, RenewRequest),
+    ],
+)
+def test_of_every_body_an_unknown_field_is_refused_and_the_nearest_offered(
+    model: type[Request],
+) -> None:
+    for name in model.names():
+        with pytest.raises(InvalidRequestError) as met:
+            model.parse({f"{name}x": 1, **_needed(model)})
+        said = f"The {model.called} has no field '{name}x'. Did you mean '{name}'?"
+        assert met.value.message == said
+
+
+def _needed(model: type[Request]) -> dict[str, Any]:
+    values = {
+        "name": "a",
+        "source": "a",
+        "folder": "a",
+        "open": True,
+        "version": 1,
+        "scopes": ["read"],
+    }
+    return {name: values[name] for name, one in model.model_fields.items() if one.is_required()}
