@@ -23,13 +23,13 @@ from tests.bench import graphs, photographs
 from tests.bench.calibration import Calibration
 from tests.bench.clients_report import measured_in, print_all, write_docs
 from tests.bench.clients_systems import PROXIES, Systems
-from tests.bench.clients_wanted import PLAIN, wanted
+from tests.bench.clients_wanted import PLAIN, POLLED, wanted
 from tests.bench.http_contenders import HttpContender
 from tests.bench.machine import described, versions
 from tests.bench.nginx import executable as nginx_executable
 from tests.bench.peer_environment import python_of_peers
 from tests.bench.peer_settings import CLIENT_PEERS, Peer
-from tests.bench.processor_time import used_ms
+from tests.bench.processor_time import between, used_ms
 from tests.bench.rounds import Contender, interleaved
 from tests.bench.shapes import BY_KEY, SHAPES, TRITON, Shape
 from tests.bench.side_by_side import CLIENTS, Lengths
@@ -38,7 +38,8 @@ from tests.bench.wanted import MANY, ONE, judge
 
 _QUICK = Lengths(rounds=3, seconds=1.5, one_seconds=1.0, warm_s=1.0)
 _FULL = Lengths(rounds=5, seconds=3.0, one_seconds=2.0, warm_s=1.5)
-_EVERYWHERE = ("litserve", "flask")  # peers that are asked in every shape in a quick run too
+# The peer that is asked in every shape in a quick run too, with many clients and with one.
+_EVERYWHERE = {True: "litserve", False: "flask"}
 _BEHIND = ("requests", "aiohttp", "poll")  # shapes that go through nginx in a quick run
 _STEADY_EVERY = 12  # turns between two pieces of fixed work
 _IDLE_S = 3.0
@@ -90,7 +91,8 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
             for contender in many:
                 contender.turn(lengths.warm_s)
             idle = _idle(systems)
-            told(f"everybody idle: {idle:.1%} of one core")
+            shares = ", ".join(f"{name} {share:.1%}" for name, share in idle.items())
+            told(f"idle, of one core: {shares}")
             load = os.getloadavg()[0]
             rounds = {
                 part: interleaved(_steadied(each), lengths.rounds, seconds, told)
@@ -131,8 +133,13 @@ def _contenders(
             systems.theirs(peer, shape, clients, proxy)
             for peer in peers
             if _takes(peer, shape)
-            and (not quick or shape.key in (PLAIN, "poll") or peer.key in _EVERYWHERE)
-            and not (proxy and quick and peer.key == "flask")
+            and (
+                not quick
+                or peer.key == _EVERYWHERE[clients > 1]
+                or (shape.key == PLAIN and not proxy)
+                or (shape.key == "poll" and peer.key == POLLED)
+                or (shape.key == "poll" and not proxy)
+            )
         ]
         if shape.key == PLAIN and not proxy:
             alike += [
@@ -161,11 +168,12 @@ def _steadied(contenders: Sequence[Contender]) -> list[Contender]:
     )
 
 
-def _idle(systems: Systems) -> float:
-    """Return the share of a core that all servers use while nobody asks them anything."""
-    before = sum(used_ms(systems.used_by_all()).values())
+def _idle(systems: Systems) -> dict[str, float]:
+    """Return the share of a core that each server uses while nobody asks anybody anything."""
+    before = used_ms(systems.running())
     time.sleep(_IDLE_S)
-    return (sum(used_ms(systems.used_by_all()).values()) - before) / 1000 / _IDLE_S
+    used = between(before, used_ms(systems.running()))
+    return {name: spent / 1000 / _IDLE_S for name, spent in used.items()}
 
 
 def _arguments() -> argparse.Namespace:

@@ -93,8 +93,8 @@ def _conditions(numbers: Mapping[str, Any]) -> list[str]:
         f"{numbers['photographs']}, {lengths['rounds']} rounds in turns of "
         f"{lengths['seconds']:g} s ({lengths['one_seconds']:g} s with one client). "
         f"Load of the machine at the start {numbers['load']:.1f}; all servers idle together "
-        f"took {numbers['idle']:.0%} of a core. A fixed piece of work between the turns "
-        f"ran at {steady.least:.2f} to {steady.greatest:.2f} of its median rate: by so "
+        f"took {sum(numbers['idle'].values()):.0%} of a core. A fixed piece of work between the "
+        f"turns ran at {steady.least:.2f} to {steady.greatest:.2f} of its median rate: by so "
         "much the machine itself went up and down."
     )
     return [told, *(f"Not run: {title}: {why}" for title, why in numbers["skipped"].items())]

@@ -118,14 +118,14 @@ class Systems:
             except NotRecordedError as error:
                 self.skipped[shape.title] = str(error)
 
-    def used_by_all(self) -> dict[str, list[int]]:
-        """Return all processes, by what they are of."""
-        everybody = [each.roles() for each in self._products.values()]
-        everybody += [each.roles() for each in self.servers.values()]
+    def running(self) -> dict[str, list[int]]:
+        """Return all processes, by whose they are."""
+        ours = {f"{OURS} {name}": each.roles() for name, each in self._products.items()}
+        theirs = {name: each.roles() for name, each in self.servers.items()}
+        proxies = {f"nginx of {name}": each.roles() for (name, _), each in self._proxies.items()}
         return {
-            f"{number} {role}": list(pids)
-            for number, roles in enumerate(everybody)
-            for role, pids in roles.items()
+            name: [pid for pids in roles.values() for pid in pids]
+            for name, roles in {**ours, **theirs, **proxies}.items()
         }
 
     # -- starting ---------------------------------------------------------------------------

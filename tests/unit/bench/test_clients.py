@@ -86,7 +86,7 @@ def test_docs_are_written_between_their_marks_with_what_was_missed(
         "photographs": "100 photographs",
         "lengths": {"rounds": 2, "seconds": 1.0, "one_seconds": 1.0},
         "load": 0.5,
-        "idle": 0.1,
+        "idle": {"permafrost plain": 0.1},
         "skipped": {"MLServer": "it is not installed"},
         "rounds": {
             part: {**{key: [vars(one) for one in found] for key, found in each.items()}, **fixed}
