@@ -133,6 +133,7 @@ RAY = Peer(
     commands=[("python", "-m", f"{PACKAGE}.ray_app", "{port}", "{cores}")],
     health="/jobs/health",  # of the application that is deployed last
     redis=True,
+    sleepless=True,  # its processes watch each other: a quarter of a core
     environment={
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
