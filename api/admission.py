@@ -6,27 +6,26 @@
 3. It has an API key that allows what it asks for, where one is needed (`api.credentials`).
 4. Its client may send so much (`api.limits`).
 
-Where a body is large that happens twice: before it is read too, and then so much of it as is right
-for its address and only where the lane is open (`api.preflight`).
-
-The short way (`api.express`) takes no request with `Origin`, `Sec-Fetch-Site` or a proxy's header,
-and asks the same `Access` for the host, and the same `Authentication` for the key, of those it
-takes.
+That is decided in the event loop, by the head of the request, before anything of its body is read:
+behind the door (`api.server.door`) once for whatever answers it then, and under another WSGI server
+when Flask begins with it.
 """
 
 import re
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
 from apiflask import APIFlask
 from flask import Response, current_app, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import ExpectationFailed
 
-from api import cors, credentials, limits
+from api import cors, credentials, identity, limits
 from api.access import Access, Head
 from api.kernel import kernel
-from api.preflight import MOST, PREFLIGHT
+from api.server.loop_kernel import LoopKernel
+from worker.credentials.api_key import Grant
 from worker.errors import InvalidRequestError, UnsupportedMediaError
 from worker.jobs.records import Lane
 from worker.settings import Settings
@@ -41,23 +40,65 @@ _LANES: Final = {
 }
 
 
-def register(app: APIFlask, settings: Settings) -> None:
-    """Make `app` admit requests."""
-    access: Access = app.extensions["access"]
+ADMITTED: Final = "permafrost.admitted"  # in the environment of a request
 
-    def admit() -> Response | None:
-        _check_prefix()
-        access.check(_head(settings.trusted_proxies))
-        if (answer := cors.asked_before()) is not None:
-            return answer
-        _check_encoding()
-        credentials.authenticate()
-        if PREFLIGHT in request.environ:
-            return _ask_for_body(settings)
-        limits.count()
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """What the door found out about a request that Flask answers."""
+
+    refused: Exception | None = None
+    grant: Grant | None = None
+    signed_in: bool = False
+
+
+def register(app: APIFlask) -> None:
+    """Make `app` admit requests that have not been admitted by the door."""
+
+    def admit_() -> Response | None:
+        admitted: Admitted | None = request.environ.get(ADMITTED)
+        if admitted is None:
+            return kernel().portal.run(admit)
+        if isinstance(admitted.refused, Exception):
+            raise admitted.refused
+        if admitted.grant is not None:
+            identity.become(admitted.grant, signed_in=admitted.signed_in)
         return None
 
-    app.before_request(admit)
+    app.before_request(admit_)
+
+
+async def admit(core: LoopKernel) -> Response | None:
+    """Let Flask's request in, or raise; return an answer where that is all there is to say."""
+    settings = core.settings
+    access: Access = current_app.extensions["access"]
+    _check_prefix()
+    access.check(_head(settings.trusted_proxies))
+    if (answer := cors.asked_before()) is not None:
+        return answer
+    _check_expectation()
+    _check_encoding()
+    await credentials.authenticate(core)
+    await limits.count(core)
+    return None
+
+
+def most_bytes(settings: Settings) -> int:
+    """Return how many bytes the body of Flask's request may have."""
+    endpoint = request.endpoint
+    if endpoint in ("freezes.create", "inspections.create"):
+        return settings.max_model_bytes + _OPTIONS_BYTES
+    if endpoint in ("batches.create", "batches.add"):
+        return settings.max_request_bytes
+    return int(current_app.config["MAX_CONTENT_LENGTH"])
+
+
+def check_open() -> None:
+    """Raise where nothing is accepted of what Flask's request brings much of; asks Redis."""
+    lane = _LANES.get(str(request.endpoint))
+    if lane is not None:
+        brings = request.content_length or 0 if lane is Lane.FREEZING else 0
+        kernel().check_open(lane, limits.client(), brings)
 
 
 def _check_prefix() -> None:
@@ -67,6 +108,12 @@ def _check_prefix() -> None:
             f"'{request.script_root[:80]}' in X-Forwarded-Prefix is no path under which this "
             "server can be reached."
         )
+
+
+def _check_expectation() -> None:
+    """Raise where the client expects of the server what it does not do (RFC 9110, 10.1.1)."""
+    if request.headers.get("Expect", "100-continue").strip().lower() != "100-continue":
+        raise ExpectationFailed("The only Expect that is understood is 100-continue.")
 
 
 def _check_encoding() -> None:
@@ -109,23 +156,3 @@ def _told(headers: Headers, name: str, proxies: int) -> str:
         return ""
     values = [value.strip() for value in headers.get(name, "").split(",")]
     return values[max(0, len(values) - proxies)].lower()
-
-
-def _ask_for_body(settings: Settings) -> Response:
-    """Say that the body of this request may come, or raise for what is refused without it."""
-    if request.routing_exception is not None:
-        raise request.routing_exception
-    endpoint = str(request.endpoint)
-    most = int(current_app.config["MAX_CONTENT_LENGTH"])
-    if endpoint in ("freezes.create", "inspections.create"):
-        most = settings.max_model_bytes + _OPTIONS_BYTES
-    elif endpoint in ("batches.create", "batches.add"):
-        most = settings.max_request_bytes
-    if (request.content_length or 0) > most:
-        request.max_content_length = most
-        raise RequestEntityTooLarge
-    lane = _LANES.get(endpoint)
-    if lane is not None:
-        brings = request.content_length or 0 if lane is Lane.FREEZING else 0
-        kernel().check_open(lane, limits.client(), brings)
-    return Response(status=204, headers={MOST: str(most)})

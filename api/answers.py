@@ -1,14 +1,15 @@
 """How jobs are answered: links, headers, and waiting as `Prefer: wait=` asks (RFC 7240)."""
 
-import json
 import re
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import redis
 import structlog
-from flask import Response, jsonify, request, url_for
+from flask import Response, jsonify, request
 
 from api.kernel import kernel
+from api.server.loop_kernel import LoopKernel
 from worker.errors import InvalidRequestError
 from worker.jobs.presentation import job_document
 from worker.jobs.records import WITH_LOG, Job, Kind
@@ -17,6 +18,9 @@ _log = structlog.get_logger(__name__)
 
 _WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 _RETRY_AFTER_S = 1
+
+Later = Callable[[LoopKernel], Awaitable[Response]]
+LATER: Final = "permafrost.later"  # in the environment of a request: what is to be done in the loop
 
 
 def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
@@ -34,31 +38,39 @@ def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
     )
 
 
-def ended_prediction(job: Job) -> bytes:
-    """Return the body that `submitted` gives for a prediction, where there is no request."""
-    return json.dumps(job_document(job), separators=(",", ":")).encode() + b"\n"
-
-
-def submitted(job_id: str, accepted: Job | None = None, *, waited: bool = False) -> Response:
-    """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended.
+def submitted(job_id: str, accepted: Job | None = None) -> Response:
+    """Answer a submission that a thread accepted, once its job has ended or the wait is over.
 
     `accepted` is the job as it was accepted, where that is known: with it a store that fails from
     now on does not turn an accepted job into an error, which would make the client send it again.
-    `waited`: that has been done.
+    No thread waits behind the door: it goes on with `LATER`, and this answer is not sent.
     """
     wait = preferred_wait()
-    if accepted is not None and (waited or not wait):
-        job = accepted
-    else:
+    if not wait:
+        job = accepted or kernel().store.get(job_id)
+        return submission(job, job_json(job, with_log=job is not accepted), wait)
+
+    async def answer(core: LoopKernel) -> Response:
         try:
-            job = kernel().wait_for(job_id, wait or 0.0)
+            job = await core.wait_for(job_id, wait)
+            return submission(job, await core.document(job), wait)
         except redis.RedisError as error:
             if accepted is None:
                 raise
             _log.warning("store error", action="store_error", error=str(error))
-            job = accepted
-    response = jsonify(job_json(job, with_log=job is not accepted))
-    response.headers["Location"] = url_for("jobs.read", job_id=job_id)
+            return submission(accepted, job_json(accepted, with_log=False), wait)
+
+    later: list[Later] | None = request.environ.get(LATER)
+    if later is None:
+        return kernel().portal.run(answer)
+    later.append(answer)
+    return Response(status=202)
+
+
+def submission(job: Job, document: dict[str, Any], wait: float | None) -> Response:
+    """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended."""
+    response = jsonify(document)
+    response.headers["Location"] = f"{request.script_root}/v1/jobs/{job.id}"
     if wait is not None and "wait" not in request.args:
         applied = min(wait, kernel().settings.max_wait_s)
         response.headers["Preference-Applied"] = f"wait={applied:g}"

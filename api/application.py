@@ -4,7 +4,6 @@ from apiflask import APIFlask
 
 from api import (
     admission,
-    bad_http,
     batches,
     comparisons,
     cors,
@@ -52,12 +51,11 @@ def compose(settings: Settings) -> APIFlask:
     app.extensions["kernel"] = Kernel(settings)
     app.extensions["access"] = Access(settings)
     problems.register(app)
-    bad_http.register(app)
     headers.register(app)
     cors.register(app)
     openapi.register(app)
     limits.register(app, settings)
-    admission.register(app, settings)
+    admission.register(app)
     for module in (
         *(predictions, batches, comparisons, freezes, inspections, jobs, events),
         *(models, workers, keys, health, pages),

@@ -6,20 +6,25 @@ more of them than so many. From when this process first heard that keys are aske
 them, even should Redis lose all that it has.
 """
 
+import asyncio
 import re
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
+from api.server.line import Line
 from worker.addresses import is_loopback
 from worker.credentials.api_key import Grant, digest_of, is_secret
-from worker.credentials.key_store import KeyStore
-from worker.credentials.sessions import Sessions, is_session_id
+from worker.credentials.key_store import note_use_command, read_grant
+from worker.credentials.sessions import is_session_id
 from worker.errors import KeyExpiredError, KeyRequiredError, KeyUnknownError
+from worker.jobs.keys import key
 from worker.settings import Settings
 
 FRESH_S = 1.0  # for which what Redis said is believed
+_TIMEOUT_S = 1.0  # of what is asked about a request's key, before anything else is
 _MOST_REMEMBERED = 4096
 _NOTED_S = 60.0  # between two notes that a key is used
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
@@ -37,11 +42,10 @@ class _Seen:
 
 
 class Authentication:
-    """Finds out what a key allows. Any thread may call this."""
+    """Finds out what a key allows. Only the event loop may call this."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self.keys = KeyStore(client)
-        self.sessions = Sessions(client, settings.session_ttl_s)
+    def __init__(self, line: Line, settings: Settings) -> None:
+        self._line = line
         self._open = settings.access == "open"
         self._guarded = settings.access == "keys" or (
             settings.access == "auto" and not is_loopback(settings.host)
@@ -50,73 +54,48 @@ class Authentication:
         self._seen: dict[str, _Seen] = {}
         self._noted: dict[str, float] = {}
 
-    # -- whether a key is needed ------------------------------------------------------------------
-
-    def required(self) -> bool:
+    async def required(self) -> bool:
         """Whether requests need a key; raises redis's errors where that was never known."""
-        known = self.known_to_be_required()
-        if known is not None:
-            return known
+        if self._open or self._guarded:
+            return self._guarded and not self._open
+        if self._asked is not None and time.monotonic() - self._asked < FRESH_S:
+            return False
         try:
-            self.note_guarded(self.keys.guarded())
+            guarded = bool(await self._ask("EXISTS", key("guarded")))
         except redis.RedisError:
             if self._asked is None:
                 raise
-            self.note_silence()
-        return self._guarded
-
-    def note_silence(self) -> None:
-        """Take note that Redis does not answer: nobody can have made a key meanwhile."""
-        if self._asked is not None:
-            self._asked = time.monotonic()
-
-    def known_to_be_required(self) -> bool | None:
-        """Return the same without asking Redis; None where it must be asked."""
-        if self._open:
-            return False
-        if self._guarded:
-            return True
-        if self._asked is not None and time.monotonic() - self._asked < FRESH_S:
-            return False
-        return None
-
-    def note_guarded(self, guarded: bool) -> None:
-        """Take note of what Redis says."""
+            guarded = False  # nobody can have made a key meanwhile
         self._guarded = self._guarded or guarded
         self._asked = time.monotonic()
+        return self._guarded
 
-    # -- what a key allows ------------------------------------------------------------------------
-
-    def of_header(self, authorization: str) -> Grant:
+    async def of_header(self, authorization: str) -> Grant:
         """Return what the key in an `Authorization` header allows; raise `KeyRequiredError`."""
-        return self.of_digest(digest_of(secret_in(authorization)))
+        return await self.of_digest(digest_of(secret_in(authorization)))
 
-    def of_session(self, session_id: str) -> Grant:
+    async def of_session(self, session_id: str) -> Grant:
         """Return what a session allows; raise `KeyRequiredError`."""
         if not is_session_id(session_id):
             raise KeyRequiredError(REQUIRED)
-        name = f"session {digest_of(session_id)}"
+        digest = digest_of(session_id)
+        name = f"session {digest}"
         known = self._fresh(name)
         if known is not None:
             return known
-        digest = self.sessions.key_digest(session_id)
-        grant = self.keys.grant(digest) if digest else None
+        of_key = await self._ask("GET", key("session", digest))
+        grant = await self._granted(of_key.decode()) if of_key else None
         if grant is None:
             self._seen.pop(name, None)
             raise KeyUnknownError("You are signed in no more: sign in again.")
         return self._remember(name, grant)
 
-    def of_digest(self, digest: str) -> Grant:
+    async def of_digest(self, digest: str) -> Grant:
         """Return what the key of a digest allows; raise `KeyUnknownError` or `KeyExpiredError`."""
         known = self._fresh(digest)
-        return known if known is not None else self.noted(digest, self.keys.grant(digest))
-
-    def at_once(self, digest: str) -> Grant | None:
-        """Return what is known of a key without asking Redis, or None; for the loop."""
-        return self._fresh(digest)
-
-    def noted(self, digest: str, grant: Grant | None) -> Grant:
-        """Take note of what Redis says of a key, and return it; raises as `of_digest` does."""
+        if known is not None:
+            return known
+        grant = await self._granted(digest)
         if grant is None:
             self._seen.pop(digest, None)
             raise KeyUnknownError(
@@ -125,7 +104,7 @@ class Authentication:
             )
         return self._remember(digest, grant)
 
-    def due_note(self, grant: Grant) -> bool:
+    def is_to_be_noted(self, grant: Grant) -> bool:
         """Whether it is time to note that a key is used; says so once a minute for each."""
         now = time.monotonic()
         if now - self._noted.get(grant.key, float("-inf")) < _NOTED_S:
@@ -135,9 +114,25 @@ class Authentication:
         self._noted[grant.key] = now
         return True
 
-    def forget(self, session_id: str) -> None:
+    async def note_use(self, grant: Grant) -> None:
+        """Note in Redis that a key is used."""
+        command = note_use_command(grant.key)
+        if command is not None:
+            await self._ask(*command)
+
+    async def forget(self, session_id: str) -> None:
         """Forget a session that has ended."""
         self._seen.pop(f"session {digest_of(session_id)}", None)
+
+    async def _granted(self, digest: str) -> Grant | None:
+        return read_grant(await self._ask("HGET", key("secrets"), digest))
+
+    async def _ask(self, *command: str | int) -> Any:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                return await self._line.run(*command)
+        except TimeoutError:
+            raise redis.TimeoutError("Redis does not answer.") from None
 
     def _fresh(self, name: str) -> Grant | None:
         seen = self._seen.get(name)

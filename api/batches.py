@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import redis
 from apiflask import APIBlueprint
@@ -221,6 +221,7 @@ def _parts() -> Iterator[FormField | FormFile]:
     request.max_content_length = sys.maxsize
     settings = kernel().settings
     return request_parts(
+        cast("BinaryIO", request.stream),
         most_bytes=settings.max_image_bytes,
         whole=WHOLE,
         most_whole=ArchiveLimits.of(settings).archive_bytes,

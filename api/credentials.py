@@ -4,33 +4,31 @@ from contextlib import suppress
 from urllib.parse import urlsplit
 
 import redis
-import structlog
 from flask import request
 
 from api import identity, permissions
 from api.authentication import REQUIRED
-from api.kernel import kernel
+from api.server.loop_kernel import LoopKernel
 from worker.credentials.api_key import Grant
 from worker.errors import ForeignOriginError, KeyRequiredError, ScopeMissingError
-
-_log = structlog.get_logger(__name__)
 
 COOKIE = "permafrost_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-def authenticate() -> None:
+async def authenticate(core: LoopKernel) -> None:
     """Find out whose this request is; raise where it needs a key and has none that allows it.
 
     What everybody may ask for is answered whatever is sent along; so are addresses that are none.
     """
+    required = core.authentication.required
     if request.endpoint is None or request.endpoint in permissions.PUBLIC:
         with suppress(KeyRequiredError, redis.RedisError):
-            if (sent := _sent()) and kernel().authentication.required():
-                _become(sent)
+            if (sent := _sent()) and await required():
+                await _become(core, sent)
         return
-    if not kernel().authentication.required():
-        if _is_of_keys():
+    if not await required():
+        if request.endpoint in permissions.OF_KEYS:
             raise ScopeMissingError(
                 "No API key is needed here yet, so whoever comes along can make and see none: "
                 "make the first one with `./permafrost keys create NAME --scope admin`."
@@ -39,19 +37,15 @@ def authenticate() -> None:
     sent = _sent()
     if sent is None:
         raise KeyRequiredError(REQUIRED)
-    permissions.check(_become(sent), request.endpoint)
+    permissions.check(await _become(core, sent), request.endpoint)
 
 
-def _is_of_keys() -> bool:
-    return (request.endpoint or "") in permissions.OF_KEYS
-
-
-def still_valid(grant: Grant | None) -> bool:
-    """Whether a key that let a request in still would; asked while an answer goes on for long."""
-    if grant is None:
+async def still_valid(core: LoopKernel) -> bool:
+    """Whether a key that let this request in still would; asked while its answer goes on."""
+    if identity.grant() is None:
         return True
     try:
-        _grant(_sent() or "")
+        await _grant(core, _sent() or "")
     except KeyRequiredError:
         return False
     return True
@@ -62,21 +56,19 @@ def _sent() -> str | None:
     return request.headers.get("Authorization") or ("" if COOKIE in request.cookies else None)
 
 
-def _grant(authorization: str) -> Grant:
-    authentication = kernel().authentication
+async def _grant(core: LoopKernel, authorization: str) -> Grant:
     if authorization:
-        return authentication.of_header(authorization)
-    return authentication.of_session(request.cookies.get(COOKIE, ""))
+        return await core.authentication.of_header(authorization)
+    return await core.authentication.of_session(request.cookies.get(COOKIE, ""))
 
 
-def _become(authorization: str) -> Grant:
-    grant = _grant(authorization)
+async def _become(core: LoopKernel, authorization: str) -> Grant:
+    grant = await _grant(core, authorization)
     if not authorization and request.method not in _SAFE:
         _check_sent_by_own_page()
     identity.become(grant, signed_in=not authorization)
-    if kernel().authentication.due_note(grant):
-        with suppress(redis.RedisError):
-            kernel().authentication.keys.note_use(grant.key)
+    if core.authentication.is_to_be_noted(grant):
+        core.in_background(core.authentication.note_use(grant))
     return grant
 
 

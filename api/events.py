@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 import redis
@@ -11,16 +12,17 @@ from apiflask import APIBlueprint
 from flask import Response, request, stream_with_context
 
 from api import credentials, identity
-from api.answers import job_json
-from api.kernel import Kernel, kernel
-from worker.errors import OverloadedError, PermafrostError
-from worker.jobs.records import Job
+from api.kernel import kernel
+from api.server.loop_kernel import LoopKernel
+from worker.errors import PermafrostError
+from worker.jobs.records import WITH_LOG, Job
 
 _log = structlog.get_logger(__name__)
 
 blueprint = APIBlueprint("events", __name__)
 
 _LOOK_S = 0.25  # between looks at the record
+_MOST_LOOKS = 400.0  # in a second, of all streams of this process
 _KEEP_ALIVE_S = 15.0  # between comments that keep proxies from closing an idle stream
 _END = "end"  # the id of the last event
 _LONGEST_S = 300.0  # then the client connects again, with Last-Event-ID
@@ -35,39 +37,65 @@ def stream(job_id: str) -> Response:
     `Last-Event-ID` misses no line and sees none twice. The id of `end` is `end`: who connects again
     with that is answered 204.
     """
-    core = kernel()
-    job = core.store.get(job_id, owner=identity.owner())
+    found = kernel().portal.run(partial(follow, job_id=job_id))
+    if isinstance(found, Response):
+        return found
+    response = found.head
+    response.response = stream_with_context(kernel().portal.each(found.events))
+    # Not in the generator, which is never begun for HEAD or where the client is gone already.
+    response.call_on_close(partial(kernel().portal.run, lambda _core: found.close()))
+    return response
+
+
+class Followed:
+    """A stream that has begun. It must be closed, and leaves its place then."""
+
+    def __init__(self, core: LoopKernel, events: AsyncGenerator[str]) -> None:
+        self._core = core
+        self._closed = False
+        self.events = events
+        self.head = Response(mimetype="text/event-stream")
+        self.head.headers["Cache-Control"] = "no-store"
+        self.head.headers["X-Accel-Buffering"] = "no"  # nginx hands on each event at once
+
+    async def close(self) -> None:
+        """End it."""
+        if not self._closed:
+            self._closed = True
+            self._core.leave_place()
+            await self.events.aclose()
+
+
+async def follow(core: LoopKernel, job_id: str) -> Response | Followed:
+    """Answer the request in the event loop."""
+    job = await core.get(job_id, owner=identity.owner())
     last = request.headers.get("Last-Event-ID", "")
     if last == _END and job.status.ended:  # nothing follows: by this a browser stops asking
         return Response(status=204)
     seen = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
-    if not core.take_place():
-        raise OverloadedError("Too many requests are waiting for jobs: poll the job instead.")
-    body = stream_with_context(_follow(core, job, seen))
-    response = Response(body, mimetype="text/event-stream")
-    # Not in the generator, which is never begun for HEAD or where the client is gone already.
-    response.call_on_close(core.leave_place)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
+    core.check_place()
+
+    return Followed(core, _follow(core, job, seen))
 
 
-def _follow(core: Kernel, job: Job, seen: int) -> Iterator[str]:
+async def _follow(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
     try:
-        yield from _events(core, job, seen)
+        async for text in _events(core, job, seen):
+            yield text
     except (redis.RedisError, PermafrostError) as error:
         # The answer has begun, so it can only end here; the client connects again.
         _log.warning("events interrupted", action="events_interrupted", error=str(error))
 
 
-def _events(core: Kernel, job: Job, seen: int) -> Iterator[str]:
+async def _events(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
     deadline = time.monotonic() + _LONGEST_S
     quiet_since = time.monotonic()
     shown: tuple[Any, Any] = (None, None)
-    with core.watch(job.id) as ended:
+    has_log = job.kind in WITH_LOG
+    with core.watch(job.id) as ending:
         while True:
-            job = core.store.get(job.id)
-            lines = core.store.log(job.id, seen)
+            job = await core.get(job.id)
+            lines = await core.log(job.id, seen) if has_log else []
             events = []
             if shown[0] != job.status:
                 events.append(_event("status", {"status": job.status.value}, seen))
@@ -78,20 +106,24 @@ def _events(core: Kernel, job: Job, seen: int) -> Iterator[str]:
                 seen += 1
                 events.append(_event("log", line.as_json(), seen))
             if job.status.ended:
-                yield from events
-                yield _event("end", job_json(job), _END)
+                events.append(_event("end", await core.document(job), _END))
+                yield "".join(events)
                 return
             now = time.monotonic()
-            if now > deadline or not credentials.still_valid(identity.grant()):
+            if now > deadline or core.leaving or not await credentials.still_valid(core):
                 return
             if events:
                 quiet_since = now
-                yield from events
+                yield "".join(events)
             elif now - quiet_since > _KEEP_ALIVE_S:
                 quiet_since = now
                 yield ": still here\n\n"
-            if ended.wait(_LOOK_S):
-                ended.clear()
+            await ending.wait(_look_s(core))
+
+
+def _look_s(core: LoopKernel) -> float:
+    """Return the seconds until the next look: longer where many follow, so that looks are few."""
+    return max(_LOOK_S, core.waiting / _MOST_LOOKS)
 
 
 def _event(name: str, data: dict[str, Any], identity: int | str) -> str:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from api import identity
 from api.kernel import Kernel, kernel
+from api.server.loop_kernel import LoopKernel
 from worker.contract.base import as_json, built
 from worker.contract.health import Health, Readiness
 from worker.contract.workers import WORKER_STATES, Worker, WorkerGraph
@@ -29,6 +30,11 @@ blueprint = APIBlueprint("health", __name__)
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """Say that this process answers; asks nothing of Redis or the workers."""
+    return jsonify(as_json(Health(status="ok")))
+
+
+async def live(_core: LoopKernel) -> Response:
+    """Answer the same in the event loop: also while all threads are at work."""
     return jsonify(as_json(Health(status="ok")))
 
 
@@ -73,9 +79,13 @@ def _is_known() -> bool:
     if identity.grant() is not None:
         return identity.may(Scope.READ)
     try:
-        return not kernel().authentication.required()
+        return not kernel().portal.run(_needs_key)
     except redis.RedisError:  # which is then all that there is to tell
         return True
+
+
+async def _needs_key(core: LoopKernel) -> bool:
+    return await core.authentication.required()
 
 
 def _model_states(core: Kernel, workers: list[Worker]) -> dict[str, str]:

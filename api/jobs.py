@@ -1,5 +1,6 @@
 """`/v1/jobs`: read, list, cancel."""
 
+from functools import partial
 from typing import TypeVar
 
 from apiflask import APIBlueprint
@@ -8,6 +9,7 @@ from flask import Response, jsonify, request
 from api import identity
 from api.answers import job_json, preferred_wait, whole_number
 from api.kernel import kernel
+from api.server.loop_kernel import LoopKernel
 from worker.errors import InvalidRequestError
 from worker.jobs.records import Kind, Status
 
@@ -36,8 +38,14 @@ def index() -> Response:
 @blueprint.doc(tags=["jobs"], responses={404: "Never existed", 410: "Has expired"})
 def read(job_id: str) -> Response:
     """Read a job; `?wait=SECONDS` holds the answer until it ends or the time is up."""
+    return kernel().portal.run(partial(show, job_id=job_id))
+
+
+async def show(core: LoopKernel, job_id: str) -> Response:
+    """Answer the request in the event loop."""
     wait = preferred_wait() or 0.0
-    return jsonify(job_json(kernel().wait_for(job_id, wait, owner=identity.owner())))
+    job = await core.wait_for(job_id, wait, owner=identity.owner())
+    return jsonify(await core.document(job))
 
 
 @blueprint.delete("/v1/jobs/<job_id>")

@@ -20,7 +20,7 @@ blueprint = APIBlueprint("keys", __name__)
 @blueprint.get("/v1/keys")
 def index() -> Response:
     """List the API keys, oldest first: what they allow, and when they were used."""
-    found = [key.answer() for key in kernel().authentication.keys.all()]
+    found = [key.answer() for key in kernel().keys.all()]
     return jsonify(as_json(built(KeyList, keys=found)))
 
 
@@ -32,7 +32,7 @@ def create() -> Response:
     `expires_days`, and `rate`, submissions per second.
     """
     asked = KeyRequest.parse(_sent())
-    made = kernel().authentication.keys.create(
+    made = kernel().keys.create(
         asked.name, parse_scopes(asked.scopes), days=asked.expires_days, rate=asked.rate
     )
     return _shown_once(made, 201)
@@ -58,14 +58,14 @@ def renew(key_id: str) -> Response:
     """
     asked = RenewRequest.parse(_sent() if request.content_length else {})
     grace_s = kernel().settings.key_grace_s if asked.grace_s is None else asked.grace_s
-    renewed = kernel().authentication.keys.renew(key_id, days=asked.expires_days, grace_s=grace_s)
+    renewed = kernel().keys.renew(key_id, days=asked.expires_days, grace_s=grace_s)
     return _shown_once(renewed, 200)
 
 
 @blueprint.delete("/v1/keys/<string(minlength=4):key_id>")
 def revoke(key_id: str) -> Response:
     """Revoke a key: within about a second it works nowhere any more. Its jobs are kept."""
-    return jsonify(as_json(kernel().authentication.keys.revoke(key_id).answer()))
+    return jsonify(as_json(kernel().keys.revoke(key_id).answer()))
 
 
 def _shown_once(made: MadeKey, status: int) -> Response:

@@ -1,14 +1,16 @@
 """What one client may submit, and who that is."""
 
 import ipaddress
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from apiflask import APIFlask
 from flask import request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import identity
-from api.kernel import kernel
+from api.server.loop_kernel import LoopKernel
 from worker.settings import Settings
 
 _NETWORK_BITS = 64  # of IPv6: whoever has one address has as many
@@ -17,28 +19,30 @@ _NETWORK_BITS = 64  # of IPv6: whoever has one address has as many
 def register(app: APIFlask, settings: Settings) -> None:
     """Make `app` see the clients behind the proxies that it trusts."""
     if settings.trusted_proxies:
-        proxies = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # as Flask's manual does it
-            app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies, x_port=0, x_prefix=proxies
-        )
+        app.wsgi_app = behind_proxies(app.wsgi_app, settings)  # type: ignore[method-assign]  # as Flask's manual does it
 
 
-def count() -> None:
+def behind_proxies(application: Callable[..., Any], settings: Settings) -> Callable[..., Any]:
+    """Return what calls an application with what the trusted proxies tell of a request."""
+    proxies = settings.trusted_proxies
+    if not proxies:
+        return application
+    return ProxyFix(
+        application, x_for=proxies, x_proto=proxies, x_host=proxies, x_port=0, x_prefix=proxies
+    )
+
+
+async def count(core: LoopKernel) -> None:
     """Count what the client of this request submits; raise `RateLimitedError` for too much."""
     if request.method == "POST":
         grant = identity.grant()
-        kernel().rates.spend(client(), rate=grant.rate if grant else None)
+        await core.rates.spend(client(), rate=grant.rate if grant else None)
 
 
 def client() -> str:
     """Return the name by which the client of this request is counted, for rates and shares."""
     key = identity.key_id()
-    return key_name(key) if key else client_name(request.remote_addr)
-
-
-def key_name(key_id: str) -> str:
-    """Return the name by which an API key is counted."""
-    return f"API key {key_id}"
+    return f"API key {key}" if key else client_name(request.remote_addr)
 
 
 @lru_cache(maxsize=1024)

@@ -60,13 +60,16 @@ class _Sink(Protocol):
 
 
 def request_parts(
-    *, most_bytes: int, whole: frozenset[str], most_whole: int
+    stream: BinaryIO,
+    *,
+    most_bytes: int,
+    whole: frozenset[str] = frozenset(),
+    most_whole: int = sys.maxsize,
 ) -> Iterator[FormField | FormFile]:
-    """Give the parts of Flask's request, as `parts` does."""
+    """Give the parts of the body of Flask's request, as `parts` does."""
     boundary = request.mimetype_params.get("boundary", "")
     if not boundary:
         raise InvalidRequestError("The multipart request names no boundary.")
-    stream = cast("BinaryIO", request.stream)
     return parts(
         stream,
         boundary.encode("latin-1", "replace"),

@@ -1,19 +1,21 @@
 """`POST /v1/predictions`: one image, one job."""
 
-from dataclasses import replace
+import io
 
 from apiflask import APIBlueprint
 from flask import Response, request
 
 from api import identity
-from api.answers import preferred_wait, submitted, whole_number
-from api.begun import begun
+from api.answers import preferred_wait, submission, whole_number
 from api.idempotency import idempotency
-from api.kernel import Kernel, kernel
+from api.kernel import kernel
 from api.limits import client
+from api.multipart import FormField, request_parts
+from api.server.loop_kernel import LoopKernel
 from api.webhooks import webhook_of
 from worker.errors import InvalidRequestError, ModelNotFoundError, TooLargeError
 from worker.images.kinds import HEAD, refusal, sniff
+from worker.jobs.presentation import job_document
 from worker.jobs.records import Kind, Lane, PinnedModel
 from worker.jobs.store import Accepted, Submission
 from worker.models.manifest import Manifest, ModelRef
@@ -39,28 +41,42 @@ def create() -> Response:
     answers may be wrong, and `GET /v1/models/NAME` says in `choices` how to put that right.
     `Idempotency-Key` makes a repetition return the first job.
     """
-    wait = preferred_wait() or 0.0  # a bad one is refused before anything is accepted
+    request.get_data()  # in this thread, which may have to wait for it
+    return kernel().portal.run(classify)
+
+
+async def classify(core: LoopKernel) -> Response:
+    """Answer the request in the event loop; its body is there."""
+    wait = preferred_wait()  # a bad one is refused before anything is accepted
     image, fields = _image()
-    accepted = accept_image(
+    asked = _submission(
         image,
         model=fields.get("model"),
         top=fields.get("top"),
         webhook=webhook_of(fields.get("webhook")),
-        wait_s=wait,
     )
-    return submitted(accepted.job_id, accepted.job, waited=True)
+    accepted = await core.submit(asked, wait_s=wait or 0.0)
+    job = accepted.job or await core.wait_for(accepted.job_id, wait or 0.0)  # of a repetition
+    return submission(job, job_document(job, root=request.script_root), wait)
 
 
 def accept_image(
+    image: bytes, *, model: str | None, top: str | None, keep_upload_s: float = 0.0
+) -> Accepted:
+    """Check an image and accept it, in a thread, as a prediction of what `model` means now."""
+    asked = _submission(image, model=model, top=top, keep_upload_s=keep_upload_s)
+    return kernel().submit(asked)
+
+
+def _submission(
     image: bytes,
     *,
     model: str | None,
     top: str | None,
     webhook: Target | None = None,
     keep_upload_s: float = 0.0,
-    wait_s: float = 0.0,
-) -> Accepted:
-    """Check an image and accept it as a prediction of the version that `model` means now."""
+) -> Submission:
+    """Return what Flask's request submits; raise where it is no image or no model."""
     settings = kernel().settings
     if not image:
         raise InvalidRequestError(
@@ -73,53 +89,27 @@ def accept_image(
         )
     if sniff(image[:16]) is None:
         raise refusal(image[:HEAD])
-    submission = submission_of(
-        kernel(), image, model=model, top=top, keep_upload_s=keep_upload_s, client=client()
-    )
+    manifest = resolve_model(kernel().registry, model)
+    count = top_of(top)
     digest, fingerprint = idempotency(
         Kind.PREDICTION,
         str(model).encode(),
-        str(submission.options["top"]).encode(),
+        str(count).encode(),
         webhook.url.encode() if webhook else b"",
         image,
     )
-    submission = replace(
-        submission,
-        idempotency_digest=digest,
-        fingerprint=fingerprint,
-        webhook=webhook,
-        owner=identity.key_id(),
-    )
-    earlier = begun()
-    if earlier is not None:
-        return kernel().take_up(replace(submission, job_id=earlier.job_id), earlier.until)
-    return kernel().submit(submission, wait_s=wait_s)
-
-
-def submission_of(
-    kernel: Kernel,
-    image: bytes,
-    *,
-    model: str | None,
-    top: str | None,
-    keep_upload_s: float = 0.0,
-    job_id: str | None = None,
-    client: str = "",
-) -> Submission:
-    """Return the submission of an image, by the version that `model` means now.
-
-    Raises errors of the model and `InvalidRequestError`.
-    """
-    manifest = resolve_model(kernel.registry, model)
     return Submission(
         kind=Kind.PREDICTION,
         lane=Lane.INTERACTIVE,
         model=pinned(manifest),
-        options={"top": top_of(top)},
+        options={"top": count},
         upload=image,
         keep_upload_s=keep_upload_s,
-        job_id=job_id,
-        client=client,
+        idempotency_digest=digest,
+        fingerprint=fingerprint,
+        webhook=webhook,
+        client=client(),
+        owner=identity.key_id(),
     )
 
 
@@ -162,12 +152,19 @@ def _meant(registry: Registry, text: str | None) -> Manifest:
 
 def _image() -> tuple[bytes, dict[str, str]]:
     """Return the uploaded bytes and the other fields of the request."""
-    if request.mimetype == "multipart/form-data":
-        files = request.files.getlist("image")
-        if len(files) != 1:
-            raise InvalidRequestError(
-                f"The form has {len(files)} files named `image`; send one image per request."
-            )
-        return files[0].read(), {**request.args.to_dict(), **request.form.to_dict()}
-    # Any other body is the image: `curl --data-binary` says it were a form.
-    return request.get_data(cache=False), request.args.to_dict()
+    body = request.get_data()
+    fields = request.args.to_dict()
+    if request.mimetype != "multipart/form-data":
+        # Any other body is the image: `curl --data-binary` says it were a form.
+        return body, fields
+    images = []
+    for part in request_parts(io.BytesIO(body), most_bytes=len(body)):
+        if isinstance(part, FormField):
+            fields[part.name] = part.value
+        elif part.name == "image":
+            images.append(part.stream.read())
+    if len(images) != 1:
+        raise InvalidRequestError(
+            f"The form has {len(images)} files named `image`; send one image per request."
+        )
+    return images[0], fields

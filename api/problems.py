@@ -28,6 +28,7 @@ _CODES = {
     405: "method_not_allowed",
     413: "too_large",
     415: "unsupported_media",
+    417: "expectation_failed",
 }
 # That uploads in TMPDIR or the registry cannot be written.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})

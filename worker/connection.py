@@ -8,6 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
@@ -15,6 +17,7 @@ from redis.retry import Retry
 from worker.settings import Settings
 
 _LONGEST_SOCKET_PATH = 100  # bytes; Linux allows 107, macOS 103
+_AGAIN = (redis.exceptions.ConnectionError,)  # after which a command is tried once more
 
 
 def embedded_socket(data: Path) -> Path:
@@ -79,9 +82,24 @@ def connect(settings: Settings, *, timeout_s: float = 4.0) -> redis.Redis:
     is not, because the waiting would add up.
     """
     return redis.Redis.from_url(
-        redis_url(settings),
-        socket_timeout=timeout_s,
-        socket_connect_timeout=min(timeout_s, 2.0),
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.02), 1, (redis.exceptions.ConnectionError,)),
-        health_check_interval=15,
+        redis_url(settings), retry=Retry(_backoff(), 1, _AGAIN), **_limits(timeout_s)
     )
+
+
+def connect_async(settings: Settings, *, timeout_s: float = 4.0) -> redis.asyncio.Redis:
+    """Return the same for one event loop."""
+    return redis.asyncio.Redis.from_url(
+        redis_url(settings), retry=AsyncRetry(_backoff(), 1, _AGAIN), **_limits(timeout_s)
+    )
+
+
+def _backoff() -> ExponentialBackoff:
+    return ExponentialBackoff(cap=0.1, base=0.02)
+
+
+def _limits(timeout_s: float) -> dict[str, Any]:
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(timeout_s, 2.0),
+        "health_check_interval": 15,
+    }

@@ -138,11 +138,11 @@ class Settings(BaseSettings):
         60.0, ge=0, description="Longest time that a request may wait for its job, in seconds."
     )
     max_waiting: int = Field(
-        48,
+        10_000,
         ge=0,
-        description="Requests of one API process that may hold a thread while they wait for jobs "
-        "or follow events; must stay below its threads. Further ones are answered at once. "
-        "Predictions that wait for their own answer mostly hold none and are not counted.",
+        description="Requests of one API process that may wait for jobs or follow events at the "
+        "same time, each with some 20 kB of memory. Further ones are answered at once. With a "
+        "server of another kind (`flask run`) each holds a thread: stay below their number.",
     )
     memory_limit_share: float = Field(
         0.75,

@@ -11,6 +11,7 @@ from api import admission, credentials, identity
 from api.authentication import secret_in
 from api.kernel import kernel
 from api.pages.views import blueprint
+from api.server.loop_kernel import LoopKernel
 from worker.credentials.api_key import Scope, digest_of, parse_scopes
 from worker.credentials.key_store import NewKey
 from worker.errors import InvalidRequestError, KeyRequiredError, PermafrostError
@@ -22,7 +23,7 @@ _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 @blueprint.get("/sign-in")
 def sign_in() -> AnyResponse:
     """Show the form that takes an API key; `?next=` leads on afterwards."""
-    if not kernel().authentication.required() or identity.grant() is not None:
+    if identity.grant() is not None or not kernel().portal.run(_required):
         return redirect(_next(request.args.get("next")), 303)
     return make_response(_form(request.args.get("next")))
 
@@ -30,15 +31,14 @@ def sign_in() -> AnyResponse:
 @blueprint.post("/sign-in")
 def signing_in() -> AnyResponse:
     """Begin a session for whoever has a key; what was begun before ends."""
-    authentication = kernel().authentication
     asked = request.form.get("next")
     try:
         digest = digest_of(secret_in(f"Bearer {request.form.get('key', '').strip() or '-'}"))
-        authentication.of_digest(digest)
+        kernel().portal.run(lambda core: core.authentication.of_digest(digest))
     except KeyRequiredError as error:
         return make_response(_form(asked, error=error), 401)
     _end()
-    session_id = authentication.sessions.begin(digest)
+    session_id = kernel().sessions.begin(digest)
     answer = redirect(_next(asked), 303)
     answer.set_cookie(
         credentials.COOKIE,
@@ -72,7 +72,7 @@ def keys() -> str:
 @blueprint.post("/keys")
 def change_keys() -> AnyResponse:
     """Make or revoke a key; a new one is shown on this answer only."""
-    store = kernel().authentication.keys
+    store = kernel().keys
     try:
         if revoked := request.form.get("revoke"):
             store.revoke(revoked)
@@ -89,11 +89,15 @@ def change_keys() -> AnyResponse:
     return answer
 
 
+async def _required(core: LoopKernel) -> bool:
+    return await core.authentication.required()
+
+
 def _end() -> None:
     session_id = request.cookies.get(credentials.COOKIE, "")
     if session_id:
-        kernel().authentication.sessions.end(session_id)
-        kernel().authentication.forget(session_id)
+        kernel().sessions.end(session_id)
+        kernel().portal.run(lambda core: core.authentication.forget(session_id))
 
 
 def _form(asked: str | None, error: PermafrostError | None = None) -> str:
@@ -101,7 +105,7 @@ def _form(asked: str | None, error: PermafrostError | None = None) -> str:
 
 
 def _keys(made: NewKey | None = None, error: PermafrostError | None = None) -> str:
-    found: list[Any] = kernel().authentication.keys.all()
+    found: list[Any] = kernel().keys.all()
     own = identity.grant()
     return render_template(
         "keys.html",

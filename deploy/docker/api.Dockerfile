@@ -22,6 +22,7 @@ VOLUME ["/data", "/scratch"]
 EXPOSE 8000
 # gunicorn reads the number of its processes from WEB_CONCURRENCY itself.
 CMD ["gunicorn", "api:create_app()", "--bind", "0.0.0.0:8000", \
-     "--worker-class", "api.patience.PatientWorker", "--threads", "64", \
+     "--worker-class", "api.server.worker.DoorWorker", "--threads", "64", \
+     "--worker-connections", "10000", \
      "--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5", \
      "--worker-tmp-dir", "/dev/shm", "--umask", "077", "--no-control-socket"]

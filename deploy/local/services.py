@@ -10,7 +10,8 @@ from deploy.local.layout import Layout
 from deploy.local.options import Options, bracketed
 from worker.settings import Settings, listed
 
-API_THREADS = 64  # per API process; `max_waiting` of the settings must stay below
+API_THREADS = 64  # per API process, for what is not answered in its event loop
+API_CONNECTIONS = 10_000  # likewise; most of them wait
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only gunicorn's heartbeat file goes there  # nosec B108
 
 
@@ -120,7 +121,8 @@ def _api(options: Options, settings: Settings) -> Service:
             *(sys.executable, "-m", "gunicorn", "api:create_app()"),
             *("--bind", f"{bracketed(options.host)}:{options.port}"),
             *("--workers", str(options.web_concurrency)),
-            *("--worker-class", "api.patience.PatientWorker", "--threads", str(API_THREADS)),
+            *("--worker-class", "api.server.worker.DoorWorker", "--threads", str(API_THREADS)),
+            *("--worker-connections", str(API_CONNECTIONS)),
             *("--timeout", "60", "--graceful-timeout", "5", "--keep-alive", "5"),
             *heartbeat,
             *_known_as(options.host, settings),

@@ -82,7 +82,11 @@ def test_tickets_that_come_twice_make_nothing_run_twice(
     scene.wait_for_no_ticket(Lane.INTERACTIVE)
     checker.submit()
     with servers.store() as store:
-        assert store.llen(key("tickets", Lane.INTERACTIVE)) == 2
+        wait_until(
+            lambda: store.llen(key("tickets", Lane.INTERACTIVE)) == 2,
+            within_s=10,
+            what="both tickets are there",
+        )
     servers.start_worker(inject=["twice"])
     with checker.clients(4):
         for _ in range(2):

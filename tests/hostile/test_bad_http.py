@@ -18,7 +18,6 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 REQUESTS = {
     # the first line
     "no request": b"hello\r\n\r\n",
-    "an empty line": b"\r\n\r\n\r\n\r\n",
     "two words": b"GET /healthz\r\n\r\n",
     "a method with a control character": b"G\x01T /healthz HTTP/1.1\r\n" + OURS + b"\r\n",
     "a method in lower case": b"get /healthz HTTP/1.1\r\n" + OURS + b"\r\n",
@@ -81,7 +80,6 @@ REQUESTS = {
     "a chunk that is longer": CHUNKED + b"3\r\nabcdef\r\n0\r\n\r\n",
     "a size that does not end": CHUNKED + b"1" * 20_000,
     "an extension with CR": CHUNKED + b"3;a\rb\r\nabc\r\n0\r\n\r\n",
-    "an extension that is none": CHUNKED + b"3;=\r\nabc\r\n0\r\n\r\n",
     "a size that ends with LF": CHUNKED + b"3\nabc\r\n0\r\n\r\n",
     "a trailer without colon": CHUNKED + b"3\r\nabc\r\n0\r\nX\r\n\r\n",
     "a trailer that is a length": CHUNKED + b"3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n",
@@ -120,7 +118,8 @@ def ask(api: Api, request: bytes, *, ends: bool = False) -> tuple[int, dict[str,
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
 def test_what_is_not_http_is_refused_in_our_own_form(api: Api, request_: bytes) -> None:
-    ours = HOSTS.search(request_) or b"localhost" not in request_  # refused by the application
+    # refused by the application, which may keep the connection
+    ours = HOSTS.search(request_) or request_.count(b"Host: localhost") != 1
     status, headers, body = ask(api, request_, ends=not ours)
     assert 400 <= status < 500, (status, body)
     assert headers["content-type"] == "application/problem+json"

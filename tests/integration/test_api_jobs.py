@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from api import events as events_module
 from api.described import examples
-from api.kernel import Kernel
+from api.server.loop_kernel import LoopKernel
 from tests.support.api import assert_problem, web_client
 from tests.support.polling import wait_until
 from tests.support.work import ANSWERED, Work, failure, freeze, success
@@ -40,6 +40,22 @@ def work(client: redis.Redis, settings: Settings) -> Work:
 def web(settings: Settings) -> Iterator[FlaskClient]:
     with web_client(settings) as web:
         yield web
+
+
+def take_place(web: FlaskClient) -> bool:
+    """Take one of the places of requests that wait, if one is free."""
+
+    async def take(core: LoopKernel) -> bool:
+        return core.take_place()
+
+    return bool(web.application.extensions["kernel"].portal.run(take))
+
+
+def leave_place(web: FlaskClient) -> None:
+    async def leave(core: LoopKernel) -> None:
+        core.leave_place()
+
+    web.application.extensions["kernel"].portal.run(leave)
 
 
 def _succeed(work: Work, result: Any = ANSWERED) -> None:
@@ -165,15 +181,14 @@ def test_who_finds_no_place_to_wait_is_answered_at_once(
     web: FlaskClient, work: Work, settings: Settings
 ) -> None:
     job_id = work.accept()
-    kernel: Kernel = web.application.extensions["kernel"]
-    assert [kernel.take_place() for _ in range(3)] == [True, True, False]
+    assert [take_place(web) for _ in range(3)] == [True, True, False]
     started = time.monotonic()
     assert web.get(f"/v1/jobs/{job_id}?wait=5").get_json()["status"] == "queued"
     assert time.monotonic() - started < 3
     response = web.get(f"/v1/jobs/{job_id}/events")
     assert_problem(response, 503, "overloaded")
     assert response.headers["Retry-After"]
-    kernel.leave_place()
+    leave_place(web)
     thread = _soon(lambda: _succeed(work))
     assert web.get(f"/v1/jobs/{job_id}?wait=5").get_json()["status"] == "succeeded"
     thread.join()
@@ -263,8 +278,7 @@ def test_a_stream_that_is_never_read_leaves_its_place(web: FlaskClient, work: Wo
     for _ in range(5):
         assert web.head(f"/v1/jobs/{job_id}/events", buffered=True).status_code == 200
         web.get(f"/v1/jobs/{job_id}/events", buffered=False).close()
-    kernel: Kernel = web.application.extensions["kernel"]
-    assert [kernel.take_place() for _ in range(3)] == [True, True, False]
+    assert [take_place(web) for _ in range(3)] == [True, True, False]
 
 
 def test_a_stream_that_is_read_in_part_leaves_its_place(web: FlaskClient, work: Work) -> None:
@@ -273,8 +287,7 @@ def test_a_stream_that_is_read_in_part_leaves_its_place(web: FlaskClient, work: 
         response = web.get(f"/v1/jobs/{job_id}/events", buffered=False)
         assert b"queued" in next(iter(response.response))
         response.close()
-    kernel: Kernel = web.application.extensions["kernel"]
-    assert kernel.take_place()
+    assert take_place(web)
 
 
 def test_a_quiet_stream_is_kept_alive_and_ends_some_time(
@@ -292,14 +305,13 @@ def test_a_quiet_stream_is_kept_alive_and_ends_some_time(
 def test_a_stream_ends_when_redis_fails(
     web: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
+    async def fail(*_: object) -> None:
         raise redis.exceptions.ConnectionError("gone")
 
-    job_id = work.accept()
-    kernel: Kernel = web.application.extensions["kernel"]
-    monkeypatch.setattr(kernel.store, "log", fail)
+    job_id = work.accept(freeze())
+    monkeypatch.setattr(LoopKernel, "log", fail)
     assert _events(web.get(f"/v1/jobs/{job_id}/events").text) == []
-    assert kernel.take_place()
+    assert take_place(web)
 
 
 # -- listing and cancelling -------------------------------------------------------------------

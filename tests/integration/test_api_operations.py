@@ -327,10 +327,10 @@ def test_what_a_page_repeats_is_escaped(web: FlaskClient) -> None:
 def test_an_error_of_our_own_is_logged_and_not_shown(
     web: FlaskClient, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("worker.jobs.store.JobStore.get", fail)
+    monkeypatch.setattr("api.server.loop_kernel.LoopKernel.get", fail)
     response = web.get(f"/v1/jobs/{new_job_id()}")
     body = assert_problem(response, 500, "internal_error")
     assert "secret" not in body["detail"]
@@ -352,10 +352,10 @@ def test_an_error_of_our_own_is_logged_and_not_shown(
 def test_what_redis_says_becomes_the_right_error(
     web: FlaskClient, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("worker.jobs.store.JobStore.get", fail)
+    monkeypatch.setattr("api.server.loop_kernel.LoopKernel.get", fail)
     response = web.get(f"/v1/jobs/{new_job_id()}")
     assert_problem(response, status, code)
     assert ("Retry-After" in response.headers) == (status == 503)

@@ -1,67 +1,136 @@
 """Endings: who waits hears of them, and who does not costs nothing."""
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 import redis
 
+from api.server.endings import Ending, Endings
+from api.server.line import Line
 from tests.support.polling import wait_until
-from worker.connection import connect
-from worker.jobs.endings import Endings
+from worker.connection import connect_async
 from worker.jobs.keys import key
 from worker.jobs.store import new_job_id
 from worker.settings import Settings
 
 IDLE_S = 0.3
 
+Told = Callable[[Endings], Awaitable[None]]
+
 
 @pytest.fixture
-def endings(settings: Settings, client: redis.Redis) -> Iterator[Endings]:
-    one = Endings(lambda: connect(settings, timeout_s=10), idle_s=IDLE_S)
-    yield one
-    one.close()
-    wait_until(lambda: _listeners(client) == 0, within_s=10, what="no listener")
+def told(settings: Settings, client: redis.Redis) -> Callable[[Told], None]:
+    """Return what runs a test in an event loop with endings, which are silent afterwards."""
+
+    def run(test: Told) -> None:
+        async def with_endings() -> None:
+            line = Line(connect_async(settings))
+            endings = Endings(lambda: connect_async(settings), line, idle_s=IDLE_S)
+            try:
+                await test(endings)
+            finally:
+                await endings.close()
+                await line.close()
+
+        asyncio.run(with_endings())
+        wait_until(lambda: listeners(client) == 0, within_s=10, what="no listener")
+
+    return run
 
 
-def _listeners(client: redis.Redis) -> int:
+def listeners(client: redis.Redis) -> int:
     ((_, count),) = client.pubsub_numsub(key("ended"))
     return int(count)
 
 
-def _heard(client: redis.Redis, endings: Endings) -> bytes:
+async def until(condition: Callable[[], bool], what: str) -> None:
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends, what
+        await asyncio.sleep(0.01)
+
+
+async def heard(client: redis.Redis, endings: Endings) -> bytes:
     """Return the record that one who waits is told of."""
     job_id = new_job_id()
     with endings.watch(job_id) as ending:
-        wait_until(lambda: _listeners(client) == 1, within_s=10, what="a listener")
+        await until(lambda: listeners(client) == 1, "a listener")
         while not ending.record:
-            ending.clear()
             client.publish(key("ended"), f"{job_id}the record")
-            assert ending.wait(10)
+            assert await ending.wait(10)
         return ending.record
 
 
-def test_who_waits_is_told(client: redis.Redis, endings: Endings) -> None:
-    assert _heard(client, endings) == b"the record"
+def test_who_waits_is_told(client: redis.Redis, told: Callable[[Told], None]) -> None:
+    async def test(endings: Endings) -> None:
+        assert await heard(client, endings) == b"the record"
+
+    told(test)
 
 
 def test_nobody_listens_once_nobody_waits_however_much_ends(
-    client: redis.Redis, endings: Endings
+    client: redis.Redis, told: Callable[[Told], None]
 ) -> None:
-    _heard(client, endings)
+    async def test(endings: Endings) -> None:
+        await heard(client, endings)
 
-    def silent() -> bool:
-        client.publish(key("ended"), f"{new_job_id()}of somebody else")
-        return _listeners(client) == 0
+        def silent() -> bool:
+            client.publish(key("ended"), f"{new_job_id()}of somebody else")
+            return listeners(client) == 0
 
-    wait_until(silent, within_s=10, what="no listener")
-    assert _heard(client, endings) == b"the record"  # and again once somebody does
+        await until(silent, "no listener")
+        assert await heard(client, endings) == b"the record"  # and again once somebody does
+
+    told(test)
 
 
-def test_who_waits_long_is_listened_for_all_the_time(client: redis.Redis, endings: Endings) -> None:
-    with endings.watch(new_job_id()):
-        wait_until(lambda: _listeners(client) == 1, within_s=10, what="a listener")
-        until = time.monotonic() + 4 * IDLE_S
-        while time.monotonic() < until:
-            assert _listeners(client) == 1
-            time.sleep(0.02)
+def test_who_waits_long_is_listened_for_all_the_time(
+    client: redis.Redis, told: Callable[[Told], None]
+) -> None:
+    async def test(endings: Endings) -> None:
+        with endings.watch(new_job_id()):
+            await until(lambda: listeners(client) == 1, "a listener")
+            for _ in range(40):
+                assert listeners(client) == 1
+                await asyncio.sleep(4 * IDLE_S / 40)
+
+    told(test)
+
+
+def test_an_ending_that_nobody_told_of_is_found(
+    client: redis.Redis, told: Callable[[Told], None]
+) -> None:
+    async def test(endings: Endings) -> None:
+        job_id = new_job_id()
+        client.hset(key("job", job_id), "status", "running")
+        with endings.watch(job_id) as ending:
+            await until(lambda: listeners(client) == 1, "a listener")
+            while await ending.wait(0.1):  # for the subscription that began
+                pass
+            assert not await ending.wait(2 * IDLE_S)
+            client.hset(key("job", job_id), "status", "succeeded")
+            assert await ending.wait(10)
+            assert (ending.record, ending.silent) == (b"", False)
+
+    told(test)
+
+
+def test_who_waits_is_told_that_redis_does_not_answer(
+    settings: Settings, client: redis.Redis, told: Callable[[Told], None]
+) -> None:
+    async def test(endings: Endings) -> None:
+        gone = Line(connect_async(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})))
+        blind = Endings(lambda: connect_async(settings), gone, idle_s=IDLE_S)
+
+        async def silent(ending: Ending) -> None:
+            while not ending.silent:
+                assert await ending.wait(10)
+
+        with blind.watch(new_job_id()) as ending:
+            await silent(ending)
+        await blind.close()
+        await gone.close()
+
+    told(test)

@@ -41,12 +41,12 @@ class Api:
         self._processes[port] = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gunicorn", "api:create_app()", "--bind", f"{HOST}:{port}"),
-                *("--worker-class", "api.patience.PatientWorker", "--threads", "2"),
+                *("--worker-class", "api.server.worker.DoorWorker", "--threads", "2"),
                 *("--no-control-socket", "--graceful-timeout", "2"),
                 *self._options,
             ],
             cwd=ROOT,
-            env={**self._environment, "PERMAFROST_MAX_WAITING": "1"},
+            env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -139,7 +139,7 @@ class Servers:
             "api",
             *("gunicorn", "api:create_app()", "--bind", f"127.0.0.1:{self.port}"),
             *("--workers", str(self._apis), "--threads", "16"),
-            *(("--worker-class", "api.patience.PatientWorker") if patient else ()),
+            *(("--worker-class", "api.server.worker.DoorWorker") if patient else ()),
             *("--graceful-timeout", "5", "--no-control-socket"),
             *(("-c", "python:tests.support.injected") if modules else ()),
             PERMAFROST_TEST_INJECT=",".join(modules),

@@ -185,7 +185,7 @@ def test_gunicorn_takes_the_apis_command() -> None:
     given = parser.parse_args(words[1:])
     assert given.args == ["api:create_app()"]
     assert (given.worker_class, given.control_socket_disable) == (
-        "api.patience.PatientWorker",
+        "api.server.worker.DoorWorker",
         True,
     )
     assert importlib.util.find_spec("api") is not None

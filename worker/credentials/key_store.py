@@ -224,15 +224,6 @@ class KeyStore:
         """Whether a key was ever made here, if it was revoked since or not."""
         return bool(self._client.exists(key("guarded")))
 
-    def grant(self, digest: str) -> Grant | None:
-        """Return what the key of a digest allows, or allowed until it expired."""
-        return read_grant(self._client.hget(key("secrets"), digest))
-
-    def note_use(self, key_id: str) -> None:
-        """Remember that a key is used."""
-        if is_key_id(key_id):
-            self._client.hset(key("api_key", key_id), "used", _now())
-
     # -- for a program of the operator's own ---------------------------------------------------
 
     def lend(self, name: str, secret: str, scopes: frozenset[Scope], lasting_s: float) -> None:
@@ -247,6 +238,11 @@ class KeyStore:
         for digest, raw in self._client.hscan_iter(key("secrets")):
             if json.loads(raw)["key"] == name:
                 self._client.hdel(key("secrets"), digest)
+
+
+def note_use_command(key_id: str) -> tuple[str | int, ...] | None:
+    """Return the command that remembers that a key is used; None where it is in no list."""
+    return ("HSET", key("api_key", key_id), "used", _now()) if is_key_id(key_id) else None
 
 
 def read_grant(raw: bytes | None) -> Grant | None:

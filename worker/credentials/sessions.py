@@ -35,13 +35,6 @@ class Sessions:
         self._client.set(key("session", digest_of(session_id)), key_digest, ex=self._lasting_s)
         return session_id
 
-    def key_digest(self, session_id: str) -> str | None:
-        """Return the digest of the key that a session was begun with."""
-        if not is_session_id(session_id):
-            return None
-        raw = self._client.get(key("session", digest_of(session_id)))
-        return raw.decode() if raw else None
-
     def end(self, session_id: str) -> None:
         """End a session."""
         if is_session_id(session_id):

@@ -1,7 +1,7 @@
 """Batches: adding images, sealing, retrying, and reading results in a stable order."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -182,9 +182,7 @@ class Batches:
 
     def labels(self, job_id: str) -> dict[str, int]:
         """Return how often each label came first."""
-        counts = self._client.hgetall(key("labels", job_id))
-        pairs = [(label.decode(), int(count)) for label, count in counts.items()]
-        return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))
+        return label_counts(self._client.hgetall(key("labels", job_id)))
 
     def rows(
         self,
@@ -262,3 +260,9 @@ class Batches:
             else None
             for number in numbers
         ]
+
+
+def label_counts(counts: Mapping[bytes, bytes]) -> dict[str, int]:
+    """Return how often each label came first, by what Redis keeps of it; most often first."""
+    pairs = [(label.decode(), int(count)) for label, count in counts.items()]
+    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))

@@ -1,23 +1,23 @@
 """Rates: how often one client may submit, over all API processes together."""
 
 import math
-
-import redis
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from worker.errors import RateLimitedError
-from worker.jobs.scripts import Scripts
 from worker.settings import Settings
 
 
 class Rates:
     """A token bucket for each client."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
-        self._scripts = Scripts(client)
+    def __init__(self, script: Callable[..., Awaitable[Any]], settings: Settings) -> None:
+        """`script` runs one of the scripts, by its name and arguments."""
+        self._script = script
         self._rate = settings.client_rate
         self._burst = settings.client_burst
 
-    def spend(self, client: str, *, rate: float | None = None) -> None:
+    async def spend(self, client: str, *, rate: float | None = None) -> None:
         """Count one submission of `client`, a name that has been checked.
 
         `rate`: its own submissions per second, where it has one.
@@ -27,7 +27,7 @@ class Rates:
         rate = self._rate if rate is None else rate
         if rate <= 0:
             return
-        wait_ms = self._scripts.run("spend", client, rate, self._burst)
+        wait_ms = await self._script("spend", client, rate, self._burst)
         if wait_ms > 0:
             raise RateLimitedError(
                 f"Too many submissions came from {client}: {rate:g} per second are accepted "

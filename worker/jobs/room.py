@@ -1,11 +1,9 @@
 """Room: how much Redis may hold before uploads are refused."""
 
-import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import redis
-
-_FIELD = re.compile(rb"(?:^|\n)(maxmemory|used_memory):(\d+)")
 
 
 class Room(NamedTuple):
@@ -17,16 +15,11 @@ class Room(NamedTuple):
 
 def room(client: redis.Redis, share: float) -> Room:
     """Return what Redis may hold by `share` of its maxmemory."""
-    memory = client.info("memory")
-    return _room(int(memory.get("maxmemory", 0)), int(memory["used_memory"]), share)
+    return room_told(client.info("memory"), share)
 
 
-def room_told(info: bytes, share: float) -> Room:
-    """Return the same of what Redis answers to `INFO memory`."""
-    fields = {name: int(number) for name, number in _FIELD.findall(info)}
-    return _room(fields.get(b"maxmemory", 0), fields[b"used_memory"], share)
-
-
-def _room(most: int, used: int, share: float) -> Room:
+def room_told(memory: Mapping[str, Any], share: float) -> Room:
+    """Return the same of what Redis answers to `INFO memory`, as redis-py reads it."""
+    most, used = int(memory.get("maxmemory", 0)), int(memory["used_memory"])
     limit = most * share if most else float("inf")
     return Room(limit, limit - used)

@@ -4,7 +4,7 @@ import heapq
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
@@ -247,15 +247,13 @@ class JobStore:
 
         `owner`: an API key to which there are no jobs but its own.
         """
-        check_job_id(job_id)
-        values = self._client.hmget(key("job", job_id), _FIELDS)
-        if values[0] is not None:
-            job = _job(job_id, _row(values))
-            if owner in (None, job.owner):
-                return job
-        elif self._has_expired(job_id, owner):
-            raise GoneError(f"Job {job_id} has expired: results are kept for a limited time.")
-        raise NotFoundError(f"There is no job '{job_id}'.")
+        values = self._client.execute_command(*read_command(job_id))
+        if (job := job_read(job_id, values, owner)) is not None:
+            return job
+        with self._client.pipeline(transaction=False) as pipe:
+            for command in expired_commands(job_id, owner):
+                pipe.execute_command(*command)
+            raise missing(job_id, pipe.execute())
 
     def page(
         self,
@@ -341,17 +339,51 @@ class JobStore:
 
     def log(self, job_id: str, start: int = 0) -> list[LogLine]:
         """Return the job's lines from number `start` on."""
-        lines = self._client.lrange(key("log", job_id), start, -1)
+        lines = self._client.execute_command(*log_command(job_id, start))
         return [LogLine.decode(line) for line in lines]
 
-    def _has_expired(self, job_id: str, owner: str | None) -> bool:
-        """Whether there was a job that is forgotten, or whose record expired by itself."""
-        if owner is not None:
-            return self._client.zscore(key("expired"), f"{job_id}:{owner}") is not None
-        return (
-            self._client.zscore(key("expired"), job_id) is not None
-            or self._client.zscore(key("expiry"), job_id) is not None
-        )
+
+# -- reading one job, for whoever asks Redis over a connection of its own ----------------------
+
+
+def read_command(job_id: str) -> tuple[str, ...]:
+    """Return the command that reads a job; raise `NotFoundError` where it cannot be one's id."""
+    return ("HMGET", key("job", check_job_id(job_id)), *_FIELDS)
+
+
+def job_read(job_id: str, values: Sequence[bytes | None], owner: str | None) -> Job | None:
+    """Return the job of the command's answer, or None where there is none.
+
+    Raises `NotFoundError` where it is not `owner`'s.
+    """
+    if values[0] is None:
+        return None
+    job = _job(job_id, _row(values))
+    if owner not in (None, job.owner):
+        raise NotFoundError(f"There is no job '{job_id}'.")
+    return job
+
+
+def log_command(job_id: str, start: int) -> tuple[str | int, ...]:
+    """Return the command that reads the lines of a job's log from number `start` on."""
+    return ("LRANGE", key("log", job_id), start, -1)
+
+
+def expired_commands(job_id: str, owner: str | None) -> list[tuple[str, ...]]:
+    """Return the commands that tell whether there was a job that is forgotten.
+
+    Or one whose record expired by itself.
+    """
+    if owner is not None:
+        return [("ZSCORE", key("expired"), f"{job_id}:{owner}")]
+    return [("ZSCORE", key("expired"), job_id), ("ZSCORE", key("expiry"), job_id)]
+
+
+def missing(job_id: str, answers: Sequence[Any]) -> GoneError | NotFoundError:
+    """Return the error that there is no such job, by the answers to these commands."""
+    if any(answer is not None for answer in answers):
+        return GoneError(f"Job {job_id} has expired: results are kept for a limited time.")
+    return NotFoundError(f"There is no job '{job_id}'.")
 
 
 def _pace(number: Callable[[str], int | None]) -> Pace | None:
@@ -380,7 +412,7 @@ def told(job_id: str, record: bytes) -> Job:
     return _job(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
 
 
-def _row(values: list[bytes | None]) -> dict[str, str]:
+def _row(values: Sequence[bytes | None]) -> dict[str, str]:
     pairs = zip(_FIELDS, values, strict=True)
     return {name: value.decode() for name, value in pairs if value is not None}
 

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
 from worker.models.durable import copy_durably, link_durably, sync_folder, write_durably
+from worker.models.folders import SETTLED_NS, Folders
 from worker.models.manifest import (
     Accelerated,
     Manifest,
@@ -44,7 +45,6 @@ ACCELERATED_FILE = "graph.onnx"
 MANIFEST_FILE = "manifest.json"
 _RETIRED_FILE = "retired"
 _ALIASES_FILE = "aliases.json"
-_SETTLED_NS = 2 * 10**9  # after which a file with aliases is told from its successors at a look
 _STAGED_S = 24 * 3600  # after which what lies in `.staging` was left behind by a process that died
 
 
@@ -71,6 +71,7 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._folders = Folders()
         # Of a version: what tells its manifest's file from another one, and what that says.
         self._manifests: dict[tuple[str, int], tuple[tuple[int, int, int], Manifest]] = {}
         self._manifests_lock = threading.Lock()
@@ -81,11 +82,8 @@ class Registry:
 
     def names(self) -> list[str]:
         """Return the names of all models that have a version, sorted."""
-        try:
-            folders = [entry.name for entry in os.scandir(self._root) if entry.is_dir()]
-        except FileNotFoundError:
-            return []
-        return sorted(name for name in folders if is_model_name(name) and self._versions(name))
+        folders = self._folders.names(os.fspath(self._root))
+        return [name for name in folders if is_model_name(name) and self._versions(name)]
 
     def model(self, name: str) -> Model:
         """Return the model with the versions that are not retired.
@@ -362,11 +360,8 @@ class Registry:
         return self._root / name / str(version)
 
     def _versions(self, name: str) -> list[int]:
-        try:
-            entries = [entry.name for entry in os.scandir(self._root / name)]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(int(entry) for entry in entries if entry.isascii() and entry.isdigit())
+        found = self._folders.names(f"{self._root}/{name}")
+        return sorted(int(entry) for entry in found if entry.isascii() and entry.isdigit())
 
     def _published_by(self, draft: ManifestDraft) -> Manifest | None:
         """Return the version that the draft's own job published before it was interrupted."""
@@ -393,7 +388,7 @@ class Registry:
             state = (found.st_ino, found.st_mtime_ns, found.st_size)
             known = self._known_aliases.get(name)
             if known is None or known[0] != state:
-                settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
+                settled = time.time_ns() - found.st_mtime_ns > SETTLED_NS
                 aliases = json.loads(path.read_bytes())
                 known = (state, {str(alias): int(number) for alias, number in aliases.items()})
                 if settled:

@@ -1,4 +1,4 @@
-"""Predictions that the API's loop accepts and answers itself, and what happens when it cannot."""
+"""Predictions whose clients wait for the answer, and what happens where there is none."""
 
 import signal
 import time
@@ -19,7 +19,6 @@ from worker.jobs.records import Status
 from worker.settings import Settings
 
 RESULT = {"predictions": [{"label": "cat", "score": 0.75}, {"label": "dog", "score": 0.25}]}
-LONG = {"X-Unknown": "takes the long way"}
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +37,7 @@ def client(api: Api) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def work(api: Api, client: redis.Redis) -> Work:
-    """Return workers, once the API takes the short way."""
-    work = Work(client, Settings(redis_url=api.redis.url))
-    # With one place for those who wait in threads, only the short way holds two at once.
-    with ThreadPoolExecutor() as pool:
-
-        def both_are_held() -> bool:
-            asked = [pool.submit(submit, api, 2) for _ in range(2)]
-            wait_until(lambda: waiting(client) == 2, within_s=5, what="both are accepted")
-            claim = work.claim()
-            work.claims.complete(claim, success(claim, RESULT))
-            return [one.result().status_code for one in asked] == [200, 200]
-
-        wait_until(both_are_held, within_s=20, what="the short way is open")
-    return work
+    return Work(client, Settings(redis_url=api.redis.url))
 
 
 def submit(api: Api, wait: int = 20, /, **headers: str) -> httpx.Response:
@@ -93,29 +79,23 @@ def bodies(api: Api, work: Work, **headers: str) -> tuple[httpx.Response, dict[s
     return response, response.json()
 
 
-# -- the same as the long way -------------------------------------------------------------------
+# -- what is answered ---------------------------------------------------------------------------
 
 
-def test_both_ways_accept_and_answer_the_same(api: Api, work: Work) -> None:
-    short, long = bodies(api, work), bodies(api, work, **LONG)
-    changing = ("id", "created_at", "started_at", "finished_at", "expires_at", "links")
-    for response, body in (short, long):
-        own = response.headers
-        assert own["Location"] == f"/v1/jobs/{body['id']}"
-        assert body["links"] == {
-            "self": own["Location"],
-            "results": None,
-            "events": f"{own['Location']}/events",
-        }
-        assert response.status_code == 200
-    assert list(short[1]) == list(long[1])
-    assert {**short[1], **dict.fromkeys(changing)} == {**long[1], **dict.fromkeys(changing)}
-    assert dict(short[0].headers, location="", date="") == dict(
-        long[0].headers, location="", date=""
-    )
-    records = [work.client.hgetall(key("job", str(body["id"]))) for _, body in (short, long)]
-    assert records[0].keys() == records[1].keys()
-    assert records[0][b"options"] == records[1][b"options"]
+def test_what_is_waited_for_is_answered_with_its_job(api: Api, work: Work) -> None:
+    response, body = bodies(api, work)
+    assert response.status_code == 200
+    assert response.headers["Location"] == f"/v1/jobs/{body['id']}"
+    assert response.headers["Preference-Applied"] == "wait=20"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert body["links"] == {
+        "self": f"/v1/jobs/{body['id']}",
+        "results": None,
+        "events": f"/v1/jobs/{body['id']}/events",
+    }
+    assert body["result"] == RESULT
+    url = f"http://{HOST}:{api.ports[0]}{response.headers['Location']}"
+    assert httpx.get(url).json() == body
 
 
 def test_an_answer_with_all_of_many_classes_comes_whole(api: Api, work: Work) -> None:
@@ -162,7 +142,7 @@ def test_a_failed_prediction_is_answered_with_its_error(api: Api, work: Work) ->
     assert response.json()["error"] == {"code": "truncated", "message": "It is."}
 
 
-def test_many_more_than_there_are_threads_are_held_and_all_else_is_answered(
+def test_many_more_than_there_are_threads_wait_and_all_else_is_answered(
     api: Api, work: Work
 ) -> None:
     held = [connect(api) for _ in range(60)]
@@ -177,7 +157,7 @@ def test_many_more_than_there_are_threads_are_held_and_all_else_is_answered(
         connection.close()
 
 
-def test_a_connection_serves_one_request_after_another_on_either_way(api: Api, work: Work) -> None:
+def test_a_connection_serves_one_request_after_another(api: Api, work: Work) -> None:
     with connect(api) as connection:
         for _ in range(3):
             connection.sendall(request())
@@ -264,9 +244,7 @@ def test_a_job_is_found_again_where_the_line_to_the_store_breaks(api: Api, work:
                 work.client.client_kill_filter(_id=row["id"])
         finish(work)
         answers = [one.result() for one in asked]
-    # One waits on in the only place for that; the other is told where to look.
-    assert all(one.status_code in (200, 202) for one in answers)
-    assert 200 in [one.status_code for one in answers]
+    assert [one.status_code for one in answers] == [200, 200]
     assert len({one.json()["id"] for one in answers}) == 2
     assert waiting(work.client) == 0  # none was accepted twice
 
@@ -280,7 +258,8 @@ def test_a_store_that_falls_silent_is_noticed_and_used_again(api: Api, work: Wor
         response = asked.result()
         assert time.monotonic() - began < 10
         api.redis.process.send_signal(signal.SIGCONT)
-    assert (response.status_code, response.json()["code"]) == (503, "store_unavailable")
+    # It was accepted, which is what is known; where to look for its answer is said.
+    assert (response.status_code, response.json()["status"]) == (202, "queued")
     finish(work)
     wait_until(lambda: bodies(api, work)[0].status_code == 200, within_s=20, what="all is well")
 

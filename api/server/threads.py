@@ -1,0 +1,90 @@
+"""Flask in threads: a request gets one once it is there whole, and none for its answer's way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from api.server.outlet import FileAnswer, Outlet
+from api.server.room import Room
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+Headers = list[tuple[str, str]]
+
+
+@dataclass
+class ThreadAnswer:
+    """An answer of which the head is there. It must be closed."""
+
+    status: int
+    headers: Headers
+    outlet: Outlet
+    file: FileAnswer | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Give the body."""
+        if self.file is not None:
+            for piece in self.file:
+                yield piece
+            return
+        async for piece in self.outlet.pieces():
+            yield piece
+
+    def close(self) -> None:
+        """Forget what was not asked for."""
+        self.outlet.close()
+        if self.file is not None:
+            self.file.close()
+
+
+class Threads:
+    """Calls a WSGI application (PEP 3333) in one of a number of threads."""
+
+    def __init__(self, application: Application, count: int, room: Room) -> None:
+        self._application = application
+        self._pool = ThreadPoolExecutor(count, "flask")
+        self._room = room
+
+    async def answer(self, environ: Environ) -> ThreadAnswer:
+        """Return the application's answer; what it raises is raised here."""
+        loop = asyncio.get_running_loop()
+        outlet = Outlet(loop, self._room)
+        head: asyncio.Future[ThreadAnswer] = loop.create_future()
+
+        def tell(tell_: Callable[[Any], None], what: Any) -> None:
+            def do() -> None:
+                if not head.done():
+                    tell_(what)
+                elif isinstance(what, ThreadAnswer):  # nobody waits for it any more
+                    what.close()
+
+            loop.call_soon_threadsafe(do)
+
+        def work() -> None:
+            answer = ThreadAnswer(500, [], outlet)
+
+            def start_response(status: str, headers: Headers, *_: object) -> None:
+                answer.status, answer.headers = int(status.split(" ", 1)[0]), headers
+
+            try:
+                body = self._application(environ, start_response)
+            except BaseException as error:  # the loop is told, and this thread lives on
+                tell(head.set_exception, error)
+                return
+            answer.file = body if isinstance(body, FileAnswer) else None
+            tell(head.set_result, answer)
+            if answer.file is None:
+                outlet.write(body)
+
+        self._pool.submit(work)
+        try:
+            return await head
+        except asyncio.CancelledError:
+            outlet.close()
+            raise
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
