@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from apiflask import APIFlask
+    from flask import Flask
 
     from worker.settings import Settings
 
 
-def create_app(settings: Settings | None = None) -> APIFlask:
+def create_app(settings: Settings | None = None) -> Flask:
     """Compose the application. Everything it needs is made here and nowhere else."""
     from api.application import compose  # noqa: PLC0415 - the command line client imports `api` too
     from worker.settings import get_settings  # noqa: PLC0415

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from apiflask import APIFlask
-from flask import Response, current_app, request
+from flask import Flask, Response, current_app, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ExpectationFailed
 
@@ -52,7 +51,7 @@ class Admitted:
     signed_in: bool = False
 
 
-def register(app: APIFlask) -> None:
+def register(app: Flask) -> None:
     """Make `app` admit requests that have not been admitted by the door."""
 
     def admit_() -> Response | None:

@@ -1,6 +1,6 @@
 """The composition root of the front end."""
 
-from apiflask import APIFlask
+from flask import Flask
 
 from api import (
     admission,
@@ -30,35 +30,22 @@ from worker.settings import Settings
 _MULTIPART_ROOM = 64 * 1024  # bytes for the parts around an upload
 
 
-def compose(settings: Settings) -> APIFlask:
+def compose(settings: Settings) -> Flask:
     """Return the application with all its resources."""
     configure_logging(settings.log_level)
-    app = APIFlask(
-        __name__,
-        title="Permafrost",
-        version="1",
-        spec_path="/openapi.json",
-        docs_path=None,
-        json_errors=False,
-        static_folder=None,  # type: ignore[arg-type]  # Flask takes None; APIFlask's hint lags
-    )
-    app.config.update(
-        MAX_CONTENT_LENGTH=settings.max_image_bytes + _MULTIPART_ROOM,
-        OPENAPI_VERSION="3.1.0",
-        DESCRIPTION="Freezes trained TensorFlow models and classifies images, through a queue.",
-    )
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_image_bytes + _MULTIPART_ROOM
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["kernel"] = Kernel(settings)
     app.extensions["access"] = Access(settings)
     problems.register(app)
     headers.register(app)
     cors.register(app)
-    openapi.register(app)
     limits.register(app, settings)
     admission.register(app)
     for module in (
         *(predictions, batches, comparisons, freezes, inspections, jobs, events),
-        *(models, workers, keys, health, pages),
+        *(models, workers, keys, health, openapi, pages),
     ):
         app.register_blueprint(module.blueprint)
     return app

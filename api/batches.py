@@ -9,8 +9,7 @@ from itertools import chain
 from typing import Any, BinaryIO, cast
 
 import redis
-from apiflask import APIBlueprint
-from flask import Response, jsonify, request, stream_with_context
+from flask import Blueprint, Response, jsonify, request, stream_with_context
 
 from api import identity
 from api.answers import preferred_wait, submitted
@@ -39,7 +38,7 @@ from worker.jobs.records import Job, Kind, Lane, Origin
 from worker.jobs.store import Accepted, Submission
 from worker.unknown_fields import no_field
 
-blueprint = APIBlueprint("batches", __name__)
+blueprint = Blueprint("batches", __name__)
 
 _FIELDS = ("model", "top", "webhook")
 

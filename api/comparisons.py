@@ -3,8 +3,7 @@
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
-from apiflask import APIBlueprint
-from flask import Response, request
+from flask import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from api.answers import preferred_wait, submitted
@@ -19,7 +18,7 @@ from worker.jobs.records import Kind, Lane
 from worker.jobs.requests import ComparisonRequest
 from worker.models.comparison import MOST_COMPARED
 
-blueprint = APIBlueprint("comparisons", __name__)
+blueprint = Blueprint("comparisons", __name__)
 
 _OTHER_BYTES = 64 * 1024  # of the form, beside the images
 

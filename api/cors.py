@@ -6,8 +6,7 @@ shared: such a page sends an API key of its own in `Authorization`.
 
 from typing import Final
 
-from apiflask import APIFlask
-from flask import Response, request
+from flask import Flask, Response, request
 from werkzeug.datastructures import HeaderSet
 
 from api.access import Access
@@ -24,7 +23,7 @@ _SHOWN: Final = (
 _KEPT_S: Final = 600  # that a browser need not ask again
 
 
-def register(app: APIFlask) -> None:
+def register(app: Flask) -> None:
     """Let trusted pages read what `app` answers, errors too."""
     access: Access = app.extensions["access"]
 

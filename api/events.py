@@ -8,8 +8,7 @@ from typing import Any
 
 import redis
 import structlog
-from apiflask import APIBlueprint
-from flask import Response, request, stream_with_context
+from flask import Blueprint, Response, request, stream_with_context
 
 from api import credentials, identity
 from api.kernel import kernel
@@ -19,7 +18,7 @@ from worker.jobs.records import WITH_LOG, Job
 
 _log = structlog.get_logger(__name__)
 
-blueprint = APIBlueprint("events", __name__)
+blueprint = Blueprint("events", __name__)
 
 _LOOK_S = 0.25  # between looks at the record
 _MOST_LOOKS = 400.0  # in a second, of all streams of this process
@@ -29,7 +28,6 @@ _LONGEST_S = 300.0  # then the client connects again, with Last-Event-ID
 
 
 @blueprint.get("/v1/jobs/<job_id>/events")
-@blueprint.doc(tags=["jobs"], responses={503: "Too many streams are open"})
 def stream(job_id: str) -> Response:
     """Follow a job: `status`, `progress`, `log` and, last, `end` with the whole job.
 

@@ -1,12 +1,11 @@
 """`POST /v1/freezes`: freeze a model, from a path on the server or from uploaded files."""
 
-from apiflask import APIBlueprint
-from flask import Response
+from flask import Blueprint, Response
 
 from api.sources import submit_source
 from worker.jobs.records import Kind
 
-blueprint = APIBlueprint("freezes", __name__)
+blueprint = Blueprint("freezes", __name__)
 
 
 @blueprint.post("/v1/freezes")

@@ -2,10 +2,9 @@
 
 from typing import Final
 
-from apiflask import APIFlask
-from flask import Response, request
+from flask import Flask, Response, request
 
-# On everything, the short way's answers too: never taken for another kind of content than it is,
+# On everything, what is no HTTP too: never taken for another kind of content than it is,
 # and never handed to a page of another origin that embeds it as an image or a script.
 ALWAYS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -15,7 +14,7 @@ NOT_KEPT: Final = "no-store"
 _ASKED_EACH_TIME: Final = "private, no-cache"
 
 
-def register(app: APIFlask) -> None:
+def register(app: Flask) -> None:
     """Set the headers on everything that `app` answers, errors too."""
     app.after_request(_set)
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 import redis
-from apiflask import APIBlueprint
-from flask import Response, jsonify
+from flask import Blueprint, Response, jsonify
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -24,7 +23,7 @@ from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Status
 from worker.models.manifest import Manifest, ModelRef
 
-blueprint = APIBlueprint("health", __name__)
+blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/healthz")

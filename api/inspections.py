@@ -1,12 +1,11 @@
 """`POST /v1/inspections`: say what is in a source, and what to freeze of it."""
 
-from apiflask import APIBlueprint
-from flask import Response
+from flask import Blueprint, Response
 
 from api.sources import submit_source
 from worker.jobs.records import Kind
 
-blueprint = APIBlueprint("inspections", __name__)
+blueprint = Blueprint("inspections", __name__)
 
 
 @blueprint.post("/v1/inspections")

@@ -3,8 +3,7 @@
 from functools import partial
 from typing import TypeVar
 
-from apiflask import APIBlueprint
-from flask import Response, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from api import identity
 from api.answers import job_json, preferred_wait, whole_number
@@ -13,13 +12,12 @@ from api.server.loop_kernel import LoopKernel
 from worker.errors import InvalidRequestError
 from worker.jobs.records import Kind, Status
 
-blueprint = APIBlueprint("jobs", __name__)
+blueprint = Blueprint("jobs", __name__)
 
 _Word = TypeVar("_Word", Kind, Status)
 
 
 @blueprint.get("/v1/jobs")
-@blueprint.doc(tags=["jobs"])
 def index() -> Response:
     """List jobs, newest first; `?kind=`, `?status=`, `?cursor=`, `?limit=` (at most 200)."""
     page = kernel().store.page(
@@ -35,7 +33,6 @@ def index() -> Response:
 
 
 @blueprint.get("/v1/jobs/<job_id>")
-@blueprint.doc(tags=["jobs"], responses={404: "Never existed", 410: "Has expired"})
 def read(job_id: str) -> Response:
     """Read a job; `?wait=SECONDS` holds the answer until it ends or the time is up."""
     return kernel().portal.run(partial(show, job_id=job_id))
@@ -49,7 +46,6 @@ async def show(core: LoopKernel, job_id: str) -> Response:
 
 
 @blueprint.delete("/v1/jobs/<job_id>")
-@blueprint.doc(tags=["jobs"])
 def cancel(job_id: str) -> Response:
     """Cancel a job; one that has ended stays as it is."""
     return jsonify(job_json(kernel().store.cancel(job_id, owner=identity.owner())))

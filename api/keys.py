@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from apiflask import APIBlueprint
-from flask import Response, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from api import identity
 from api.bodies import parse_json
@@ -14,7 +13,7 @@ from worker.credentials.api_key import parse_scopes
 from worker.credentials.key_store import NewKey as MadeKey
 from worker.errors import UnsupportedMediaError
 
-blueprint = APIBlueprint("keys", __name__)
+blueprint = Blueprint("keys", __name__)
 
 
 @blueprint.get("/v1/keys")

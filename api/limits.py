@@ -5,8 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from apiflask import APIFlask
-from flask import request
+from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api import identity
@@ -16,7 +15,7 @@ from worker.settings import Settings
 _NETWORK_BITS = 64  # of IPv6: whoever has one address has as many
 
 
-def register(app: APIFlask, settings: Settings) -> None:
+def register(app: Flask, settings: Settings) -> None:
     """Make `app` see the clients behind the proxies that it trusts."""
     if settings.trusted_proxies:
         app.wsgi_app = behind_proxies(app.wsgi_app, settings)  # type: ignore[method-assign]  # as Flask's manual does it

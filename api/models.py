@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from apiflask import APIBlueprint
-from flask import Response, jsonify, request, send_file, url_for
+from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
 from api.bodies import parse_json
 from api.kernel import kernel
@@ -30,7 +29,7 @@ from worker.models.manifest import Manifest, ModelRef, check_model_name
 from worker.models.republishing import redrafted
 from worker.models.set_aside import RETIRED, SetAside
 
-blueprint = APIBlueprint("models", __name__)
+blueprint = Blueprint("models", __name__)
 
 
 @blueprint.get("/v1/models")

@@ -2,8 +2,7 @@
 
 import io
 
-from apiflask import APIBlueprint
-from flask import Response, request
+from flask import Blueprint, Response, request
 
 from api import identity
 from api.answers import preferred_wait, submission, whole_number
@@ -22,16 +21,12 @@ from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
 from worker.webhooks.targets import Target
 
-blueprint = APIBlueprint("predictions", __name__)
+blueprint = Blueprint("predictions", __name__)
 
 _MOST_TOP = 999_999_999  # any number: more than there are classes means all
 
 
 @blueprint.post("/v1/predictions")
-@blueprint.doc(
-    tags=["predictions"],
-    responses={202: "The job was accepted", 200: "The job has ended within the preferred wait"},
-)
 def create() -> Response:
     """Classify one image.
 

@@ -6,8 +6,7 @@ from http import HTTPStatus
 
 import redis
 import structlog
-from apiflask import APIFlask
-from flask import Response, render_template, request, url_for
+from flask import Flask, Response, render_template, request, url_for
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from worker.errors import (
@@ -36,7 +35,7 @@ _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _NOT_WRITABLE = ("READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY ")
 
 
-def register(app: APIFlask) -> None:
+def register(app: Flask) -> None:
     """Make `app` answer every error in one way."""
     app.register_error_handler(PermafrostError, _permafrost_error)
     app.register_error_handler(redis.RedisError, _store_error)

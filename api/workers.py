@@ -1,13 +1,12 @@
 """`GET /v1/workers`: the worker processes."""
 
-from apiflask import APIBlueprint
-from flask import Response, jsonify
+from flask import Blueprint, Response, jsonify
 
 from api.kernel import kernel
 from worker.contract.base import as_json, built
 from worker.contract.workers import WorkerList
 
-blueprint = APIBlueprint("workers", __name__)
+blueprint = Blueprint("workers", __name__)
 
 
 @blueprint.get("/v1/workers")

@@ -1,9 +1,16 @@
 """The pages' views: parse, ask the kernel, render."""
 
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
-from apiflask import APIBlueprint, APIFlask
-from flask import Response, current_app, make_response, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from werkzeug.wrappers import Response as AnyResponse
 
 from api import identity
@@ -11,6 +18,7 @@ from api.answers import submitted
 from api.bodies import parse_json
 from api.kernel import kernel
 from api.models import publish_again
+from api.openapi import described
 from api.pages import photographs, reference
 from api.predictions import accept_image
 from worker.errors import (
@@ -26,10 +34,9 @@ from worker.models.assumptions import assumption_of
 from worker.models.manifest import ModelRef
 from worker.models.registry import Model
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "pages",
     __name__,
-    enable_openapi=False,
     template_folder="templates",
     static_folder="static",
     static_url_path="/static",
@@ -178,7 +185,7 @@ def workers() -> str:
 @blueprint.get("/docs")
 def docs() -> str:
     """Show what the server answers, from its OpenAPI document."""
-    spec = cast("dict[str, Any]", cast("APIFlask", current_app).spec)
+    spec = described()
     return render_template(
         "reference.html",
         description=spec["info"]["description"],

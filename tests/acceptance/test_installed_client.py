@@ -14,7 +14,7 @@ from tests.support.snippets import fits, snippets
 from tests.support.system import ROOT, System, clean_environment
 
 # What a client must not bring along.
-SERVER_ONLY = {"tensorflow", "numpy", "flask", "apiflask", "redis", "celery", "kombu", "PIL"}
+SERVER_ONLY = {"tensorflow", "numpy", "flask", "redis", "celery", "kombu", "PIL"}
 _NO_INDEX = ("NewConnectionError", "name resolution", "NameResolutionError", "ConnectTimeoutError")
 
 

@@ -150,7 +150,6 @@ def use(web: httpx.Client, webhook: str) -> None:
     wait_until(lambda: web.get("/readyz").status_code == 200, within_s=60, what="the model")
     answer = web.post("/v1/predictions", content=jpeg(9), headers={"Prefer": "wait=30"})
     assert answer.json()["status"] == "succeeded", answer.text
-    # The long way, with a key.
     answer = web.post("/v1/predictions", content=jpeg(8), headers={"Idempotency-Key": "x"})
     assert answer.status_code == 202
     images = [("images", (f"{n}.jpg", jpeg(n % 7, mark=n // 2))) for n in range(40)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import create_app
@@ -32,7 +32,7 @@ OPTIONS = {"model": "cats-dogs", "version": 1, "sha256": "ab" * 32}
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[APIFlask]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     app = create_app(Settings(redis_url="redis://127.0.0.1:1", data=tmp_path_factory.mktemp("api")))
     yield app
     app.extensions["kernel"].close()
@@ -57,7 +57,7 @@ def test_the_document_is_valid() -> None:
     assert [str(error) for error in OpenAPIV31SpecValidator(described()).iter_errors()] == []
 
 
-def test_what_is_answered_is_described_and_what_is_described_is_answered(app: APIFlask) -> None:
+def test_what_is_answered_is_described_and_what_is_described_is_answered(app: Flask) -> None:
     answered = {
         (method.lower(), re.sub(r"<(?:[^<>]+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
@@ -139,7 +139,7 @@ def test_no_code_of_an_error_that_a_request_may_meet_is_left_out() -> None:
     assert codes - told == of_jobs
 
 
-def test_the_document_says_where_the_server_is_reached(app: APIFlask) -> None:
+def test_the_document_says_where_the_server_is_reached(app: Flask) -> None:
     client = app.test_client()
     assert client.get("/openapi.json").get_json() == json.loads(json.dumps(described()))
 
@@ -224,5 +224,5 @@ def test_the_contract_needs_nothing_but_pydantic(tmp_path: Path) -> None:
     )
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert "pydantic" in loaded
-    heavy = {"flask", "apiflask", "redis", "celery", "numpy", "PIL", "psutil", "structlog", "api"}
+    heavy = {"flask", "redis", "celery", "numpy", "PIL", "psutil", "structlog", "api"}
     assert not loaded & heavy

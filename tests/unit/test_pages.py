@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apiflask import APIFlask
-from flask import render_template
+from flask import Flask, render_template
 from flask.testing import FlaskClient
 
 from api import create_app, pages
@@ -77,7 +76,7 @@ class Document(HTMLParser):
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> APIFlask:
+def app(tmp_path: Path) -> Flask:
     """Return the application with a registry of its own and a Redis that is not there."""
     url = f"unix://{tmp_path}/no.sock?db=0"
     # Who has never heard from Redis whether keys are needed answers nobody else.
@@ -85,12 +84,12 @@ def app(tmp_path: Path) -> APIFlask:
 
 
 @pytest.fixture
-def client(app: APIFlask) -> FlaskClient:
+def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
 @pytest.fixture
-def in_request(app: APIFlask) -> Iterator[None]:
+def in_request(app: Flask) -> Iterator[None]:
     with app.test_request_context("/jobs/" + ID):
         yield
 
