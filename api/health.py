@@ -34,7 +34,7 @@ def healthz() -> Response:
 
 async def live(_core: LoopKernel) -> Response:
     """Answer the same in the event loop: also while all threads are at work."""
-    return jsonify(as_json(Health(status="ok")))
+    return healthz()
 
 
 @blueprint.get("/readyz")

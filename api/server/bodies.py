@@ -33,6 +33,7 @@ class Body:
         self._memory = io.BytesIO()
         self._file: IO[bytes] | None = None
         self._kept = 0  # bytes of the file for which room was taken
+        self._lent = self._over = False
         self.size = 0
         self.whole = not self.expected and not self.is_chunked
 
@@ -40,9 +41,25 @@ class Body:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._over = True
+        self._let_go()
+
+    def lend(self) -> None:
+        """Keep what was read until `give_back`, also where the client goes before: for a thread."""
+        self._lent = True
+
+    def give_back(self) -> None:
+        """Take note that the thread reads no more."""
+        self._lent = False
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._lent or not self._over:
+            return
         if self._file is not None:
             self._file.close()
         self._room.give(self._kept)
+        self._kept = 0
 
     async def read(self, most: int, *, until: float = float("inf")) -> None:
         """Read on until all is there, or more than `until` bytes.

@@ -85,7 +85,8 @@ class Exchange:
         )
         if self._body.whole:
             _give_body(self._environ, self._body)
-        answer = await self._threads.answer(self._environ)
+        self._body.lend()
+        answer = await self._threads.answer(self._environ, self._body.give_back)
         if not later:
             return answer
         answer.close()

@@ -47,8 +47,11 @@ class Threads:
         self._pool = ThreadPoolExecutor(count, "flask")
         self._room = room
 
-    async def answer(self, environ: Environ) -> ThreadAnswer:
-        """Return the application's answer; what it raises is raised here."""
+    async def answer(self, environ: Environ, over: Callable[[], None]) -> ThreadAnswer:
+        """Return the application's answer; what it raises is raised here.
+
+        `over` is called in the loop once the thread has done all, whoever still waits for it.
+        """
         loop = asyncio.get_running_loop()
         outlet = Outlet(loop, self._room)
         head: asyncio.Future[ThreadAnswer] = loop.create_future()
@@ -78,7 +81,7 @@ class Threads:
             if answer.file is None:
                 outlet.write(body)
 
-        self._pool.submit(work)
+        self._pool.submit(work).add_done_callback(lambda _: loop.call_soon_threadsafe(over))
         try:
             return await head
         except asyncio.CancelledError:

@@ -4,10 +4,12 @@ import http.client
 import io
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -269,6 +271,34 @@ def test_waits_and_streams_leave_threads_for_others(api: Api) -> None:
             connection.sendall(kinds[number % len(kinds)])
         for path in ("/healthz", "/v1/models", "/v1/jobs", "/") * 3:
             assert httpx.get(f"{url}{path}", timeout=20).status_code == 200
+
+
+def test_what_a_thread_began_is_done_though_the_client_goes(api: Api) -> None:
+    url = f"http://{HOST}:{api.ports[0]}"
+    one = b'--b\r\nContent-Disposition: form-data; name="images"; filename="%d.png"\r\n\r\n%b\r\n'
+    form = b"".join(one % (number, photograph()) for number in range(12_000)) + b"--b--\r\n"
+    with connect(api) as connection:
+        connection.sendall(
+            b"POST /v1/batches HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(form), form)
+        )
+        wait_until(lambda: _newest_batch(url) is not None, within_s=20, what="it has begun")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_until(
+        lambda: (batch := _newest_batch(url)) is not None and batch["progress"]["sealed"],
+        within_s=30,
+        what="all of it is there",
+    )
+    found = _newest_batch(url)
+    assert found is not None
+    assert (found["status"], found["progress"]["total"]) == ("queued", 12_000)
+
+
+def _newest_batch(url: str) -> dict[str, Any] | None:
+    jobs = httpx.get(f"{url}/v1/jobs", params={"kind": "batch"}, timeout=20).json()["jobs"]
+    # Of those of this file, only the one that is uploaded has images.
+    return next((job for job in jobs if job["progress"]["total"]), None)
 
 
 def test_a_client_that_goes_frees_its_place(tmp_path: Path) -> None:
