@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from api.limits import client_name
 from tests.support.api import assert_problem, photograph, publish, web_client
+from tests.support.polling import wait_until
 from tests.support.work import Work, freeze, prediction, success
 from worker.jobs.backlog import backlogs
 from worker.jobs.keys import key
@@ -63,9 +64,14 @@ def test_no_more_predictions_wait_than_may(web: Client, work: Work) -> None:
     assert predict(server).status_code == 202
 
 
-def test_a_refused_submission_leaves_nothing(web: Client, work: Work) -> None:
+def test_a_refused_submission_leaves_nothing(web: Client, work: Work, client: redis.Redis) -> None:
     server = web(max_queue_depth=1)
     predict(server)
+    wait_until(
+        lambda: client.llen(key("tickets", Lane.INTERACTIVE)),
+        within_s=10,
+        what="the first one's ticket is sent",
+    )
     before = work.key_names()
     refused(predict(server))
     assert work.key_names() == before

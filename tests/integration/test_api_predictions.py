@@ -2,6 +2,7 @@
 
 import io
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -116,9 +117,12 @@ def test_every_known_kind_of_image_is_accepted(web: FlaskClient, kind: str) -> N
 
 
 def test_a_ticket_is_sent_once_for_many_jobs(web: FlaskClient, client: redis.Redis) -> None:
+    tickets = key("tickets", Lane.INTERACTIVE)
     for _ in range(5):
         web.post(URL, data=PNG)
-    assert client.llen(key("tickets", Lane.INTERACTIVE)) == 1
+    wait_until(lambda: client.llen(tickets), within_s=10, what="a ticket is sent")
+    time.sleep(0.2)  # a second one would be sent after its answer, too
+    assert client.llen(tickets) == 1
 
 
 # -- refusing ---------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ The older one is the oldest that another may stand beside: the commit that began
 tolerantly (`worker/models/manifest_file.py`), taken from the repository's history.
 """
 
+import importlib.metadata
 import io
 import json
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.support import tiny_model
 from tests.support.api import photograph
@@ -52,7 +54,20 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("older")
     with tarfile.open(fileobj=io.BytesIO(_git("archive", commits[-1].decode()))) as archive:
         archive.extractall(folder, filter="data")
+    _install(folder)
     return folder
+
+
+def _install(program: Path) -> None:
+    """Install, beside the program, what it requires and this one does not any more."""
+    lines = (program / "requirements-api.txt").read_text().splitlines()
+    installed = {canonicalize_name(found.name) for found in importlib.metadata.distributions()}
+    pinned = [line for line in lines if "==" in line]
+    missing = [pin for pin in pinned if canonicalize_name(pin.split("==")[0]) not in installed]
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(program)]
+    if missing:
+        constraints = str(program / "constraints.txt")
+        subprocess.run([*pip, "--constraint", constraints, *missing], check=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +124,7 @@ class Client:
             return {} if job["status"] in {"queued", "running"} else job
 
         job = wait_until(look, within_s=_WITHIN_S, what=f"job {job_id} ends")
-        assert job["status"] == "succeeded", job
+        assert job["status"] == "succeeded", json.dumps(job)
         return job
 
     def check(self, prediction: str, batch: str) -> None:
