@@ -10,12 +10,12 @@ from api.kernel import kernel
 from api.saved_models import saved_model
 from worker.contract import models as contract
 from worker.contract.base import as_json, built
-from worker.contract.freezes import PreprocessingChoice
 from worker.contract.models import (
     AliasRequest,
     ListedVersion,
     ModelList,
     ModelSummary,
+    PreprocessingChoice,
     Retired,
     RetireQuery,
     Version,

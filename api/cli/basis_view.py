@@ -1,42 +1,41 @@
 """On what a version's preprocessing rests, as a person reads it."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from rich.console import Console
 from rich.text import Text
 
 from api.cli.options import again
 from api.cli.text import printable
+from worker.models.basis import Basis
 from worker.models.formula import formula
+from worker.models.preprocessing import Preprocessing
 
 
-def basis_text(basis: object) -> str:
+def basis_text(basis: Basis | None) -> str:
     """Return what it rests on, field by field, and what shows it."""
-    if not isinstance(basis, dict):
+    if basis is None:
         return ""
-    fields = basis.get("fields") or {}
-    each = ", ".join(f"{name} {kind}" for name, kind in fields.items())
-    reasons = "; ".join(str(reason) for reason in basis.get("reasons") or [])
-    return f"{basis.get('kind')}{f': {each}' if each else ''}{f' ({reasons})' if reasons else ''}"
+    each = ", ".join(f"{name} {kind}" for name, kind in basis.fields.items())
+    reasons = "; ".join(basis.reasons)
+    return f"{basis.kind}{f': {each}' if each else ''}{f' ({reasons})' if reasons else ''}"
 
 
-def preprocessing_text(fields: object) -> str:
+def preprocessing_text(prepared: Preprocessing | None) -> str:
     """Return how images are prepared: `rgb, stretch to 96x96, NHWC, value ÷ 255`."""
-    if not isinstance(fields, dict) or not fields:
+    if prepared is None:
         return ""
-    height, width = fields["size"]
-    filter_used = f" ({fields['filter']})" if fields.get("filter") else ""
-    standardised = ", standardised" if fields.get("standardise") else ""
+    height, width = prepared.size
+    filter_used = f" ({prepared.filter})" if "filter" in prepared.model_fields_set else ""
+    standardised = ", standardised" if prepared.standardise else ""
     return (
-        f"{fields['color']}, {fields['resize']} to {height}x{width}{filter_used}, "
-        f"{fields['layout']}, {formula(fields['scale'], fields['mean'], fields['std'])}"
-        f"{standardised}"
+        f"{prepared.color}, {prepared.resize} to {height}x{width}{filter_used}, "
+        f"{prepared.layout}, {formula(prepared.scale, prepared.mean, prepared.std)}{standardised}"
     )
 
 
-def show_choices(out: Console, choices: list[dict[str, Any]], server: str) -> None:
-    """Print what may be meant, each with the command that makes it so on `server`."""
-    for choice in choices:
-        command = printable(again(str(choice.get("command")), server))
-        out.print(Text(f"If {printable(choice.get('reason'))}:"))
-        out.print(Text(f"  {command}", style="bold"), soft_wrap=True)
+def show_choices(out: Console, choices: Iterable[tuple[str, str]], server: str) -> None:
+    """Print what may be meant: when, and the command that makes it so on `server`."""
+    for reason, command in choices:
+        out.print(Text(f"If {printable(reason)}:"))
+        out.print(Text(f"  {printable(again(command, server))}", style="bold"), soft_wrap=True)

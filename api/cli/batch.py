@@ -19,14 +19,15 @@ from api.cli.images import Survey
 from api.cli.options import again
 from api.cli.results import Row, in_order
 from api.cli.sending import send
-from api.cli.text import counted, number, printable
+from api.cli.text import counted, number
 from api.client.images import Entry, walk
 from api.client.uploads import path_text
 from worker.errors import ConflictError, PermafrostError
 
 if TYPE_CHECKING:
+    from api.cli.command_client import CommandClient
     from api.cli.progress import BatchProgress
-    from api.client import Json, JsonClient
+    from worker.contract.image_jobs import BatchJob
 
 _MOST_BATCHES = 1000  # of one command over the same images
 _LOOK_S = 1.0  # between two looks at a batch that is being sent
@@ -49,7 +50,7 @@ class BatchRun:
     """Brings one batch to its end."""
 
     def __init__(
-        self, client: "JsonClient", wanted: Wanted, shown: "BatchProgress", *, server: str
+        self, client: "CommandClient", wanted: Wanted, shown: "BatchProgress", *, server: str
     ) -> None:
         self._client = client
         self._wanted = wanted
@@ -63,13 +64,16 @@ class BatchRun:
         self.reused = False  # whether the batch had ended before
         self.retried: int | None = None  # failed images of it that were tried again
 
-    def job(self) -> "Json":
-        """Return the batch's job once it has ended; where an error stops it, say how to go on."""
+    def job(self) -> "BatchJob | None":
+        """Return the batch's job once it has ended; where an error stops it, say how to go on.
+
+        None where there is no image to send.
+        """
         if not self._wanted.survey.images:
-            return {"status": "succeeded", "progress": {}}
+            return None
         try:
             job = self._of_folder() or self._of_uploads()
-            failed = (job.get("progress") or {}).get("failed")
+            failed = job.progress.failed
             if self.reused and self._wanted.retry and failed:
                 are = "is" if failed == 1 else "are"
                 self._tell(f"Batch {self._id}: {counted(failed, 'image')} {are} tried again.")
@@ -79,7 +83,9 @@ class BatchRun:
                     f"Batch {self._id} has classified these images before: "
                     "here are its results (--new classifies again)."
                 )
-            job = self._client.wait_for(job, self._shown.update)
+            for state in self._client.states(job):
+                self._shown.update(state)
+                job = state
             self._ended = True
             return job
         except PermafrostError:
@@ -110,11 +116,11 @@ class BatchRun:
 
     @property
     def _id(self) -> str:
-        return printable(self._job_id)
+        return self._job_id or ""
 
     # -- a folder that the server reads ------------------------------------------------------
 
-    def _of_folder(self) -> "Json | None":
+    def _of_folder(self) -> "BatchJob | None":
         """Return the batch of the server's folder; None where the images have to be sent.
 
         A server on this machine may see the same folder, or be in a container that does not.
@@ -137,13 +143,13 @@ class BatchRun:
             if error.code in ("not_found", "invalid_request"):
                 return None
             raise
-        self._job_id = str(job["id"])
-        if job["status"] == "queued":
+        self._job_id = job.id
+        if job.status == "queued":
             self._tell(f"Batch {self._id}: the server reads {path_text(folder)} itself.")
-        elif job["status"] not in _ended():
+        elif not job.status.ended:
             self._tell(f"Continuing batch {self._id}.")
         job = self._listed(job)
-        if job["status"] != "cancelled" and self._lists_the_same():
+        if job.status != "cancelled" and self._lists_the_same():
             self.by_server = True
             closed = filter(_is_closed_folder, self._wanted.survey.problems)
             self.problems = [_row(entry) for entry in closed]  # the server tells of files
@@ -162,11 +168,14 @@ class BatchRun:
         folder = os.path.abspath(paths[0])
         return folder if path_text(folder) == folder else None
 
-    def _listed(self, job: "Json") -> "Json":
+    def _listed(self, job: "BatchJob") -> "BatchJob":
         """Return the job once the server knows all images of the folder."""
-        while not (job["progress"].get("sealed", True) or job["status"] in _ended()):
-            self._shown.update(job)
-            job = self._client.job(self._id, wait_s=_LOOK_S)
+        states = self._client.states(job, hold_s=_LOOK_S)
+        for state in states:
+            if state.progress.sealed:
+                return state
+            self._shown.update(state)
+            job = state
         return job
 
     def _lists_the_same(self) -> bool:
@@ -176,15 +185,15 @@ class BatchRun:
 
     # -- images that are sent ----------------------------------------------------------------
 
-    def _of_uploads(self) -> "Json":
+    def _of_uploads(self) -> "BatchJob":
         """Return the batch that has all images, which were sent now or before."""
         wanted, images = self._wanted, self._wanted.survey.images
         known: set[str] = set()
 
-        def fits(job: "Json") -> bool:
+        def fits(job: "BatchJob") -> bool:
             known.clear()
-            if job["progress"]["total"]:
-                known.update(self._client.batch_paths(str(job["id"])))
+            if job.progress.total:
+                known.update(self._client.batch_paths(job.id))
             return _takes_images(job) or next(self._missing(known), None) is None
 
         job = self._begun(
@@ -194,9 +203,9 @@ class BatchRun:
             ),
             fits,
         )
-        self._job_id = str(job["id"])
+        self._job_id = job.id
         if not _takes_images(job):
-            if job["status"] not in _ended():
+            if not job.status.ended:
                 self._tell(f"Batch {self._id} has all images already.")
             return job
         has = f", {number(len(known))} of which it has" if known else ""
@@ -221,7 +230,7 @@ class BatchRun:
             self.problems += sent.problems
             if time.monotonic() - looked > _LOOK_S:
                 with contextlib.suppress(PermafrostError):  # only the bar waits for it
-                    self._shown.update(self._client.job(self._id))
+                    self._shown.update(self._client.batch(self._id))
                 looked = time.monotonic()
 
     def _missing(self, known: set[str]) -> Iterator[Entry]:
@@ -231,8 +240,7 @@ class BatchRun:
 
     def _check_sealed_whole(self) -> None:
         """Raise `ConflictError` unless another run of this command has sent the rest."""
-        job = self._client.job(self._id)
-        if job["status"] == "cancelled":
+        if self._client.batch(self._id).status == "cancelled":
             raise ConflictError(f"Batch {self._id} was cancelled meanwhile.")
         if next(self._missing(set(self._client.batch_paths(self._id))), None) is not None:
             raise ConflictError(f"Batch {self._id} was sealed before it had every image.")
@@ -240,8 +248,8 @@ class BatchRun:
     # -- both --------------------------------------------------------------------------------
 
     def _begun(
-        self, form: str, begin: Callable[[str], "Json"], fits: Callable[["Json"], bool]
-    ) -> "Json":
+        self, form: str, begin: "Callable[[str], BatchJob]", fits: "Callable[[BatchJob], bool]"
+    ) -> "BatchJob":
         """Return the first batch of this command that is of use, or a new one."""
         from api.client import ServerError  # noqa: PLC0415 - imports httpx
 
@@ -257,8 +265,8 @@ class BatchRun:
                 if error.code in ("expired", "idempotency_key_reused"):
                     continue
                 raise
-            ended_well = job["status"] == "succeeded"
-            if job["status"] in _ended() and (wanted.new or not ended_well):
+            ended_well = job.status == "succeeded"
+            if job.status.ended and (wanted.new or not ended_well):
                 continue
             if fits(job):
                 self.reused = ended_well
@@ -271,8 +279,8 @@ class BatchRun:
         message(sentence)
 
 
-def _takes_images(job: "Json") -> bool:
-    return job["status"] not in _ended() and not job["progress"].get("sealed", True)
+def _takes_images(job: "BatchJob") -> bool:
+    return not (job.status.ended or job.progress.sealed)
 
 
 def _is_closed_folder(entry: Entry) -> bool:
@@ -280,10 +288,4 @@ def _is_closed_folder(entry: Entry) -> bool:
 
 
 def _row(entry: Entry) -> Row:
-    return Row.failure(entry.name, {"code": entry.code, "message": str(entry.error)})
-
-
-def _ended() -> frozenset[str]:
-    from api.client import ENDED  # noqa: PLC0415 - imports httpx
-
-    return ENDED
+    return Row.failure(entry.name, entry.code, str(entry.error))

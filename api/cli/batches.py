@@ -11,7 +11,6 @@ from api.cli.options import AsJson, Bom, Server, connect
 from api.cli.outcome import ExitCode, reported
 from api.cli.program import PROGRAM
 from api.cli.results import Row, check_output
-from api.cli.text import printable
 from api.client import DEFAULT_SERVER
 from worker.errors import InvalidRequestError
 
@@ -34,6 +33,7 @@ def results(
     """Give the results of a job again; of a batch that still runs, those so far."""
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.results_view import Tally, pass_on, show_results, summary  # noqa: PLC0415
+    from worker.contract.image_jobs import BatchJob, PredictionJob  # noqa: PLC0415 - pydantic
 
     tally = Tally()
     with reported(as_json=as_json):
@@ -41,23 +41,23 @@ def results(
             check_output(output)
         with connect(server) as client:
             job = client.job(job_id)
-            if job["kind"] == "batch":
-                ended = job["status"] not in {"queued", "running"}
-                found = client.results(job_id, status=status, order="path" if ended else None)
+            if isinstance(job, BatchJob):
+                order: Literal["path"] | None = "path" if job.status.ended else None
+                found = client.results(job_id, status=status, order=order)
                 rows: Iterator[Row] = map(Row.of_batch, found)
-            elif job["kind"] == "prediction":
-                rows = iter([Row.of_job(str(job["id"]), job)] if job.get("finished_at") else [])
+            elif isinstance(job, PredictionJob):
+                rows = iter([Row.of_job(job.id, job)] if job.status.ended else [])
             else:
                 raise InvalidRequestError(
-                    f"Job {printable(job['id'])} is a {printable(job['kind'])} and classifies "
-                    f"nothing: `{PROGRAM} jobs {printable(job['id'])}` shows what it gave."
+                    f"Job {job.id} is a {job.kind} and classifies nothing: "
+                    f"`{PROGRAM} jobs {job.id}` shows what it gave."
                 )
             pass_on(rows, tally, output, bom=bom, as_json=as_json)
     if not as_json:
         show_results(tally)
     summary(tally, skipped=0, seconds=None, output=output)
-    if job["status"] in {"queued", "running"}:
-        message(f"Job {printable(job['id'])} is still {printable(job['status'])}.", style="yellow")
+    if not job.status.ended:
+        message(f"Job {job.id} is still {job.status}.", style="yellow")
     if tally.failed:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -70,12 +70,13 @@ def retry(
 ) -> None:
     """Try the failed images of a batch that has ended again."""
     from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     with reported(as_json=as_json), connect(server) as client:
         job = client.retry(job_id)
         if wait:
             job = follow(client, job, as_json=as_json)
     if as_json:
-        write_json(job)
+        write_json(document(job))
     elif not wait:
-        message(f"Batch {printable(job['id'])}: its failed images are tried again.")
+        message(f"Batch {job.id}: its failed images are tried again.")

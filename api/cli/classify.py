@@ -17,14 +17,14 @@ from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.predictions import Predictions
 from api.cli.program import PROGRAM, as_typed_here
 from api.cli.results import check_output, write_results
-from api.cli.text import counted, printable
+from api.cli.text import counted
 from api.client import DEFAULT_SERVER
 from api.client.images import walk
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError, NotFoundError, PermafrostError
 
 if TYPE_CHECKING:
-    from api.client import JsonClient
+    from api.cli.command_client import CommandClient
 
 MOST_PREDICTIONS = 8  # files that are sent one by one; more are a batch, and so is any folder
 
@@ -179,18 +179,17 @@ def _batch(
             with BatchProgress(as_json=as_json) as shown:
                 run = BatchRun(client, wanted, shown, server=server)
                 job = run.job()
-            if job["status"] == "failed" and not run.problems:
-                error = job.get("error") or {}
-                raise BatchFailedError(error.get("message") or "The batch failed.")
+            if job and job.status == "failed" and not run.problems:
+                raise BatchFailedError(job.error.message if job.error else "The batch failed.")
             seconds = None if run.reused else time.monotonic() - started
             pass_on(run.rows(), tally, output, bom=bom, as_json=as_json)
     if not as_json:
         show_results(tally)
-    skipped = job["progress"].get("skipped", 0) if run.by_server else found.skipped
+    skipped = job.progress.skipped if job and run.by_server else found.skipped
     summary(tally, skipped=skipped, seconds=seconds, output=output, retried=run.retried)
-    if job["status"] == "cancelled":
-        fail(f"Batch {printable(job['id'])} was cancelled before all images were classified.")
-    if tally.failed or job["status"] == "cancelled":
+    if job and job.status == "cancelled":
+        fail(f"Batch {job.id} was cancelled before all images were classified.")
+    if tally.failed or (job and job.status == "cancelled"):
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -200,7 +199,7 @@ class BatchFailedError(PermafrostError):
     code = "batch_failed"
 
 
-def chosen_model(client: "JsonClient", asked: str | None) -> str:
+def chosen_model(client: "CommandClient", asked: str | None) -> str:
     """Return the model to ask for as `NAME@VERSION`, so that all images get the same version.
 
     What is assumed of how it prepares images is told on standard error. Raises
@@ -209,21 +208,21 @@ def chosen_model(client: "JsonClient", asked: str | None) -> str:
     from api.cli.output import message  # noqa: PLC0415 - imports rich
 
     if asked is None:
-        models = client.models()["models"]
+        models = client.models()
         if not models:
             raise NotFoundError(
                 f"This server has no model yet: make one with `{PROGRAM} freeze SOURCE "
                 "--name NAME`."
             )
         if len(models) > 1:
-            names = ", ".join(str(model["name"]) for model in models)
+            names = ", ".join(model.name for model in models)
             raise InvalidRequestError(f"Name one of the server's models with --model: {names}.")
-        asked = str(models[0]["name"])
+        asked = models[0].name
     name, _, which = asked.partition("@")
-    document = client.model(name)
-    version = document.get("aliases", {}).get(which or "stable")
-    number = str(which if version is None else version)
-    for found in document["versions"]:
-        if str(found.get("version")) == number and found.get("assumption"):
-            message(as_typed_here(str(found["assumption"])), style="yellow")
+    model = client.model(name)
+    version = model.aliases.get(which or "stable")
+    number = which if version is None else str(version)
+    for found in model.versions:
+        if str(found.version) == number and found.assumption:
+            message(as_typed_here(found.assumption), style="yellow")
     return asked if version is None else f"{name}@{version}"

@@ -1,14 +1,13 @@
 """`try`: what a model answers where images are prepared otherwise."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from api.cli.following import PATIENCE_S, follow
 from api.cli.options import AsJson, Server, Webhook, again, connect
-from api.cli.outcome import ExitCode, fail, reported
-from api.cli.text import printable
+from api.cli.outcome import check_succeeded, reported
 from api.client import DEFAULT_SERVER
 
 
@@ -25,14 +24,13 @@ def compare(
     """Show a model's answers under each way of preparing images that may be meant."""
     from api.cli.comparison_report import show_comparison  # noqa: PLC0415 - imports rich
     from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     with reported(as_json=as_json), connect(server, patience_s=PATIENCE_S) as client:
-        job: dict[str, Any] = client.compare(model, images, top=top, webhook=webhook)
+        job = client.compare(model, images, top=top, webhook=webhook)
         job = follow(client, job, as_json=as_json)
     if as_json:
-        write_json(job)
-    if job["status"] != "succeeded":
-        fail((job.get("error") or {}).get("message") or f"The job was {printable(job['status'])}.")
-        raise typer.Exit(ExitCode.FAILED)
-    if not as_json:
-        show_comparison(console(), job["result"], lambda command: again(command, server))
+        write_json(document(job))
+    check_succeeded(job)
+    if job.result and not as_json:
+        show_comparison(console(), job.result, lambda command: again(command, server))

@@ -1,8 +1,8 @@
 """Follows a job to its end, and sends the sources that jobs begin with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, TypeVar
 
 from api.cli.outcome import reported
 from api.cli.program import PROGRAM
@@ -11,23 +11,26 @@ from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    from api.client import Json, JsonClient, LocalFile
+    from api.cli.command_client import CommandClient
+    from api.client import Json, LocalFile
+    from worker.contract.image_jobs import JobBase
+
+JobT = TypeVar("JobT", bound="JobBase")
 
 _MOST_NAMES = 10  # of files that were sent
 PATIENCE_S = 60.0  # how long a busy or restarting server may keep a followed job waiting
 
 
 def submit_source(
-    client: "JsonClient",
-    kind: Literal["freeze", "inspection"],
+    send: "Callable[..., JobT]",
     source: str,
     options: "Json",
     *,
     samples: Sequence[Path] = (),
     examples: Sequence["LocalFile"] = (),
     as_json: bool,
-) -> "Json":
-    """Submit a freeze or an inspection and return its job.
+) -> "JobT":
+    """Submit a source with `send`, which takes files and options, and return the job.
 
     What lies on this machine is uploaded; any other source is a path on the server. `samples` are
     images to verify with and `examples` pictures whose label is known, of this machine.
@@ -48,10 +51,7 @@ def submit_source(
             f"{path_text(source)} is not on this machine; "
             "the server looks for it below its sources folder."
         )
-        options = {"source": path_text(source), **options}
-        if kind == "inspection":
-            return client.inspect_path(options)
-        return client.freeze_upload(images, options) if images else client.freeze_path(options)
+        return send(images, {"source": path_text(source), **options})
     found = local_source(Path(source), chosen)
     for warning in found.warnings:
         message(warning)
@@ -63,7 +63,6 @@ def submit_source(
         def sent(count: int) -> None:
             progress.advance(task, count)
 
-        send = client.inspect_upload if kind == "inspection" else client.freeze_upload
         job = send(files, options, on_sent=sent)
     message(f"Sent {_named(files)}, {size(total)}.")
     return job
@@ -89,32 +88,32 @@ def _named(files: "Sequence[LocalFile]") -> str:
     return f"{counted(len(files), 'file')} ({names}{more})"
 
 
-def follow(client: "JsonClient", job: "Json", *, as_json: bool) -> "Json":
+def follow(client: "CommandClient", job: "JobT", *, as_json: bool) -> "JobT":
     """Return the job once it has ended, telling its log lines as they come."""
     from api.cli.output import message  # noqa: PLC0415 - imports rich
     from api.cli.progress import BatchProgress, job_progress  # noqa: PLC0415 - imports rich
     from api.client.operations.jobs import new_lines  # noqa: PLC0415 - imports httpx
+    from worker.contract.image_jobs import BatchJob, LoggedJob  # noqa: PLC0415 - imports pydantic
 
-    message(f"Job {printable(job['id'])}")
+    message(f"Job {job.id}")
     left_alone = (
-        f"The job goes on: `{PROGRAM} jobs {printable(job['id'])}` shows it, "
-        f"`{PROGRAM} cancel {printable(job['id'])}` stops it."
+        f"The job goes on: `{PROGRAM} jobs {job.id}` shows it, "
+        f"`{PROGRAM} cancel {job.id}` stops it."
     )
-    if job.get("kind") == "batch":
-        with (
-            reported(as_json=as_json, interrupted=left_alone),
-            BatchProgress(as_json=as_json) as bars,
-        ):
-            return client.wait_for(job, bars.update)
-    with reported(as_json=as_json, interrupted=left_alone), job_progress(as_json=as_json) as shown:
-        task = shown.add_task(str(job["status"]), total=None)
-        read_new = new_lines()
-
-        def update(state: dict[str, Any]) -> None:
-            lines = read_new(state)
-            for line in lines:
-                message(f"  {line}")
-            step = printable(lines[-1]) if lines else None
-            shown.update(task, description=step or f"{state['status']} ...")
-
-        return client.wait_for(job, update)
+    last = job
+    with reported(as_json=as_json, interrupted=left_alone):
+        if isinstance(job, BatchJob):
+            with BatchProgress(as_json=as_json) as bars:
+                for last in client.states(job):
+                    bars.update(last)
+            return last
+        with job_progress(as_json=as_json) as shown:
+            task = shown.add_task(job.status, total=None)
+            read_new = new_lines()
+            for last in client.states(job):
+                lines = read_new(last.log or []) if isinstance(last, LoggedJob) else []
+                for line in lines:
+                    message(f"  {line}")
+                step = printable(lines[-1]) if lines else f"{last.status} ..."
+                shown.update(task, description=step)
+    return last

@@ -1,7 +1,7 @@
 """`freeze`: a trained model becomes a published version."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,9 +17,12 @@ from api.cli.options import (
     again,
     connect,
 )
-from api.cli.outcome import ExitCode, fail, reported
+from api.cli.outcome import check_succeeded, reported
 from api.cli.text import printable
 from api.client import DEFAULT_SERVER
+
+if TYPE_CHECKING:
+    from worker.contract.jobs import FreezeJob
 
 Batch = Literal["keep", "free"]
 Runtime = Literal["tensorflow", "onnxruntime"]
@@ -152,8 +155,7 @@ def freeze(
             options["optimise"] = False
         with connect(server, patience_s=PATIENCE_S) as client:
             job = submit_source(
-                client,
-                "freeze",
+                client.freeze_files,
                 source,
                 options,
                 samples=samples or (),
@@ -164,22 +166,20 @@ def freeze(
     _tell(job, alias=alias, server=server, as_json=as_json)
 
 
-def _tell(job: dict[str, Any], *, alias: str | None, server: str, as_json: bool) -> None:
+def _tell(job: "FreezeJob", *, alias: str | None, server: str, as_json: bool) -> None:
     from api.cli.freeze_report import show_freeze  # noqa: PLC0415 - imports rich
     from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     if as_json:
-        write_json(job)
-    if job["status"] != "succeeded":
-        fail((job.get("error") or {}).get("message") or f"The job was {printable(job['status'])}.")
-        raise typer.Exit(ExitCode.FAILED)
-    if not as_json:
+        write_json(document(job))
+    check_succeeded(job)
+    if job.result and not as_json:
         out = console()
-        result = job["result"]
-        show_freeze(out, result, server)
-        if result.get("classifies") is False:
+        show_freeze(out, job.result, server)
+        if not job.result.classifies:
             return
-        model = printable(result["model"])
+        model = printable(job.result.model)
         if alias not in (None, "stable"):
             model = f"{model}@{alias}"
         out.print(f"\nTry it: {again(f'classify photo.jpg --model {model}', server)}")

@@ -2,8 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.text import Text
@@ -11,7 +11,19 @@ from rich.text import Text
 from api.cli.basis_view import basis_text, preprocessing_text
 from api.cli.output import Column, facts, table
 from api.cli.text import counted, number, printable, size
+from api.client.reading import read
 from api.client.uploads import path_text
+from worker.models.inspection import (
+    Candidate,
+    Dropped,
+    Finding,
+    Inspection,
+    Parameters,
+    PlaceholderValue,
+    Predicted,
+    SignatureFact,
+)
+from worker.models.preprocessing import Preprocessing
 
 _KINDS = {
     "checkpoint": "TensorFlow 1 checkpoint",
@@ -23,35 +35,40 @@ _LEVEL_STYLES = {"error": "red", "warning": "yellow", "note": ""}
 _MOST_LAYERS = 40
 
 
-def show_inspection(out: Console, result: dict[str, Any]) -> None:
+class _Typed(Protocol):
+    """What has a shape and a type."""
+
+    @property
+    def dtype(self) -> str | None: ...
+    @property
+    def shape(self) -> list[int | None] | None: ...
+
+
+def show_inspection(out: Console, result: Inspection) -> None:
     """Print an inspection job's result."""
-    kind = str(result.get("kind"))
-    out.print(Text(printable(result.get("name")), style="bold"), Text(_KINDS.get(kind, kind)))
-    parameters = result.get("parameters") or {}
-    guess = result.get("preprocessing") or {}
+    kind = _KINDS.get(result.kind, printable(result.kind))
+    out.print(Text(printable(result.name), style="bold"), Text(kind))
+    guess = result.preprocessing
     facts(
         out,
         [
-            ("written by", f"TensorFlow {result['producer']}" if result.get("producer") else None),
-            (
-                "size",
-                f"{size(result.get('bytes'))} in {counted(len(_list(result, 'files')), 'file')}",
-            ),
-            ("nodes", number(result.get("nodes"))),
-            ("parameters", _parameters(parameters)),
-            ("labels", number(result["labels"]) if result.get("labels") is not None else None),
-            ("frozen", _predicted(result.get("predicted"))),
-            ("images", preprocessing_text(guess.get("fields"))),
-            ("basis", basis_text(guess.get("basis"))),
+            ("written by", f"TensorFlow {result.producer}" if result.producer else None),
+            ("size", f"{size(result.bytes)} in {counted(len(result.files), 'file')}"),
+            ("nodes", number(result.nodes)),
+            ("parameters", _parameters(result.parameters)),
+            ("labels", None if result.labels is None else number(result.labels)),
+            ("frozen", _predicted(result.predicted)),
+            ("images", preprocessing_text(_resolved(guess.fields))),
+            ("basis", basis_text(guess.basis)),
         ],
     )
-    _show_signatures(out, _list(result, "signatures"))
-    _show_candidates(out, "Outputs, likeliest first", _list(result, "outputs"))
-    _show_candidates(out, "Inputs, likeliest first", _list(result, "inputs"))
-    _show_values(out, _list(result, "values"))
-    _show_layers(out, parameters)
-    _show_dropped(out, _list(result, "dropped"))
-    _show_findings(out, _list(result, "findings"))
+    _show_signatures(out, result.signatures)
+    _show_candidates(out, "Outputs, likeliest first", result.outputs)
+    _show_candidates(out, "Inputs, likeliest first", result.inputs)
+    _show_values(out, result.values)
+    _show_layers(out, result.parameters)
+    _show_dropped(out, result.dropped)
+    _show_findings(out, result.findings)
 
 
 def freeze_words(source: str, body: dict[str, Any]) -> str:
@@ -72,11 +89,8 @@ def freeze_words(source: str, body: dict[str, Any]) -> str:
     return shlex.join(printable(word) for word in words)
 
 
-def _show_signatures(out: Console, signatures: list[dict[str, Any]]) -> None:
-    rows = [
-        (one.get("name"), _tensors(one.get("inputs")), _tensors(one.get("outputs")))
-        for one in signatures
-    ]
+def _show_signatures(out: Console, signatures: Iterable[SignatureFact]) -> None:
+    rows = [(one.name, _tensors(one.inputs), _tensors(one.outputs)) for one in signatures]
     columns = (
         Column(title="signature"),
         Column(title="inputs", wide=True),
@@ -85,14 +99,14 @@ def _show_signatures(out: Console, signatures: list[dict[str, Any]]) -> None:
     _section(out, "Signatures", columns, rows)
 
 
-def _show_candidates(out: Console, title: str, candidates: list[dict[str, Any]]) -> None:
+def _show_candidates(out: Console, title: str, candidates: Iterable[Candidate]) -> None:
     rows = [
         (
-            Text("->" if one.get("chosen") else "", style="green"),
-            Text(printable(one.get("name")), style="bold" if one.get("chosen") else ""),
+            Text("->" if one.chosen else "", style="green"),
+            Text(printable(one.name), style="bold" if one.chosen else ""),
             _tensor(one),
-            one.get("op"),
-            "; ".join(printable(reason) for reason in one.get("reasons") or []),
+            one.op,
+            "; ".join(map(printable, one.reasons)),
         )
         for one in candidates
     ]
@@ -106,15 +120,14 @@ def _show_candidates(out: Console, title: str, candidates: list[dict[str, Any]])
     _section(out, title, columns, rows)
 
 
-def _show_values(out: Console, values: list[dict[str, Any]]) -> None:
+def _show_values(out: Console, values: Iterable[PlaceholderValue]) -> None:
     rows = []
     for one in values:
-        value = one.get("value")
-        if value is None and one.get("default") is not None:
-            shown = f"default {json.dumps(one['default'])}"
+        if one.value is not None:
+            shown = f"--set {one.name}={json.dumps(one.value)}"
         else:
-            shown = "?" if value is None else f"--set {one.get('name')}={json.dumps(value)}"
-        rows.append((one.get("name"), _tensor(one), shown, one.get("reason")))
+            shown = "?" if one.default is None else f"default {json.dumps(one.default)}"
+        rows.append((one.name, _tensor(one), shown, one.reason))
     columns = (
         Column(title="placeholder"),
         Column(title="shape"),
@@ -124,36 +137,32 @@ def _show_values(out: Console, values: list[dict[str, Any]]) -> None:
     _section(out, "Placeholders that need a value", columns, rows)
 
 
-def _show_layers(out: Console, parameters: dict[str, Any]) -> None:
-    layers = _list(parameters, "layers")
-    shown = layers
+def _show_layers(out: Console, parameters: Parameters) -> None:
+    shown = layers = parameters.layers
     if len(layers) > _MOST_LAYERS:
-        least = sorted((one.get("parameters") or 0 for one in layers), reverse=True)[
-            _MOST_LAYERS - 1
-        ]
-        shown = [one for one in layers if (one.get("parameters") or 0) >= least][:_MOST_LAYERS]
+        least = sorted((one.parameters for one in layers), reverse=True)[_MOST_LAYERS - 1]
+        shown = [one for one in layers if one.parameters >= least][:_MOST_LAYERS]
     rows: list[tuple[object, ...]] = [
-        (one.get("name"), ", ".join(one.get("variables") or []), number(one.get("parameters")))
-        for one in shown
+        (one.name, ", ".join(one.variables), number(one.parameters)) for one in shown
     ]
-    rest = len(layers) - len(shown) + int(parameters.get("layers_left_out") or 0)
+    rest = len(layers) - len(shown) + parameters.layers_left_out
     if rest:
-        kept = sum(one.get("parameters") or 0 for one in shown)
-        rows.append((f"and {rest} smaller", "", number((parameters.get("kept") or 0) - kept)))
+        kept = sum(one.parameters for one in shown)
+        rows.append((f"and {rest} smaller", "", number(parameters.kept - kept)))
     columns = (
         Column(title="layer", wide=True),
         Column(title="variables", wide=True),
         Column(title="parameters", justify="right"),
     )
-    footer = ("kept", "", number(parameters.get("kept")))
+    footer = ("kept", "", number(parameters.kept))
     _section(out, "What freezing keeps", columns, rows, footer=footer)
 
 
-def _show_dropped(out: Console, dropped: list[dict[str, Any]]) -> None:
+def _show_dropped(out: Console, dropped: Iterable[Dropped]) -> None:
     rows = [
-        (str(one.get("kind")).replace("_", " "), number(one.get("nodes")), size(one.get("bytes")))
+        (one.kind.replace("_", " "), number(one.nodes), size(one.bytes))
         for one in dropped
-        if one.get("nodes")
+        if one.nodes
     ]
     columns = (
         Column(title="kind"),
@@ -163,14 +172,13 @@ def _show_dropped(out: Console, dropped: list[dict[str, Any]]) -> None:
     _section(out, "What freezing drops", columns, rows)
 
 
-def _show_findings(out: Console, findings: list[dict[str, Any]]) -> None:
+def _show_findings(out: Console, findings: Sequence[Finding]) -> None:
     if findings:
         out.print()
     for one in findings:
-        level = str(one.get("level"))
-        nodes = ", ".join(printable(name) for name in one.get("nodes") or [])
-        text = f"{level.capitalize()}: {printable(one.get('message'))}"
-        out.print(Text(text + (f" ({nodes})" if nodes else ""), style=_LEVEL_STYLES.get(level, "")))
+        nodes = ", ".join(map(printable, one.nodes))
+        text = f"{one.level.capitalize()}: {printable(one.message)}"
+        out.print(Text(text + (f" ({nodes})" if nodes else ""), style=_LEVEL_STYLES[one.level]))
 
 
 def _section(
@@ -187,34 +195,29 @@ def _section(
         table(out, columns, rows, footer=footer)
 
 
-def _parameters(parameters: dict[str, Any]) -> str | None:
-    if not parameters:
-        return None
-    text = f"{number(parameters.get('total'))} ({size(parameters.get('bytes'))})"
-    if parameters.get("kept") != parameters.get("total"):
-        text += f", of which the outputs need {number(parameters.get('kept'))}"
+def _parameters(parameters: Parameters) -> str:
+    text = f"{number(parameters.total)} ({size(parameters.bytes)})"
+    if parameters.kept != parameters.total:
+        text += f", of which the outputs need {number(parameters.kept)}"
     return text
 
 
-def _predicted(predicted: dict[str, Any] | None) -> str | None:
-    if not predicted:
+def _predicted(predicted: Predicted | None) -> str | None:
+    if predicted is None:
         return None
-    return f"about {size(predicted.get('bytes'))} and {number(predicted.get('nodes'))} nodes"
+    return f"about {size(predicted.bytes)} and {number(predicted.nodes)} nodes"
 
 
-def _tensor(one: dict[str, Any]) -> str:
-    shape, dtype = one.get("shape"), printable(one.get("dtype") or "?")
-    if shape is None:
+def _resolved(fields: dict[str, Any]) -> Preprocessing | None:
+    return read(Preprocessing, fields) if fields else None
+
+
+def _tensor(one: _Typed) -> str:
+    dtype = printable(one.dtype or "?")
+    if one.shape is None:
         return f"{dtype}, unknown"
-    return f"{dtype} [{', '.join('?' if side is None else str(side) for side in shape)}]"
+    return f"{dtype} [{', '.join('?' if side is None else str(side) for side in one.shape)}]"
 
 
-def _tensors(found: object) -> str:
-    if not isinstance(found, dict):
-        return ""
+def _tensors(found: dict[str, str]) -> str:
     return ", ".join(f"{printable(name)} = {printable(text)}" for name, text in found.items())
-
-
-def _list(result: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    found = result.get(name)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

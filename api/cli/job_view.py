@@ -1,176 +1,129 @@
 """One job in full, as a person reads it."""
 
 import math
-from typing import Any
+from datetime import datetime
 
 from rich.console import Console
 
-from api.cli.comparison_report import show_comparison
-from api.cli.freeze_report import show_freeze
-from api.cli.inspection_report import show_inspection
 from api.cli.output import Column, facts, status_text, table
 from api.cli.results_view import show_labels
 from api.cli.text import age, counted, duration, elapsed, number, printable, score
+from worker.contract.base import rfc3339
+from worker.contract.batches import BatchProgress
+from worker.contract.image_jobs import BatchJob, JobBase, LoggedJob, PredictionJob, Webhook
 
 
-def show_job(out: Console, job: dict[str, Any], *, server: str) -> None:
+def show_job(out: Console, job: JobBase, *, server: str) -> None:
     """Print a job: its record, its log and its result or error; links are of `server`."""
-    error = job.get("error") or {}
-    progress = job.get("progress") or {}
-    running = job.get("status") in ("queued", "running")
-    results = (job.get("links") or {}).get("results")
+    progress = job.progress if isinstance(job.progress, BatchProgress) else None
+    may_grow = progress is not None and not (progress.sealed or job.status.ended)
+    results = job.links.results
     facts(
         out,
         [
-            ("job", job.get("id")),
-            ("kind", job.get("kind")),
-            ("status", status_text(job.get("status"))),
+            ("job", job.id),
+            ("kind", job.kind),
+            ("status", status_text(job.status)),
             ("model", model_text(job)),
             ("progress", progress_text(job)),
-            ("passed over", _files(progress.get("skipped"))),
+            ("passed over", _files(progress)),
             ("rate", _rate(progress)),
             ("time left", _left(job)),
-            ("more images", "may be added" if running and not progress.get("sealed", True) else ""),
-            ("created", _time(job.get("created_at"))),
-            ("started", _time(job.get("started_at"))),
-            ("finished", _time(job.get("finished_at"))),
-            ("took", elapsed(job) if job.get("started_at") else None),
-            ("kept until", job.get("expires_at")),
-            ("attempts", job.get("attempts")),
-            ("error", f"{error.get('code')}: {error.get('message')}" if error else None),
-            ("webhook", _webhook(job.get("webhook"))),
+            ("more images", "may be added" if may_grow else ""),
+            ("created", _time(job.created_at)),
+            ("started", _time(job.started_at)),
+            ("finished", _time(job.finished_at)),
+            ("took", elapsed(job) if job.started_at else None),
+            ("kept until", job.expires_at and rfc3339(job.expires_at)),
+            ("attempts", job.attempts),
+            ("error", f"{job.error.code}: {job.error.message}" if job.error else None),
+            ("webhook", _webhook(job.webhook)),
             ("results", f"{server}{results}?format=csv" if results else None),
         ],
     )
-    log = job.get("log") or []
-    if log:
+    if isinstance(job, LoggedJob) and job.log:
         out.print("\nlog")
-        for line in log:
+        for line in job.log:
             out.print(f"  {printable(line)}")
-    if job.get("result"):
+    if job.result:
         out.print()
         show_result(out, job)
 
 
-def _webhook(webhook: dict[str, Any] | None) -> str | None:
-    if not webhook:
+def _webhook(webhook: Webhook | None) -> str | None:
+    if webhook is None:
         return None
-    parts = [f"{webhook.get('url')} {webhook.get('state')}"]
-    if webhook.get("attempts"):
-        parts.append(counted(webhook["attempts"], "attempt"))
-    if webhook.get("last_error"):
-        parts.append(str(webhook["last_error"]).rstrip("."))
-    if webhook.get("state") == "pending" and webhook.get("next_attempt_at"):
-        parts.append(f"next at {webhook['next_attempt_at']}")
+    parts = [f"{webhook.url} {webhook.state}"]
+    if webhook.attempts:
+        parts.append(counted(webhook.attempts, "attempt"))
+    if webhook.last_error:
+        parts.append(webhook.last_error.rstrip("."))
+    if webhook.state == "pending" and webhook.next_attempt_at:
+        parts.append(f"next at {rfc3339(webhook.next_attempt_at)}")
     return ", ".join(parts)
 
 
-def show_result(out: Console, job: dict[str, Any]) -> None:
+def show_result(out: Console, job: JobBase) -> None:
     """Print the result of a job that succeeded."""
-    result = job.get("result")
-    if job.get("kind") == "freeze" and isinstance(result, dict):
-        show_freeze(out, result)
-    elif job.get("kind") == "inspection" and isinstance(result, dict):
-        show_inspection(out, result)
-    elif job.get("kind") == "comparison" and isinstance(result, dict):
-        show_comparison(out, result)
-    elif job.get("kind") == "batch" and isinstance(result, dict):
-        if result.get("labels"):
-            show_labels(out, result["labels"])
-    elif isinstance(result, dict) and isinstance(result.get("predictions"), list):
+    if isinstance(job, BatchJob):
+        if job.result.labels:
+            show_labels(out, job.result.labels)
+    elif isinstance(job, PredictionJob) and job.result:
         columns = (Column(title="label", wide=True), Column(title="score", justify="right"))
-        found = [entry for entry in result["predictions"] if isinstance(entry, dict)]
-        table(out, columns, [(entry.get("label"), score(entry.get("score"))) for entry in found])
+        table(out, columns, [(one.label, score(one.score)) for one in job.result.predictions])
     else:
-        for line in outline(result):
-            out.print(line)
+        _show_of_source(out, job)
 
 
-def outline(value: object, depth: int = 0) -> list[str]:
-    """Return any JSON value as indented lines: for results whose members the client need not know.
+def _show_of_source(out: Console, job: JobBase) -> None:
+    from api.cli.comparison_report import show_comparison  # noqa: PLC0415 - takes its time
+    from api.cli.freeze_report import show_freeze  # noqa: PLC0415 - the same
+    from api.cli.inspection_report import show_inspection  # noqa: PLC0415 - the same
+    from worker.contract.jobs import ComparisonJob, FreezeJob, InspectionJob  # noqa: PLC0415
 
-    A list of plain values, and an object of plain values inside a list, take one line.
-    """
-    indent = "  " * depth
-    if isinstance(value, dict):
-        lines = []
-        for name, inner in value.items():
-            title = f"{indent}{printable(name).replace('_', ' ')}"
-            if _plain(inner):
-                lines.append(f"{title}: {_line(inner)}")
-            else:
-                lines += [f"{title}:", *outline(inner, depth + 1)]
-        return lines
-    if isinstance(value, list):
-        lines = []
-        for inner in value:
-            if isinstance(inner, dict) and all(_plain(part) for part in inner.values()):
-                pairs = (f"{printable(name)} {_line(part)}" for name, part in inner.items())
-                lines.append(f"{indent}- {', '.join(pairs)}")
-            elif _plain(inner):
-                lines.append(f"{indent}- {_line(inner)}")
-            else:
-                lines += outline(inner, depth + 1)
-        return lines
-    return [f"{indent}{_line(value)}"]
+    if isinstance(job, FreezeJob) and job.result:
+        show_freeze(out, job.result)
+    elif isinstance(job, InspectionJob) and job.result:
+        show_inspection(out, job.result)
+    elif isinstance(job, ComparisonJob) and job.result:
+        show_comparison(out, job.result)
 
 
-def model_text(job: dict[str, Any]) -> str | None:
+def model_text(job: JobBase) -> str | None:
     """Return the model that a job uses, or that a freeze has published, as `NAME@VERSION`."""
-    model, result = job.get("model"), job.get("result")
-    if isinstance(model, dict):
-        name, version = model.get("name"), model.get("version")
-    elif job.get("kind") == "freeze" and isinstance(result, dict):
-        name, version = result.get("model"), result.get("version")
-    else:
-        return None
-    return printable(name) + (f"@{printable(version)}" if version else "")
+    return f"{printable(job.model.name)}@{job.model.version}" if job.model else None
 
 
-def progress_text(job: dict[str, Any]) -> str:
+def progress_text(job: JobBase) -> str:
     """Return `done/total`, the share while a batch runs, and the failures if there are any."""
-    progress = job.get("progress") or {}
-    done = (progress.get("succeeded") or 0) + (progress.get("failed") or 0)
-    failed, percent = progress.get("failed"), progress.get("percent")
-    text = f"{number(done)}/{number(progress.get('total'))}"
-    if percent is not None and job.get("status") == "running":
-        text += f" ({math.floor(percent)} %)"  # 100 means all
-    return text + (f", {number(failed)} failed" if failed else "")
+    progress = job.progress
+    text = f"{number(progress.succeeded + progress.failed)}/{number(progress.total)}"
+    if isinstance(progress, BatchProgress) and job.status == "running":
+        text += f" ({math.floor(progress.percent)} %)"  # 100 means all
+    return text + (f", {number(progress.failed)} failed" if progress.failed else "")
 
 
-def left_text(job: dict[str, Any]) -> str | None:
+def left_text(job: JobBase) -> str | None:
     """Return how long a running batch still takes, as `20 s left`, where the server knows."""
     left = _left(job)
     return left and f"{left} left"
 
 
-def _left(job: dict[str, Any]) -> str | None:
-    left = (job.get("progress") or {}).get("remaining_s")
-    return None if left is None or job.get("status") != "running" else duration(left)
+def _left(job: JobBase) -> str | None:
+    if job.status != "running" or not isinstance(job.progress, BatchProgress):
+        return None
+    return None if job.progress.remaining_s is None else duration(job.progress.remaining_s)
 
 
-def _rate(progress: dict[str, Any]) -> str | None:
-    rate = progress.get("rate")
-    return None if rate is None else f"{number(rate)} images per second"
+def _rate(progress: BatchProgress | None) -> str | None:
+    if progress is None or progress.rate is None:
+        return None
+    return f"{number(progress.rate)} images per second"
 
 
-def _files(skipped: int | None) -> str | None:
-    return f"{counted(skipped, 'other file')}" if skipped else None
+def _files(progress: BatchProgress | None) -> str | None:
+    return counted(progress.skipped, "other file") if progress and progress.skipped else None
 
 
-def _time(text: object) -> str | None:
-    return f"{printable(text)} ({age(text)})" if text else None
-
-
-def _plain(value: object) -> bool:
-    if isinstance(value, list):
-        return all(not isinstance(part, dict | list) for part in value)
-    return not isinstance(value, dict)
-
-
-def _line(value: object) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(_line(part) for part in value) + "]"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return printable(value)
+def _time(moment: datetime | None) -> str | None:
+    return f"{rfc3339(moment)} ({age(moment)})" if moment else None

@@ -1,17 +1,21 @@
 """`jobs` and `cancel`."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from api.cli.following import follow
 from api.cli.options import AsJson, Server, connect
-from api.cli.outcome import ExitCode, fail, reported
-from api.cli.text import age, elapsed, printable
+from api.cli.outcome import check_succeeded, reported
+from api.cli.text import age, elapsed
 from api.client import DEFAULT_SERVER
 
 if TYPE_CHECKING:
-    from api.client import JsonClient
+    from api.cli.command_client import CommandClient
+    from api.client.reading import JobPage
+    from worker.contract.image_jobs import JobBase
 
 _PAGE = 200  # most jobs that a server gives at once
 
@@ -35,26 +39,25 @@ def jobs(
     """List the newest jobs, or show one."""
     from api.cli.job_view import show_job  # noqa: PLC0415 - imports rich
     from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     with reported(as_json=as_json), connect(server) as client:
         if job_id is None:
             page = newest(client, kind=kind, status=status, limit=limit)
             if as_json:
-                write_json(page)
+                write_json({"jobs": [document(job) for job in page.jobs], "next": page.next})
             else:
-                _show_jobs(page["jobs"])
+                _show_jobs(page.jobs)
             return
         job = client.job(job_id)
-        server = client.server
         if wait:
             job = follow(client, job, as_json=as_json)
-    if as_json:
-        write_json(job)
-    else:
-        show_job(console(), job, server=server)
-    if wait and job["status"] != "succeeded":
-        fail((job.get("error") or {}).get("message") or f"The job was {printable(job['status'])}.")
-        raise typer.Exit(ExitCode.FAILED)
+        if as_json:
+            write_json(document(job))
+        else:
+            show_job(console(), job, server=client.server)
+    if wait:
+        check_succeeded(job)
 
 
 def cancel(
@@ -64,32 +67,31 @@ def cancel(
 ) -> None:
     """Cancel a job; what is finished of it stays."""
     from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     with reported(as_json=as_json), connect(server) as client:
         job = client.cancel(job_id)
     if as_json:
-        write_json(job)
+        write_json(document(job))
     else:
-        had_ended = "is" if job["status"] == "cancelled" else "had ended before:"
-        message(f"Job {printable(job['id'])} {had_ended} {printable(job['status'])}.")
+        had_ended = "is" if job.status == "cancelled" else "had ended before:"
+        message(f"Job {job.id} {had_ended} {job.status}.")
 
 
 def newest(
-    client: "JsonClient", *, kind: str | None, status: str | None, limit: int
-) -> dict[str, Any]:
-    """Return the newest jobs as `{"jobs": [...], "next": cursor or null}`, from several pages."""
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
+    client: "CommandClient", *, kind: str | None, status: str | None, limit: int
+) -> "JobPage":
+    """Return the newest jobs, of several pages, as one."""
+    page = client.job_page(kind=kind, status=status, limit=min(limit, _PAGE))
+    found = page.jobs
+    while page.jobs and page.next is not None and len(found) < limit:
         left = min(limit - len(found), _PAGE)
-        page = client.jobs(kind=kind, status=status, cursor=cursor, limit=left)
-        found += page["jobs"]
-        cursor = page.get("next")
-        if cursor is None or len(found) >= limit or not page["jobs"]:
-            return {"jobs": found[:limit], "next": cursor}
+        page = client.job_page(kind=kind, status=status, cursor=page.next, limit=left)
+        found = found + page.jobs
+    return replace(page, jobs=found[:limit])
 
 
-def _show_jobs(found: list[dict[str, Any]]) -> None:
+def _show_jobs(found: "Sequence[JobBase]") -> None:
     from api.cli.job_view import left_text, model_text, progress_text  # noqa: PLC0415 - imports rich
     from api.cli.output import (  # noqa: PLC0415 - imports rich
         Column,
@@ -113,12 +115,12 @@ def _show_jobs(found: list[dict[str, Any]]) -> None:
     )
     rows = [
         (
-            job.get("id"),
-            job.get("kind"),
-            status_text(job.get("status")),
+            job.id,
+            job.kind,
+            status_text(job.status),
             model_text(job),
             progress_text(job),
-            age(job.get("created_at")),
+            age(job.created_at),
             left_text(job) or elapsed(job),
         )
         for job in found

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -21,7 +21,8 @@ from api.cli.text import age, number, printable
 from api.client import DEFAULT_SERVER
 from worker.errors import InvalidRequestError
 
-Json = dict[str, Any]
+if TYPE_CHECKING:
+    from worker.contract.keys import Key, NewKey
 
 app = typer.Typer(
     help="Say who may use the API: make, list, renew and revoke API keys.",
@@ -63,18 +64,20 @@ _Save = Annotated[
 class Keys(Protocol):
     """What can be asked for, over HTTP (by the client) or of Redis itself."""
 
-    def keys(self) -> Json:
+    def keys(self) -> "list[Key]":
         """Return every key."""
 
     def create_key(
         self, name: str, scopes: list[str], *, expires_days: float | None, rate: float | None
-    ) -> Json:
+    ) -> "NewKey":
         """Make a key."""
 
-    def renew_key(self, key_id: str, *, grace_s: float | None, expires_days: float | None) -> Json:
+    def renew_key(
+        self, key_id: str, *, grace_s: float | None, expires_days: float | None
+    ) -> "NewKey":
         """Make a key anew."""
 
-    def revoke_key(self, key_id: str) -> Json:
+    def revoke_key(self, key_id: str) -> "Key":
         """Have a key work no more."""
 
 
@@ -89,13 +92,14 @@ def keys(
     if context.invoked_subcommand is not None:
         return
     from api.cli.output import write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
-    with _opened(context, server, data, as_json=as_json) as found:
-        document = found.keys()
+    with _opened(context, server, data, as_json=as_json) as opened:
+        found = opened.keys()
     if as_json:
-        write_json(document)
+        write_json({"keys": [document(key) for key in found]})
     else:
-        _show(document["keys"])
+        _show(found)
 
 
 @app.command()
@@ -170,13 +174,14 @@ def revoke(
 ) -> None:
     """Have a key work no more, within about a second, and whoever signed in with it be out."""
     from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     with _opened(context, server, data, as_json=as_json) as found:
         revoked = found.revoke_key(key_id)
     if as_json:
-        write_json(revoked)
+        write_json(document(revoked))
     else:
-        message(f"API key {printable(revoked['id'])} ({printable(revoked['name'])}) is revoked.")
+        message(f"API key {revoked.id} ({printable(revoked.name)}) is revoked.")
 
 
 @contextlib.contextmanager
@@ -202,26 +207,26 @@ def _opened(
             yield stack.enter_context(of_folder(Path(os.path.abspath(folder))))  # noqa: PTH100
 
 
-def _show_once(made: Json, server: str, *, save: bool, as_json: bool) -> None:
+def _show_once(made: "NewKey", server: str, *, save: bool, as_json: bool) -> None:
     from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
     from api.client.key_files import remember  # noqa: PLC0415
+    from worker.contract.base import rfc3339  # noqa: PLC0415 - imports pydantic
 
-    path = remember(server or DEFAULT_SERVER, made["key"]) if save else None
+    path = remember(server or DEFAULT_SERVER, made.key) if save else None
     if as_json:
-        write_json(made)
+        write_json(document(made))
     else:
-        typer.echo(made["key"])
-        scopes = ", ".join(printable(scope) for scope in made["scopes"])
-        until = f", until {printable(made['expires_at'])}" if made.get("expires_at") else ""
-        message(
-            f"This is API key {printable(made['id'])} ({printable(made['name'])}): {scopes}{until}."
-        )
+        typer.echo(made.key)
+        scopes = ", ".join(made.scopes)
+        until = f", until {rfc3339(made.expires_at)}" if made.expires_at else ""
+        message(f"This is API key {made.id} ({printable(made.name)}): {scopes}{until}.")
         message("It is not shown again. Programs send it as `Authorization: Bearer KEY`.")
     if path is not None:
         message(f"It is in {path}, where {PROGRAM} finds it.")
 
 
-def _show(found: list[Json]) -> None:
+def _show(found: "list[Key]") -> None:
     from api.cli.output import Column, console, message, table  # noqa: PLC0415 - imports rich
 
     if not found:
@@ -239,14 +244,14 @@ def _show(found: list[Json]) -> None:
     )
     rows = [
         (
-            key.get("id"),
-            key.get("name"),
-            ", ".join(map(printable, key.get("scopes") or [])),
-            key.get("state"),
-            age(key.get("created_at")),
-            age(key.get("last_used_at")) if key.get("last_used_at") else "never",
-            str(key["expires_at"])[:10] if key.get("expires_at") else "never",
-            number(key.get("rate")),
+            key.id,
+            key.name,
+            ", ".join(key.scopes),
+            key.state,
+            age(key.created_at),
+            age(key.last_used_at) if key.last_used_at else "never",
+            f"{key.expires_at:%Y-%m-%d}" if key.expires_at else "never",
+            number(key.rate),
         )
         for key in found
     ]

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import redis
 
 from worker.connection import connect
+from worker.contract.base import built
+from worker.contract.keys import Key, NewKey
 from worker.credentials.api_key import parse_scopes
-from worker.credentials.key_store import KeyStore, NewKey
+from worker.credentials.key_store import KeyStore
+from worker.credentials.key_store import NewKey as Made
 from worker.errors import StoreUnavailableError
 from worker.settings import Settings
-
-Json = dict[str, Any]
 
 
 class LocalKeys:
@@ -44,25 +44,27 @@ class LocalKeys:
                 "or --data."
             ) from error
 
-    def keys(self) -> Json:
+    def keys(self) -> list[Key]:
         """Return every key."""
-        return {"keys": [key.as_json() for key in self._keys.all()]}
+        return [key.answer() for key in self._keys.all()]
 
     def create_key(
         self, name: str, scopes: list[str], *, expires_days: float | None, rate: float | None
-    ) -> Json:
+    ) -> NewKey:
         """Make a key."""
         return _shown(self._keys.create(name, parse_scopes(scopes), days=expires_days, rate=rate))
 
-    def renew_key(self, key_id: str, *, grace_s: float | None, expires_days: float | None) -> Json:
+    def renew_key(
+        self, key_id: str, *, grace_s: float | None, expires_days: float | None
+    ) -> NewKey:
         """Make a key anew."""
         grace = self._settings.key_grace_s if grace_s is None else grace_s
         return _shown(self._keys.renew(key_id, days=expires_days, grace_s=grace))
 
-    def revoke_key(self, key_id: str) -> Json:
+    def revoke_key(self, key_id: str) -> Key:
         """Have a key work no more."""
-        return self._keys.revoke(key_id).as_json()
+        return self._keys.revoke(key_id).answer()
 
 
-def _shown(made: NewKey) -> Json:
-    return {**made.key.as_json(), "key": made.secret}
+def _shown(made: Made) -> NewKey:
+    return built(NewKey, **dict(made.key.answer()), key=made.secret)

@@ -1,7 +1,7 @@
 """`models`: what can be classified with."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from api.cli.text import age, number, printable, size
 from api.client import DEFAULT_SERVER
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from worker.contract.models import ListedVersion, Model, ModelSummary, VersionSummary
 
 _MOST_LABELS = 8  # labels of a model that a table names
 
@@ -77,6 +80,7 @@ def models(
     that were accepted for a retired version still end, those of one retired by force fail.
     """
     from api.cli.output import message, write_json  # noqa: PLC0415 - imports rich
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     with reported(as_json=as_json), connect(server) as client:
         named, _, which = (name or "").partition("@")
@@ -97,28 +101,28 @@ def models(
         published = {}
         if said:
             made = client.republish(named, version=which or "stable", alias=targets, **said)
-            published = {"published": made["version"]}
+            published = {"published": made.version}
         for moved, version in moves:
             client.set_alias(named, moved, version)
         meant: dict[str, int | None] = {}
         for version in retire or []:
-            meant |= client.retire(named, version, force=force).get("moved") or {}
+            meant |= client.retire(named, version, force=force).moved
         for version in try_again or []:
             client.try_again(named, version)
-        document = client.models() if name is None else client.model(named)
+        if name is None:
+            _show_models(client.models(), as_json=as_json)
+            return
+        model = client.model(named)
     if as_json:
         more = {"moved": meant} if retire else {}
-        write_json({**document, **more, **published})
+        write_json({**document(model), **more, **published})
         return
     if published:
         message(f"Published as {printable(named)}@{published['published']}.")
     for moved, now in meant.items():
         what = "was removed: no other version can be used" if now is None else f"means {now} now"
         message(f"The alias {moved} {what}.")
-    if name is None:
-        _show_models(document["models"])
-    else:
-        _show_model(document, server)
+    _show_model(model, server)
 
 
 def _said(preprocessing: str | None, labels: Path | None, scores: Scores | None) -> dict[str, Any]:
@@ -152,9 +156,19 @@ def _parse_move(text: str) -> tuple[str, int]:
     return alias, int(version)
 
 
-def _show_models(found: list[dict[str, Any]]) -> None:
-    from api.cli.output import Column, console, message, table  # noqa: PLC0415 - imports rich
+def _show_models(found: "list[ModelSummary]", *, as_json: bool) -> None:
+    from api.cli.output import (  # noqa: PLC0415 - imports rich
+        Column,
+        console,
+        message,
+        table,
+        write_json,
+    )
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
+    if as_json:
+        write_json({"models": [document(model) for model in found]})
+        return
     if not found:
         message(f"There are no models yet: make one with `{PROGRAM} freeze SOURCE --name NAME`.")
         return
@@ -169,24 +183,23 @@ def _show_models(found: list[dict[str, Any]]) -> None:
     )
     rows = []
     for model in found:
-        versions = model.get("versions") or []
         used = _used(model)
-        newest = versions[-1] if versions else {}
+        labels = number(used.labels) if used and used.labels is not None else ""
         rows.append(
             (
-                model.get("name"),
-                _aliases(model.get("aliases")),
-                _count(versions),
-                size(used.get("bytes")),
-                _labels(used.get("labels")),
-                used.get("basis"),
-                age(newest.get("created_at")),
+                model.name,
+                _aliases(model.aliases),
+                _count(model.versions),
+                size(used.bytes if used else None),
+                labels,
+                used.basis if used else None,
+                age(model.versions[-1].created_at if model.versions else None),
             )
         )
     table(console(), columns, rows)
 
 
-def _show_model(model: dict[str, Any], server: str) -> None:
+def _show_model(model: "Model", server: str) -> None:
     from api.cli.basis_view import (  # noqa: PLC0415 - imports rich
         basis_text,
         preprocessing_text,
@@ -196,68 +209,59 @@ def _show_model(model: dict[str, Any], server: str) -> None:
     from api.cli.output import console, facts  # noqa: PLC0415 - imports rich
 
     out = console()
-    facts(out, [("model", model.get("name")), ("aliases", _aliases(model.get("aliases")))])
-    meant: dict[int, list[str]] = {}
-    for alias, version in (model.get("aliases") or {}).items():
-        meant.setdefault(version, []).append(str(alias))
-    for version in reversed(model.get("versions") or []):
-        prepared = preprocessing_text(version.get("preprocessing"))
-        aliases = meant.get(version.get("version"), [])
+    facts(out, [("model", model.name), ("aliases", _aliases(model.aliases))])
+    for version in reversed(model.versions):
+        aliases = (alias for alias, meant in model.aliases.items() if meant == version.version)
+        published = version.created_at.isoformat().replace("+00:00", "Z")
         out.print()
-        aside = version.get("set_aside")
         facts(
             out,
             [
-                ("version", f"{version.get('version')} {' '.join(aliases)}".strip()),
-                *([("set aside", _why(model.get("name"), version))] if aside else []),
-                ("published", f"{version.get('created_at')} ({age(version.get('created_at'))})"),
-                ("size", size(version.get("bytes"))),
-                ("inputs", tensors(version.get("inputs"))),
-                ("outputs", tensors(version.get("outputs"))),
-                ("labels", _labels(version.get("labels"))),
-                ("preprocessing", prepared or "none: no images"),
-                ("basis", basis_text(version.get("basis"))),
-                ("scores", version.get("scores") or "none"),
-                ("runtime", version.get("runtime")),
-                ("sha256", version.get("sha256")),
+                ("version", f"{version.version} {' '.join(aliases)}".strip()),
+                ("set aside", _why(model.name, version)),
+                ("published", f"{published} ({age(version.created_at)})"),
+                ("size", size(version.bytes)),
+                ("inputs", tensors(version.inputs)),
+                ("outputs", tensors(version.outputs)),
+                ("labels", _labels(version.labels or [])),
+                ("preprocessing", preprocessing_text(version.preprocessing) or "none: no images"),
+                ("basis", basis_text(version.basis)),
+                ("scores", version.scores or "none"),
+                ("runtime", version.runtime),
+                ("sha256", version.sha256),
             ],
         )
-        if choices := version.get("choices"):
-            show_choices(out, choices, server)
+        choices = ((choice.reason, choice.command) for choice in version.choices)
+        show_choices(out, choices, server)
 
 
-def _count(versions: list[dict[str, Any]]) -> str:
-    aside = sum(version.get("set_aside") is not None for version in versions)
+def _count(versions: "list[VersionSummary]") -> str:
+    aside = sum(version.set_aside is not None for version in versions)
     return f"{number(len(versions))} ({number(aside)} set aside)" if aside else str(len(versions))
 
 
-def _why(name: object, version: dict[str, Any]) -> str:
+def _why(name: str, version: "ListedVersion") -> str | None:
     """Return why a version is not served, when, and what to type."""
-    aside = version["set_aside"]
-    again = f"{PROGRAM} models {name} --try-again {version.get('version')}"
-    return f"{aside.get('reason')} ({age(aside.get('at'))}). To try it again: {again}"
+    aside = version.set_aside
+    if aside is None:
+        return None
+    again = f"{PROGRAM} models {name} --try-again {version.version}"
+    return f"{aside.reason} ({age(aside.at)}). To try it again: {again}"
 
 
-def _used(model: dict[str, Any]) -> dict[str, Any]:
+def _used(model: "ModelSummary") -> "VersionSummary | None":
     """Return the version that an unversioned request gets, else the newest."""
-    versions: list[dict[str, Any]] = model.get("versions") or []
-    stable = (model.get("aliases") or {}).get("stable")
-    fallback = versions[-1] if versions else {}
-    return next((found for found in versions if found.get("version") == stable), fallback)
+    newest = model.versions[-1] if model.versions else None
+    stable = model.aliases.get("stable")
+    return next((found for found in model.versions if found.version == stable), newest)
 
 
-def _aliases(aliases: object) -> str:
-    if not isinstance(aliases, dict):
-        return ""
+def _aliases(aliases: dict[str, int]) -> str:
     return ", ".join(f"{alias} {version}" for alias, version in sorted(aliases.items()))
 
 
-def _labels(labels: object) -> str:
-    """Return the first labels and how many more there are; a list of models says only how many."""
-    if isinstance(labels, int):
-        return number(labels)
-    if not isinstance(labels, list):
-        return ""
+def _labels(labels: list[str]) -> str:
+    """Return the first labels and how many more there are."""
     named = ", ".join(printable(label) for label in labels[:_MOST_LABELS])
     rest = len(labels) - _MOST_LABELS
     return f"{named} and {number(rest)} more" if rest > 0 else named

@@ -9,7 +9,7 @@ from api.client import DEFAULT_SERVER
 from worker.version import VERSION
 
 if TYPE_CHECKING:
-    from api.client import JsonClient
+    from api.cli.command_client import CommandClient
 
 _PATIENCE_S = 10.0  # how long a busy server may keep a person waiting for a table
 
@@ -49,10 +49,10 @@ Checkpoint = Annotated[
 ]
 
 
-def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "JsonClient":
+def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "CommandClient":
     """Return a client of the server. Its waits for a busy server are told on standard error."""
-    from api.cli.output import message  # noqa: PLC0415 - imports rich, httpx: not for --help
-    from api.client import JsonClient  # noqa: PLC0415
+    from api.cli.command_client import CommandClient  # noqa: PLC0415 - imports httpx: not for --help
+    from api.cli.output import message  # noqa: PLC0415 - imports rich
 
     told: list[str] = []
 
@@ -61,7 +61,7 @@ def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "JsonClient":
             told.append(sentence)
             message(sentence)
 
-    return JsonClient(server, patience_s=patience_s, on_retry=tell_once)
+    return CommandClient(server, patience_s=patience_s, on_retry=tell_once)
 
 
 def show_version(asked: bool) -> None:

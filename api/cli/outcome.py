@@ -4,11 +4,15 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import typer
 
 from api.cli.program import as_typed_here
 from worker.errors import InvalidRequestError, PermafrostError
+
+if TYPE_CHECKING:
+    from worker.contract.image_jobs import JobBase
 
 
 class ExitCode(IntEnum):
@@ -50,6 +54,13 @@ def reported(
         said = interrupted if isinstance(interrupted, str) else interrupted()
         typer.echo(f"\n{said}", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def check_succeeded(job: "JobBase") -> None:
+    """End with why a job that was followed did not succeed, if it did not."""
+    if job.status != "succeeded":
+        fail(job.error.message if job.error else f"The job was {job.status}.")
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def fail(sentence: str) -> None:

@@ -12,7 +12,7 @@ from api.client.uploads import path_text
 from worker.errors import InvalidRequestError, PermafrostError
 
 if TYPE_CHECKING:
-    from api.client import JsonClient
+    from api.cli.command_client import CommandClient
 
 _FOR_ALL = frozenset({"model_not_found", "invalid_webhook", "webhooks_off"})  # whatever the image
 _AT_ONCE = 8  # images sent at the same time
@@ -24,7 +24,7 @@ class Predictions:
 
     def __init__(
         self,
-        client: "JsonClient",
+        client: "CommandClient",
         *,
         model: str,
         top: int,
@@ -53,10 +53,10 @@ class Predictions:
             task = progress.add_task("", total=len(entries), failed=0)
             for index, outcome in as_done(entries, self._row, threads=_AT_ONCE):
                 if isinstance(outcome, PermafrostError) and gathered.count:
-                    rest = {"code": outcome.code, "message": outcome.message}
                     for missing in gathered.missing():
                         path = path_text(entries[missing].path)
-                        gathered.put(missing, Row.failure(path, rest))
+                        rest = Row.failure(path, outcome.code, outcome.message)
+                        gathered.put(missing, rest)
                     return gathered.rows(), outcome
                 if isinstance(outcome, Exception):
                     raise outcome
@@ -69,27 +69,28 @@ class Predictions:
         """Return the row of one image; raise what would stop every other image too."""
         path = path_text(entry.path)
         if entry.error is not None:
-            return Row.failure(path, {"code": entry.code, "message": entry.error})
+            return Row.failure(path, entry.code, entry.error)
         from api.client import ConnectionLostError, ServerError  # noqa: PLC0415 - imports httpx
 
         try:
             image = sys.stdin.buffer.read() if entry.path == STDIN else Path(entry.path)
             size = len(image) if isinstance(image, bytes) else image.stat().st_size
             if size == 0:
-                return Row.failure(path, {"code": "not_an_image", "message": "The file is empty."})
+                return Row.failure(path, "not_an_image", "The file is empty.")
             job = self._client.predict(
                 image, model=self._model, top=self._top, webhook=self._webhook, wait_s=_HOLD_S
             )
-            return Row.of_job(path, self._client.wait_for(job, hold_s=_HOLD_S))
+            *_, ended = self._client.states(job, hold_s=_HOLD_S)
+            return Row.of_job(path, ended)
         except InvalidRequestError as error:
-            return Row.failure(path, {"code": "unreadable", "message": error.message})
+            return Row.failure(path, "unreadable", error.message)
         except OSError as error:
             reason = f"The file cannot be read: {error.strerror or error}."
-            return Row.failure(path, {"code": "unreadable", "message": reason})
+            return Row.failure(path, "unreadable", reason)
         except (ServerError, ConnectionLostError) as error:
             if error.code in _FOR_ALL or error.status in (401, 403):
                 raise
-            return Row.failure(path, {"code": error.code, "message": error.message})
+            return Row.failure(path, error.code, error.message)
 
 
 class _InOrder:

@@ -2,7 +2,7 @@
 
 import sys
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.progress import (
     BarColumn,
@@ -22,6 +22,7 @@ from rich.text import Text
 
 from api.cli.output import console
 from api.cli.text import duration, number
+from worker.contract.image_jobs import BatchJob
 
 _NARROW = 60  # columns of a terminal below which the bar itself gives way to its numbers
 
@@ -91,24 +92,20 @@ class BatchProgress:
         if self._sending is not None:
             self._shown.advance(self._sending, images)
 
-    def update(self, job: dict[str, Any]) -> None:
+    def update(self, job: BatchJob) -> None:
         """Show a batch as the server tells it."""
-        progress = job.get("progress") or {}
+        progress = job.progress
         if self._classifying is None:
             self._classifying = self._shown.add_task("Classifying", total=None)
-        failed = progress.get("failed") or 0
-        total = progress.get("total") or None
-        if not progress.get("sealed", True):
-            total = self._expected
         self._shown.update(
             self._classifying,
-            total=total,
-            completed=(progress.get("succeeded") or 0) + failed,
-            failed=failed,
-            skipped=progress.get("skipped") or 0,
-            rate=progress.get("rate"),
-            left=progress.get("remaining_s"),
-            description="Waiting" if job.get("status") == "queued" else "Classifying",
+            total=progress.total or None if progress.sealed else self._expected,
+            completed=progress.succeeded + progress.failed,
+            failed=progress.failed,
+            skipped=progress.skipped,
+            rate=progress.rate,
+            left=progress.remaining_s,
+            description="Waiting" if job.status == "queued" else "Classifying",
         )
 
 

@@ -1,28 +1,26 @@
 """What was tried on the examples of a freeze, as a person reads it."""
 
-from typing import Any
-
 from rich.console import Console
 from rich.text import Text
 
 from api.cli.output import Column, table
 from api.cli.text import number, printable
+from worker.models.proof import Proof
 
 MOST_TRIED = 20  # ways of preparing images listed
 
 
-def show_proof(out: Console, proof: dict[str, Any]) -> None:
+def show_proof(out: Console, proof: Proof) -> None:
     """Print what was tried on the examples, the best first."""
-    found = [one for one in proof.get("candidates") or [] if isinstance(one, dict)]
-    shown = found[:MOST_TRIED]
+    found = proof.candidates
     rows = [
         (
-            f"{printable(one.get('called'))}{' (taken)' if one.get('taken') else ''}",
-            f"{number(one.get('right'))} of {number(one.get('of'))}",
-            f"{one.get('log_likelihood'):.3g}",
-            _odds(one.get("odds")),
+            f"{printable(one.called)}{' (taken)' if one.taken else ''}",
+            f"{number(one.right)} of {number(one.of)}",
+            f"{one.log_likelihood:.3g}",
+            _odds(one.odds),
         )
-        for one in [*shown, *(one for one in found[MOST_TRIED:] if one.get("taken"))]
+        for one in [*found[:MOST_TRIED], *(one for one in found[MOST_TRIED:] if one.taken)]
     ]
     columns = (
         Column(title="tried on the examples", wide=True),
@@ -33,18 +31,16 @@ def show_proof(out: Console, proof: dict[str, Any]) -> None:
     table(out, columns, rows)
     if len(found) > len(rows):
         out.print(f"and {len(found) - len(rows)} worse ones, in the job as JSON")
-    after = proof.get("after") or {}
-    before = proof.get("before") or {}
-    if after:
+    if proof.after:
         out.print(
-            f"Right examples: {before.get('right')} of {before.get('of')} before freezing, "
-            f"{after.get('right')} of {after.get('of')} after."
+            f"Right examples: {proof.before.right} of {proof.before.of} before freezing, "
+            f"{proof.after.right} of {proof.after.of} after."
         )
-    for sentence in proof.get("unreadable") or []:
+    for sentence in proof.unreadable:
         out.print(Text(f"Left out: {printable(sentence)}", style="yellow"))
 
 
-def _odds(odds: object) -> str:
-    if not isinstance(odds, int | float):
+def _odds(odds: float | None) -> str:
+    if odds is None:
         return "over 1,000,000 times"
     return "" if odds <= 1 else f"{odds:.3g} times"

@@ -7,9 +7,15 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from worker.errors import InvalidRequestError, PermafrostError
+
+if TYPE_CHECKING:
+    from worker.contract.batches import BatchRow
+    from worker.contract.image_jobs import PredictionJob
+    from worker.contract.predictions import Prediction
+    from worker.contract.problems import Fault
 
 COLUMNS = (
     *("path", "status", "label", "score", "predictions", "error"),
@@ -28,7 +34,7 @@ class OutputError(PermafrostError):
     code = "output_failed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Row:
     """What became of one image."""
 
@@ -36,56 +42,82 @@ class Row:
     status: str  # succeeded, failed or cancelled
     label: str | None = None
     score: float | None = None
-    predictions: list[dict[str, Any]] | None = None
-    error: dict[str, str] | None = None
-    model: str | None = None
+    predictions: "list[Prediction] | None" = None
+    error: "Fault | None" = None
+    model: str | None = None  # None: no model has seen it
     version: int | None = None
     sha256: str | None = None  # of the model's graph
 
     @classmethod
-    def of_batch(cls, found: dict[str, Any]) -> Self:
-        """Read the row from a line of a batch's results."""
-        values: dict[str, Any] = {column: found.get(column) for column in COLUMNS}
-        return cls(**{**values, "path": str(found["path"]), "status": str(found.get("status"))})
-
-    @classmethod
-    def of_job(cls, path: str, job: dict[str, Any]) -> Self:
-        """Read the row from a prediction job that has ended."""
-        model = job.get("model") or {}
-        used = {column: model.get(name) for column, name in _OF_MODEL.items()}
-        if job["status"] != "succeeded":
-            error = job.get("error") or _CANCELLED
-            return cls(path=path, status=str(job["status"]), error=error, **used)
-        predictions = (job.get("result") or {}).get("predictions") or []
-        best = predictions[0] if predictions else {}
-        label = best.get("label")
+    def of_batch(cls, row: "BatchRow") -> Self:
+        """Return the row of an image of a batch."""
         return cls(
-            path=path,
-            status="succeeded",
-            label=None if label is None else str(label),
-            score=best.get("score"),
-            predictions=predictions,
-            **used,
+            path=row.path,
+            status=row.status,
+            label=row.label,
+            score=row.score,
+            predictions=row.predictions,
+            error=row.error,
+            model=row.model,
+            version=row.version,
+            sha256=row.sha256,
         )
 
     @classmethod
-    def failure(cls, path: str, error: dict[str, str]) -> Self:
+    def of_job(cls, path: str, job: "PredictionJob") -> Self:
+        """Return the row of a prediction that has ended."""
+        row = cls(
+            path=path,
+            status=job.status,
+            error=job.error,
+            model=job.model.name,
+            version=job.model.version,
+            sha256=job.model.sha256,
+        )
+        if job.status == "cancelled":
+            row.error = cls.failure(path, "cancelled", "The job was cancelled.").error
+        if job.result is not None:
+            row.predictions = job.result.predictions
+            for best in row.predictions[:1]:
+                row.label, row.score = best.label, best.score
+        return row
+
+    @classmethod
+    def failure(cls, path: str, code: str, message: str) -> Self:
         """Return the row of an image that no model has seen."""
-        return cls(path=path, status="failed", error=error)
+        from worker.contract.problems import Fault  # noqa: PLC0415 - imports pydantic
+
+        return cls(path=path, status="failed", error=Fault(code=code, message=message))
 
     def as_json(self) -> dict[str, Any]:
         """Return the row with its columns in order."""
-        return {column: getattr(self, column) for column in COLUMNS}
+        error = self.error and {"code": self.error.code, "message": self.error.message}
+        return {
+            "path": self.path,
+            "status": self.status,
+            "label": self.label,
+            "score": self.score,
+            "predictions": self._predictions(),
+            "error": error,
+            "model": self.model,
+            "version": self.version,
+            "sha256": self.sha256,
+        }
+
+    def _predictions(self) -> list[dict[str, Any]] | None:
+        if self.predictions is None:
+            return None
+        return [{"label": one.label, "score": one.score} for one in self.predictions]
 
     def as_cells(self) -> list[str]:
         """Return the row for a CSV file, safe to open in a spreadsheet."""
-        error = self.error and f"{self.error.get('code')}: {self.error.get('message')}"
+        error = self.error and f"{self.error.code}: {self.error.message}"
         return [
             safe_cell(self.path),
             self.status,
             safe_cell(self.label or ""),
             "" if self.score is None else repr(self.score),
-            "" if self.predictions is None else json.dumps(self.predictions, ensure_ascii=False),
+            "" if self.predictions is None else json.dumps(self._predictions(), ensure_ascii=False),
             safe_cell(error or ""),
             safe_cell(self.model or ""),
             "" if self.version is None else str(self.version),
@@ -110,10 +142,6 @@ def in_order(rows: Iterator[Row], more: Iterable[Row], names: Iterable[str]) -> 
             yield waiting.pop(name)
     yield from waiting.values()
     yield from rows
-
-
-_OF_MODEL = {"model": "name", "version": "version", "sha256": "sha256"}
-_CANCELLED = {"code": "cancelled", "message": "The job was cancelled."}
 
 
 def safe_cell(text: str) -> str:

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress_bar import ProgressBar
@@ -13,6 +12,7 @@ from rich.text import Text
 from api.cli.output import Column, console, message, table, write_json_lines
 from api.cli.results import Row, write_results
 from api.cli.text import counted, duration, number, printable, score
+from worker.contract.predictions import Prediction
 
 MOST_ROWS = 50  # more images than this are summed up by label
 MOST_FAILURES = 20  # failures named below such a summary
@@ -51,7 +51,7 @@ def show_results(tally: Tally) -> None:
     if tally.total == 1 and tally.first[0].predictions:
         _show_one(tally.first[0].predictions)
     elif tally.total == 1 and tally.first[0].error:
-        message(f"{tally.first[0].path}: {tally.first[0].error.get('message')}", style="red")
+        message(f"{tally.first[0].path}: {tally.first[0].error.message}", style="red")
     elif tally.total <= MOST_ROWS:
         _show_few(tally.first)
     else:
@@ -111,7 +111,7 @@ def _per_second(rate: float) -> str:
     return f"{number(round(rate)) if rate >= 100 else f'{rate:.3g}'} per second"
 
 
-def _show_one(predictions: Sequence[dict[str, Any]]) -> None:
+def _show_one(predictions: Sequence[Prediction]) -> None:
     out = console()
     drawn = Table.grid(padding=(0, 2))
     drawn.add_column(overflow="fold")
@@ -120,12 +120,9 @@ def _show_one(predictions: Sequence[dict[str, Any]]) -> None:
     if with_bars:
         drawn.add_column(width=_BAR_WIDTH)
     for prediction in predictions:
-        value = prediction.get("score")
-        cells: list[Text | ProgressBar] = [
-            Text(printable(prediction.get("label"))),
-            Text(score(value)),
-        ]
-        if with_bars and value is not None and 0 <= value <= 1:
+        value = prediction.score
+        cells: list[Text | ProgressBar] = [Text(printable(prediction.label)), Text(score(value))]
+        if with_bars and 0 <= value <= 1:
             cells.append(ProgressBar(total=1.0, completed=value, width=_BAR_WIDTH))
         drawn.add_row(*cells)
     out.print(drawn)
@@ -143,11 +140,8 @@ def _show_few(rows: Sequence[Row]) -> None:
 
 def _cells(row: Row) -> tuple[object, ...]:
     if row.error is not None:
-        return (row.path, Text(printable(row.error.get("message")), style="red"), "", "")
-    others = [
-        f"{prediction.get('label')} {score(prediction.get('score'))}"
-        for prediction in (row.predictions or [])[1:3]
-    ]
+        return (row.path, Text(printable(row.error.message), style="red"), "", "")
+    others = [f"{one.label} {score(one.score)}" for one in (row.predictions or [])[1:3]]
     return (row.path, row.label, score(row.score), ", ".join(others))
 
 
@@ -156,7 +150,7 @@ def _show_many(tally: Tally) -> None:
     show_labels(out, tally.labels, tally.scores)
     if tally.failures:
         out.print()
-        shown = [(row.path, (row.error or {}).get("message")) for row in tally.failures]
+        shown = [(row.path, row.error and row.error.message) for row in tally.failures]
         table(out, (Column(title="failed", wide=True), Column(title="why", wide=True)), shown)
         if tally.failed > len(shown):
             out.print(f"and {number(tally.failed - len(shown))} more")

@@ -8,7 +8,7 @@ from api.cli.results import Row
 from api.client.images import Entry
 
 if TYPE_CHECKING:
-    from api.client import JsonClient
+    from api.cli.command_client import CommandClient
 
 _AT_ONCE = 4  # requests under way at the same time
 
@@ -20,7 +20,7 @@ class Sent(NamedTuple):
     problems: list[Row]  # of images that could not be sent
 
 
-def send(client: "JsonClient", job_id: str, entries: Iterable[Entry]) -> Iterator[Sent]:
+def send(client: "CommandClient", job_id: str, entries: Iterable[Entry]) -> Iterator[Sent]:
     """Send the images and tell of each request that ended; memory does not grow with their number.
 
     Raises what ended a request for good; the code is `conflict` where the batch takes no more.
@@ -29,7 +29,7 @@ def send(client: "JsonClient", job_id: str, entries: Iterable[Entry]) -> Iterato
 
     def sent(chunk: list[Entry]) -> Sent:
         rows = [
-            Row.failure(problem.entry.name, {"code": problem.code, "message": problem.message})
+            Row.failure(problem.entry.name, problem.code, problem.message)
             for problem in client.send(job_id, chunk)
         ]
         return Sent(len(chunk), rows)

@@ -2,7 +2,10 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worker.contract.image_jobs import JobBase
 
 # Control characters, what changes the direction of writing, and what is no character at all:
 # a file name or a label must not be able to move the cursor or to crash an encoder.
@@ -62,33 +65,20 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60} min {whole % 60} s"
 
 
-def moment(text: object) -> datetime | None:
-    """Read an RFC 3339 time; None where there is none."""
-    if not isinstance(text, str):
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def age(text: object, now: datetime | None = None) -> str:
-    """Return how long ago an RFC 3339 time was, in its largest unit: `5 min ago`."""
-    found = moment(text)
-    if found is None:
+def age(moment: datetime | None, now: datetime | None = None) -> str:
+    """Return how long ago a time was, in its largest unit: `5 min ago`."""
+    if moment is None:
         return "-"
-    seconds = max(0, round(((now or datetime.now(UTC)) - found).total_seconds()))
+    seconds = max(0, round(((now or datetime.now(UTC)) - moment).total_seconds()))
     for span, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= span:
             return f"{seconds // span} {unit} ago"
     return f"{seconds} s ago"
 
 
-def elapsed(job: dict[str, Any], now: datetime | None = None) -> str:
+def elapsed(job: "JobBase", now: datetime | None = None) -> str:
     """Return how long a job has worked, or did."""
-    started = moment(job.get("started_at"))
-    if started is None:
+    if job.started_at is None:
         return "-"
-    ended = moment(job.get("finished_at")) or now or datetime.now(UTC)
-    return duration((ended - started).total_seconds())
+    ended = job.finished_at or now or datetime.now(UTC)
+    return duration((ended - job.started_at).total_seconds())

@@ -1,11 +1,14 @@
 """`workers`: who does the work."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from api.cli.options import AsJson, Server, connect
 from api.cli.outcome import reported
 from api.cli.text import number, printable, size
 from api.client import DEFAULT_SERVER
+
+if TYPE_CHECKING:
+    from worker.contract.workers import WorkerGraph
 
 
 def workers(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
@@ -17,13 +20,14 @@ def workers(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
         table,
         write_json,
     )
+    from api.client import document  # noqa: PLC0415 - imports httpx
 
     with reported(as_json=as_json), connect(server) as client:
-        document = client.workers()
+        found = client.workers()
     if as_json:
-        write_json(document)
+        write_json({"workers": [document(worker) for worker in found]})
         return
-    if all(worker.get("queues") == ["webhooks"] for worker in document["workers"]):
+    if all(worker.queues == ["webhooks"] for worker in found):
         message("No worker reports: jobs are accepted, but nobody works on them.")
         return
     columns = (
@@ -37,25 +41,22 @@ def workers(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
     )
     rows = [
         (
-            worker.get("pid"),
-            worker.get("host"),
-            worker.get("state"),
-            ", ".join(map(printable, worker.get("queues") or [])),
-            "; ".join(graph_text(graph) for graph in worker.get("graphs") or []),
-            size(worker.get("memory_bytes")),
-            number(worker.get("items")),
+            worker.pid,
+            worker.host,
+            worker.state,
+            ", ".join(map(printable, worker.queues)),
+            "; ".join(map(graph_text, worker.graphs)),
+            size(worker.memory_bytes),
+            number(worker.items),
         )
-        for worker in document["workers"]
+        for worker in found
     ]
     table(console(), columns, rows)
 
 
-def graph_text(graph: dict[str, Any]) -> str:
+def graph_text(graph: "WorkerGraph") -> str:
     """Return a loaded graph as `cats-dogs@1 loads: 1 (0.42 s)`."""
-    name = f"{printable(graph.get('model'))}@{printable(graph.get('version'))}"
-    seconds = graph.get("load_seconds")
-    took = "" if seconds is None else f" ({seconds:.2f} s)"
-    state = graph.get("state")
-    ending = f" {printable(state)}" if state not in (None, "ready") else ""
-    error = f": {printable(graph['error'])}" if graph.get("error") else ""
-    return f"{name} loads: {graph.get('loads')}{took}{ending}{error}"
+    ending = "" if graph.state == "ready" else f" {graph.state}"
+    error = f": {printable(graph.error)}" if graph.error else ""
+    loads = f"loads: {graph.loads} ({graph.load_seconds:.2f} s)"
+    return f"{printable(graph.model)}@{graph.version} {loads}{ending}{error}"

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
         ServerUnreachableError,
     )
     from api.client.forms import Form
-    from api.client.json_client import JsonClient
     from api.client.operations.jobs import ENDED
-    from api.client.reading import Classification
+    from api.client.reading import Classification, document
     from api.client.sources import OnServer
     from api.client.steps import Json
     from api.client.uploads import LocalFile
@@ -38,9 +37,8 @@ _HOMES = {  # of the names, below this package
         *("NotPermafrostError", "PermafrostError", "ServerError", "ServerUnreachableError"),
     ),
     "forms": ("Form",),
-    "json_client": ("JsonClient",),
     "operations.jobs": ("ENDED",),
-    "reading": ("Classification",),
+    "reading": ("Classification", "document"),
     "sources": ("OnServer",),
     "steps": ("Json",),
     "uploads": ("LocalFile",),
@@ -57,7 +55,6 @@ __all__ = [
     "InvalidRequestError",
     "JobError",
     "Json",
-    "JsonClient",
     "LocalFile",
     "NotEndedError",
     "NotPermafrostError",
@@ -65,6 +62,7 @@ __all__ = [
     "PermafrostError",
     "ServerError",
     "ServerUnreachableError",
+    "document",
 ]
 
 

@@ -1,6 +1,5 @@
 """The attempts of one request: sent again where waiting helps, for as long as patience lasts."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -63,13 +62,13 @@ def _is_answer(found: Json, key: str) -> bool:
 
 
 def lines(
-    connection: Connection, request: Request, read: Callable[[Any], Any], *, fixed: bool = True
+    connection: Connection, request: Request, read: Callable[[bytes], Any], *, fixed: bool = True
 ) -> Steps[None]:
-    r"""Give what `read` makes of each line of JSON, as it comes; after a loss, go on behind.
+    r"""Give what `read` makes of each line, as it comes; after a loss, go on behind.
 
     `fixed`: whether the lines are the same ones in the same order at every reading; else those that
     were given are remembered. Only `\n` ends one (`str.splitlines` knows ten more signs). Where
-    `read` returns None, nothing is given.
+    `read` returns None, nothing is given; what it calls a `ValueError` is no line of Permafrost's.
     """
     attempts, given = _Attempts(connection, repeatable=True), _Given(fixed=fixed)
     while True:
@@ -89,7 +88,7 @@ def lines(
                     raise not_permafrost_at(connection.server)
                 for line in [*whole, rest] if ended and rest else whole:
                     if given.is_new(line):
-                        item = read(_parsed(line, connection))
+                        item = _parsed(line, read, connection)
                         if item is not None:
                             yield Give(item)
             if ended:
@@ -120,9 +119,9 @@ class _Given:
         return len(self._digests) > known
 
 
-def _parsed(line: bytes, connection: Connection) -> Any:
+def _parsed(line: bytes, read: Callable[[bytes], Any], connection: Connection) -> Any:
     try:
-        return json.loads(line)
+        return read(line)
     except ValueError:
         raise not_permafrost_at(connection.server) from None
 

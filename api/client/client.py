@@ -10,7 +10,7 @@ from api.client.operations import keys as of_keys
 from api.client.operations import models as of_models
 
 if TYPE_CHECKING:
-    from worker.contract.jobs import JobBase
+    from worker.contract.image_jobs import JobBase
 
 JobT = TypeVar("JobT", bound="JobBase")
 

@@ -1,27 +1,25 @@
 """Reads answers as the contract's models.
 
-These are imported when the first answer is read: who takes answers as JSON needs no pydantic.
+A server may be newer than the client. Fields that the models do not know are passed over wherever
+they stand, and `document` still has them. What the models need and an answer has not, or has
+otherwise, is a `NotPermafrostError` that names it.
+
+The models are imported when the first answer is read, so that `--help` need not wait for them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from api.client.errors import JobError, NotPermafrostError
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
+    from api.client.steps import Json
     from worker.contract.batches import Added, BatchRow
-    from worker.contract.jobs import (
-        AnyJob,
-        BatchJob,
-        ComparisonJob,
-        FreezeJob,
-        InspectionJob,
-        JobBase,
-        PinnedVersion,
-        PredictionJob,
-    )
+    from worker.contract.image_jobs import BatchJob, JobBase, PinnedVersion, PredictionJob
+    from worker.contract.jobs import AnyJob, ComparisonJob, FreezeJob, InspectionJob
     from worker.contract.keys import Key, NewKey, OwnGrant
     from worker.contract.models import Model, ModelSummary, Retired, Version
     from worker.contract.predictions import Prediction
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="BaseModel")
 JobT = TypeVar("JobT", bound="JobBase")
+
+_DOCUMENT = "_document"  # where an answer keeps the JSON that it was read from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,31 +54,76 @@ class Classification:
         return ", ".join(f"{one.label} {_score(one.score)}" for one in self.predictions)
 
 
-def read(model: type[M], document: Any) -> M:
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    """Jobs of one page, newest first; their results, perhaps of an earlier version, as JSON."""
+
+    jobs: "list[JobBase]"
+    next: str | None  # the `cursor` of the next page; None: this is the last
+
+
+def read(model: type[M], found: Any) -> M:
     """Read an answer; raise `NotPermafrostError` where it is not what the contract says."""
     from pydantic import ValidationError  # noqa: PLC0415
 
     try:
-        return model.model_validate(document)
+        answer = model.model_validate(found, extra="ignore")
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise NotPermafrostError(
-            f"The server answers something else than this client knows ({model.__name__}: {where}: "
-            f"{first['msg']}): perhaps it is of another version."
-        ) from error
+        raise _strange(model, error) from error
+    answer.__dict__[_DOCUMENT] = found
+    return answer
 
 
-def any_job(document: Any) -> "AnyJob":
+def _strange(model: "type[BaseModel]", error: "ValidationError") -> NotPermafrostError:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    said = ": ".join(filter(None, (model.__name__, where, first["msg"])))
+    return NotPermafrostError(
+        f"The server answers something else than this client knows ({said}): perhaps it is of "
+        "another version."
+    )
+
+
+def document(answer: "BaseModel") -> "Json":
+    """Return an answer of a server as it came, also what this client does not know of it.
+
+    What stands in an answer, or was not read from one, has only what is known.
+    """
+    from worker.contract.base import as_json  # noqa: PLC0415
+
+    found: Json | None = answer.__dict__.get(_DOCUMENT)
+    return as_json(answer) if found is None else found
+
+
+def any_job(found: Any) -> "AnyJob":
     """Read a job of any kind."""
-    from worker.contract.jobs import Job  # noqa: PLC0415
+    kind = found.get("kind") if isinstance(found, dict) else None
+    if kind == "prediction":
+        return prediction_job(found)
+    if kind == "batch":
+        return batch_job(found)
+    from worker.contract.jobs import Job  # noqa: PLC0415 - takes longer than those
 
-    return read(Job, document).root
+    job = read(Job, found).root
+    job.__dict__[_DOCUMENT] = found
+    return job
 
 
-def succeeded(kind: "type[JobT]", document: Any) -> "JobT":
+def job_page(found: "Json") -> JobPage:
+    """Read one page of jobs."""
+    return JobPage(jobs=[job_base(one) for one in found["jobs"]], next=found.get("next"))
+
+
+def job_base(found: Any) -> "JobBase":
+    """Read what a job of any kind has."""
+    from worker.contract.image_jobs import JobBase  # noqa: PLC0415
+
+    return read(JobBase, found)
+
+
+def succeeded(kind: "type[JobT]", found: Any) -> "JobT":
     """Read a job that has ended; raise `JobError` where it did not succeed."""
-    job = read(kind, document)
+    job = read(kind, found)
     if job.status != "succeeded":
         code = job.error.code if job.error else "cancelled"
         message = job.error.message if job.error else f"Job {job.id} was {job.status}."
@@ -86,133 +131,147 @@ def succeeded(kind: "type[JobT]", document: Any) -> "JobT":
     return job
 
 
-def classification(document: Any) -> Classification:
+def classification(found: Any) -> Classification:
     """Read what a prediction that has ended says; raise `JobError` where that is nothing."""
-    from worker.contract.jobs import PredictionJob  # noqa: PLC0415
+    from worker.contract.image_jobs import PredictionJob  # noqa: PLC0415
 
-    job = succeeded(PredictionJob, document)
+    job = succeeded(PredictionJob, found)
     if job.result is None:
         raise NotPermafrostError(f"Job {job.id} has succeeded, but has no result.")
     return Classification(predictions=job.result.predictions, model=job.model, job_id=job.id)
 
 
-def models(document: Any) -> "list[ModelSummary]":
+def models(found: Any) -> "list[ModelSummary]":
     """Read all models."""
-    from worker.contract.models import ModelList  # noqa: PLC0415
+    from worker.contract.models import ModelSummary  # noqa: PLC0415
 
-    return read(ModelList, document).models
+    return [read(ModelSummary, one) for one in found["models"]]
 
 
-def workers(document: Any) -> "list[Worker]":
+def workers(found: Any) -> "list[Worker]":
     """Read all workers."""
-    from worker.contract.workers import WorkerList  # noqa: PLC0415
+    from worker.contract.workers import Worker  # noqa: PLC0415
 
-    return read(WorkerList, document).workers
+    return [read(Worker, one) for one in found["workers"]]
 
 
-def keys(document: Any) -> "list[Key]":
+def keys(found: Any) -> "list[Key]":
     """Read all API keys."""
-    from worker.contract.keys import KeyList  # noqa: PLC0415
+    from worker.contract.keys import Key  # noqa: PLC0415
 
-    return read(KeyList, document).keys
+    return [read(Key, one) for one in found["keys"]]
 
 
-def own_key(document: Any) -> "OwnGrant | None":
+def own_key(found: Any) -> "OwnGrant | None":
     """Read what the client's own API key allows."""
     from worker.contract.keys import OwnKey  # noqa: PLC0415
 
-    return read(OwnKey, {"key": document}).key
+    return read(OwnKey, {"key": found}).key
 
 
-def added(document: Any) -> "Added":
+def added(found: Any) -> "Added":
     """Read what became of images."""
     from worker.contract.batches import Added  # noqa: PLC0415
 
-    return read(Added, document)
+    return read(Added, found)
 
 
-def row(document: Any) -> "BatchRow":
-    """Read a row of a batch."""
+def row_reader() -> "Callable[[bytes], BatchRow]":
+    """Return what reads a row of a batch from its line.
+
+    There may be millions of them, so a row keeps no document, and lines are read without Python's
+    objects between.
+    """
+    from pydantic import ValidationError  # noqa: PLC0415
+
     from worker.contract.batches import BatchRow  # noqa: PLC0415
 
-    return read(BatchRow, document)
+    read_line = BatchRow.model_validate_json
+
+    def row(line: bytes) -> BatchRow:
+        try:
+            return read_line(line, extra="ignore")
+        except ValidationError as error:
+            raise _strange(BatchRow, error) from error
+
+    return row
 
 
-def prediction_job(document: Any) -> "PredictionJob":
+def prediction_job(found: Any) -> "PredictionJob":
     """Read a prediction."""
-    from worker.contract.jobs import PredictionJob  # noqa: PLC0415
+    from worker.contract.image_jobs import PredictionJob  # noqa: PLC0415
 
-    return read(PredictionJob, document)
+    return read(PredictionJob, found)
 
 
-def batch_job(document: Any) -> "BatchJob":
+def batch_job(found: Any) -> "BatchJob":
     """Read a batch."""
-    from worker.contract.jobs import BatchJob  # noqa: PLC0415
+    from worker.contract.image_jobs import BatchJob  # noqa: PLC0415
 
-    return read(BatchJob, document)
+    return read(BatchJob, found)
 
 
-def freeze_job(document: Any) -> "FreezeJob":
+def freeze_job(found: Any) -> "FreezeJob":
     """Read a freeze."""
     from worker.contract.jobs import FreezeJob  # noqa: PLC0415
 
-    return read(FreezeJob, document)
+    return read(FreezeJob, found)
 
 
-def inspection_job(document: Any) -> "InspectionJob":
+def inspection_job(found: Any) -> "InspectionJob":
     """Read an inspection."""
     from worker.contract.jobs import InspectionJob  # noqa: PLC0415
 
-    return read(InspectionJob, document)
+    return read(InspectionJob, found)
 
 
-def comparison_job(document: Any) -> "ComparisonJob":
+def comparison_job(found: Any) -> "ComparisonJob":
     """Read a comparison."""
     from worker.contract.jobs import ComparisonJob  # noqa: PLC0415
 
-    return read(ComparisonJob, document)
+    return read(ComparisonJob, found)
 
 
-def model(document: Any) -> "Model":
+def model(found: Any) -> "Model":
     """Read a model."""
     from worker.contract.models import Model  # noqa: PLC0415
 
-    return read(Model, document)
+    return read(Model, found)
 
 
-def version(document: Any) -> "Version":
+def version(found: Any) -> "Version":
     """Read a version."""
     from worker.contract.models import Version  # noqa: PLC0415
 
-    return read(Version, document)
+    return read(Version, found)
 
 
-def model_summary(document: Any) -> "ModelSummary":
+def model_summary(found: Any) -> "ModelSummary":
     """Read a model in short."""
     from worker.contract.models import ModelSummary  # noqa: PLC0415
 
-    return read(ModelSummary, document)
+    return read(ModelSummary, found)
 
 
-def retired(document: Any) -> "Retired":
+def retired(found: Any) -> "Retired":
     """Read a model of which a version was retired."""
     from worker.contract.models import Retired  # noqa: PLC0415
 
-    return read(Retired, document)
+    return read(Retired, found)
 
 
-def key(document: Any) -> "Key":
+def key(found: Any) -> "Key":
     """Read an API key."""
     from worker.contract.keys import Key  # noqa: PLC0415
 
-    return read(Key, document)
+    return read(Key, found)
 
 
-def new_key(document: Any) -> "NewKey":
+def new_key(found: Any) -> "NewKey":
     """Read an API key that was made."""
     from worker.contract.keys import NewKey  # noqa: PLC0415
 
-    return read(NewKey, document)
+    return read(NewKey, found)
 
 
 def _score(value: float) -> str:

@@ -2,18 +2,15 @@
 
 from worker.contract.batches import Added, BatchProgress, BatchResult, BatchRow
 from worker.contract.freezes import FreezeResult
-from worker.contract.jobs import (
-    AnyJob,
+from worker.contract.image_jobs import (
     BatchJob,
-    ComparisonJob,
-    FreezeJob,
-    InspectionJob,
     JobBase,
     PinnedVersion,
     PredictionJob,
     Progress,
     Step,
 )
+from worker.contract.jobs import AnyJob, ComparisonJob, FreezeJob, InspectionJob
 from worker.contract.keys import Key, NewKey, OwnGrant
 from worker.contract.models import Model, ModelSummary, Retired, Version, VersionSummary
 from worker.contract.predictions import Prediction, PredictionResult

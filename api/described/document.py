@@ -25,7 +25,7 @@ from api.described.webhooks import WEBHOOKS
 from worker.contract.base import as_json
 from worker.contract.batches import BatchProgress, BatchRow
 from worker.contract.events import LogEvent, StatusEvent
-from worker.contract.jobs import Progress
+from worker.contract.image_jobs import Progress
 from worker.contract.webhooks import JobEnded
 from worker.credentials.api_key import Scope
 from worker.errors import (

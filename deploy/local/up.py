@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import redis
 
-from api.client import JsonClient
+from api.client import Client
 from deploy.local import configuration, guard, leftovers, redis_server
 from deploy.local.crashes import Crashes
 from deploy.local.demo import NAME, DemoError, freeze, published
@@ -118,7 +118,7 @@ class System:
         self._crashes = Crashes(layout, self._services, progress.tell)
         # Known to this process only, and to nobody once the demo model is there.
         self._secret = new_secret()
-        self._client = JsonClient(
+        self._client = Client(
             options.local_url, timeout_s=20.0, patience_s=10.0, api_key=self._secret
         )
         self._readiness = Readiness(options.local_url)

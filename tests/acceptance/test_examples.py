@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from api.client import JsonClient, LocalFile
+from api.client import Client
 from freezing.proving.compare import compare as in_this_process
 from freezing.running.orders import ComparisonOrder, Serving
 from freezing.running.steps import Report
 from tests.support.orders import bounds
 from tests.support.system import System
+from worker.contract.freezes import FreezeResult
+from worker.contract.jobs import FreezeJob
 from worker.errors import ExamplesError
 from worker.models.manifest import Manifest
 from worker.settings import Settings
@@ -57,72 +58,64 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(system: System) -> Iterator[JsonClient]:
-    with JsonClient(system.url) as client:
+def client(system: System) -> Iterator[Client]:
+    with Client(system.url) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def frozen(
-    client: JsonClient, pictures: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Any]:
-    """Freeze with the examples, and return the job that has ended."""
+def frozen(client: Client, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> FreezeJob:
+    """Freeze with the examples, and return the job that has succeeded."""
     model = tmp_path_factory.mktemp("model") / "model.pb"
     model.write_bytes(network())
-    examples = [
-        LocalFile(path=path, name=str(path.relative_to(pictures)), is_example=True)
-        for path in sorted(pictures.rglob("*.png"))
-    ]
-    files = [LocalFile(path=model, name=model.name), *examples]
-    return client.wait_for(client.freeze_upload(files, {"name": "colours"}))
+    return client.wait(client.freeze(model, name="colours", examples=pictures))
 
 
-def test_examples_prove_how_images_are_prepared(client: JsonClient, frozen: dict[str, Any]) -> None:
-    assert frozen["status"] == "succeeded", frozen["error"]
-    result = frozen["result"]
-    assert result["basis"]["kind"] == "proven"
-    assert result["basis"]["alternatives"] == []
-    assert (
-        result["preprocessing"].items()
-        >= {
-            "color": "bgr",
-            "scale": 1 / 127.5,
-            "mean": [1.0],
-        }.items()
-    )
-    assert any("has no labels" in warning for warning in result["warnings"])
-    assert not any("is assumed" in warning for warning in result["warnings"])
-    proof = result["examples"]
-    assert (proof["clear"], proof["examples"], proof["labels"]) == (True, 20, 5)
-    assert (proof["before"]["right"], proof["after"]["right"]) == (20, 20)
-    assert proof["after"]["log_likelihood"] == pytest.approx(
-        proof["before"]["log_likelihood"], abs=1e-4
-    )
-    taken = next(one for one in proof["candidates"] if one["taken"])
-    assert taken["preprocessing"] == {"preset": "minus_one_one", "color": "bgr"}
-    assert any("20 of 20 examples are right" in line for line in frozen["log"])
-    (version,) = client.model("colours")["versions"]
-    assert version["basis"]["kind"] == "proven"
-    assert version["labels"] == list(COLORS)  # of the folders: the model has none
+def _result(job: FreezeJob) -> FreezeResult:
+    assert job.result is not None
+    return job.result
+
+
+def test_examples_prove_how_images_are_prepared(client: Client, frozen: FreezeJob) -> None:
+    result = _result(frozen)
+    assert result.basis is not None
+    assert (result.basis.kind, result.basis.alternatives) == ("proven", [])
+    prepared = result.preprocessing
+    assert prepared is not None
+    assert (prepared.color, prepared.scale, prepared.mean) == ("bgr", 1 / 127.5, [1.0])
+    assert any("has no labels" in warning for warning in result.warnings)
+    assert not any("is assumed" in warning for warning in result.warnings)
+    proof = result.examples
+    assert proof is not None
+    assert (proof.clear, proof.examples, proof.labels) == (True, 20, 5)
+    assert proof.after is not None
+    assert (proof.before.right, proof.after.right) == (20, 20)
+    assert proof.after.log_likelihood == pytest.approx(proof.before.log_likelihood, abs=1e-4)
+    taken = next(one for one in proof.candidates if one.taken)
+    assert (taken.preprocessing.preset, taken.preprocessing.color) == ("minus_one_one", "bgr")
+    assert any("20 of 20 examples are right" in line for line in frozen.log or [])
+    (version,) = client.model("colours").versions
+    assert version.basis is not None
+    assert version.basis.kind == "proven"
+    assert version.labels == list(COLORS)  # of the folders: the model has none
 
 
 def test_a_comparison_shows_every_way_and_what_to_type(
-    client: JsonClient, frozen: dict[str, Any], pictures: Path, tmp_path: Path
+    client: Client, frozen: FreezeJob, pictures: Path, tmp_path: Path
 ) -> None:
     red, dark = pictures / "red" / "0.png", pictures / "dark" / "1.png"
-    job = client.wait_for(client.compare("colours", [red, dark], top=1))
-    assert job["status"] == "succeeded", job["error"]
-    assert job["model"]["name"] == "colours"
-    assert job["model"]["sha256"] == frozen["result"]["sha256"]
-    found = job["result"]
-    assert (found["model"], found["version"], found["images"]) == ("colours", 1, ["0.png", "1.png"])
-    served, *others = found["ways"]
-    assert served["served"]
-    assert [answers[0]["label"] for answers in served["answers"]] == ["red", "dark"]
-    assert not any(way["served"] for way in others)
-    other = next(way for way in others if way["called"].startswith("values from -1 to 1, RGB"))
-    assert other["answers"][0][0]["label"] == "blue"
-    assert other["command"] == (
+    job = client.wait(client.compare("colours", [red, dark], top=1))
+    assert (job.model.name, job.model.sha256) == ("colours", _result(frozen).sha256)
+    found = job.result
+    assert found is not None
+    assert (found.model, found.version, found.images) == ("colours", 1, ["0.png", "1.png"])
+    served, *others = found.ways
+    assert served.served
+    assert [answers[0].label for answers in served.answers] == ["red", "dark"]
+    assert not any(way.served for way in others)
+    other = next(way for way in others if way.called.startswith("values from -1 to 1, RGB"))
+    assert other.answers[0][0].label == "blue"
+    assert other.command == (
         "./permafrost models colours@1 --preprocessing "
         """'{"preset": "minus_one_one", "color": "rgb"}'"""
     )

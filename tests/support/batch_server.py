@@ -13,6 +13,33 @@ from werkzeug.sansio.multipart import Data, Epilogue, File, MultipartDecoder, Ne
 from worker.images.folders import find_folder, walk
 
 Json = dict[str, Any]
+
+
+def ulid(name: str) -> str:
+    """Return the id of what tests call by a short name."""
+    return name.ljust(26, "z")
+
+
+def named(path: str) -> list[str]:
+    """Return the parts of a request's path, with ids as tests call them."""
+    return [part.rstrip("z") if len(part) == 26 else part for part in path.split("/")[2:]]
+
+
+def summary(model: Json) -> Json:
+    """Return a model as the list of models shows it."""
+    names = ("version", "sha256", "bytes", "runtime", "created_at", "state", "set_aside")
+    versions = [
+        {
+            **{name: version[name] for name in names},
+            "classifies": version["preprocessing"] is not None,
+            "labels": version["labels"] and len(version["labels"]),
+            "basis": version["basis"]["kind"] if version.get("basis") else None,
+        }
+        for version in model["versions"]
+    ]
+    return {**model, "versions": versions}
+
+
 MODEL = {"name": "pets", "version": 2, "sha256": "ab" * 32}
 
 
@@ -63,12 +90,12 @@ class BatchServer:
         batch.status = "succeeded"
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
-        match request.method, request.url.path.strip("/").split("/")[1:]:
+        pets = {"name": "pets", "aliases": {"stable": 2}, "versions": [], "damaged": []}
+        match request.method, named(request.url.path):
             case "GET", ["models", "pets"]:
-                found = {"name": "pets", "aliases": {"stable": 2}, "versions": []}
-                return httpx.Response(200, json=found)
+                return httpx.Response(200, json=pets)
             case "GET", ["models"]:
-                return httpx.Response(200, json={"models": [{"name": "pets"}]})
+                return httpx.Response(200, json={"models": [pets]})
             case "POST", ["batches"]:
                 return self._begin(request)
             case _, [_, job_id, *_] if job_id in self.expired:
@@ -114,6 +141,7 @@ class BatchServer:
                 batch.sealed = True
             case "POST", ["retry"]:
                 batch.status = "running"
+                batch.failed.clear()
             case "GET", ["results"]:
                 return lines(self._rows(batch))
         return httpx.Response(200, json=self.job(batch))
@@ -150,8 +178,9 @@ class BatchServer:
         """Return a batch's job as the contract shows it."""
         ended = batch.status == "succeeded"
         done = len(batch.images) if ended else 0
+        self_url = f"/v1/jobs/{ulid(batch.id)}"
         return {
-            "id": batch.id,
+            "id": ulid(batch.id),
             "kind": "batch",
             "status": batch.status,
             "model": MODEL,
@@ -172,7 +201,11 @@ class BatchServer:
             "result": {"labels": {"cat": done - len(batch.failed)} if done else {}},
             "error": None,
             "attempts": 1,
-            "links": {"self": f"/v1/jobs/{batch.id}", "results": f"/v1/batches/{batch.id}/results"},
+            "links": {
+                "self": self_url,
+                "results": f"/v1/batches/{ulid(batch.id)}/results",
+                "events": f"{self_url}/events",
+            },
         }
 
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from api.cli import app
-from tests.support.batch_server import problem
+from tests.support.batch_server import named, problem, summary, ulid
 
 JPEG = b"\xff\xd8\xff\xe0"
 FILES = ("photos/a.jpg", "photos/b.jpg", "photos/sub/c.png")  # of the fixture `photos`
@@ -20,10 +20,11 @@ FILES = ("photos/a.jpg", "photos/b.jpg", "photos/sub/c.png")  # of the fixture `
 Job = dict[str, Any]
 
 
-def job(job_id: str = "j1", status: str = "succeeded", **fields: Any) -> Job:
-    """Return a job as the contract shows it."""
+def job(name: str = "j1", status: str = "succeeded", **fields: Any) -> Job:
+    """Return a job as the contract shows it, with an id that begins with `name`."""
+    self_url = f"/v1/jobs/{ulid(name)}"
     return {
-        "id": job_id,
+        "id": ulid(name),
         "kind": "prediction",
         "status": status,
         "model": {"name": "pets", "version": 2, "sha256": "ab" * 32},
@@ -35,13 +36,15 @@ def job(job_id: str = "j1", status: str = "succeeded", **fields: Any) -> Job:
         "result": None,
         "error": None,
         "attempts": 1,
-        "links": {"self": f"/v1/jobs/{job_id}", "results": None, "events": None},
+        "links": {"self": self_url, "results": None, "events": f"{self_url}/events"},
         **fields,
     }
 
 
 def version(number: int) -> dict[str, Any]:
+    """Return a version of the model pets."""
     return {
+        "name": "pets",
         "version": number,
         "sha256": f"{number:064x}",
         "bytes": 8_500_000,
@@ -60,9 +63,22 @@ def version(number: int) -> dict[str, Any]:
             "filter": "bilinear",
         },
         "scores": "probabilities",
+        "runtime": "tensorflow",
+        "assumption": None,
+        "choices": [],
+        "state": "published",
+        "set_aside": None,
     }
 
 
+VERIFIED = {
+    "samples": 8,
+    "tolerance": 1e-5,
+    "max_abs_difference": 1.2e-7,
+    "max_relative_difference": 1.2e-7,
+    "top1_agreement": 1.0,
+    "outputs": [],
+}
 FROZEN = {
     "model": "pets",
     "version": 3,
@@ -79,12 +95,24 @@ FROZEN = {
     ],
     "removed": {"gradients": 300, "optimizer_slots": 60, "assertions": 0},
     "inputs": [{"name": "x:0", "shape": [None, 96, 96, 3], "dtype": "float32"}],
-    "outputs": ["y_pred:0"],
+    "outputs": [{"name": "y_pred:0", "shape": [None, 2], "dtype": "float32"}],
     "optimised": {"folded_constants": 7, "batch_norms": 3, "nodes_before": 62, "nodes_after": 41},
     "batch": {"source": 1, "served": None},
-    "audit": {"verdict": "allowed", "allow_list": "2026-11-24", "ops": {"Conv2D": 3, "Relu": 3}},
-    "verification": {"samples": 8, "max_abs_difference": 1.2e-7, "top1_agreement": 1.0},
+    "audit": {
+        "verdict": "allowed",
+        "allow_list": "2026-11-24",
+        "ops": {"Conv2D": 3, "Relu": 3},
+        "functions": 0,
+    },
+    "verification": VERIFIED,
+    "runtime": "tensorflow",
+    "accelerated": None,
+    "examples": None,
     "warnings": ["The placeholder keep_prob was set to 1.0."],
+    "preprocessing": None,
+    "basis": None,
+    "choices": [],
+    "classifies": True,
 }
 
 
@@ -104,18 +132,18 @@ class Server:
         self.requests.append(request)
         return self.answer(request)
 
-    def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911 - one a route
+    def answer(self, request: httpx.Request) -> httpx.Response:  # noqa: C901, PLR0911, PLR0912 - one a route
         path = request.url.path
-        match request.method, path.strip("/").split("/")[1:]:
+        match request.method, named(path):
             case "GET", ["models"]:
-                found = [self._model(name) for name in self.models]
+                found = [summary(self._model(name)) for name in self.models]
                 return httpx.Response(200, json={"models": found})
             case "GET", ["models", name] if name in self.models:
                 return httpx.Response(200, json=self._model(name))
             case "PUT" | "DELETE" as method, ["models", name, _, which] if name in self.models:
                 return self._change(method, name, which, request)
             case "POST", ["models", name, "versions"] if name in self.models:
-                return httpx.Response(201, json={"version": 4})
+                return httpx.Response(201, json=version(4))
             case "GET", ["models", name]:
                 return problem(404, "model_not_found", f"There is no model '{name}'.")
             case "POST", ["predictions"]:
@@ -123,7 +151,10 @@ class Server:
                 if isinstance(outcome, httpx.Response):
                     return outcome
                 return httpx.Response(200, json=outcome)
-            case "POST", ["freezes" | "inspections" | "comparisons"]:
+            case "POST", ["inspections"]:
+                queued = job("n1", "queued", kind="inspection", model=None)
+                return httpx.Response(202, json=queued)
+            case "POST", ["freezes" | "comparisons"]:
                 return httpx.Response(202, json=self.submitted)
             case "GET", ["jobs"]:
                 newest = [states[-1] for states in self.jobs.values()]
@@ -144,10 +175,10 @@ class Server:
             aliases[which] = json.loads(request.content)["version"]
         elif int(which) in aliases.values():
             return problem(409, "conflict", "An alias means it: move that first.")
-        return httpx.Response(200, json=self._model(name))
+        return httpx.Response(200, json={**summary(self._model(name)), "moved": {}})
 
     def _model(self, name: str) -> dict[str, Any]:
-        return {"name": name, **self.models[name]}
+        return {"name": name, "damaged": [], **self.models[name]}
 
     def sent(self) -> dict[str, Any]:
         """Return the JSON of the last submission, or its form field `options`."""

@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
+from api.cli.command_client import CommandClient
 from api.client import (
     AsyncClient,
     Client,
     ConnectionLostError,
-    JsonClient,
     LocalFile,
     NotPermafrostError,
     ServerError,
@@ -24,7 +24,11 @@ from api.client import (
 )
 from api.client.awaiting import AsyncSession
 from api.client.blocking import Session
+from api.client.reading import prediction_job
 from api.client.waits import Waits
+from tests.support.batch_server import ulid
+from tests.support.command_line import job as made
+from tests.support.command_line import version
 from tests.support.system import ROOT
 from worker.errors import InvalidRequestError, PermafrostError
 
@@ -37,6 +41,8 @@ def _exact_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 Answer = httpx.Response | Exception
+ID = ulid("j1")
+PINNED = {"name": "m", "version": 1, "sha256": "ab" * 32}
 
 
 class Server:
@@ -61,8 +67,8 @@ class Server:
         self.slept.append(seconds)
         self.now += seconds
 
-    def client(self, **options: Any) -> JsonClient:
-        return JsonClient(
+    def client(self, **options: Any) -> CommandClient:
+        return CommandClient(
             URL,
             transport=httpx.MockTransport(self),
             sleep=self.sleep,
@@ -88,8 +94,17 @@ def problem(status: int, code: str, detail: str, **headers: str) -> httpx.Respon
     )
 
 
-def job(status: str = "succeeded", **fields: Any) -> dict[str, Any]:
-    return {"id": "j1", "kind": "prediction", "status": status, **fields}
+def job(status: str = "succeeded", kind: str = "prediction") -> dict[str, Any]:
+    batch = {"skipped": 0, "sealed": True, "percent": 0.0, "rate": None, "remaining_s": None}
+    progress = {"total": 1, "succeeded": 0, "failed": 0, **(batch if kind == "batch" else {})}
+    model = None if kind in ("freeze", "inspection") else {**PINNED}
+    result: Any = {"labels": {}} if kind == "batch" else None
+    return made("j1", status, kind=kind, model=model, progress=progress, result=result)
+
+
+QUEUED = answer(202, job("queued"))
+FREEZE = answer(202, job("queued", "freeze"))
+INSPECTION = answer(202, job("queued", "inspection"))
 
 
 def parts(server: Server, number: int = 0) -> dict[str, list[Message]]:
@@ -114,7 +129,7 @@ def test_an_image_is_sent_as_the_body_with_model_top_and_wait(tmp_path: Path) ->
     photo.write_bytes(b"\xff\xd8\xff" + bytes(200_000))
     server = Server(answer(200, job()))
     with server.client() as client:
-        assert client.predict(photo, model="cats@2", top=3, wait_s=12.4)["id"] == "j1"
+        assert client.predict(photo, model="cats@2", top=3, wait_s=12.4).id == ID
     request = server.requests[0]
     assert request.url.path == "/v1/predictions"
     assert dict(request.url.params) == {"model": "cats@2", "top": "3"}
@@ -125,7 +140,8 @@ def test_an_image_is_sent_as_the_body_with_model_top_and_wait(tmp_path: Path) ->
 
 
 def test_whoever_is_to_be_told_is_named_in_every_submission() -> None:
-    server = Server(*(answer(202, job("queued")) for _ in range(3)))
+    batch = answer(202, job("queued", "batch"))
+    server = Server(answer(202, job("queued")), batch, batch)
     client, receiver = server.client(), "https://example.com/hook?a=b&c"
     client.predict(b"x", model="m", webhook=receiver)
     client.open_batch(model="m", top=5, key="k", webhook=receiver)
@@ -136,8 +152,8 @@ def test_whoever_is_to_be_told_is_named_in_every_submission() -> None:
 
 
 def test_bytes_are_sent_as_they_are_and_without_wait_nothing_is_preferred() -> None:
-    server = Server(answer(202, job("queued")))
-    assert server.client().predict(b"GIF89a", model="m")["status"] == "queued"
+    server = Server(QUEUED)
+    assert server.client().predict(b"GIF89a", model="m").status == "queued"
     assert server.bodies == [b"GIF89a"]
     assert "prefer" not in server.requests[0].headers
 
@@ -164,8 +180,8 @@ def test_a_source_is_uploaded_with_relative_names_and_options(tmp_path: Path) ->
         LocalFile(path=tmp_path / "v", name="variables/variables.index"),
     ]
     sent: list[int] = []
-    server = Server(answer(202, job("queued", kind="freeze")))
-    server.client().freeze_upload(files, {"name": "m", "set": {"a": 1.0}}, on_sent=sent.append)
+    server = Server(FREEZE)
+    server.client().freeze_files(files, {"name": "m", "set": {"a": 1.0}}, on_sent=sent.append)
     found = parts(server)
     assert [part.get_filename() for part in found["files"]] == [
         "model.index",
@@ -181,9 +197,9 @@ def test_samples_are_sent_beside_an_archive_and_alone(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(name.encode())
     archive = LocalFile(path=tmp_path / "m.zip", name="m.zip")
     sample = LocalFile(path=tmp_path / "cat.jpg", name="cat.jpg", is_sample=True)
-    server = Server(answer(202, job("queued")), answer(202, job("queued")))
-    server.client().freeze_upload([archive, sample], {"name": "m"})
-    server.client().freeze_upload([sample], {"name": "m", "source": "a"})
+    server = Server(FREEZE)
+    server.client().freeze_files([archive, sample], {"name": "m"})
+    server.client().freeze_files([sample], {"name": "m", "source": "a"})
     assert {name: len(found) for name, found in parts(server, 0).items()} == {
         "archive": 1,
         "samples": 1,
@@ -195,8 +211,8 @@ def test_samples_are_sent_beside_an_archive_and_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["m.zip", "m.tar", "m.tar.gz", "m.TGZ"])
 def test_a_single_archive_is_sent_as_one(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"archive")
-    server = Server(answer(202, job("queued", kind="inspection")))
-    server.client().inspect_upload([LocalFile(path=tmp_path / name, name=name)])
+    server = Server(INSPECTION)
+    server.client().inspect_files([LocalFile(path=tmp_path / name, name=name)], {})
     found = parts(server)
     assert set(found) == {"archive"}
     assert server.requests[0].url.path == "/v1/inspections"
@@ -206,10 +222,8 @@ def test_an_upload_that_is_sent_again_is_sent_whole_and_counted_once(tmp_path: P
     path = tmp_path / "model.h5"
     path.write_bytes(bytes(300_000))
     sent: list[int] = []
-    server = Server(
-        problem(503, "overloaded", "Full.", retry_after="1"), answer(202, job("queued"))
-    )
-    server.client().freeze_upload(
+    server = Server(problem(503, "overloaded", "Full.", retry_after="1"), FREEZE)
+    server.client().freeze_files(
         [LocalFile(path=path, name="model.h5")], {"name": "m"}, on_sent=sent.append
     )
     for number in (0, 1):
@@ -230,10 +244,10 @@ def test_a_large_upload_is_never_in_memory_whole(tmp_path: Path) -> None:
             assert isinstance(request.stream, httpx.SyncByteStream)
             for piece in request.stream:
                 largest = max(largest, len(piece))
-            return answer(202, job("queued"))
+            return QUEUED if request.url.path == "/v1/predictions" else FREEZE
 
-    client = JsonClient(URL, transport=Counting())
-    client.freeze_upload([LocalFile(path=path, name=path.name)], {"name": "m"})
+    client = CommandClient(URL, transport=Counting())
+    client.freeze_files([LocalFile(path=path, name=path.name)], {"name": "m"})
     client.predict(path, model="m")
     assert 0 < largest <= 1024 * 1024
 
@@ -241,25 +255,25 @@ def test_a_large_upload_is_never_in_memory_whole(tmp_path: Path) -> None:
 def test_a_name_that_is_not_utf_8_is_sent_with_a_replacement(tmp_path: Path) -> None:
     path = tmp_path / "plain"
     path.write_bytes(b"x")
-    server = Server(answer(202, job("queued")))
-    server.client().freeze_upload([LocalFile(path=path, name="caf\udce9.meta")], {"name": "m"})
+    server = Server(FREEZE)
+    server.client().freeze_files([LocalFile(path=path, name="caf\udce9.meta")], {"name": "m"})
     assert parts(server)["files"][0].get_filename() == "caf�.meta"
 
 
 def test_what_a_terminal_gives_that_is_not_utf_8_is_sent_with_a_replacement() -> None:
-    server = Server(answer(202, job("queued")))
+    server = Server(FREEZE, QUEUED)
     client = server.client()
-    client.freeze_path({"source": "a", "name": "caf\udce9"})
+    client.freeze_files([], {"source": "a", "name": "caf\udce9"})
     client.predict(b"x", model="caf\udce9")
     assert json.loads(server.bodies[0])["name"] == "caf?"
     assert server.requests[1].url.params["model"] == "caf�"
 
 
 def test_a_path_on_the_server_is_sent_as_json() -> None:
-    server = Server(answer(202, job("queued")))
+    server = Server(FREEZE, INSPECTION)
     client = server.client()
-    client.freeze_path({"source": "a/b", "name": "m"})
-    client.inspect_path({"source": "a/b"})
+    client.freeze_files([], {"source": "a/b", "name": "m"})
+    client.inspect_files([], {"source": "a/b"})
     assert [json.loads(body) for body in server.bodies] == [
         {"source": "a/b", "name": "m"},
         {"source": "a/b"},
@@ -268,7 +282,7 @@ def test_a_path_on_the_server_is_sent_as_json() -> None:
 
 def test_a_submission_answered_without_its_job_is_read_by_its_id() -> None:
     server = Server(answer(202, {"id": "j1"}), answer(200, job("running")))
-    assert server.client().predict(b"x", model="m")["status"] == "running"
+    assert server.client().predict(b"x", model="m").status == "running"
     assert server.requests[1].url.path == "/v1/jobs/j1"
 
 
@@ -291,7 +305,7 @@ def test_a_busy_server_is_asked_again_when_it_says_with_the_same_key() -> None:
 def test_patience_ends_before_it_is_exceeded() -> None:
     server = Server(problem(503, "overloaded", "Too much.", retry_after="4"))
     with pytest.raises(ServerError, match="Too much") as caught:
-        server.client(patience_s=10).jobs()
+        server.client(patience_s=10).job_page()
     assert server.slept == [4.0, 4.0]
     assert (caught.value.code, caught.value.status) == ("overloaded", 503)
     assert caught.value.retry_after == 4
@@ -300,7 +314,7 @@ def test_patience_ends_before_it_is_exceeded() -> None:
 def test_a_retry_after_beyond_patience_is_told_at_once() -> None:
     server = Server(problem(503, "overloaded", "Too much.", retry_after="86400"))
     with pytest.raises(ServerError, match="Too much") as caught:
-        server.client(patience_s=60).jobs()
+        server.client(patience_s=60).job_page()
     assert (caught.value.retry_after, server.slept) == (86400, [])
 
 
@@ -308,7 +322,7 @@ def test_a_retry_after_within_patience_is_waited_for_whole() -> None:
     server = Server(
         problem(503, "overloaded", "Too much.", retry_after="90"), answer(200, {"jobs": []})
     )
-    server.client(patience_s=100).jobs()
+    server.client(patience_s=100).job_page()
     assert server.slept == [90.0]
 
 
@@ -331,7 +345,7 @@ def test_a_retry_after_that_is_a_date_in_the_past_means_soon() -> None:
         problem(503, "overloaded", "Too much.", retry_after="Fri, 31 Dec 1999 23:59:59 GMT"),
         answer(200, {"jobs": []}),
     )
-    server.client().jobs()
+    server.client().job_page()
     assert server.slept == [0.05]
 
 
@@ -340,7 +354,7 @@ def test_a_retry_after_that_makes_no_sense_does_no_harm(text: str) -> None:
     server = Server(
         problem(503, "overloaded", "Too much.", retry_after=text), answer(200, {"jobs": []})
     )
-    server.client(patience_s=60).jobs()
+    server.client(patience_s=60).job_page()
     assert 0 < sum(server.slept) <= 60
 
 
@@ -353,7 +367,7 @@ def test_a_503_that_names_no_time_is_final() -> None:
 
 def test_a_proxy_whose_server_is_away_is_asked_again() -> None:
     server = Server(httpx.Response(502, text="<html>Bad Gateway"), answer(200, {"jobs": []}))
-    assert server.client().jobs() == {"jobs": []}
+    assert server.client().job_page().jobs == []
     assert len(server.slept) == 1
 
 
@@ -376,8 +390,8 @@ def test_a_connection_that_is_lost_every_time_is_given_up() -> None:
 
 
 def test_a_freeze_is_sent_again_with_its_key_so_that_the_server_knows_it() -> None:
-    server = Server(httpx.ReadError("reset"), answer(202, job("queued")))
-    server.client().freeze_path({"source": "a", "name": "m"})
+    server = Server(httpx.ReadError("reset"), FREEZE)
+    server.client().freeze_files([], {"source": "a", "name": "m"})
     assert len(server.requests) == 2
     assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
@@ -407,8 +421,8 @@ def test_a_server_that_answered_before_is_waited_for_while_it_starts_again() -> 
         answer(200, {"jobs": [job()]}),
     )
     client = server.client(patience_s=60)
-    client.jobs()
-    assert client.jobs() == {"jobs": [job()]}
+    client.job_page()
+    assert [found.id for found in client.job_page().jobs] == [ID]
     assert len(server.slept) == 8
 
 
@@ -458,7 +472,7 @@ def test_other_answers_become_a_sentence(
     found: httpx.Response, kind: type[PermafrostError], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
-        Server(found).client().jobs()
+        Server(found).client().job_page()
 
 
 @pytest.mark.parametrize(
@@ -473,7 +487,7 @@ def test_other_answers_become_a_sentence(
     ],
 )
 def test_a_server_can_be_named_in_short(given: str, used: str) -> None:
-    assert JsonClient(given).server == used
+    assert CommandClient(given).server == used
 
 
 @pytest.mark.parametrize(
@@ -481,12 +495,12 @@ def test_a_server_can_be_named_in_short(given: str, used: str) -> None:
 )
 def test_what_is_no_server_is_refused_with_an_example(given: str) -> None:
     with pytest.raises(InvalidRequestError, match=r"http://127\.0\.0\.1:8000"):
-        JsonClient(given)
+        CommandClient(given)
 
 
 def test_a_path_below_which_the_server_lies_is_kept() -> None:
     server = Server(answer(200, {"models": []}))
-    client = JsonClient(f"{URL}/inner", transport=httpx.MockTransport(server))
+    client = CommandClient(f"{URL}/inner", transport=httpx.MockTransport(server))
     client.models()
     assert server.requests[0].url.path == "/inner/v1/models"
 
@@ -501,7 +515,8 @@ def test_a_path_below_which_the_server_lies_is_kept() -> None:
     ],
 )
 def test_names_cannot_leave_their_place_in_a_path(name: str, path: bytes) -> None:
-    server = Server(answer(200, {"versions": []}))
+    empty = {"name": "m", "aliases": {}, "versions": [], "damaged": []}
+    server = Server(answer(200, empty))
     server.client().model(name)
     assert server.requests[0].url.raw_path == path
 
@@ -531,30 +546,29 @@ def test_waiting_reads_the_job_until_it_has_ended_and_tells_every_state() -> Non
     server = Server(
         answer(200, job("queued")), answer(200, job("running")), answer(200, job("succeeded"))
     )
-    states: list[str] = []
-    ended = server.client().wait_for(job("queued"), lambda seen: states.append(seen["status"]))
-    assert ended["status"] == "succeeded"
+    states = [state.status for state in server.client().states(prediction_job(job("queued")))]
     assert states == ["queued", "queued", "running", "succeeded"]
     assert {request.url.params["wait"] for request in server.requests} == {"1"}
 
 
 def test_a_server_that_does_not_hold_its_answer_is_asked_less_and_less_often() -> None:
     server = Server(*[answer(200, job("queued"))] * 8, answer(200, job()))
-    server.client().wait_for(job("queued"), hold_s=30)
+    list(server.client().states(prediction_job(job("queued")), hold_s=30))
     assert server.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "cancelled"])
 def test_a_job_that_has_ended_is_not_read_again(status: str) -> None:
     server = Server(answer(500))
-    assert server.client().wait_for(job(status))["status"] == status
+    (ended,) = server.client().states(prediction_job(job(status)))
+    assert ended.status == status
     assert server.requests == []
 
 
 def test_a_job_that_expires_meanwhile_is_an_error() -> None:
     server = Server(problem(410, "expired", "The job has expired."))
     with pytest.raises(ServerError, match="expired"):
-        server.client().wait_for(job("queued"))
+        list(server.client().states(prediction_job(job("queued"))))
 
 
 @pytest.mark.parametrize(
@@ -580,16 +594,16 @@ def test_readiness_is_a_plain_answer(found: Answer, ready: bool) -> None:
         (lambda client: client.version("m", 2), "GET", "/v1/models/m/versions/2"),
         (lambda client: client.workers(), "GET", "/v1/workers"),
         (
-            lambda client: client.jobs(kind="freeze", status="failed", cursor="c", limit=3),
+            lambda client: client.job_page(kind="freeze", status="failed", cursor="c", limit=3),
             "GET",
             "/v1/jobs?kind=freeze&status=failed&cursor=c&limit=3",
         ),
     ],
 )
 def test_each_request_goes_where_the_contract_says(
-    call: Callable[[JsonClient], object], method: str, path: str
+    call: Callable[[CommandClient], object], method: str, path: str
 ) -> None:
-    document = {**job(), "version": 2, "workers": [], "jobs": []}
+    document = {**job(), **version(2), "workers": [], "jobs": []}
     server = Server(answer(200, document))
     call(server.client())
     assert (server.requests[0].method, server.requests[0].url.raw_path) == (method, path.encode())

@@ -21,10 +21,12 @@ from api.client import (
     PermafrostError,
     ServerError,
     ServerUnreachableError,
+    document,
 )
 from tests.support.scripted_server import answering, http
 from worker.contract.batches import BatchRow
-from worker.contract.jobs import AnyJob, PredictionJob
+from worker.contract.image_jobs import PredictionJob
+from worker.contract.jobs import AnyJob
 from worker.credentials.api_key import new_secret
 
 Call = Callable[..., Any]
@@ -340,3 +342,27 @@ def test_an_unread_iteration_closes_its_answer() -> None:
             return ""
 
         assert asyncio.run(first()) == "a"
+
+
+def test_what_a_later_server_adds_is_passed_over_and_kept_in_the_document(call: Call) -> None:
+    pinned = {"name": "pets", "version": 2, "sha256": SHA256, "digest": "new"}
+    served = prediction("running", model=pinned, priority=7)
+    with answering(http("200 OK", served)) as server:
+        found = call(server.url, "job", ULID)
+    assert (found.model.name, document(found)) == ("pets", served)
+    assert found == PredictionJob.model_validate(served)
+    assert document(PredictionJob.model_validate(served)) == prediction("running")
+    way = {"called": "w", "served": True, "preprocessing": {}, "command": "", "answers": []}
+    result = {"model": "pets", "version": 2, "images": [], "ways": [{**way, "new": 1}], "more": 2}
+    compared = prediction(kind="comparison", result=result)
+    with answering(http("200 OK", compared)) as server:
+        found = call(server.url, "job", ULID)
+    assert found.result.ways[0].called == "w"
+    assert document(found) == compared
+
+
+def test_a_list_of_what_a_later_server_has_is_kept_one_by_one(call: Call) -> None:
+    model = {"name": "m", "aliases": {}, "versions": [], "damaged": [], "owner": "somebody"}
+    with answering(http("200 OK", {"models": [model], "next": None})) as server:
+        (found,) = call(server.url, "models")
+    assert document(found) == model

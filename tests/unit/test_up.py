@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from supervisor.options import ServerOptions
 
+from api.client.reading import any_job
 from deploy.local import crashes, demo, leftovers, redis_server, tether
 from deploy.local import up as local_up
 from deploy.local.configuration import MARK, ROOT, configuration, environment
@@ -29,7 +30,9 @@ from deploy.local.port import check_free
 from deploy.local.processes import State, Status
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
+from tests.support.command_line import job
 from tests.support.polling import wait_until
+from worker.contract.jobs import AnyJob
 from worker.settings import Settings
 
 RUN = "import subprocess, sys; subprocess.run(sys.argv[1:])"
@@ -438,25 +441,29 @@ def test_a_process_whose_parent_is_gone_already_does_not_start() -> None:
 class FakeClient:
     """A server as far as the demo model needs one."""
 
-    def __init__(self, statuses: list[str], unfinished: list[dict[str, Any]] | None = None) -> None:
+    def __init__(self, statuses: list[str], unfinished: list[AnyJob] | None = None) -> None:
         self.statuses = statuses
         self.unfinished = unfinished or []
         self.sent: list[Any] = []
 
-    def _job(self) -> dict[str, Any]:
+    def _job(self) -> AnyJob:
         status = self.statuses.pop(0)
         error = {"code": "bad_source", "message": "It lacks y_pred."}
-        return {"id": "j1", "status": status, "error": error if status == "failed" else None}
+        return freeze_job(status, error=error if status == "failed" else None)
 
-    def freeze_upload(self, files: Any, options: Any) -> dict[str, Any]:
-        self.sent.append((files, options))
+    def freeze(self, source: Path, **options: Any) -> AnyJob:
+        self.sent.append((source, options))
         return self._job()
 
-    def job(self, _: str) -> dict[str, Any]:
+    def job(self, _: AnyJob) -> AnyJob:
         return self._job()
 
-    def jobs(self, **asked: str) -> dict[str, Any]:
-        return {"jobs": [j for j in self.unfinished if j["status"] == asked["status"]]}
+    def jobs(self, **asked: str) -> list[AnyJob]:
+        return [one for one in self.unfinished if one.status == asked["status"]]
+
+
+def freeze_job(status: str, **fields: Any) -> AnyJob:
+    return any_job(job("f1", status, kind="freeze", model=None, **fields))
 
 
 @pytest.fixture
@@ -470,8 +477,8 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_demo_model_is_sent_as_any_user_would(checkpoint: Path) -> None:
     client: Any = FakeClient(["queued", "running", "succeeded"])
     assert list(demo.freeze(client)) == ["queued", "running"]
-    files, options = client.sent[0]
-    assert [file.name for file in files] == list(demo.FILES)
+    source, options = client.sent[0]
+    assert source == checkpoint
     assert options["set"] == {"is_training": False, "keep_prob": 1.0}
 
 
@@ -482,7 +489,8 @@ def test_a_failed_demo_model_says_why(checkpoint: Path) -> None:
 
 
 def test_a_demo_model_that_an_earlier_start_sent_is_not_sent_again(checkpoint: Path) -> None:
-    earlier = {"id": "j0", "status": "queued", "model": {"name": demo.NAME}}
+    published = {"name": demo.NAME, "version": 1, "sha256": "ab" * 32}
+    earlier = any_job(job("f0", "queued", kind="freeze", model=published))
     client: Any = FakeClient(["succeeded"], [earlier])
     assert list(demo.freeze(client)) == ["queued"]
     assert client.sent == []

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from worker.contract.base import Answered, Time
-from worker.contract.jobs import Step
+from worker.contract.image_jobs import Step
 from worker.jobs.records import Status
 
 

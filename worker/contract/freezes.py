@@ -1,22 +1,13 @@
 """What a freeze made."""
 
-from typing import Any
-
 from pydantic import Field
 
 from worker.contract.base import Answered, Count, Sha256
+from worker.contract.models import PreprocessingChoice
 from worker.models.basis import Basis
 from worker.models.manifest import Runtime, Tensor
 from worker.models.preprocessing import Preprocessing
 from worker.models.proof import Proof
-
-
-class PreprocessingChoice(Answered):
-    """A way to prepare images that may be meant where something is assumed."""
-
-    preprocessing: dict[str, Any] = Field(description="As a freeze takes it.")
-    reason: str = Field(description="When it is right: completes `if`.")
-    command: str = Field(description="What to type to have images prepared so.")
 
 
 class OutputVerification(Answered):

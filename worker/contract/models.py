@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 
 from worker.contract.base import Answered, Count, Sha256, Time, left_out
-from worker.contract.freezes import PreprocessingChoice
 from worker.contract.requests import INTEGRAL, Query, Request
 from worker.models.basis import BasisKind
 from worker.models.manifest import Manifest, Runtime
@@ -14,6 +13,14 @@ from worker.models.manifest import Manifest, Runtime
 _MOST_VERSION = 2**31 - 1  # nobody publishes so many
 
 VersionState = Literal["published", "set_aside"]
+
+
+class PreprocessingChoice(Answered):
+    """A way to prepare images that may be meant where something is assumed."""
+
+    preprocessing: dict[str, Any] = Field(description="As a freeze takes it.")
+    reason: str = Field(description="When it is right: completes `if`.")
+    command: str = Field(description="What to type to have images prepared so.")
 
 
 class SetAsideWhy(Answered):

@@ -4,9 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worker.contract import jobs as contract
+from worker.contract import image_jobs
 from worker.contract.base import as_json, built, moment
 from worker.contract.batches import BatchProgress
+from worker.contract.jobs import KINDS
 from worker.jobs.log_lines import LogLine
 from worker.jobs.records import WITH_LOG, Job, Kind, Progress, WebhookState
 
@@ -26,7 +27,7 @@ def job_document(
     self_url = f"{root}/v1/jobs/{job.id}"
     # As it was written when the job ended, perhaps by an earlier Permafrost.
     result, rows = job.result, None
-    progress: contract.Progress | BatchProgress
+    progress: image_jobs.Progress | BatchProgress
     if job.kind is not Kind.BATCH:
         progress = _progress(job.progress)
     else:
@@ -34,7 +35,7 @@ def job_document(
         result = {"labels": dict(labels or {})}
         rows = f"{root}/v1/batches/{job.id}/results"
     answer = built(
-        contract.KINDS[job.kind],
+        KINDS[job.kind],
         id=job.id,
         kind=job.kind,
         status=job.status,
@@ -47,7 +48,7 @@ def job_document(
         result=result,
         error=job.error,
         attempts=job.attempts,
-        links=built(contract.Links, self=self_url, results=rows, events=f"{self_url}/events"),
+        links=built(image_jobs.Links, self=self_url, results=rows, events=f"{self_url}/events"),
         **_what_is_said(job, log),
     )
     return as_json(answer)
@@ -66,7 +67,7 @@ def _what_is_said(job: Job, log: Sequence[LogLine] | None) -> dict[str, Any]:
     return found
 
 
-def _version(job: Job) -> contract.PinnedVersion | None:
+def _version(job: Job) -> image_jobs.PinnedVersion | None:
     """Return the version that a job is about."""
     if job.kind is Kind.FREEZE and job.result:  # the one that it published
         return _pinned(job.result["model"], job.result)
@@ -78,7 +79,7 @@ def _version(job: Job) -> contract.PinnedVersion | None:
     if not pinned.basis:
         return _pinned(pinned.name, {"version": pinned.version, "sha256": pinned.sha256})
     return built(
-        contract.PinnedVersion,
+        image_jobs.PinnedVersion,
         name=pinned.name,
         version=pinned.version,
         sha256=pinned.sha256,
@@ -86,15 +87,15 @@ def _version(job: Job) -> contract.PinnedVersion | None:
     )
 
 
-def _pinned(name: str, written: Mapping[str, Any]) -> contract.PinnedVersion:
+def _pinned(name: str, written: Mapping[str, Any]) -> image_jobs.PinnedVersion:
     return built(
-        contract.PinnedVersion, name=name, version=written["version"], sha256=written["sha256"]
+        image_jobs.PinnedVersion, name=name, version=written["version"], sha256=written["sha256"]
     )
 
 
-def _progress(progress: Progress) -> contract.Progress:
+def _progress(progress: Progress) -> image_jobs.Progress:
     return built(
-        contract.Progress,
+        image_jobs.Progress,
         total=progress.total,
         succeeded=progress.succeeded,
         failed=progress.failed,
@@ -129,9 +130,9 @@ def batch_progress(progress: Progress, now_ms: int) -> BatchProgress:
     )
 
 
-def _webhook(webhook: WebhookState) -> contract.Webhook:
+def _webhook(webhook: WebhookState) -> image_jobs.Webhook:
     return built(
-        contract.Webhook,
+        image_jobs.Webhook,
         url=webhook.url,
         state=webhook.state or "waiting",
         attempts=webhook.attempts,

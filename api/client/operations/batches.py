@@ -1,17 +1,22 @@
 """Batches: open, add, seal, retry, and what came of them."""
 
+import json
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from api.client import reading
 from api.client.address import path_part
-from api.client.answers import not_permafrost_at
 from api.client.attempts import document, lines
 from api.client.connection import Connection
 from api.client.forms import Form
-from api.client.operations.jobs import ENDED, HasId, id_of
+from api.client.operations.jobs import HasId, id_of
 from api.client.operations.submitting import given, read_job, submitted
 from api.client.steps import Answers, Json, Pause, Request, Steps
+
+if TYPE_CHECKING:
+    from worker.contract.batches import BatchRow
+
+GIVES_ROWS = Answers["BatchRow"](lambda row: row)  # which are read as they come
 
 _HOLD_S = 1.0  # for which a server holds its answer while the results of a batch are awaited
 _PAUSE_S = 0.2  # where it does not
@@ -86,10 +91,10 @@ def retry(connection: Connection, job_id: str | HasId) -> Steps[Json]:
 def batch_paths(connection: Connection, job_id: str | HasId) -> Steps[None]:
     """Give the paths of all images that a batch has, in the order in which they came."""
     path = f"/v1/batches/{path_part(id_of(job_id))}/images"
-    yield from lines(connection, Request(method="GET", path=path), str)
+    yield from lines(connection, Request(method="GET", path=path), _text)
 
 
-@Answers(reading.row)
+@GIVES_ROWS
 def results(
     connection: Connection,
     job_id: str | HasId,
@@ -101,14 +106,12 @@ def results(
 
     `status`: only those that `succeeded` or `failed`. `order`: `path` sorts them, up to 200,000.
     """
-    job = yield from read_job(connection, id_of(job_id))
-    ended = job["status"] in ENDED
-    yield from rows(
-        connection, id_of(job_id), lambda row: row, status=status, order=order, fixed=ended
-    )
+    job = reading.job_base((yield from read_job(connection, id_of(job_id))))
+    fixed = job.status.ended
+    yield from rows(connection, job.id, lambda row: row, status=status, order=order, fixed=fixed)
 
 
-@Answers(reading.row)
+@GIVES_ROWS
 def results_as_they_come(connection: Connection, job_id: str | HasId) -> Steps[None]:
     """Give each image of a batch once it has ended, a row each, until all have."""
     watched = Watch(connection, id_of(job_id))
@@ -132,46 +135,45 @@ class Watch:
     def look(self, hold_s: float = _HOLD_S) -> Steps[None]:
         """Read the job, and give the rows that are new if they are worth it."""
         asked = self._connection.clock()
-        job = yield from read_job(self._connection, self._job_id, hold_s)
-        try:
-            done = int(job["progress"]["succeeded"] + job["progress"]["failed"])
-        except (KeyError, TypeError, ValueError):
-            raise not_permafrost_at(self._connection.server) from None
-        self.ended = job["status"] in ENDED
+        job = reading.batch_job((yield from read_job(self._connection, self._job_id, hold_s)))
+        done = job.progress.succeeded + job.progress.failed
+        self.ended = job.status.ended
         if self.ended or done >= len(self._known) * 1.5 + 1:
             yield from rows(self._connection, self._job_id, self._new, fixed=self.ended)
         elif hold_s and self._connection.clock() - asked < hold_s / 2:
             yield Pause(_PAUSE_S)
 
-    def _new(self, row: Json) -> Json | None:
-        if row["path"] in self._known:
+    def _new(self, row: "BatchRow") -> "BatchRow | None":
+        if row.path in self._known:
             return None
-        self._known.add(row["path"])
+        self._known.add(row.path)
         return row
 
 
 def rows(
     connection: Connection,
     job_id: str,
-    read: Callable[[Json], Json | None],
+    keep: "Callable[[BatchRow], BatchRow | None]",
     *,
     status: str | None = None,
     order: str | None = None,
     fixed: bool,
 ) -> Steps[None]:
-    """Give what `read` makes of each row of a batch that there is by now.
+    """Give what `keep` makes of each row of a batch that there is by now.
 
     `fixed`: whether the batch has ended, so that there will be no others.
     """
-
-    def checked(row: Any) -> Json | None:
-        if not isinstance(row, dict) or "path" not in row:
-            raise not_permafrost_at(connection.server)
-        return read(row)
-
     request = Request(
         method="GET",
         path=f"/v1/batches/{path_part(job_id)}/results",
         params=given(format="jsonl", status=status, order=order),
     )
-    yield from lines(connection, request, checked, fixed=fixed)
+    read = reading.row_reader()
+    yield from lines(connection, request, lambda line: keep(read(line)), fixed=fixed)
+
+
+def _text(line: bytes) -> str:
+    found = json.loads(line)
+    if not isinstance(found, str):
+        raise ValueError("no text")
+    return found

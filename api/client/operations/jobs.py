@@ -1,6 +1,6 @@
 """Jobs: read, list, wait for, follow, cancel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from api.client import reading
@@ -14,7 +14,7 @@ from api.client.steps import Answers, Give, Json, Pause, Request, Steps, altered
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 _HOLD_S = 30.0  # for which a server is asked to hold its answer where only the end matters
-_FOLLOW_S = 1.0  # the same where every state does
+FOLLOW_S = 1.0  # the same where every state does
 _FIRST_PAUSE_S = 0.1  # where a server does not hold its answers; doubles
 _LONGEST_PAUSE_S = 2.0
 _PAGE = 200  # most jobs that a server gives at once
@@ -39,6 +39,12 @@ def job(connection: Connection, job_id: str | HasId, *, wait_s: float = 0) -> St
     return (yield from read_job(connection, id_of(job_id), wait_s))
 
 
+@Answers(reading.batch_job)
+def batch(connection: Connection, job_id: str) -> Steps[Json]:
+    """Return a job that is a batch."""
+    return (yield from read_job(connection, job_id))
+
+
 @Answers(reading.any_job)
 def cancel(connection: Connection, job_id: str | HasId) -> Steps[Json]:
     """Cancel a job and return it as it is then."""
@@ -49,7 +55,7 @@ def cancel(connection: Connection, job_id: str | HasId) -> Steps[Json]:
     return json_of(answer, connection, "id")
 
 
-@Answers(dict)
+@Answers(reading.job_page)
 def page(
     connection: Connection,
     *,
@@ -58,7 +64,7 @@ def page(
     cursor: str | None = None,
     limit: int | None = None,
 ) -> Steps[Json]:
-    """Return one page of jobs, newest first: `{"jobs": [...], "next": cursor or null}`."""
+    """Return one page of jobs, newest first, and the `cursor` of the next one."""
     params = given(kind=kind, status=status, cursor=cursor, limit=limit)
     request = Request(method="GET", path="/v1/jobs", params=params)
     return (yield from document(connection, request, "jobs"))
@@ -88,7 +94,11 @@ def jobs(
 
 
 def states(
-    connection: Connection, job: Json, *, hold_s: float, within_s: float | None = None
+    connection: Connection,
+    job: Json,
+    *,
+    hold_s: float = FOLLOW_S,
+    within_s: float | None = None,
 ) -> Steps[Json]:
     """Give a job as it is, and as it is each time that it is read, until it has ended; return it.
 
@@ -117,24 +127,6 @@ def states(
     return job
 
 
-@Answers(dict)
-def wait_for(
-    connection: Connection,
-    job: Json,
-    on_update: Callable[[Json], None] | None = None,
-    *,
-    hold_s: float = _FOLLOW_S,
-) -> Steps[Json]:
-    """Return the job once it has ended; `on_update` is called with every state that is read."""
-
-    def tell(state: Json) -> tuple[()]:
-        if on_update is not None:
-            on_update(state)
-        return ()
-
-    return (yield from altered(states(connection, job, hold_s=hold_s), tell))
-
-
 def waited(connection: Connection, job_id: str, within_s: float | None) -> Steps[Json]:
     """Return a job once it has ended. Raises `NotEndedError` where `within_s` is not enough."""
     job = yield from read_job(connection, job_id)
@@ -155,24 +147,24 @@ def follow(
         return [] if same else [state]
 
     found = yield from read_job(connection, id_of(job))
-    seen = states(connection, found, hold_s=_FOLLOW_S, within_s=within_s)
-    return (yield from altered(seen, changed))
+    return (yield from altered(states(connection, found, within_s=within_s), changed))
 
 
 @Answers(str)
 def log(connection: Connection, job: str | HasId, *, within_s: float | None = None) -> Steps[Json]:
     """Give the lines of a job's log: those so far, and others as they come, until it has ended."""
     found = yield from read_job(connection, id_of(job))
-    seen = states(connection, found, hold_s=_FOLLOW_S, within_s=within_s)
-    return (yield from altered(seen, new_lines()))
+    read_new = new_lines()
+    seen = states(connection, found, within_s=within_s)
+    return (yield from altered(seen, lambda state: read_new(state.get("log") or [])))
 
 
-def new_lines() -> Callable[[Json], list[str]]:
+def new_lines() -> Callable[[Sequence[str]], list[str]]:
     """Return a function that gives those lines of a job's log that it has not given before."""
     given_before: list[str] = []
 
-    def read(job: Json) -> list[str]:
-        found = [str(line) for line in job.get("log") or []]
+    def read(log: Sequence[str]) -> list[str]:
+        found = [*log]
         known = len(given_before)
         new = found[known:] if found[:known] == given_before else found
         given_before[:] = found

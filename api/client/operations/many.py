@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from api.client import reading
 from api.client.connection import Connection
@@ -11,6 +11,7 @@ from api.client.errors import ServerError
 from api.client.forms import Form
 from api.client.images import Entry, walk
 from api.client.operations.batches import (
+    GIVES_ROWS,
     Watch,
     add_images,
     batch_folder,
@@ -18,10 +19,14 @@ from api.client.operations.batches import (
     results_as_they_come,
     seal,
 )
-from api.client.operations.jobs import ENDED, cancel
+from api.client.operations.jobs import cancel
 from api.client.sources import OnServer
-from api.client.steps import Answers, Give, Json, Steps, Work
+from api.client.steps import Answers, Give, Steps, Work
 from worker.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from worker.contract.batches import BatchRow
+    from worker.contract.image_jobs import BatchJob, PinnedVersion
 
 REQUEST_BYTES = 4_000_000  # of images in one request; a larger image has one for itself
 REQUEST_IMAGES = 100
@@ -38,7 +43,7 @@ class Problem(NamedTuple):
     message: str
 
 
-@Answers(reading.row)
+@GIVES_ROWS
 def classify_all(
     connection: Connection,
     images: Images,
@@ -67,29 +72,27 @@ def classify_all(
     if first is None:
         raise InvalidRequestError(f"There are no images in {', '.join(map(str, paths)) or '[]'}.")
     job = yield from open_batch.steps(connection, model=model, top=top, webhook=webhook, key=key)
-    yield from _sent(connection, job, chain([first], found))
+    yield from _sent(connection, reading.batch_job(job), chain([first], found))
 
 
-def _sent(connection: Connection, job: Json, found: Iterator[list[Entry]]) -> Steps[None]:
+def _sent(connection: Connection, job: "BatchJob", found: Iterator[list[Entry]]) -> Steps[None]:
     """Send the images to an open batch, giving rows meanwhile, and give the others after."""
-    job_id, looked, sent = str(job["id"]), connection.clock(), 0
-    watch = Watch(connection, job_id)
-    progress = job.get("progress")
-    is_open = isinstance(progress, dict) and progress.get("sealed") is False
-    takes = job["status"] not in ENDED and is_open
+    looked, sent = connection.clock(), 0
+    watch = Watch(connection, job.id)
+    takes = not (job.status.ended or job.progress.sealed)
     while takes and (entries := (yield Work(lambda: next(found, None)))):
-        problems = yield from send.steps(connection, job_id, entries)
+        problems = yield from send.steps(connection, job.id, entries)
         for problem in problems:
-            yield Give(_failed(problem, job.get("model")))
+            yield Give(_failed(problem, job.model))
         sent += len(entries) - len(problems)
         if connection.clock() - looked > _LOOK_S:
             yield from watch.look(hold_s=0)
             looked = connection.clock()
     if takes and not sent:  # a batch of nothing is none
-        yield from cancel.steps(connection, job_id)
+        yield from cancel.steps(connection, job.id)
         return
     if takes:
-        yield from seal.steps(connection, job_id)
+        yield from seal.steps(connection, job.id)
     while not watch.ended:
         yield from watch.look()
 
@@ -152,15 +155,19 @@ def _unreadable(entry: Entry, error: OSError) -> Problem:
     return Problem(entry, "unreadable", f"The file cannot be read: {error.strerror or error}.")
 
 
-def _failed(problem: Problem, model: object) -> Json:
-    """Return the row of an image that no model has seen."""
-    used = model if isinstance(model, dict) else {}
-    return {
-        "path": problem.entry.name,
-        "status": "failed",
-        **dict.fromkeys(("label", "score", "predictions")),
-        "error": {"code": problem.code, "message": problem.message},
-        "model": used.get("name"),
-        "version": used.get("version"),
-        "sha256": used.get("sha256"),
-    }
+def _failed(problem: Problem, model: "PinnedVersion") -> "BatchRow":
+    """Return the row of an image that the model has not seen."""
+    from worker.contract.batches import BatchRow  # noqa: PLC0415
+    from worker.contract.problems import Fault  # noqa: PLC0415
+
+    return BatchRow(
+        path=problem.entry.name,
+        status="failed",
+        label=None,
+        score=None,
+        predictions=None,
+        error=Fault(code=problem.code, message=problem.message),
+        model=model.name,
+        version=model.version,
+        sha256=model.sha256,
+    )

@@ -80,14 +80,8 @@ def freeze(
     if not optimise:
         options["optimise"] = False
     files, options = yield Work(lambda: _sent(source, checkpoint, options))
-    beside = [*images, *pictures]
-    if not files and not beside:
-        return (yield from freeze_path.steps(connection, options, key=key))
-    return (
-        yield from freeze_upload.steps(
-            connection, [*files, *beside], options, on_sent=on_sent, key=key
-        )
-    )
+    sent = [*files, *images, *pictures]
+    return (yield from freeze_files.steps(connection, sent, options, on_sent=on_sent, key=key))
 
 
 @Answers(reading.inspection_job)
@@ -107,19 +101,11 @@ def inspect(
     """
     asked = given(signature=signature, webhook=webhook)
     files, options = yield Work(lambda: _sent(source, checkpoint, asked))
-    if not files:
-        return (yield from inspect_path.steps(connection, options, key=key))
-    return (yield from inspect_upload.steps(connection, files, options, on_sent=on_sent, key=key))
+    return (yield from inspect_files.steps(connection, files, options, on_sent=on_sent, key=key))
 
 
 @Answers(reading.freeze_job)
-def freeze_path(connection: Connection, options: Json, *, key: str | None = None) -> Steps[Json]:
-    """Submit a freeze of `options["source"]`, a path under the server's sources root."""
-    return (yield from submitted(connection, "/v1/freezes", body=options, key=key))
-
-
-@Answers(reading.freeze_job)
-def freeze_upload(
+def freeze_files(
     connection: Connection,
     files: Sequence[LocalFile],
     options: Json,
@@ -130,30 +116,24 @@ def freeze_upload(
     """Submit a freeze of files of this machine, streamed from disk.
 
     A single zip or tar file is sent as an archive. Where `options` name a source on the
-    server, all files are samples or examples.
+    server, all files are samples or examples, if there are any.
     """
-    form = _form(files, options, on_sent)
-    return (yield from submitted(connection, "/v1/freezes", body=form, key=key))
+    body = _form(files, options, on_sent) if files else options
+    return (yield from submitted(connection, "/v1/freezes", body=body, key=key))
 
 
 @Answers(reading.inspection_job)
-def inspect_path(connection: Connection, options: Json, *, key: str | None = None) -> Steps[Json]:
-    """Submit an inspection of `options["source"]`, a path under the server's sources root."""
-    return (yield from submitted(connection, "/v1/inspections", body=options, key=key))
-
-
-@Answers(reading.inspection_job)
-def inspect_upload(
+def inspect_files(
     connection: Connection,
     files: Sequence[LocalFile],
-    options: Json | None = None,
+    options: Json,
     *,
     on_sent: OnSent | None = None,
     key: str | None = None,
 ) -> Steps[Json]:
-    """Submit an inspection of files of this machine, sent as `freeze_upload` sends them."""
-    form = _form(files, options or None, on_sent)
-    return (yield from submitted(connection, "/v1/inspections", body=form, key=key))
+    """Submit an inspection of files of this machine, or on the server, as `freeze_files` does."""
+    body = _form(files, options or None, on_sent) if files else options
+    return (yield from submitted(connection, "/v1/inspections", body=body, key=key))
 
 
 @Answers(reading.comparison_job)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import FROZEN, JPEG, Server, answer_with, job, version
+from tests.support.inspected import INSPECTED
 
 
 @pytest.fixture
@@ -43,11 +44,12 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def freezing(server: Server) -> Server:
-    """Let the server freeze in three steps."""
+    """Let the server freeze in three steps, and inspect."""
     states = [
         job("f1", "running", kind="freeze", log=["Reading."]),
         job("f1", "running", kind="freeze", log=["Reading.", "Freezing."]),
         job("f1", "succeeded", kind="freeze", log=["Reading.", "Freezing."], result=FROZEN),
     ]
     server.jobs["f1"] = states
+    server.jobs["n1"] = [job("n1", kind="inspection", model=None, result=INSPECTED)]
     return server

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from api.cli import sending
-from api.client import JsonClient
+from api.cli.command_client import CommandClient
 from api.client.operations import many
-from tests.support.batch_server import BatchServer, problem
+from tests.support.batch_server import BatchServer, problem, ulid
 from tests.support.command_line import JPEG, answer_with, rows, run
 
 
@@ -37,6 +37,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+B0 = ulid("b0")
 NAMES = [*(f"{number}.jpg" for number in range(9)), "sub/9.png"]
 
 
@@ -219,8 +220,8 @@ def test_a_busy_server_is_waited_for_as_long_as_it_asks(
     slept: list[float] = []
     monkeypatch.setattr("api.client.waits._SPREAD", 0.0)
 
-    def connect(url: str, *, patience_s: float) -> JsonClient:
-        return JsonClient(url, patience_s=patience_s, sleep=slept.append)
+    def connect(url: str, *, patience_s: float) -> CommandClient:
+        return CommandClient(url, patience_s=patience_s, sleep=slept.append)
 
     monkeypatch.setattr("api.cli.classify.connect", connect)
     busy = [problem(503, "overloaded", "Too much waits.", **{"retry-after": "7"})] * 3
@@ -263,12 +264,12 @@ def test_the_same_command_continues_its_batch_and_sends_only_what_is_missing(
     found = run("classify", "photos", "--output", "out.csv")
     assert found.exit_code == 1
     assert "Something went wrong inside." in found.stderr
-    assert "Batch b0 is kept: the same command sends only what is missing" in found.stderr
+    assert f"Batch {B0} is kept: the same command sends only what is missing" in found.stderr
     assert not Path("out.csv").exists()
     server.answer_before = lambda _: None
     found = run("classify", "photos", "--output", "out.csv")
     assert found.exit_code == 0
-    assert "Continuing batch b0 of 10 images, 4 of which it has." in found.stderr
+    assert f"Continuing batch {B0} of 10 images, 4 of which it has." in found.stderr
     assert list(chain(*server.sent)) == NAMES
     assert len(server.batches) == 1
 
@@ -278,12 +279,12 @@ def test_ctrl_c_while_sending_says_how_to_go_on_and_how_to_stop(
     server: BatchServer, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.cli.batch._LOOK_S", 0.0)  # look at the batch after every request
-    interrupt_at(server, "GET", "/jobs/b0", number=2)
+    interrupt_at(server, "GET", f"/jobs/{B0}", number=2)
     found = run("classify", "photos", "--json", "--server", "http://localhost:9")
     assert (found.exit_code, found.stdout) == (130, "")
     assert (
-        "Batch b0 is kept: the same command sends only what is missing, "
-        "`./permafrost cancel b0 --server http://localhost:9` ends it." in found.stderr
+        f"Batch {B0} is kept: the same command sends only what is missing, "
+        f"`./permafrost cancel {B0} --server http://localhost:9` ends it." in found.stderr
     )
     assert not server.the_batch().sealed
     server.answer_before = lambda _: None
@@ -294,11 +295,12 @@ def test_ctrl_c_while_sending_says_how_to_go_on_and_how_to_stop(
 def test_ctrl_c_while_waiting_says_that_the_batch_goes_on(
     server: BatchServer, photos: Path
 ) -> None:
-    interrupt_at(server, "GET", "/jobs/b0")
+    interrupt_at(server, "GET", f"/jobs/{B0}")
     found = run("classify", "photos")
     assert found.exit_code == 130
-    assert "Batch b0 goes on: the same command follows it, `./permafrost cancel b0` ends it." in (
-        found.stderr
+    assert (
+        f"Batch {B0} goes on: the same command follows it, `./permafrost cancel {B0}` ends it."
+        in (found.stderr)
     )
     server.answer_before = lambda _: None
     found = run("classify", "photos", "--json")
@@ -329,7 +331,7 @@ def test_a_batch_that_has_ended_gives_its_results_again(server: BatchServer, pho
     found = run("classify", photos, "--json")
     assert found.exit_code == 0
     assert rows(found) == rows(first)
-    assert "Batch b0 has classified these images before" in found.stderr
+    assert f"Batch {B0} has classified these images before" in found.stderr
     assert (len(server.batches), len(server.sent)) == (1, 1)
 
 
@@ -357,7 +359,7 @@ def test_a_new_batch_that_was_stopped_is_continued_by_the_same_command(
     server: BatchServer, photos: Path
 ) -> None:
     assert run("classify", "photos").exit_code == 0
-    interrupt_at(server, "POST", "/batches/b1/seal")
+    interrupt_at(server, "POST", f"/batches/{ulid('b1')}/seal")
     assert run("classify", "photos", "--new").exit_code == 130
     server.answer_before = lambda _: None
     assert run("classify", "photos", "--new").exit_code == 0
@@ -389,7 +391,7 @@ def test_failures_are_tried_again_when_asked(server: BatchServer, photos: Path) 
     server.the_batch().images["3.jpg"] = JPEG  # whatever made it fail is over
     found = run("classify", "photos", "--retry", "--json")
     assert (found.exit_code, len(rows(found))) == (0, 10)
-    assert "Batch b0: 1 image is tried again." in found.stderr
+    assert f"Batch {B0}: 1 image is tried again." in found.stderr
     assert "10 images, 1 of them tried again in " in found.stderr
     assert len(server.sent) == 1
 
@@ -415,7 +417,7 @@ def test_a_batch_that_still_runs_says_so_with_its_results(
     batch.status, batch.sealed = "running", False
     found = run("results", "b0")
     assert found.exit_code == 0
-    assert "Job b0 is still running." in found.stderr
+    assert f"Job {B0} is still running." in found.stderr
 
 
 def test_a_batch_is_retried_by_its_id(server: BatchServer, photos: Path) -> None:
@@ -424,7 +426,7 @@ def test_a_batch_is_retried_by_its_id(server: BatchServer, photos: Path) -> None
     server.the_batch().images["3.jpg"] = JPEG
     found = run("retry", "b0")
     assert found.exit_code == 0
-    assert "Batch b0: its failed images are tried again." in found.stderr
+    assert f"Batch {B0}: its failed images are tried again." in found.stderr
     assert run("retry", "b0", "--wait").exit_code == 0
     assert server.the_batch().status == "succeeded"
 
@@ -468,7 +470,7 @@ def test_a_batch_that_another_cancels_leaves_what_was_done(
     server.answer_before = answer
     found = run("classify", "photos", "--output", "out.csv")
     assert found.exit_code == 1
-    assert "Batch b0 was cancelled before all images were classified." in found.stderr
+    assert f"Batch {B0} was cancelled before all images were classified." in found.stderr
     assert Path("out.csv").exists()
 
 
@@ -490,7 +492,7 @@ def test_what_stops_a_batch_is_a_sentence_and_writes_nothing(
 
 def test_a_batch_of_which_nothing_could_be_done_says_why(server: BatchServer, photos: Path) -> None:
     def answer(request: httpx.Request) -> httpx.Response | None:
-        if not request.url.path.endswith("/jobs/b0"):
+        if not request.url.path.endswith(f"/jobs/{B0}"):
             return None
         error = {"code": "model_unavailable", "message": "The graph is damaged."}
         job = {**server.job(server.the_batch()), "status": "failed", "error": error}
@@ -606,7 +608,7 @@ def test_a_name_with_a_line_separator_does_not_break_a_row(
 
 def running(server: BatchServer, photos: Path, **progress: Any) -> None:
     """Leave a batch on the server that runs."""
-    interrupt_at(server, "GET", "/jobs/b0")
+    interrupt_at(server, "GET", f"/jobs/{B0}")
     assert run("classify", "photos").exit_code == 130
     batch = server.the_batch()
     job = {**server.job(batch), "status": "running", "result": {"labels": {"cat": 5, "dog": 1}}}
@@ -616,7 +618,7 @@ def running(server: BatchServer, photos: Path, **progress: Any) -> None:
     def answer(request: httpx.Request) -> httpx.Response | None:
         if request.url.path.endswith("/jobs"):
             return httpx.Response(200, json={"jobs": [job], "next": None})
-        if request.url.path.endswith("/jobs/b0") and "wait" not in request.url.params:
+        if request.url.path.endswith(f"/jobs/{B0}") and "wait" not in request.url.params:
             return httpx.Response(200, json=job)
         return None
 
@@ -628,26 +630,26 @@ def test_a_running_batch_is_listed_with_its_share_and_the_time_left(
 ) -> None:
     running(server, photos)
     found = run("jobs")
-    row = r"^b0\s+batch\s+running\s+pets@2\s+7/10 \(69 %\), 1 failed\s.*3 min 20 s left"
+    row = r"^b0z+\s+batch\s+running\s+pets@2\s+7/10 \(69 %\), 1 failed\s.*3 min 20 s left"
     assert re.search(row, found.stdout, re.MULTILINE)
 
 
 def test_a_running_batch_is_shown_with_all_that_is_known(server: BatchServer, photos: Path) -> None:
     running(server, photos)
-    found = run("jobs", "b0")
+    found = run("jobs", B0)
     assert found.exit_code == 0
     for words in (
         r"progress\s+7/10 \(69 %\), 1 failed",
         r"passed over\s+2 other files",
         r"rate\s+1,234\.5 images per second",
         r"time left\s+3 min 20 s",
-        r"results\s+http://127\.0\.0\.1:8000/v1/batches/b0/results\?format=csv",
+        r"results\s+http://127\.0\.0\.1:8000/v1/batches/b0z+/results\?format=csv",
         r"cat\s+5\s+83\.3%",
         r"dog\s+1\s+16\.7%",
     ):
         assert re.search(words, found.stdout), words
     running(server, photos, sealed=False, remaining_s=None, rate=None, skipped=0)
-    found = run("jobs", "b0")
+    found = run("jobs", B0)
     assert "may be added" in found.stdout
     for words in ("time left", "rate", "passed over"):
         assert words not in found.stdout
@@ -655,10 +657,10 @@ def test_a_running_batch_is_shown_with_all_that_is_known(server: BatchServer, ph
 
 def test_waiting_for_a_batch_follows_it_to_its_end(server: BatchServer, photos: Path) -> None:
     running(server, photos)
-    found = run("jobs", "b0", "--wait")
+    found = run("jobs", B0, "--wait")
     assert found.exit_code == 0
     assert re.search(r"status\s+succeeded", found.stdout)
-    found = run("jobs", "b0", "--wait", "--json")
+    found = run("jobs", B0, "--wait", "--json")
     assert json.loads(found.stdout)["status"] == "succeeded"
 
 

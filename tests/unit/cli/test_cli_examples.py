@@ -131,9 +131,10 @@ def test_try_shows_the_answers_side_by_side_and_what_to_type(
         "called": "values from 0 to 255, RGB, stretched with bilinear",
         "served": False,
         "command": "./permafrost models pets --preprocessing raw",
-        "answers": [[{"label": "dog", "score": 0.9}], [{"label": "cat"}]],
+        "answers": [[{"label": "dog", "score": 0.9}], [{"label": "cat", "score": None}]],
     }
     result = {"model": "pets", "version": 2, "images": ["a.jpg", "b.jpg"], "ways": [way, other]}
+    freezing.submitted = job("f1", "queued", kind="comparison")
     freezing.jobs["f1"] = [job("f1", kind="comparison", result=result)]
     found = run("try", "pets", "a.jpg", "b.jpg", "--server", "http://other:9")
     assert found.exit_code == 0, found.stderr

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.batch_server import problem
-from tests.support.command_line import FROZEN, Server, job, run
+from tests.support.batch_server import problem, ulid
+from tests.support.command_line import FROZEN, VERIFIED, Server, job, run
 from tests.support.inspected import INSPECTED
 
 
@@ -40,8 +40,8 @@ def test_freezes_and_inspections_name_who_is_to_be_told(freezing: Server, checkp
     url = "https://example.com/hook"
     assert run("freeze", "model", "--name", "pets", "--webhook", url).exit_code == 0
     assert freezing.sent() == {"name": "pets", "webhook": url}
-    freezing.jobs["f1"][-1]["result"] = INSPECTED
-    run("inspect", "model", "--webhook", url)
+    inspecting(freezing, INSPECTED)
+    assert run("inspect", "model", "--webhook", url).exit_code == 0
     assert url.encode() in freezing.requests_to("/v1/inspections")[-1].content
 
 
@@ -90,8 +90,10 @@ def test_a_freeze_for_onnx_runtime_says_how_that_was_proven(
 ) -> None:
     made = {
         "format": "onnx",
+        "opset": 18,
+        "onnxruntime": "1.32.0",
         "bytes": 8_600_000,
-        "verification": {"samples": 8, "max_abs_difference": 2.5e-7},
+        "verification": {**VERIFIED, "max_abs_difference": 2.5e-7},
     }
     freezing.jobs["f1"][-1]["result"] = FROZEN | {"runtime": "onnxruntime", "accelerated": made}
     found = run("freeze", "model", "--name", "pets", "--runtime", "onnxruntime")
@@ -146,10 +148,10 @@ def test_ctrl_c_during_a_freeze_says_that_it_goes_on(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.client.json_client.JsonClient.wait_for", interrupt)
+    monkeypatch.setattr("api.cli.command_client.CommandClient.states", interrupt)
     found = run("freeze", "model", "--name", "pets")
     assert found.exit_code == 130
-    assert "`./permafrost cancel f1` stops it" in found.stderr
+    assert f"`./permafrost cancel {ulid('f1')}` stops it" in found.stderr
     assert "Traceback" not in found.stderr
 
 
@@ -187,8 +189,7 @@ def test_what_the_server_calls_invalid_is_wrong_usage_too(
 
 
 def inspecting(server: Server, result: dict[str, Any]) -> None:
-    server.submitted = job("i1", "queued", kind="inspection")
-    server.jobs["i1"] = [job("i1", kind="inspection", result=result)]
+    server.jobs["n1"] = [job("n1", kind="inspection", model=None, result=result)]
 
 
 def test_an_inspection_is_reported_and_ends_with_the_freeze_to_make(
@@ -226,13 +227,25 @@ def test_an_inspection_whose_advice_is_not_ready_says_so(server: Server, checkpo
     assert "Freeze it, once that is settled: " in run("inspect", "model").stdout
 
 
-def test_a_report_of_another_version_is_shown_as_far_as_it_goes(
+def test_what_a_later_version_adds_is_passed_over_and_is_in_the_json(
     server: Server, checkpoint: Path
 ) -> None:
+    added = {"more": [{"a": 1}], "parameters": {**INSPECTED["parameters"], "sparse": 7}}
+    inspecting(server, {**INSPECTED, **added})
+    assert run("inspect", "model").stdout.count("Freeze it: ") == 1
+    found = json.loads(run("inspect", "model", "--json").stdout)
+    assert found == server.jobs["n1"][0]
+    assert found["result"]["parameters"]["sparse"] == 7
+
+
+def test_a_report_of_another_version_is_said_to_be_one(server: Server, checkpoint: Path) -> None:
     inspecting(server, {"kind": "something", "more": [{"a": 1}]})
-    found = run("inspect", "model")
-    assert found.exit_code == 0
-    assert "something" in found.stdout
+    for arguments in ("model",), ("model", "--json"):
+        found = run("inspect", *arguments)
+        assert found.exit_code == 3
+        assert "result.name: Field required" in found.stderr
+        assert "perhaps it is of another version" in found.stderr
+    assert json.loads(found.stdout)["error"]["code"] == "not_permafrost"
 
 
 def test_a_choice_of_signature_and_checkpoint_is_sent(server: Server, checkpoint: Path) -> None:

@@ -6,22 +6,45 @@ import re
 import httpx
 import pytest
 
+from tests.support.batch_server import ulid
 from tests.support.command_line import FROZEN, JPEG, Server, job, predicted, run
+
+PUBLISHED = {"name": "pets", "version": 3, "sha256": "cd" * 32}
 
 
 def test_jobs_are_listed_with_their_state(server: Server) -> None:
     server.jobs = {
         "j1": [job()],
         "j2": [job("j2", "failed", kind="freeze", model=None)],
-        "j3": [job("j3", kind="freeze", model=None, result=FROZEN)],
+        "j3": [job("j3", kind="freeze", model=PUBLISHED, result=FROZEN)],
     }
     found = run("jobs", "--kind", "freeze", "--status", "failed", "--limit", "7")
     assert found.exit_code == 0
-    assert re.search(r"^j1\s+prediction\s+succeeded\s+pets@2\s+1/1", found.stdout, re.MULTILINE)
-    assert re.search(r"^j3\s+freeze\s+succeeded\s+pets@3", found.stdout, re.MULTILINE)
-    assert re.search(r"^j2\s+freeze\s+failed\s+-", found.stdout, re.MULTILINE)
+    assert re.search(r"^j1z+\s+prediction\s+succeeded\s+pets@2\s+1/1", found.stdout, re.MULTILINE)
+    assert re.search(r"^j3z+\s+freeze\s+succeeded\s+pets@3", found.stdout, re.MULTILINE)
+    assert re.search(r"^j2z+\s+freeze\s+failed\s+-", found.stdout, re.MULTILINE)
     asked = dict(server.requests[0].url.params)
     assert asked == {"kind": "freeze", "status": "failed", "limit": "7"}
+
+
+def test_a_result_of_an_earlier_version_does_not_hide_the_other_jobs(server: Server) -> None:
+    earlier = {"model": "pets", "version": 3, "sha256": "cd" * 32}
+    server.jobs = {
+        "j1": [job()],
+        "j2": [job("j2", kind="freeze", model=PUBLISHED, result=earlier)],
+    }
+    found = run("jobs")
+    assert found.exit_code == 0
+    assert re.search(r"^j2z+\s+freeze\s+succeeded\s+pets@3", found.stdout, re.MULTILINE)
+    listed = json.loads(run("jobs", "--json").stdout)
+    assert listed == {"jobs": [states[-1] for states in server.jobs.values()], "next": None}
+
+
+def test_the_json_of_every_list_is_what_the_server_sent(server: Server) -> None:
+    for command, path in (("models", "models"), ("workers", "workers")):
+        found = json.loads(run(command, "--json").stdout)
+        asked = server.answer(httpx.Request("GET", f"http://x/v1/{path}"))
+        assert found == asked.json()
 
 
 def test_jobs_beyond_one_page_are_fetched(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +55,7 @@ def test_jobs_beyond_one_page_are_fetched(server: Server, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(server, "answer", answer)
     found = json.loads(run("jobs", "--limit", "5", "--json").stdout)
-    assert [entry["id"] for entry in found["jobs"]] == ["j0", "j1", "j2", "j3", "j4"]
+    assert [entry["id"] for entry in found["jobs"]] == [ulid(f"j{number}") for number in range(5)]
     assert found["next"] == "6"
 
 
@@ -60,7 +83,7 @@ def test_cancelling_says_what_became_of_the_job(server: Server) -> None:
     server.jobs["j1"] = [job()]
     found = run("cancel", "j1")
     assert (found.exit_code, found.stdout) == (0, "")
-    assert "Job j1 is cancelled." in found.stderr
+    assert f"Job {ulid('j1')} is cancelled." in found.stderr
     assert json.loads(run("cancel", "j1", "--json").stdout)["status"] == "cancelled"
 
 
@@ -78,7 +101,9 @@ def test_an_alias_is_moved_and_then_a_version_retired(server: Server) -> None:
 
 def test_a_model_that_takes_no_images_says_so(server: Server) -> None:
     only = server.models["pets"]["versions"][0]
-    only |= {"preprocessing": None, "scores": None, "runtime": "onnxruntime"}
+    accelerated = {"format": "onnx", "sha256": "ef" * 32, "bytes": 8_600_000}
+    only |= {"preprocessing": None, "scores": None}
+    only |= {"runtime": "onnxruntime", "accelerated": accelerated}
     found = run("models", "pets")
     assert re.search(r"preprocessing\s+none: no images", found.stdout)
     assert re.search(r"scores\s+none", found.stdout)
@@ -120,6 +145,7 @@ ASSUMED = {
     "assumption": "How pets prepares images is assumed. Type `./permafrost models pets`.",
     "choices": [
         {
+            "preprocessing": {"color": "bgr"},
             "reason": "it reads images with OpenCV",
             "command": './permafrost models pets@2 --preprocessing \'{"color": "bgr"}\'',
         }
@@ -159,11 +185,11 @@ def test_a_version_is_published_again_as_it_is_said(
 
 def test_models_are_listed_with_aliases_versions_and_labels(server: Server) -> None:
     found = run("models")
-    assert re.search(
-        r"^pets\s+canary 3, stable 2\s+1\s+8\.5 MB\s+cat, dog", found.stdout, re.MULTILINE
-    )
-    server.models["pets"]["versions"][0]["labels"] = 1000
+    assert re.search(r"^pets\s+canary 3, stable 2\s+1\s+8\.5 MB\s+2", found.stdout, re.MULTILINE)
+    server.models["pets"]["versions"][0]["labels"] = [f"label {number}" for number in range(1000)]
     assert "1,000" in run("models").stdout
+    assert "label 0, label 1, " in (shown := run("models", "pets").stdout)
+    assert " and 992 more" in shown
     found = run("models", "pets")
     prepared = "rgb, stretch to 96x96 (bilinear), NHWC, value ÷ 255"
     for words in ("2 stable", "x:0 [?, 96, 96, 3] float32", "probabilities", prepared):
@@ -171,7 +197,17 @@ def test_models_are_listed_with_aliases_versions_and_labels(server: Server) -> N
 
 
 def test_workers_are_listed_with_the_graphs_they_loaded(server: Server) -> None:
-    graph = {"model": "pets", "version": 2, "loads": 1, "load_seconds": 0.421, "state": "ready"}
+    graph = {
+        "model": "pets",
+        "version": 2,
+        "sha256": "ab" * 32,
+        "state": "ready",
+        "loads": 1,
+        "load_seconds": 0.421,
+        "bytes": 8_500_000,
+        "runtime": "tensorflow",
+        "error": None,
+    }
     broken = {**graph, "version": 3, "state": "failed", "error": "The graph is damaged."}
     server.workers = [
         {
@@ -183,6 +219,9 @@ def test_workers_are_listed_with_the_graphs_they_loaded(server: Server) -> None:
             "graphs": [graph, broken],
             "memory_bytes": 650_000_000,
             "items": 1234,
+            "confinement": None,
+            "started_at": "2026-11-23T06:00:00.000Z",
+            "seen_at": "2026-11-23T06:00:01.000Z",
         }
     ]
     found = run("workers")

@@ -4,6 +4,7 @@ import csv
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,10 @@ from api.cli.results import (
     safe_cell,
     write_results,
 )
+from api.client.reading import prediction_job
+from tests.support.command_line import job
+from worker.contract.predictions import Prediction
+from worker.contract.problems import Fault
 from worker.errors import InvalidRequestError
 
 GOOD = Row(
@@ -23,9 +28,12 @@ GOOD = Row(
     status="succeeded",
     label="cat",
     score=0.1 + 0.2,
-    predictions=[{"label": "cat", "score": 0.1 + 0.2}, {"label": "Hündin, alt", "score": 0.5}],
+    predictions=[
+        Prediction(label="cat", score=0.1 + 0.2),
+        Prediction(label="Hündin, alt", score=0.5),
+    ],
 )
-BAD = Row.failure("=x.jpg", {"code": "truncated", "message": 'It is "cut"\noff.'})
+BAD = Row.failure("=x.jpg", "truncated", 'It is "cut"\noff.')
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -59,7 +67,7 @@ def test_csv_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     first, second = read_csv(path)
     assert list(first) == list(COLUMNS)
     assert float(first["score"]) == GOOD.score
-    assert json.loads(first["predictions"]) == GOOD.predictions
+    assert json.loads(first["predictions"]) == GOOD.as_json()["predictions"]
     assert first["error"] == ""
     assert second["path"] == "'=x.jpg"
     assert second["error"] == 'truncated: It is "cut"\noff.'
@@ -90,7 +98,7 @@ def test_json_lines_hold_the_columns_in_order(tmp_path: Path) -> None:
     first, second = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert list(first) == list(COLUMNS)
     assert first["error"] is None
-    assert second["error"] == BAD.error
+    assert second["error"] == {"code": "truncated", "message": 'It is "cut"\noff.'}
 
 
 def test_a_surrogate_from_a_server_crashes_nothing(tmp_path: Path) -> None:
@@ -137,15 +145,13 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path: Path)
         check_output(tmp_path / "folder.csv")
 
 
-def test_a_job_without_labels_is_still_a_row() -> None:
-    job = {"status": "succeeded", "result": {"predictions": [{"label": 3, "score": 2.5}]}}
-    row = Row.of_job("a", job)
-    assert (row.label, row.score) == ("3", 2.5)
-    assert Row.of_job("a", {"status": "succeeded", "result": None}).label is None
-    assert Row.of_job("a", {"status": "cancelled"}).error == {
-        "code": "cancelled",
-        "message": "The job was cancelled.",
-    }
+def test_a_job_without_predictions_is_still_a_row() -> None:
+    empty: dict[str, Any] = {"predictions": []}
+    for result in (None, empty):
+        row = Row.of_job("a", prediction_job(job(result=result)))
+        assert (row.status, row.label, row.error) == ("succeeded", None, None)
+    error = Row.of_job("a", prediction_job(job(status="cancelled"))).error
+    assert error == Fault(code="cancelled", message="The job was cancelled.")
 
 
 def test_rows_get_their_order_with_no_more_in_memory_than_that_takes(

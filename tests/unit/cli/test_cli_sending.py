@@ -8,13 +8,15 @@ import httpx
 import pytest
 
 from api.cli import pool, sending
-from api.client import JsonClient, ServerError
+from api.cli.command_client import CommandClient
+from api.client import ServerError
 from api.client.images import Entry, walk
 from api.client.operations import many
 from tests.support.batch_server import parts, problem
+from worker.contract.problems import Fault
 
 
-def client(answer: httpx.Response | None = None) -> JsonClient:
+def client(answer: httpx.Response | None = None) -> CommandClient:
     """Return a client of a server that takes everything, or answers always the same."""
 
     def respond(request: httpx.Request) -> httpx.Response:
@@ -23,7 +25,7 @@ def client(answer: httpx.Response | None = None) -> JsonClient:
             200, json={"added": len(list(parts(request))), "already": 0, "skipped": 0}
         )
 
-    return JsonClient("http://permafrost.test", transport=httpx.MockTransport(respond))
+    return CommandClient("http://permafrost.test", transport=httpx.MockTransport(respond))
 
 
 def test_images_are_looked_for_only_as_they_are_sent(
@@ -43,7 +45,7 @@ def test_images_are_looked_for_only_as_they_are_sent(
         may_answer.acquire()
         return httpx.Response(200, json={"added": 5, "already": 0, "skipped": 0})
 
-    slow = JsonClient("http://permafrost.test", transport=httpx.MockTransport(respond))
+    slow = CommandClient("http://permafrost.test", transport=httpx.MockTransport(respond))
     sent = sending.send(slow, "b", entries())
     for _ in range(3):
         may_answer.release()
@@ -89,7 +91,8 @@ def test_a_large_image_that_a_proxy_refuses_is_a_row_and_other_refusals_stop(
     image.write_bytes(bytes(5_000_000))
     refusal = problem(413, "http_413", "Request Entity Too Large")
     (sent,) = sending.send(client(refusal), "b", walk([str(image)]))
-    assert sent.problems[0].error == {"code": "http_413", "message": "Request Entity Too Large"}
+    error = Fault(code="http_413", message="Request Entity Too Large")
+    assert sent.problems[0].error == error
     with pytest.raises(ServerError, match="sealed"):
         list(
             sending.send(client(problem(409, "conflict", "It is sealed.")), "b", walk([str(image)]))

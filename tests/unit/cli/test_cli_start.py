@@ -28,7 +28,7 @@ def test_importing_the_commands_imports_neither_the_server_nor_what_draws() -> N
 
 
 def test_the_client_imports_nothing_of_the_server() -> None:
-    modules = imported_by("from api.client import AsyncClient, Client, JsonClient")
+    modules = imported_by("from api.client import AsyncClient, Client")
     assert not modules & {"tensorflow", "numpy", "flask", "celery", "redis", "PIL", "pydantic"}
 
 
