@@ -9,11 +9,16 @@ from typing import Any
 import redis
 import structlog
 from flask import Blueprint, Response, request, stream_with_context
+from pydantic import BaseModel
 
 from api import credentials, identity
 from api.kernel import kernel
 from api.server.loop_kernel import LoopKernel
+from worker.contract.base import built, moment
+from worker.contract.events import LogEvent, StatusEvent
 from worker.errors import PermafrostError
+from worker.jobs.log_lines import LogLine
+from worker.jobs.presentation import plain_progress, step_of
 from worker.jobs.records import WITH_LOG, Job
 
 _log = structlog.get_logger(__name__)
@@ -96,15 +101,15 @@ async def _events(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
             lines = await core.log(job.id, seen) if has_log else []
             events = []
             if shown[0] != job.status:
-                events.append(_event("status", {"status": job.status.value}, seen))
+                events.append(_event("status", built(StatusEvent, status=job.status), seen))
             if shown[1] != job.progress:
-                events.append(_event("progress", job.progress.as_json(), seen))
+                events.append(_event("progress", plain_progress(job.progress), seen))
             shown = (job.status, job.progress)
             for line in lines:
                 seen += 1
-                events.append(_event("log", line.as_json(), seen))
+                events.append(_event("log", _line(line), seen))
             if job.status.ended:
-                events.append(_event("end", await core.document(job), _END))
+                events.append(_text("end", json.dumps(await core.document(job)), _END))
                 yield "".join(events)
                 return
             now = time.monotonic()
@@ -124,5 +129,13 @@ def _look_s(core: LoopKernel) -> float:
     return max(_LOOK_S, core.waiting / _MOST_LOOKS)
 
 
-def _event(name: str, data: dict[str, Any], identity: int | str) -> str:
-    return f"id: {identity}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+def _line(line: LogLine) -> LogEvent:
+    return built(LogEvent, line=str(line), at=moment(line.at_ms or None), step=step_of(line))
+
+
+def _event(name: str, data: BaseModel, number: int) -> str:
+    return _text(name, data.model_dump_json(), number)
+
+
+def _text(name: str, data: str, identity: int | str) -> str:
+    return f"id: {identity}\nevent: {name}\ndata: {data}\n\n"

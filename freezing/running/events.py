@@ -69,7 +69,7 @@ def parse(line: bytes) -> dict[str, Any]:
         sound = event.get("step") in _STEPS
     elif kind == "log":
         sound = isinstance(event.get("message"), str)
-        event["message"] = str(event.get("message"))[:_MOST_MESSAGE]
+        event["message"] = _message(event)
     elif kind == "running":
         sound = (
             all(_is_text(event.get(name), _MOST_RUN) for name in ("what", "setting"))
@@ -80,8 +80,10 @@ def parse(line: bytes) -> dict[str, Any]:
         missing = event.get("missing")
         sound = _is_text(event.get("sentence"), _MOST_MESSAGE) and isinstance(missing, list)
     elif kind == "failed":
-        sound = _is_text(event.get("code"), _MOST_CODE) and isinstance(event.get("message"), str)
-        event["message"] = str(event.get("message"))[:_MOST_MESSAGE]
+        code = event.get("code")
+        sound = isinstance(code, str) and len(code) <= _MOST_CODE and code.isascii()
+        sound = sound and isinstance(event.get("message"), str)
+        event["message"] = _message(event)
     elif kind == "done":
         sound = "outcome" in event
     if not sound:
@@ -113,6 +115,12 @@ def checked(kind: type[_Record], given: Any) -> _Record:
         raise UnsoundReportError(
             f"gave a result that none can be ({where or 'as a whole'})"
         ) from error
+
+
+def _message(event: dict[str, Any]) -> str:
+    """Return what is told; halves of surrogate pairs, which JSON can spell, become `?`."""
+    told = str(event.get("message"))[:_MOST_MESSAGE]
+    return told.encode(errors="replace").decode()
 
 
 def _is_text(value: Any, most: int) -> bool:

@@ -169,14 +169,21 @@ def test_what_no_process_of_ours_says_ends_the_freeze(lost: Lost, what: str) -> 
         b'{"event": "log", "message": 7}\n',
         b'{"event": "step", "step": "owning"}\n',
         b'{"event": "failed", "code": ["x"], "message": "x"}\n',
+        b'{"event": "failed", "code": "\\ud800", "message": "x"}\n',
         b"\xff\xff\n",
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_what_is_no_event_is_said_to_be_unsound(said: bytes) -> None:
     events, chunks = Events(), range(0, len(said), 1 << 16)
     with pytest.raises(UnsoundReportError):
         deque(event for start in chunks for event in events.feed(said[start : start + (1 << 16)]))
+
+
+def test_what_is_told_holds_whole_characters() -> None:
+    told = b'{"event": "%s", "code": "c", "message": "a\\ud800b"}\n'
+    found = [*Events().feed(told % b"failed"), *Events().feed(told % b"log")]
+    assert [event["message"] for event in found] == ["a?b", "a?b"]
 
 
 def test_what_is_said_of_the_file_is_not_believed(lost: Lost) -> None:

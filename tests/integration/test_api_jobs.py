@@ -348,9 +348,9 @@ def test_a_bad_query_is_refused(web: FlaskClient, query: str) -> None:
 
 def test_lines_of_a_freeze_are_shown_with_it_but_not_in_lists(web: FlaskClient, work: Work) -> None:
     job_id = work.accept(freeze())
-    work.store.add_log(job_id, "one", LogLine.of_step("freezing", 3, 7))
+    work.store.add_log(job_id, "one \udce9", LogLine.of_step("freezing", 3, 7))
     job = web.get(f"/v1/jobs/{job_id}").get_json()
-    assert job["log"] == ["one", "Step 3 of 7: freezing ..."]
+    assert job["log"] == ["one ?", "Step 3 of 7: freezing ..."]
     (step,) = job["steps"]
     told = datetime.fromisoformat(step.pop("at"))
     assert abs(datetime.now(UTC) - told) < timedelta(seconds=60)
@@ -359,7 +359,7 @@ def test_lines_of_a_freeze_are_shown_with_it_but_not_in_lists(web: FlaskClient, 
     work.store.cancel(job_id)
     events = _events(web.get(f"/v1/jobs/{job_id}/events").text)
     plain, begun = [data for name, data, _ in events if name == "log"]
-    assert (plain["line"], plain["step"]) == ("one", None)
+    assert (plain["line"], plain["step"]) == ("one ?", None)
     assert plain["at"] == begun["at"] == begun["step"].pop("at")
     assert begun["step"] == step
 

@@ -1,9 +1,7 @@
 """Lines of a job's log: what was told, when, and which step it begins."""
 
 import json
-from typing import Any, NamedTuple
-
-from worker.jobs.records import rfc3339
+from typing import NamedTuple
 
 _LONGEST = 2000  # characters
 
@@ -23,8 +21,8 @@ class LogLine(str):
     step: StepMark | None
 
     def __new__(cls, text: str, *, at_ms: int = 0, step: StepMark | None = None) -> "LogLine":
-        """Make a line."""
-        line = super().__new__(cls, text)
+        """Make a line. Halves of surrogate pairs, which no answer can hold, become `?`."""
+        line = super().__new__(cls, text.encode(errors="replace").decode())
         line.at_ms, line.step = at_ms, step
         return line
 
@@ -47,11 +45,3 @@ class LogLine(str):
     def encode_at(self, at_ms: int) -> str:
         """Return it as it is stored, told at that time; what is too long is cut."""
         return json.dumps([self[:_LONGEST], at_ms, *(self.step or ())], separators=(",", ":"))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as an event shows it."""
-        return {"line": str(self), "at": rfc3339(self.at_ms or None), "step": self.step_json()}
-
-    def step_json(self) -> dict[str, Any] | None:
-        """Return the step that it begins as a job shows it, or None."""
-        return {**self.step._asdict(), "at": rfc3339(self.at_ms or None)} if self.step else None

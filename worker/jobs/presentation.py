@@ -29,7 +29,7 @@ def job_document(
     result, rows = job.result, None
     progress: image_jobs.Progress | BatchProgress
     if job.kind is not Kind.BATCH:
-        progress = _progress(job.progress)
+        progress = plain_progress(job.progress)
     else:
         progress = batch_progress(job.progress, round(time.time() * 1000))
         result = {"labels": dict(labels or {})}
@@ -63,7 +63,7 @@ def _what_is_said(job: Job, log: Sequence[LogLine] | None) -> dict[str, Any]:
         found["webhook"] = _webhook(job.webhook)
     if log is not None and job.kind in WITH_LOG:
         found["log"] = [*log]
-        found["steps"] = [line.step_json() for line in log if line.step]
+        found["steps"] = [*filter(None, map(step_of, log))]
     return found
 
 
@@ -93,7 +93,16 @@ def _pinned(name: str, written: Mapping[str, Any]) -> image_jobs.PinnedVersion:
     )
 
 
-def _progress(progress: Progress) -> image_jobs.Progress:
+def step_of(line: LogLine) -> image_jobs.Step | None:
+    """Return the step that begins with a line, if one does."""
+    if line.step is None:
+        return None
+    name, number, of = line.step
+    return built(image_jobs.Step, name=name, number=number, of=of, at=moment(line.at_ms or None))
+
+
+def plain_progress(progress: Progress) -> image_jobs.Progress:
+    """Return how many items of a job there are and have ended."""
     return built(
         image_jobs.Progress,
         total=progress.total,

@@ -96,10 +96,6 @@ class Progress:
         """Items that have ended."""
         return self.succeeded + self.failed
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the `progress` member of a job."""
-        return {"total": self.total, "succeeded": self.succeeded, "failed": self.failed}
-
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookState:
