@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import redis
 import structlog
-from flask import Response, jsonify, request
+from flask import Response, request
+from pydantic import BaseModel
 
 from api.kernel import kernel
 from api.server.loop_kernel import LoopKernel
+from worker.contract.base import as_text
+from worker.contract.image_jobs import JobBase
 from worker.errors import InvalidRequestError
-from worker.jobs.presentation import job_document
+from worker.jobs.presentation import job_answer
 from worker.jobs.records import WITH_LOG, Job, Kind
 
 _log = structlog.get_logger(__name__)
@@ -23,14 +26,19 @@ Later = Callable[[LoopKernel], Awaitable[Response]]
 LATER: Final = "permafrost.later"  # in the environment of a request: what is to be done in the loop
 
 
-def job_json(job: Job, *, with_log: bool = True) -> dict[str, Any]:
+def answered(answer: BaseModel, status: int = 200) -> Response:
+    """Return an answer of the contract as JSON."""
+    return Response(as_text(answer), status, mimetype="application/json")
+
+
+def shown(job: Job, *, with_log: bool = True) -> JobBase:
     """Return the job as the contract shows it.
 
     `with_log`: freezes with the `log` of what they reported and their `steps` so far, batches with
     the counts of labels.
     """
     has_log = with_log and job.kind in WITH_LOG
-    return job_document(
+    return job_answer(
         job,
         labels=kernel().batches.labels(job.id) if with_log and job.kind is Kind.BATCH else None,
         log=kernel().store.log(job.id) if has_log else None,
@@ -48,17 +56,17 @@ def submitted(job_id: str, accepted: Job | None = None) -> Response:
     wait = preferred_wait()
     if not wait:
         job = accepted or kernel().store.get(job_id)
-        return submission(job, job_json(job, with_log=job is not accepted), wait)
+        return submission(job, shown(job, with_log=job is not accepted), wait)
 
     async def answer(core: LoopKernel) -> Response:
         try:
             job = await core.wait_for(job_id, wait)
-            return submission(job, await core.document(job), wait)
+            return submission(job, await core.shown(job), wait)
         except redis.RedisError as error:
             if accepted is None:
                 raise
             _log.warning("store error", action="store_error", error=str(error))
-            return submission(accepted, job_json(accepted, with_log=False), wait)
+            return submission(accepted, shown(accepted, with_log=False), wait)
 
     later: list[Later] | None = request.environ.get(LATER)
     if later is None:
@@ -67,17 +75,16 @@ def submitted(job_id: str, accepted: Job | None = None) -> Response:
     return Response(status=202)
 
 
-def submission(job: Job, document: dict[str, Any], wait: float | None) -> Response:
+def submission(job: Job, answer: JobBase, wait: float | None) -> Response:
     """Answer a submission: 202 with `Location`, or 200 where it was waited for and has ended."""
-    response = jsonify(document)
+    has_ended = bool(job.status.ended and wait)
+    response = answered(answer, 200 if has_ended else 202)
     response.headers["Location"] = f"{request.script_root}/v1/jobs/{job.id}"
     if wait is not None and "wait" not in request.args:
         applied = min(wait, kernel().settings.max_wait_s)
         response.headers["Preference-Applied"] = f"wait={applied:g}"
-    if job.status.ended and wait:
-        return response
-    response.status_code = 202
-    response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    if not has_ended:
+        response.headers["Retry-After"] = str(_RETRY_AFTER_S)
     return response
 
 
@@ -85,7 +92,7 @@ def preferred_wait() -> float | None:
     """Return the seconds that `Prefer: wait=` or `?wait=` asks for, or None."""
     text = request.args.get("wait")
     if text is None:
-        return wait_of(",".join(request.headers.getlist("Prefer")))
+        return wait_of(request.headers.get("Prefer", ""))
     try:
         seconds = float(text)
     except ValueError:

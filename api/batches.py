@@ -9,10 +9,10 @@ from itertools import chain
 from typing import Any, BinaryIO, cast
 
 import redis
-from flask import Blueprint, Response, jsonify, request, stream_with_context
+from flask import Blueprint, Response, request, stream_with_context
 
 from api import identity
-from api.answers import preferred_wait, submitted
+from api.answers import answered, preferred_wait, submitted
 from api.bodies import parse_json
 from api.idempotency import idempotency
 from api.intake import FILES, WHOLE, Intake
@@ -23,7 +23,6 @@ from api.predictions import pinned, resolve_model, top_of
 from api.tabular import csv_lines, json_lines, readable, row_json
 from api.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine
-from worker.contract.base import as_json
 from worker.contract.batches import (
     Added,
     Common,
@@ -90,7 +89,7 @@ def add(job_id: str) -> Response:
         intake.take(part.name, part.filename, part.stream)
     intake.flush()
     answer = Added(added=intake.added, already=intake.already, skipped=intake.skipped)
-    return jsonify(as_json(answer))
+    return answered(answer)
 
 
 @blueprint.get("/v1/batches/<job_id>/images")

@@ -1,6 +1,5 @@
 """`GET /v1/jobs/ID/events`: server-sent events of one job, until it ends."""
 
-import json
 import time
 from collections.abc import AsyncGenerator
 from functools import partial
@@ -14,7 +13,7 @@ from pydantic import BaseModel
 from api import credentials, identity
 from api.kernel import kernel
 from api.server.loop_kernel import LoopKernel
-from worker.contract.base import built, moment
+from worker.contract.base import as_text, built, moment
 from worker.contract.events import LogEvent, StatusEvent
 from worker.errors import PermafrostError
 from worker.jobs.log_lines import LogLine
@@ -109,7 +108,7 @@ async def _events(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
                 seen += 1
                 events.append(_event("log", _line(line), seen))
             if job.status.ended:
-                events.append(_text("end", json.dumps(await core.document(job)), _END))
+                events.append(_event("end", await core.shown(job), _END))
                 yield "".join(events)
                 return
             now = time.monotonic()
@@ -133,9 +132,5 @@ def _line(line: LogLine) -> LogEvent:
     return built(LogEvent, line=str(line), at=moment(line.at_ms or None), step=step_of(line))
 
 
-def _event(name: str, data: BaseModel, number: int) -> str:
-    return _text(name, data.model_dump_json(), number)
-
-
-def _text(name: str, data: str, identity: int | str) -> str:
-    return f"id: {identity}\nevent: {name}\ndata: {data}\n\n"
+def _event(name: str, data: BaseModel, identity: int | str) -> str:
+    return f"id: {identity}\nevent: {name}\ndata: {as_text(data)}\n\n"

@@ -20,11 +20,11 @@ def register(app: Flask) -> None:
 
 
 def _set(response: Response) -> Response:
-    for name, value in ALWAYS.items():
-        response.headers[name] = value
-    kept = response.headers.get("Cache-Control")
+    headers = response.headers
+    headers.extend(ALWAYS)
+    kept = headers.get("Cache-Control")
     if kept is None:
-        response.headers["Cache-Control"] = NOT_KEPT
+        headers.add("Cache-Control", NOT_KEPT)
     elif kept == "no-cache" and request.path.startswith("/v1/"):  # a file with an ETag
-        response.headers["Cache-Control"] = _ASKED_EACH_TIME
+        headers["Cache-Control"] = _ASKED_EACH_TIME
     return response

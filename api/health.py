@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import redis
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -11,9 +11,10 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from api import identity
+from api.answers import answered
 from api.kernel import Kernel, kernel
 from api.server.loop_kernel import LoopKernel
-from worker.contract.base import as_json, built
+from worker.contract.base import built
 from worker.contract.health import Health, Readiness
 from worker.contract.workers import WORKER_STATES, Worker, WorkerGraph
 from worker.credentials.api_key import Scope
@@ -29,7 +30,7 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """Say that this process answers; asks nothing of Redis or the workers."""
-    return jsonify(as_json(Health(status="ok")))
+    return answered(Health(status="ok"))
 
 
 async def live(_core: LoopKernel) -> Response:
@@ -68,7 +69,7 @@ def readyz() -> Response:
             )
     told = {"workers": len(ready), "models": models} if known else {}
     body = built(Readiness, status="unready" if reasons else "ready", reasons=reasons, **told)
-    response = jsonify(as_json(body))
+    response = answered(body)
     response.status_code = 503 if reasons else 200
     return response
 

@@ -1,14 +1,16 @@
 """`/v1/jobs`: read, list, cancel."""
 
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 
 from api import identity
-from api.answers import job_json, preferred_wait, whole_number
+from api.answers import answered, preferred_wait, shown, whole_number
 from api.kernel import kernel
 from api.server.loop_kernel import LoopKernel
+from worker.contract.base import built
+from worker.contract.jobs import JobPage
 from worker.errors import InvalidRequestError
 from worker.jobs.records import Kind, Status
 
@@ -27,9 +29,8 @@ def index() -> Response:
         limit=whole_number(request.args.get("limit"), "limit", 50, 1, 200),
         owner=identity.owner(),
     )
-    return jsonify(
-        {"jobs": [job_json(job, with_log=False) for job in page.jobs], "next": page.cursor}
-    )
+    jobs: list[Any] = [shown(job, with_log=False) for job in page.jobs]
+    return answered(built(JobPage, jobs=jobs, next=page.cursor))
 
 
 @blueprint.get("/v1/jobs/<job_id>")
@@ -42,13 +43,13 @@ async def show(core: LoopKernel, job_id: str) -> Response:
     """Answer the request in the event loop."""
     wait = preferred_wait() or 0.0
     job = await core.wait_for(job_id, wait, owner=identity.owner())
-    return jsonify(await core.document(job))
+    return answered(await core.shown(job))
 
 
 @blueprint.delete("/v1/jobs/<job_id>")
 def cancel(job_id: str) -> Response:
     """Cancel a job; one that has ended stays as it is."""
-    return jsonify(job_json(kernel().store.cancel(job_id, owner=identity.owner())))
+    return answered(shown(kernel().store.cancel(job_id, owner=identity.owner())))
 
 
 def _word(words: type[_Word], name: str) -> _Word | None:

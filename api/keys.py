@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 
 from api import identity
+from api.answers import answered
 from api.bodies import parse_json
 from api.kernel import kernel
-from worker.contract.base import as_json, built
+from worker.contract.base import built
 from worker.contract.keys import KeyList, KeyRequest, NewKey, OwnGrant, OwnKey, RenewRequest
 from worker.credentials.api_key import parse_scopes
 from worker.credentials.key_store import NewKey as MadeKey
@@ -20,7 +21,7 @@ blueprint = Blueprint("keys", __name__)
 def index() -> Response:
     """List the API keys, oldest first: what they allow, and when they were used."""
     found = [key.answer() for key in kernel().keys.all()]
-    return jsonify(as_json(built(KeyList, keys=found)))
+    return answered(built(KeyList, keys=found))
 
 
 @blueprint.post("/v1/keys")
@@ -44,7 +45,7 @@ def own() -> Response:
     own = grant and OwnGrant.model_validate(
         {"id": grant.key, "name": grant.name, "scopes": sorted(grant.scopes)}
     )
-    return jsonify(as_json(OwnKey(key=own)))
+    return answered(OwnKey(key=own))
 
 
 # An id is longer than `own`, which is no key's.
@@ -64,11 +65,11 @@ def renew(key_id: str) -> Response:
 @blueprint.delete("/v1/keys/<string(minlength=4):key_id>")
 def revoke(key_id: str) -> Response:
     """Revoke a key: within about a second it works nowhere any more. Its jobs are kept."""
-    return jsonify(as_json(kernel().keys.revoke(key_id).answer()))
+    return answered(kernel().keys.revoke(key_id).answer())
 
 
 def _shown_once(made: MadeKey, status: int) -> Response:
-    response = jsonify(as_json(built(NewKey, **dict(made.key.answer()), key=made.secret)))
+    response = answered(built(NewKey, **dict(made.key.answer()), key=made.secret))
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -5,11 +5,12 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
+from api.answers import answered
 from api.bodies import parse_json
 from api.kernel import kernel
 from api.saved_models import saved_model
 from worker.contract import models as contract
-from worker.contract.base import as_json, built
+from worker.contract.base import built
 from worker.contract.models import (
     AliasRequest,
     ListedVersion,
@@ -37,7 +38,7 @@ def index() -> Response:
     """List models with their aliases and versions."""
     aside = kernel().versions_set_aside()
     found = [_described(name, aside) for name in kernel().registry.names()]
-    return jsonify(as_json(built(ModelList, models=found)))
+    return answered(built(ModelList, models=found))
 
 
 @blueprint.get("/v1/models/<name>")
@@ -123,7 +124,7 @@ def set_alias(name: str, alias: str) -> Response:
         raise aside.error(name, version)
     core.registry.set_alias(name, alias, version)
     announce_change(core.client)
-    return jsonify(as_json(_described(name, kernel().versions_set_aside())))
+    return answered(_described(name, kernel().versions_set_aside()))
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>")
@@ -143,7 +144,7 @@ def retire(name: str, version: str) -> Response:
     moved = core.registry.retire(name, number, force=force, passed_over=passed_over)
     announce_change(core.client)
     model = _described(name, kernel().versions_set_aside())
-    return jsonify(as_json(built(Retired, **dict(model), moved=moved)))
+    return answered(built(Retired, **dict(model), moved=moved))
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>/set-aside")
@@ -151,7 +152,7 @@ def try_again(name: str, version: str) -> Response:
     """Have a version that was set aside tried again, under the same limits."""
     core = kernel()
     core.set_aside.try_again(name, core.registry.number(ModelRef.parse(f"{name}@{version}")))
-    return jsonify(as_json(_described(name, kernel().versions_set_aside())))
+    return answered(_described(name, kernel().versions_set_aside()))
 
 
 def publish_again(name: str, asked: RepublishRequest) -> Manifest:

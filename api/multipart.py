@@ -32,6 +32,8 @@ _MOST_FIELD_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 1024 * 1024  # of a file that is spooled; the rest goes to the disk
 
 _MOST_HEADERS = 16  # of one part
+# Which nobody reads in another way.
+_PLAIN = re.compile(r'form-data; name="[^"\\%]+"(?:; filename="[^"\\%]+")?')
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BACKSLASH = re.compile(r'\\(["\\])|\\')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -197,12 +199,19 @@ def _disposition(segment: MultipartSegment) -> tuple[str, bytes | None]:
     values = [value for name, value in segment.headerlist if name == "Content-Disposition"]
     if len(values) != 1:
         raise InvalidRequestError("A part of the multipart request says twice what it is.")
+    if _PLAIN.fullmatch(values[0]):
+        filename = segment.filename
+        return _utf8(segment.name), None if filename is None else filename.encode("latin-1")
     # A backslash quotes itself and quotes, and nothing else: it stands in names of Windows.
     _, found = parse_options_header(_BACKSLASH.sub(lambda m: m[0] if m[1] else r"\\", values[0]))
     if "name" not in found:
         raise InvalidRequestError("A part of the multipart request has no name.")
-    name = found["name"].encode("latin-1", "replace").decode(errors="replace")
-    return name, _filename(values[0], found)
+    return _utf8(found["name"]), _filename(values[0], found)
+
+
+def _utf8(name: str) -> str:
+    """Return a field's name, of which the parser keeps the bytes as Latin-1."""
+    return name.encode("latin-1", "replace").decode(errors="replace")
 
 
 def _filename(value: str, found: dict[str, str]) -> bytes | None:

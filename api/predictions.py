@@ -14,7 +14,7 @@ from api.server.loop_kernel import LoopKernel
 from api.webhooks import webhook_of
 from worker.errors import InvalidRequestError, ModelNotFoundError, TooLargeError
 from worker.images.kinds import HEAD, refusal, sniff
-from worker.jobs.presentation import job_document
+from worker.jobs.presentation import job_answer
 from worker.jobs.records import Kind, Lane, PinnedModel
 from worker.jobs.store import Accepted, Submission
 from worker.models.manifest import Manifest, ModelRef
@@ -52,7 +52,7 @@ async def classify(core: LoopKernel) -> Response:
     )
     accepted = await core.submit(asked, wait_s=wait or 0.0)
     job = accepted.job or await core.wait_for(accepted.job_id, wait or 0.0)  # of a repetition
-    return submission(job, job_document(job, root=request.script_root), wait)
+    return submission(job, job_answer(job, root=request.script_root), wait)
 
 
 def accept_image(

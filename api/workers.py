@@ -1,9 +1,10 @@
 """`GET /v1/workers`: the worker processes."""
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
+from api.answers import answered
 from api.kernel import kernel
-from worker.contract.base import as_json, built
+from worker.contract.base import built
 from worker.contract.workers import WorkerList
 
 blueprint = Blueprint("workers", __name__)
@@ -16,4 +17,4 @@ def index() -> Response:
     `confinement` says what keeps a process that classifies from the rest of its machine
     (`in_force`), and what cannot (`missing`, each with its reason).
     """
-    return jsonify(as_json(built(WorkerList, workers=kernel().roster.read())))
+    return answered(built(WorkerList, workers=kernel().roster.read()))

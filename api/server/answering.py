@@ -11,6 +11,8 @@ from api.events import Followed
 from api.server.bodies import Body
 from api.server.threads import Headers, ThreadAnswer
 
+_AS_THEY_ARE = frozenset({200, 202})  # answers of which WSGI would change no header
+
 Answer = Response | Followed | ThreadAnswer
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -29,10 +31,8 @@ class Answering:
         """Send it; `body` tells whether the client still sends."""
         close = [] if body.whole else [("Connection", "close")]
         if isinstance(answer, Response):
-            pieces, status, headers = answer.get_wsgi_response(request.environ)
-            content = b"".join(pieces)
-            answer.close()
-            await self._head(int(status.split(" ", 1)[0]), [*headers, *close])
+            status, headers, content = _whole(answer)
+            await self._head(status, [*headers, *close])
             await self._send({"type": "http.response.body", "body": content})
         elif isinstance(answer, Followed):
             await self._follow(answer)
@@ -83,6 +83,21 @@ class Answering:
     async def _piece(self, content: bytes) -> None:
         await self._send({"type": "http.response.body", "body": content, "more_body": True})
         await asyncio.sleep(0)  # a client that takes all at once holds up nobody
+
+
+def _whole(answer: Response) -> tuple[int, Headers, bytes]:
+    """Return the status, the headers and the content of an answer of the event loop."""
+    if answer.status_code in _AS_THEY_ARE:
+        content = answer.get_data()
+        return (
+            answer.status_code,
+            [*answer.headers, ("Content-Length", str(len(content)))],
+            content,
+        )
+    pieces, status, headers = answer.get_wsgi_response(request.environ)
+    content = b"".join(pieces)
+    answer.close()
+    return int(status.split(" ", 1)[0]), headers, content
 
 
 @cache

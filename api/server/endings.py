@@ -28,23 +28,32 @@ class Ending:
     """Says when it is time to look at a job."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._is_time = False
+        self._waiter: asyncio.Future[None] | None = None
         self.record = b""  # of the job that has ended, where that was told: names and values, JSON
         self.silent = False  # Redis does not answer: how the job stands cannot be found out
 
     def set(self) -> None:
         """Wake whoever waits."""
-        self._event.set()
+        self._is_time = True
+        self._wake()
 
     async def wait(self, seconds: float) -> bool:
         """Return once it is time to look, or return False once the time is up."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            return False
-        self._event.clear()
-        return True
+        if not self._is_time:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            late = loop.call_later(seconds, self._wake)
+            try:
+                await self._waiter
+            finally:
+                late.cancel()
+        was_time, self._is_time = self._is_time, False
+        return was_time
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Endings:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections import deque
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -31,20 +32,22 @@ class Line:
         self._asked: list[_Asked] = []
         self._due = False
         self._exchanges: set[asyncio.Task[None]] = set()
+        # What was asked, oldest first, and until when an answer is waited for, by the loop's clock.
+        self._open: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._clock: asyncio.TimerHandle | None = None
 
     async def run(self, *command: Argument) -> Any:
         """Run a command and return its answer; raises redis's errors."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
         self._asked.append(_Asked(command, answer))
+        self._open.append((loop.time() + _TIMEOUT_S, answer))
         if not self._due:
             self._due = True
             loop.call_soon(self._send)
-        late = loop.call_later(_TIMEOUT_S, _give_up, answer)
-        try:
-            return await answer
-        finally:
-            late.cancel()
+        if self._clock is None:
+            self._give_up()
+        return await answer
 
     async def script(self, name: str, *args: Argument) -> Any:
         """Run one of the scripts of `worker.jobs.scripts` with `args` as its ARGV."""
@@ -56,11 +59,26 @@ class Line:
 
     async def close(self) -> None:
         """Let go of the connections; what was asked stays unanswered."""
+        if self._clock is not None:
+            self._clock.cancel()
         exchanges = list(self._exchanges)
         for exchange in exchanges:
             exchange.cancel()
         await asyncio.gather(*exchanges, return_exceptions=True)
         await self._client.aclose()
+
+    def _give_up(self) -> None:
+        """Tell all whose time is up that there is no answer, and look again when the next's is."""
+        loop = asyncio.get_running_loop()
+        self._clock = None
+        while self._open:
+            until, answer = self._open[0]
+            if not answer.done():
+                if until > loop.time():
+                    self._clock = loop.call_at(until, self._give_up)
+                    return
+                answer.set_exception(redis.TimeoutError(_SILENT))
+            self._open.popleft()
 
     def _send(self) -> None:
         self._due = False
@@ -97,11 +115,8 @@ class Line:
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
-
-
-def _give_up(answer: asyncio.Future[Any]) -> None:
-    if not answer.done():
-        answer.set_exception(redis.TimeoutError(_SILENT))
+        while self._open and self._open[0][1].done():
+            self._open.popleft()
 
 
 @cache

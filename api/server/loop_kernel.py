@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +16,12 @@ from api.kernel import STORE_TIMEOUT_S, Kernel
 from api.server.endings import Ending, Endings
 from api.server.line import Line
 from worker.connection import connect_async
+from worker.contract.image_jobs import JobBase
 from worker.errors import OverloadedError
 from worker.jobs.batches import label_counts
 from worker.jobs.keys import key
 from worker.jobs.log_lines import LogLine
-from worker.jobs.presentation import job_document
+from worker.jobs.presentation import job_answer
 from worker.jobs.rates import Rates
 from worker.jobs.records import WITH_LOG, Job, Kind
 from worker.jobs.store import (
@@ -133,14 +134,14 @@ class LoopKernel:
         """Return the lines of a job's log from number `start` on."""
         return [LogLine.decode(one) for one in await self.line.run(*log_command(job_id, start))]
 
-    async def document(self, job: Job) -> dict[str, Any]:
+    async def shown(self, job: Job) -> JobBase:
         """Return a job as the contract shows it, with its log or the counts of its labels."""
         labels = log = None
         if job.kind is Kind.BATCH:
             labels = label_counts(await self.line.run("HGETALL", key("labels", job.id)))
         elif job.kind in WITH_LOG:
             log = await self.log(job.id)
-        return job_document(job, labels=labels, log=log, root=request.script_root)
+        return job_answer(job, labels=labels, log=log, root=request.script_root)
 
     # -- waiting ------------------------------------------------------------------------------
 
@@ -159,11 +160,9 @@ class LoopKernel:
         finally:
             self.leave_place()
 
-    @contextmanager
-    def watch(self, job_id: str) -> Iterator[Ending]:
+    def watch(self, job_id: str) -> AbstractContextManager[Ending]:
         """Give what wakes when it is time to look at the job again."""
-        with self._endings.watch(job_id) as ending:
-            yield ending
+        return self._endings.watch(job_id)
 
     @property
     def waiting(self) -> int:

@@ -4,6 +4,7 @@ gunicorn 'api:create_app()' --worker-class api.server.worker.DoorWorker
 """
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -21,6 +22,8 @@ _THREADS: Final = 32  # where gunicorn's `--threads` says nothing
 # The loop gives up Python's lock with each read and write, and waits for it so long at most while
 # threads compute: 5 ms, as it is otherwise, make it slow where there are many connections.
 _SWITCH_S: Final = 0.0005
+# Objects that are made before garbage is looked for. Requests leave hardly any that must be.
+_GARBAGE: Final = 20_000
 _NOTIFY_S: Final = 1
 _LEAVE_S: Final = 1  # before gunicorn loses its patience
 
@@ -51,6 +54,8 @@ class DoorWorker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no 
         self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - _LEAVE_S)
         self.config.access_log = self.log.access_log_enabled
         sys.setswitchinterval(_SWITCH_S)
+        gc.freeze()  # what is there now stays, and is not searched for garbage
+        gc.set_threshold(_GARBAGE)
         Connection.most = self.cfg.worker_connections
         _raise_descriptors(4 * self.cfg.worker_connections + 512)
 

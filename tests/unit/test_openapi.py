@@ -20,11 +20,11 @@ from api.described.problems import PROBLEM_JSON
 from tests.support.conformity import check, described, resolved
 from tests.support.system import ROOT, clean_environment
 from worker import errors
-from worker.contract.base import as_json
+from worker.contract.base import as_json, as_text
 from worker.contract.jobs import Job as Answered
 from worker.errors import PermafrostError
 from worker.jobs.log_lines import LogLine
-from worker.jobs.presentation import job_document
+from worker.jobs.presentation import job_answer
 from worker.jobs.records import Job, Kind, PinnedModel, Progress, Status, WebhookState
 from worker.settings import Settings
 
@@ -178,20 +178,20 @@ def test_a_job_of_every_kind_is_answered_as_the_document_says(kind: Kind, status
     webhook = WebhookState(url="https://example.com", state="pending", next_attempt_ms=5)
     log = [LogLine.of_step("freezing", 1, 2)]
     for shown in (
-        job_document(_job(kind, status)),
-        job_document(
+        job_answer(_job(kind, status)),
+        job_answer(
             _job(kind, status, owner="4f1d0c2b9a8e", webhook=webhook), labels={"cat": 1}, log=log
         ),
     ):
-        body = json.dumps(shown).encode()
+        body = as_text(shown).encode()
         headers = {"Content-Type": "application/json"}
         check("GET", "/v1/jobs/01m83js4vgje9pmv1qhxyas5j2", 200, headers, body)
-        assert as_json(Answered.model_validate_json(body)) == shown  # as a client reads it
+        assert as_json(Answered.model_validate_json(body)) == as_json(shown)  # as a client reads it
 
 
 def test_an_answer_that_is_wrong_is_noticed() -> None:
     path, headers = "/v1/jobs/01m83js4vgje9pmv1qhxyas5j2", {"Content-Type": "application/json"}
-    shown = job_document(_job(Kind.PREDICTION, Status.SUCCEEDED))
+    shown = as_json(job_answer(_job(Kind.PREDICTION, Status.SUCCEEDED)))
     for wrong in (
         {**shown, "attempts": "1"},
         {**shown, "created_at": "yesterday"},

@@ -1,10 +1,12 @@
 """What the models of answers have in common."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, ParamSpec, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic_core import PydanticSerializationError
 
 Given = ParamSpec("Given")
 Made = TypeVar("Made", bound=BaseModel)
@@ -81,5 +83,13 @@ def built(model: Callable[Given, Made], /, *_: Given.args, **values: Given.kwarg
 
 
 def as_json(answer: BaseModel) -> dict[str, Any]:
-    """Return an answer as it is sent: without what was not given."""
+    """Return an answer as it is sent, for JSON: without what was not given."""
     return answer.model_dump(mode="json", exclude_unset=True, warnings=False)
+
+
+def as_text(answer: BaseModel) -> str:
+    """Return an answer as JSON: without what was not given."""
+    try:
+        return answer.model_dump_json(exclude_unset=True, warnings=False)
+    except PydanticSerializationError:  # a name of a file that is no Unicode
+        return json.dumps(as_json(answer), separators=(",", ":"))

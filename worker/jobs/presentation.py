@@ -5,21 +5,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.contract import image_jobs
-from worker.contract.base import as_json, built, moment
+from worker.contract.base import built, moment
 from worker.contract.batches import BatchProgress
+from worker.contract.image_jobs import JobBase
 from worker.contract.jobs import KINDS
 from worker.jobs.log_lines import LogLine
 from worker.jobs.records import WITH_LOG, Job, Kind, Progress, WebhookState
 
 
-def job_document(
+def job_answer(
     job: Job,
     *,
     labels: Mapping[str, int] | None = None,
     log: Sequence[LogLine] | None = None,
     root: str = "",
-) -> dict[str, Any]:
-    """Return a job as the contract shows it, ready for JSON.
+) -> JobBase:
+    """Return a job as the contract shows it.
 
     `labels`: of a batch, how often each came first; `log`: of a freezing worker's job, what it
     reported, which its `steps` are read from; `root`: where the API lies, for the links.
@@ -34,7 +35,7 @@ def job_document(
         progress = batch_progress(job.progress, round(time.time() * 1000))
         result = {"labels": dict(labels or {})}
         rows = f"{root}/v1/batches/{job.id}/results"
-    answer = built(
+    return built(
         KINDS[job.kind],
         id=job.id,
         kind=job.kind,
@@ -51,7 +52,6 @@ def job_document(
         links=built(image_jobs.Links, self=self_url, results=rows, events=f"{self_url}/events"),
         **_what_is_said(job, log),
     )
-    return as_json(answer)
 
 
 def _what_is_said(job: Job, log: Sequence[LogLine] | None) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 
 import redis
 
-from worker.contract.base import as_json, built, moment
+from worker.contract.base import as_text, built, moment
 from worker.contract.webhooks import JobEnded
 from worker.jobs.keys import key
 from worker.jobs.log_lines import LogLine
-from worker.jobs.presentation import job_document
+from worker.jobs.presentation import job_answer
 from worker.jobs.records import Kind
 from worker.jobs.scripts import Scripts
 from worker.jobs.store import told
@@ -113,6 +113,6 @@ class Deliveries:
             JobEnded,
             type=f"job.{fields[b'status'].decode()}",
             timestamp=moment(int(fields[b"ended"])),
-            data=job_document(job, labels=labels, log=log),
+            data=job_answer(job, labels=labels, log=log),
         )
-        return json.dumps(as_json(envelope), separators=(",", ":")).encode()
+        return as_text(envelope).encode()

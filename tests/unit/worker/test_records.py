@@ -2,7 +2,8 @@
 
 import pytest
 
-from worker.jobs.presentation import job_document
+from worker.contract.base import as_json
+from worker.jobs.presentation import job_answer
 from worker.jobs.records import (
     ENDED,
     Item,
@@ -59,7 +60,7 @@ def test_a_job_is_shown_as_the_contract_says() -> None:
         error=None,
         options={"top": 5},
     )
-    assert job_document(job) == {
+    assert as_json(job_answer(job)) == {
         "id": "id",
         "kind": "prediction",
         "status": "succeeded",
