@@ -23,7 +23,8 @@ FILES = frozenset({"images", "archive"})  # the form's fields that are files
 WHOLE = frozenset({"archive"})  # of these, those that may be larger than one image
 
 _BYTES_AT_ONCE = 1024 * 1024
-_IMAGES_AT_ONCE = 200
+# Few at first, so that workers have something to do while the rest comes.
+_FIRST_AT_ONCE, _IMAGES_AT_ONCE = 8, 200
 _UNNAMED = b"unnamed"
 _MOST_NAMES = 100_000  # of one request, that are told apart
 _SUFFIXED = re.compile(rb"\A(.*?)((?<=[^/])\.[^./]*)?\Z", re.DOTALL)
@@ -53,6 +54,7 @@ class Intake:
         self._names: dict[bytes, bytes] | None = {} if tell_apart else None
         self._waiting: list[NewImage] = []
         self._bytes = 0
+        self._at_once = _FIRST_AT_ONCE
         self.added = 0
         self.already = 0
         self.skipped = 0
@@ -105,8 +107,9 @@ class Intake:
             name = self._name(name, upload)
             self._waiting.append(NewImage(path=name, upload=upload, error=error))
             self._bytes += len(upload)
-        if self._bytes >= _BYTES_AT_ONCE or len(self._waiting) >= _IMAGES_AT_ONCE:
+        if self._bytes >= _BYTES_AT_ONCE or len(self._waiting) >= self._at_once:
             self.flush()
+            self._at_once = min(2 * self._at_once, _IMAGES_AT_ONCE)
 
     def _name(self, name: bytes, upload: bytes) -> bytes:
         """Return the name, or another one where another picture of this request has it."""

@@ -40,6 +40,7 @@
 | `session:DIGEST` | string | SHA-256 of the API key that a browser signed in with |
 | `worker:ID` | string | what a worker process last said of itself |
 | `workers` | sorted set | worker processes by when they last said something |
+| `serving:LANE` | sorted set | of them, those that are ready for a lane's work, by when they were |
 | `generation` | counter | goes up whenever the registry changes |
 | `aside` | hash | versions that no worker loads: `NAME@VERSION` -> why (JSON) |
 | `strikes:NAME@VERSION` | counter | worker processes that runs of a version cost within an hour |
@@ -102,6 +103,7 @@ TEMPLATES = {
     "session": "session:%s",
     "worker": "worker:%s",
     "workers": "workers",
+    "serving": "serving:%s",
     "generation": "generation",
     "aside": "aside",
     "strikes": "strikes:%s",

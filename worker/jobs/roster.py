@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from worker.contract.base import built, moment
 from worker.contract.workers import Worker, WorkerGraph
 from worker.jobs.keys import key
+from worker.jobs.records import Lane
 from worker.jobs.scripts import Scripts
 from worker.settings import Settings
 
@@ -81,12 +82,18 @@ class Roster:
 
     def report(self, worker: WorkerReport) -> None:
         """Say that this process lives and how it is."""
-        self._scripts.run("report", worker.id, self._lifetime_ms, json.dumps(asdict(worker)))
+        ready_for = worker.queues if worker.state == "ready" else ()
+        said = json.dumps(asdict(worker))
+        self._scripts.run("report", worker.id, self._lifetime_ms, said, *ready_for)
 
     def leave(self, worker_id: str) -> None:
         """Take this process off the roster because it stops."""
-        self._client.zrem(key("workers"), worker_id)
-        self._client.delete(key("worker", worker_id))
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.zrem(key("workers"), worker_id)
+            pipe.delete(key("worker", worker_id))
+            for lane in Lane:
+                pipe.zrem(key("serving", lane), worker_id)
+            pipe.execute()
 
     def bury(self, is_dead: Callable[[str], bool]) -> None:
         """Take off the roster whom `is_dead` knows to be gone, before their reports grow old."""

@@ -68,18 +68,19 @@ local function take_item(id, number, attempts, job)
   return {id .. ':' .. number, attempts, job.place, upload, path}
 end
 
--- How many items a worker takes of a queue: all that it can, or of the bulk lane its share. Who waits has
--- nothing better to do, and is only spared what costs more to claim than it saves. Who is at work gets a
--- share as well, but not at the price of claims of less than half of what they could be, or of runs that
--- are too small to be efficient.
+-- How many items a worker takes of a queue: all that it can, or of the bulk lane its share. Who waits, or
+-- is ready and has no ticket, has nothing better to do, and is only spared what costs more to claim than
+-- it saves. Who is at work gets a share as well, but not at the price of claims of less than half of what
+-- they could be, or of runs that are too small to be efficient.
 local function share(lane, target, capacity)
   if lane ~= 'bulk' or capacity <= least_share then return capacity end
   local length = redis.call('LLEN', K.queue(lane, target))
   local waiting = redis.call('ZCOUNT', K.waiting(lane), now_ms(), '+inf')
   local working = redis.call('ZCARD', K.leases())
+  local idle = math.max(waiting, redis.call('ZCARD', K.serving(lane)) - 1 - working)
   local among_all = math.max(efficient, math.floor(capacity / 2),
-    math.ceil(length / (1 + waiting + working)))
-  local part = math.min(among_all, math.ceil(length / (1 + waiting)))
+    math.ceil(length / (1 + idle + working)))
+  local part = math.min(among_all, math.ceil(length / (1 + idle)))
   return math.min(capacity, math.max(least_share, part))
 end
 
