@@ -1,6 +1,8 @@
 """Freezes the demo model through the queue, like any user would."""
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,9 @@ def freeze(client: Client) -> Iterator[str]:
     missing = [name for name in FILES if not (FOLDER / name).is_file()]
     if missing:
         raise DemoError(f"{FOLDER} lacks {', '.join(missing)}")
-    job: AnyJob = _unfinished(client) or client.freeze(FOLDER, **OPTIONS)
+    job: AnyJob = client.freeze(FOLDER, **OPTIONS, key=_key())
+    if job.status.ended:  # long ago: it failed, or what it published was taken away
+        job = client.freeze(FOLDER, **OPTIONS)
     while not job.status.ended:
         yield job.status
         with contextlib.suppress(ServerUnreachableError):  # it is started again; the job is safe
@@ -56,10 +60,9 @@ def freeze(client: Client) -> Iterator[str]:
         raise DemoError(job.error.message if job.error else f"the job was {job.status}")
 
 
-def _unfinished(client: Client) -> AnyJob | None:
-    """Return the freeze that an earlier `up` submitted and did not see the end of."""
-    for status in ("running", "queued"):
-        for job in client.jobs(kind="freeze", status=status):
-            if job.model and job.model.name == NAME:
-                return job
-    return None
+def _key() -> str:
+    """Return by what the server knows the same freeze again that an earlier `up` submitted."""
+    digest = hashlib.sha256(json.dumps(OPTIONS).encode())
+    for name in FILES:
+        digest.update((FOLDER / name).read_bytes())
+    return f"demo {digest.hexdigest()}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import redis
 
-from worker.jobs.keys import lua_builders
+from worker.jobs.keys import TEMPLATES, lua_builders
 from worker.jobs.records import Job
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -50,7 +50,7 @@ def fill(client: redis.Redis, templates: Sequence[Template], count: int, ttl_s: 
     They were accepted at even intervals over the first five sixths of `ttl_s`, the time that ended
     jobs are kept, so that none of them is due yet. What belongs to a job is copied with it.
     """
-    script = client.register_script(lua_builders() + _COPY)
+    script = client.register_script(lua_builders(TEMPLATES) + _COPY)
     turns = [template for template in templates for _ in range(template.per_mille)]
     shares: dict[str, list[str | int]] = {template.job.id: [] for template in templates}
     ids = []

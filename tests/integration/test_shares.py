@@ -1,5 +1,6 @@
 """Shares: how much of what waits in the bulk lane a worker claims, on a real Redis."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.work import CLASSIFYING, Work, prediction, success
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
+from worker.jobs.roster import Roster, WorkerReport
 from worker.settings import Settings
 
 
@@ -32,6 +34,24 @@ def _wait_as(worker: str, work: Work, *, until_ms: float = 1e15) -> None:
     """Have a worker wait although there is something that it could claim."""
     for lane in CLASSIFYING:
         work.client.zadd(key("waiting", lane), {worker: until_ms})
+
+
+def _report_as(
+    worker: str, work: Work, *, state: str = "ready", lanes: Sequence[Lane] = CLASSIFYING
+) -> None:
+    """Have a worker say that it lives."""
+    report = WorkerReport(
+        id=worker,
+        pid=1,
+        host="host",
+        state=state,
+        queues=[lane.value for lane in lanes],
+        graphs=[],
+        memory_bytes=0,
+        items=0,
+        started_ms=0,
+    )
+    Roster(work.client, work.settings).report(report)
 
 
 def test_a_worker_that_is_alone_claims_all_that_it_can(work: Work) -> None:
@@ -85,6 +105,36 @@ def test_who_has_nothing_to_do_is_left_a_share_all_the_same(work: Work) -> None:
 def test_who_has_stopped_waiting_has_no_share(work: Work) -> None:
     _accept(work, 32)
     _wait_as("worker-2", work, until_ms=1)
+    assert len(_claim(work.claims).items) == 32
+
+
+def test_who_is_ready_but_has_no_ticket_yet_is_left_a_share_and_sent_one(work: Work) -> None:
+    _accept(work, 32)
+    _report_as("worker-1", work)
+    _report_as("worker-2", work)
+    work.let_tickets_get_lost()
+    claim = _claim(work.claims)
+    assert len(claim.items) == 16
+    assert claim.tickets_needed == (Lane.BULK,)
+    assert len(_claim(work.other_claims).items) == 16
+
+
+@pytest.mark.parametrize("state", ["starting", "stopping"])
+def test_who_is_not_ready_has_no_share(work: Work, state: str) -> None:
+    _accept(work, 32)
+    _report_as("worker-1", work)
+    _report_as("worker-2", work, state=state)
+    _report_as("worker-3", work, lanes=[Lane.FREEZING])
+    assert len(_claim(work.claims).items) == 32
+
+
+def test_who_has_left_or_fallen_silent_has_no_share(work: Work, settings: Settings) -> None:
+    _accept(work, 32)
+    for number in range(1, 4):
+        _report_as(f"worker-{number}", work)
+    work.client.zadd(key("serving", Lane.BULK), {"worker-2": 1.0})
+    Roster(work.client, settings).leave("worker-3")
+    _report_as("worker-1", work)
     assert len(_claim(work.claims).items) == 32
 
 

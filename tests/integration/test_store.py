@@ -361,7 +361,7 @@ def test_the_target_of_another_model_is_another_queue(work: Work) -> None:
 def test_lua_builds_the_same_key_as_python(client: redis.Redis, name: str) -> None:
     parts = ["part-1", "part@2", "3"][: TEMPLATES[name].count("%s")]
     arguments = ", ".join(f"'{part}'" for part in parts)
-    built = client.eval(f"{lua_builders()} return K.{name}({arguments})", 0)
+    built = client.eval(f"{lua_builders([name])} return K.{name}({arguments})", 0)
     assert built == key(name, *parts).encode()
 
 

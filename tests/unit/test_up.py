@@ -441,9 +441,8 @@ def test_a_process_whose_parent_is_gone_already_does_not_start() -> None:
 class FakeClient:
     """A server as far as the demo model needs one."""
 
-    def __init__(self, statuses: list[str], unfinished: list[AnyJob] | None = None) -> None:
+    def __init__(self, statuses: list[str]) -> None:
         self.statuses = statuses
-        self.unfinished = unfinished or []
         self.sent: list[Any] = []
 
     def _job(self) -> AnyJob:
@@ -457,9 +456,6 @@ class FakeClient:
 
     def job(self, _: AnyJob) -> AnyJob:
         return self._job()
-
-    def jobs(self, **asked: str) -> list[AnyJob]:
-        return [one for one in self.unfinished if one.status == asked["status"]]
 
 
 def freeze_job(status: str, **fields: Any) -> AnyJob:
@@ -488,12 +484,22 @@ def test_a_failed_demo_model_says_why(checkpoint: Path) -> None:
         list(demo.freeze(client))
 
 
-def test_a_demo_model_that_an_earlier_start_sent_is_not_sent_again(checkpoint: Path) -> None:
-    published = {"name": demo.NAME, "version": 1, "sha256": "ab" * 32}
-    earlier = any_job(job("f0", "queued", kind="freeze", model=published))
-    client: Any = FakeClient(["succeeded"], [earlier])
+def test_a_demo_model_that_an_earlier_start_sent_is_known_again(checkpoint: Path) -> None:
+    client: Any = FakeClient(["queued", "succeeded", "running", "succeeded"])
     assert list(demo.freeze(client)) == ["queued"]
-    assert client.sent == []
+    assert list(demo.freeze(client)) == ["running"]
+    first, second = (options["key"] for _, options in client.sent)
+    assert first == second
+    (checkpoint / demo.FILES[0]).write_text("another")
+    client.statuses = ["queued", "succeeded"]
+    list(demo.freeze(client))
+    assert client.sent[-1][1]["key"] != first
+
+
+def test_a_demo_model_whose_freeze_ended_long_ago_is_frozen_anew(checkpoint: Path) -> None:
+    client: Any = FakeClient(["failed", "queued", "succeeded"])
+    assert list(demo.freeze(client)) == ["queued"]
+    assert "key" not in client.sent[-1][1]
 
 
 def test_a_checkpoint_that_is_not_there_is_named(checkpoint: Path) -> None:

@@ -58,6 +58,7 @@ One key is the broker's, and has no prefix: `LANE`, a list of the tickets that n
 """
 
 import re
+from collections.abc import Collection
 
 from worker.errors import NotFoundError
 
@@ -144,14 +145,17 @@ def check_job_id(job_id: str) -> str:
     return job_id
 
 
-def lua_builders() -> str:
+def lua_builders(names: Collection[str]) -> str:
     """Return Lua source that defines the same builders: `K.job(id)`, `K.index(kind, status)`."""
     lines = ["local K = {}"]
-    for name in TEMPLATES:
-        template = _template(name)
-        count = template.count("%s")
-        names = ", ".join(f"p{n}" for n in range(count))
-        text = f'"{template}"'
-        value = f"string.format({text}, {names})" if count else text
-        lines.append(f"function K.{name}({names}) return {value} end")
+    for name in sorted(names):
+        first, *others = _template(name).split("%s")
+        parts = [f"p{n}" for n in range(len(others))]
+        value = "".join(
+            [
+                f'"{first}"',
+                *(f' .. {part} .. "{text}"' for part, text in zip(parts, others, strict=True)),
+            ]
+        )
+        lines.append(f"function K.{name}({', '.join(parts)}) return {value} end")
     return "\n".join(lines) + "\n"

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -82,16 +82,16 @@ class Roster:
 
     def report(self, worker: WorkerReport) -> None:
         """Say that this process lives and how it is."""
-        ready_for = worker.queues if worker.state == "ready" else ()
+        ready_for = [lane for lane in Lane if lane in worker.queues and worker.state == "ready"]
         said = json.dumps(asdict(worker))
         self._scripts.run("report", worker.id, self._lifetime_ms, said, *ready_for)
 
-    def leave(self, worker_id: str) -> None:
-        """Take this process off the roster because it stops."""
+    def leave(self, worker_id: str, lanes: Iterable[Lane] = Lane) -> None:
+        """Take this process, which may have served these lanes, off the roster: it stops."""
         with self._client.pipeline(transaction=False) as pipe:
             pipe.zrem(key("workers"), worker_id)
             pipe.delete(key("worker", worker_id))
-            for lane in Lane:
+            for lane in lanes:
                 pipe.zrem(key("serving", lane), worker_id)
             pipe.execute()
 

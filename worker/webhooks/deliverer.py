@@ -80,7 +80,7 @@ class Deliverer:
             await self._finish()
             stopped.cancel()
             with suppress(redis.RedisError):
-                await asyncio.to_thread(self._roster.leave, self._id)
+                await asyncio.to_thread(self._roster.leave, self._id, ())
             self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     async def _take(self) -> Due:

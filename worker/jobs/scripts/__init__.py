@@ -1,5 +1,6 @@
 """The Lua scripts: each moves something that must move in one atomic step."""
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -8,13 +9,26 @@ import redis
 
 from worker.jobs.keys import lua_builders
 
+_PART = re.compile(r"\n+(?=local )")
+_MADE = re.compile(r"^local (?:function )?(\w+)", re.MULTILINE)  # functions, tables and variables
+_COMMENT = re.compile(r"^--.*\n|[ \t]*--.*$", re.MULTILINE)
+_KEY = re.compile(r"\bK\.(\w+)")
+
 
 @cache
 def source(name: str) -> str:
-    """Return the script `name` as Redis is given it."""
+    """Return the script `name` as Redis is given it: with what it uses of what scripts share.
+
+    Redis makes all of a script's functions anew whenever it runs it.
+    """
     folder = files(__package__)
-    shared = (folder / "shared.lua").read_text()
-    return lua_builders() + shared + (folder / f"{name}.lua").read_text()
+    text, shared = (
+        _COMMENT.sub("", (folder / f"{file}.lua").read_text()) for file in (name, "shared")
+    )
+    for part in reversed(_PART.split(shared)):
+        if any(re.search(rf"\b{made}\b", text) for made in _MADE.findall(part)):
+            text = f"{part}\n\n{text}"
+    return lua_builders(set(_KEY.findall(text))) + text
 
 
 class Scripts:
