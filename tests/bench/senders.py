@@ -33,8 +33,10 @@ _OPTIONS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgr
 
 def with_curl(order: Order) -> None:
     """Send each photograph by a command of its own."""
-    options = [f"--header={name}: {value}" for name, value in order["headers"].items()]
-    options += [f"--form={name}={value}" for name, value in order["fields"].items()]
+    headers = [f"{name}: {value}" for name, value in order["headers"].items()]
+    options = [option for header in headers for option in ("--header", header)]
+    for name, value in order["fields"].items():
+        options += ["--form", f"{name}={value}"]
     for path in order["photographs"]:
         command = ["curl", "--silent", "--fail", "--output", os.devnull, *options]
         subprocess.run([*command, "-F", f"image=@{path}", order["url"]], check=True)
