@@ -89,11 +89,8 @@ def _whole(answer: Response) -> tuple[int, Headers, bytes]:
     """Return the status, the headers and the content of an answer of the event loop."""
     if answer.status_code in _AS_THEY_ARE:
         content = answer.get_data()
-        return (
-            answer.status_code,
-            [*answer.headers, ("Content-Length", str(len(content)))],
-            content,
-        )
+        answer.headers["Content-Length"] = str(len(content))  # where it is there already, too
+        return answer.status_code, [*answer.headers], content
     pieces, status, headers = answer.get_wsgi_response(request.environ)
     content = b"".join(pieces)
     answer.close()

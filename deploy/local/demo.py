@@ -61,7 +61,7 @@ def freeze(client: Client) -> Iterator[str]:
 
 
 def _key() -> str:
-    """Return by what the server knows the same freeze again that an earlier `up` submitted."""
+    """Return the idempotency key of this freeze: the same for the same files and options."""
     digest = hashlib.sha256(json.dumps(OPTIONS).encode())
     for name in FILES:
         digest.update((FOLDER / name).read_bytes())

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httptools
 import httpx
 import pytest
 
@@ -54,6 +55,54 @@ def test_requests_that_are_sent_at_once_are_answered_in_turn(api: Api) -> None:
             assert content
             received += content
     assert [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+
+
+class _Strict:
+    """Reads an answer as Node.js does, which refuses what others pass over."""
+
+    def __init__(self) -> None:
+        self.names: list[bytes] = []
+        self.is_whole = False
+
+    def on_header(self, name: bytes, _value: bytes) -> None:
+        self.names.append(name.lower())
+
+    def on_message_complete(self) -> None:
+        self.is_whole = True
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /healthz", 200),
+        (b"GET /readyz", 503),
+        (b"POST /v1/predictions", 202),
+        (b"POST /v1/predictions?wait=0.01", 202),
+        (b"GET %b", 200),
+        (b"GET %b?wait=0.01", 200),
+        (b"GET /v1/jobs/nothing", 404),
+        (b"GET /v1/models", 200),
+        (b"GET /", 200),
+        (b"OPTIONS /v1/jobs", 200),
+    ],
+)
+def test_no_header_of_an_answer_is_repeated(api: Api, request_: bytes, status: int) -> None:
+    job = httpx.post(f"http://{HOST}:{api.ports[0]}/v1/predictions", content=photograph())
+    image = photograph() if request_.startswith(b"POST") else b""
+    head = request_.replace(b"%b", job.headers["Location"].encode()) + b" HTTP/1.1\r\n"
+    with connect(api) as connection:
+        connection.sendall(
+            head + b"Host: localhost\r\nConnection: close\r\nContent-Type: image/png\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(image), image)
+        )
+        answered = _Strict()
+        parser = httptools.HttpResponseParser(answered)
+        while content := connection.recv(65536):
+            parser.feed_data(content)
+    assert answered.is_whole
+    assert parser.get_status_code() == status
+    repeated = {name for name in answered.names if answered.names.count(name) > 1}
+    assert repeated <= {b"vary", b"set-cookie"}
 
 
 def test_a_large_body_is_read_by_a_thread(api: Api) -> None:
