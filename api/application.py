@@ -2,28 +2,26 @@
 
 from flask import Flask
 
-from api import (
-    admission,
+from api import pages
+from api.access import admission, cors
+from api.access import clients as limits
+from api.access.origin_policy import Access
+from api.http import headers, problems
+from api.services.process import Kernel
+from api.views import (
     batches,
     comparisons,
-    cors,
     events,
     freezes,
-    headers,
     health,
     inspections,
     jobs,
     keys,
-    limits,
     models,
     openapi,
-    pages,
     predictions,
-    problems,
     workers,
 )
-from api.access import Access
-from api.kernel import Kernel
 from worker.logging import configure_logging
 from worker.settings import Settings
 

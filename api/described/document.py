@@ -6,8 +6,8 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from api import permissions
-from api.credentials import COOKIE
+from api.access import permissions
+from api.access.credentials import COOKIE
 from api.described import (
     batches,
     freezes,

@@ -68,7 +68,7 @@ class Operation:
     method: str
     path: str
     id: str
-    view: str  # of `api.permissions`, which knows the scopes
+    view: str  # of `api.access.permissions`, which knows the scopes
     tag: str
     summary: str
     about: str = ""

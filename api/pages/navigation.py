@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from flask import Blueprint, current_app, request
 
-from api import identity, permissions
+from api.access import identity, permissions
 from worker.credentials.api_key import Scope
 
 _SECTIONS: Final = (

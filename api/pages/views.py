@@ -13,14 +13,14 @@ from flask import (
 )
 from werkzeug.wrappers import Response as AnyResponse
 
-from api import identity
-from api.answers import submitted
-from api.bodies import parse_json
-from api.kernel import kernel
-from api.models import publish_again
-from api.openapi import described
+from api.access import identity
+from api.http.answers import submitted
+from api.http.parameters import parse_json
 from api.pages import photographs, reference
-from api.predictions import accept_image
+from api.services.process import kernel
+from api.views.models import publish_again
+from api.views.openapi import described
+from api.views.predictions import accept_image
 from worker.errors import (
     InvalidRequestError,
     ModelNotFoundError,

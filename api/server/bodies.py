@@ -7,7 +7,7 @@ from typing import IO, Any, BinaryIO, Self, cast
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.server.room import Room
+from api.server.spool import Room
 from worker.errors import OverloadedError
 
 SMALL = 256 * 1024  # bytes of a body that are kept in memory

@@ -15,7 +15,7 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.server.refusals import (
+from api.server.error_responses import (
     CRUMBS,
     HEADERS_TOO_LARGE,
     NOT_HTTP,

@@ -9,17 +9,17 @@ from typing import Any
 
 from flask import Flask
 
-from api.events import Followed
-from api.kernel import Kernel
-from api.limits import behind_proxies
-from api.server.answering import Answering, Scope, Send
+from api.access.clients import behind_proxies
 from api.server.bodies import Body, ClientGoneError, Receive
 from api.server.environ import environ_of
-from api.server.exchange import Exchange
-from api.server.loop_kernel import LoopKernel
-from api.server.outlet import AnswerBrokenError
-from api.server.room import Room
+from api.server.handler import Exchange
+from api.server.responder import Answering, Scope, Send
+from api.server.response_buffer import AnswerBrokenError
+from api.server.spool import Room
 from api.server.threads import Threads
+from api.services.loop import LoopKernel
+from api.services.process import Kernel
+from api.views.events import Followed
 
 
 class Door:

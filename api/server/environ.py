@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from api.server.outlet import FileAnswer
+from api.server.response_buffer import FileAnswer
 
 _IGNORED = frozenset({b"upgrade"})  # to nothing that is spoken here, so the request stands
 _NOT_HTTP = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from api.server.outlet import FileAnswer, Outlet
-from api.server.room import Room
+from api.server.response_buffer import FileAnswer, Outlet
+from api.server.spool import Room
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]

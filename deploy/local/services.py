@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.access import is_address
+from api.access.origin_policy import is_address
 from deploy.local.layout import Layout
 from deploy.local.options import Options, bracketed
 from worker.settings import Settings, listed

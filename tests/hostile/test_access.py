@@ -11,8 +11,8 @@ from http.client import HTTPResponse
 import pytest
 from flask.testing import FlaskClient
 
+from api.access.permissions import PUBLIC, SCOPES
 from api.application import compose
-from api.permissions import PUBLIC, SCOPES
 from tests.support.api import assert_problem, photograph, publish, web_client
 from tests.support.gunicorn import HOST, Api, connect
 from tests.support.polling import wait_until

@@ -10,7 +10,7 @@ import redis
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api.limits import client_name
+from api.access.clients import client_name
 from tests.support.api import assert_problem, photograph, publish, web_client
 from tests.support.polling import wait_until
 from tests.support.work import Work, freeze, prediction, success

@@ -12,9 +12,9 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from api import events as events_module
 from api.described import examples
-from api.server.loop_kernel import LoopKernel
+from api.services.loop import LoopKernel
+from api.views import events as events_module
 from tests.support.api import assert_problem, web_client
 from tests.support.polling import wait_until
 from tests.support.work import ANSWERED, Work, failure, freeze, success

@@ -415,7 +415,7 @@ def test_a_job_is_accepted_though_its_ticket_cannot_be_sent(
         raise OSError("no broker")
 
     publish(settings)
-    monkeypatch.setattr("api.kernel.send_ticket", broken)
+    monkeypatch.setattr("api.services.process.send_ticket", broken)
     with web_client(settings) as web:
         assert web.post(URL, data=PNG).status_code == 202
     work.let_tickets_get_lost()

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis
 
-from api.server.endings import Ending, Endings
-from api.server.line import Line
+from api.services.completions import Ending, Endings
+from api.services.pipeline import Line
 from tests.support.polling import wait_until
 from worker.connection import connect_async
 from worker.jobs.keys import key

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.access import Access, Head
+from api.access.origin_policy import Access, Head
 from worker.errors import PermafrostError
 from worker.settings import Settings
 

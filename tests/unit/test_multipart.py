@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.formparser import MultiPartParser
 
-from api.multipart import FormField, FormFile, parts
+from api.http.multipart import FormField, FormFile, parts
 from worker.errors import ArchiveTooLargeError, InvalidRequestError
 
 BOUNDARY = b"--b0unDary"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.tabular import COLUMNS, csv_lines, json_lines, row_json
+from api.http.tabular import COLUMNS, csv_lines, json_lines, row_json
 from worker.jobs.batches import Row
 from worker.jobs.records import PinnedModel
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.zip_stream import Member, archive, archive_size, in_memory
+from api.http.zip_stream import Member, archive, archive_size, in_memory
 
 MOMENT = datetime(2026, 11, 24, 10, 20, 31, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from api.multipart import FormFile, parts
+from api.http.multipart import FormFile, parts
 from tests.bench.uploads import Upload, many_each, one_each
 
 JPEG, PNG = b"\xff\xd8\xff one", b"\x89PNG\r\n\x1a\n two"

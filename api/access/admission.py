@@ -1,0 +1,160 @@
+"""What every request passes before anything is done for it, in this order.
+
+1. The host that it names is one of this server's (`api.access.origin_policy`).
+2. If it changes something, no page of another origin sent it (`api.access.origin_policy`). A
+   browser's preflight request is answered here (`api.access.cors`).
+3. It has an API key that allows what it asks for, where one is needed (`api.access.credentials`).
+4. Its client may send so much (`api.access.clients`).
+
+That is decided in the event loop, by the head of the request, before anything of its body is read:
+behind the door (`api.server.door`) once for whatever answers it then, and under another WSGI server
+when Flask begins with it.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, current_app, request
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import ExpectationFailed
+
+from api.access import clients as limits
+from api.access import cors, credentials, identity
+from api.access.origin_policy import Access, Head
+from api.services.loop import LoopKernel
+from api.services.process import kernel
+from worker.credentials.api_key import Grant
+from worker.errors import InvalidRequestError, UnsupportedMediaError
+from worker.jobs.records import Lane
+from worker.settings import Settings
+
+_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,80}){0,10}")
+_OPTIONS_BYTES: Final = (
+    8 * 1024 * 1024
+)  # for what is sent beside a model; see `api.submissions.sources`
+_LANES: Final = {
+    "predictions.create": Lane.INTERACTIVE,
+    "batches.create": Lane.BULK,
+    "freezes.create": Lane.FREEZING,
+    "inspections.create": Lane.FREEZING,
+}
+
+
+ADMITTED: Final = "permafrost.admitted"  # in the environment of a request
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """What the door found out about a request that Flask answers."""
+
+    refused: Exception | None = None
+    grant: Grant | None = None
+    signed_in: bool = False
+
+
+def register(app: Flask) -> None:
+    """Make `app` admit requests that have not been admitted by the door."""
+
+    def admit_() -> Response | None:
+        admitted: Admitted | None = request.environ.get(ADMITTED)
+        if admitted is None:
+            return kernel().portal.run(admit)
+        if isinstance(admitted.refused, Exception):
+            raise admitted.refused
+        if admitted.grant is not None:
+            identity.become(admitted.grant, signed_in=admitted.signed_in)
+        return None
+
+    app.before_request(admit_)
+
+
+async def admit(core: LoopKernel) -> Response | None:
+    """Let Flask's request in, or raise; return an answer where that is all there is to say."""
+    settings = core.settings
+    access: Access = current_app.extensions["access"]
+    _check_prefix()
+    access.check(_head(settings.trusted_proxies))
+    if (answer := cors.asked_before()) is not None:
+        return answer
+    _check_expectation()
+    _check_encoding()
+    await credentials.authenticate(core)
+    await limits.count(core)
+    return None
+
+
+def most_bytes(settings: Settings) -> int:
+    """Return how many bytes the body of Flask's request may have."""
+    endpoint = request.endpoint
+    if endpoint in ("freezes.create", "inspections.create"):
+        return settings.max_model_bytes + _OPTIONS_BYTES
+    if endpoint in ("batches.create", "batches.add"):
+        return settings.max_request_bytes
+    return int(current_app.config["MAX_CONTENT_LENGTH"])
+
+
+def check_open() -> None:
+    """Raise where nothing is accepted of what Flask's request brings much of; asks Redis."""
+    lane = _LANES.get(str(request.endpoint))
+    if lane is not None:
+        brings = request.content_length or 0 if lane is Lane.FREEZING else 0
+        kernel().check_open(lane, limits.client(), brings)
+
+
+def _check_prefix() -> None:
+    """Raise where a proxy tells a path that links cannot begin with."""
+    if not _PREFIX.fullmatch(request.script_root):
+        raise InvalidRequestError(
+            f"'{request.script_root[:80]}' in X-Forwarded-Prefix is no path under which this "
+            "server can be reached."
+        )
+
+
+def _check_expectation() -> None:
+    """Raise where the client expects of the server what it does not do (RFC 9110, 10.1.1)."""
+    if request.headers.get("Expect", "100-continue").strip().lower() != "100-continue":
+        raise ExpectationFailed("The only Expect that is understood is 100-continue.")
+
+
+def _check_encoding() -> None:
+    """Raise where the body is compressed, which says nothing of how large it will be."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaError(
+            f"The request's body has the Content-Encoding '{encoding[:40]}': send it as it is. "
+            "Archives of images and of models may be compressed."
+        )
+
+
+def is_secure(proxies: int) -> bool:
+    """Whether the client of this request speaks TLS, be it with a trusted proxy."""
+    return request.is_secure or _told(request.headers, "X-Forwarded-Proto", proxies) == "https"
+
+
+def _head(proxies: int) -> Head:
+    """Return the head of the request that this thread serves."""
+    headers, environ = request.headers, request.environ
+    before = environ.get("werkzeug.proxy_fix.orig", {})  # what a proxy told took its place
+    hosts = [before.get("HTTP_HOST") or environ.get("HTTP_HOST", "")]
+    target = str(environ.get("RAW_URI", "/"))
+    if not target.startswith("/") and "://" in target:  # it is for the host that it names itself
+        hosts.append(urlsplit(target).netloc)
+    hosts += filter(None, [_told(headers, "X-Forwarded-Host", proxies)])
+    return Head(
+        method=request.method,
+        version=(1, 0) if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else (1, 1),
+        hosts=hosts,
+        scheme=_told(headers, "X-Forwarded-Proto", proxies) or None,
+        origin=headers.get("Origin"),
+        fetch_site=headers.get("Sec-Fetch-Site"),
+    )
+
+
+def _told(headers: Headers, name: str, proxies: int) -> str:
+    """Return what the outermost of so many trusted proxies tells in a header, if anything."""
+    if not proxies:
+        return ""
+    values = [value.strip() for value in headers.get(name, "").split(",")]
+    return values[max(0, len(values) - proxies)].lower()

@@ -1,0 +1,88 @@
+"""The key or the session that Flask's request brings, and whether it may do what it asks for."""
+
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import redis
+from flask import request
+
+from api.access import identity, permissions
+from api.services.authentication import REQUIRED
+from api.services.loop import LoopKernel
+from worker.credentials.api_key import Grant
+from worker.errors import ForeignOriginError, KeyRequiredError, ScopeMissingError
+
+COOKIE = "permafrost_session"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def authenticate(core: LoopKernel) -> None:
+    """Find out whose this request is; raise where it needs a key and has none that allows it.
+
+    What everybody may ask for is answered whatever is sent along; so are addresses that are none.
+    """
+    required = core.authentication.required
+    if request.endpoint is None or request.endpoint in permissions.PUBLIC:
+        with suppress(KeyRequiredError, redis.RedisError):
+            if (sent := _sent()) and await required():
+                await _become(core, sent)
+        return
+    if not await required():
+        if request.endpoint in permissions.OF_KEYS:
+            raise ScopeMissingError(
+                "No API key is needed here yet, so whoever comes along can make and see none: "
+                "make the first one with `./permafrost keys create NAME --scope admin`."
+            )
+        return
+    sent = _sent()
+    if sent is None:
+        raise KeyRequiredError(REQUIRED)
+    permissions.check(await _become(core, sent), request.endpoint)
+
+
+async def still_valid(core: LoopKernel) -> bool:
+    """Whether a key that let this request in still would; asked while its answer goes on."""
+    if identity.grant() is None:
+        return True
+    try:
+        await _grant(core, _sent() or "")
+    except KeyRequiredError:
+        return False
+    return True
+
+
+def _sent() -> str | None:
+    """Return the `Authorization` header, which comes before a cookie, or nothing of either."""
+    return request.headers.get("Authorization") or ("" if COOKIE in request.cookies else None)
+
+
+async def _grant(core: LoopKernel, authorization: str) -> Grant:
+    if authorization:
+        return await core.authentication.of_header(authorization)
+    return await core.authentication.of_session(request.cookies.get(COOKIE, ""))
+
+
+async def _become(core: LoopKernel, authorization: str) -> Grant:
+    grant = await _grant(core, authorization)
+    if not authorization and request.method not in _SAFE:
+        _check_sent_by_own_page()
+    identity.become(grant, signed_in=not authorization)
+    if core.authentication.is_to_be_noted(grant):
+        core.in_background(core.authentication.note_use(grant))
+    return grant
+
+
+def _check_sent_by_own_page() -> None:
+    """Raise where a browser does not say that a page of this very server sent the request.
+
+    A cookie comes along whoever sends it, if the browser does not keep it back. All browsers of
+    today say where a request comes from that changes something; one that says nothing is refused.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    own = site == "same-origin" if site else urlsplit(origin or "").netloc == request.host
+    if not own or (origin and urlsplit(origin).netloc != request.host):
+        raise ForeignOriginError(
+            "Only pages of this server may send this with what you are signed in with: open the "
+            "page anew and try again."
+        )

@@ -1,0 +1,125 @@
+"""One request on its way through the door: admitted, read, and answered in the loop or a thread."""
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api.access import admission, identity
+from api.access.admission import ADMITTED, Admitted
+from api.http.answers import LATER, Later
+from api.server.bodies import SMALL, Body, ClientGoneError
+from api.server.connection import Connection
+from api.server.responder import Answer
+from api.server.threads import Environ, ThreadAnswer, Threads
+from api.services.loop import LoopKernel
+from api.views import events, health, jobs, predictions
+from api.views.events import Followed
+
+Handler = Callable[..., Awaitable[Response | Followed]]
+
+_IN_LOOP: Final[dict[str, Handler]] = {
+    "predictions.create": predictions.classify,
+    "jobs.read": jobs.show,
+    "events.stream": events.follow,
+    "health.healthz": health.live,
+}
+
+
+class Exchange:
+    """Answers one request, which is Flask's `request` meanwhile."""
+
+    def __init__(
+        self,
+        application: Flask,
+        core: LoopKernel,
+        threads: Threads,
+        environ: Environ,
+        body: Body,
+        connection: Connection | None,
+    ) -> None:
+        self._application = application
+        self._core = core
+        self._threads = threads
+        self._environ = environ
+        self._body = body
+        self._connection = connection
+
+    async def answer(self) -> Answer:
+        """Return the answer; raise `ClientGoneError` where nobody waits for one."""
+        in_loop = request.method != "OPTIONS" and request.endpoint in _IN_LOOP
+        try:
+            answer: Response | Followed | None = await admission.admit(self._core)
+            if answer is None and request.routing_exception is None:
+                await self._read()
+                if in_loop:
+                    handler = _IN_LOOP[str(request.endpoint)]
+                    _give_body(request.environ, self._body)
+                    with self.following():
+                        answer = await handler(self._core, **(request.view_args or {}))
+        except ClientGoneError:
+            raise
+        except Exception as error:  # each is answered as Flask answers it
+            await self._body.drain()
+            return self._failed(error) if in_loop else await self._in_thread(error)
+        if answer is None:
+            await self._body.drain()
+            return await self._in_thread()
+        if isinstance(answer, Followed):
+            self._application.process_response(answer.head)
+            return answer
+        return self._application.process_response(answer)
+
+    def following(self) -> AbstractContextManager[None]:
+        """Take a client that sends no more for gone."""
+        return nullcontext() if self._connection is None else self._connection.following()
+
+    async def _in_thread(self, refused: Exception | None = None) -> Response | ThreadAnswer:
+        later: list[Later] = []
+        self._environ[LATER] = later
+        self._environ[ADMITTED] = Admitted(
+            refused=refused, grant=identity.grant(), signed_in=identity.signed_in()
+        )
+        if self._body.whole:
+            _give_body(self._environ, self._body)
+        self._body.lend()
+        answer = await self._threads.answer(self._environ, self._body.give_back)
+        if not later:
+            return answer
+        answer.close()
+        try:
+            with self.following():
+                return self._application.process_response(await later[0](self._core))
+        except Exception as error:  # each is answered as Flask answers it
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Response:
+        application = self._application
+        return application.process_response(
+            application.make_response(application.handle_user_exception(error))
+        )
+
+    async def _read(self) -> None:
+        """Read the body; raise where it is too large or cannot be taken."""
+        body = self._body
+        if body.whole:
+            return
+        request.max_content_length = most = admission.most_bytes(self._core.settings)
+        if body.expected > most:
+            raise RequestEntityTooLarge
+        if body.is_chunked:
+            await body.read(most, until=SMALL)
+        if not body.whole and (body.is_chunked or body.expected > SMALL):
+            context = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(None, context.run, admission.check_open)
+        await body.read(most)
+
+
+def _give_body(environ: dict[str, Any], body: Body) -> None:
+    environ |= {"wsgi.input": body.stream(), "CONTENT_LENGTH": str(body.size)}
+    environ.pop("HTTP_TRANSFER_ENCODING", None)

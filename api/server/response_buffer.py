@@ -1,0 +1,159 @@
+"""Answers of threads on their way out: what a client does not take at once waits here.
+
+A thread writes and goes on. What waits is kept in memory up to a bound, then in a file without a
+name; a file that is answered is read from where it is.
+"""
+
+import asyncio
+import os
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import IO
+
+from api.server.spool import Room
+
+_IN_MEMORY = 256 * 1024  # bytes that wait for one client
+_PIECE = 64 * 1024  # bytes that are read of a file at once
+_ROOM_S = 5.0  # that a thread waits for room on the disk
+
+
+class FileAnswer:
+    """What a WSGI application answers with a file (PEP 3333, `wsgi.file_wrapper`)."""
+
+    def __init__(self, file: IO[bytes], _block_size: int = 8192) -> None:
+        self.file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        while piece := self.file.read(_PIECE):
+            yield piece
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+class AnswerBrokenError(Exception):
+    """Raised where an answer that has begun cannot go on."""
+
+
+class Outlet:
+    """One answer: a thread writes it, the event loop reads it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, room: Room) -> None:
+        self._loop = loop
+        self._room = room
+        self._lock = threading.Lock()
+        self._memory: deque[bytes] = deque()  # goes out before what is in the file
+        self._waiting = 0  # bytes in memory
+        self._file: IO[bytes] | None = None
+        self._read = self._written = 0  # bytes of the file
+        self._changed = asyncio.Event()
+        self._over = False
+        self._broken = False  # by whoever writes
+        self._closed = False  # nobody reads any more
+
+    # -- in a thread ---------------------------------------------------------------------------
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Write an answer to its end."""
+        try:
+            for piece in pieces:
+                if piece:
+                    self._write(piece)
+        except BaseException:
+            self._broken = True
+            raise
+        finally:
+            close: Callable[[], object] | None = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+            self._over = True
+            self._tell()
+
+    def _write(self, piece: bytes) -> None:
+        with self._lock:
+            in_memory = self._file is None and self._waiting + len(piece) <= _IN_MEMORY
+            if in_memory:
+                self._memory.append(piece)
+                self._waiting += len(piece)
+        if not in_memory:
+            self._write_out(piece)
+        self._tell()
+
+    def _write_out(self, piece: bytes) -> None:
+        until = time.monotonic() + _ROOM_S
+        while not self._room.take(len(piece)):
+            if self._closed or time.monotonic() > until:
+                raise AnswerBrokenError
+            time.sleep(0.05)
+        with self._lock:
+            self._written += len(piece)
+            if self._closed:
+                self._forget()
+                raise AnswerBrokenError
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see `_forget`
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(piece)
+
+    def _tell(self) -> None:
+        if not self._closed:
+            self._loop.call_soon_threadsafe(self._changed.set)
+
+    # -- in the event loop ---------------------------------------------------------------------
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Give the answer; raise `AnswerBrokenError` where it does not come to its end."""
+        while True:
+            over = self._over
+            piece = self._next()
+            if piece:
+                yield piece
+            elif over:
+                if self._broken:
+                    raise AnswerBrokenError
+                return
+            else:
+                await self._changed.wait()
+                self._changed.clear()
+
+    async def size(self) -> int:
+        """Return how many bytes wait, once all are there."""
+        while not self._over:
+            await self._changed.wait()
+            self._changed.clear()
+        with self._lock:
+            return self._waiting + self._written - self._read
+
+    def close(self) -> None:
+        """Forget what waits; the thread that writes is stopped."""
+        with self._lock:
+            self._closed = True
+            self._forget()
+
+    def _next(self) -> bytes:
+        with self._lock:
+            if self._memory:
+                piece = b"".join(self._memory)
+                self._memory.clear()
+                self._waiting = 0
+                return piece
+            if self._file is None:
+                return b""
+            self._file.seek(self._read)
+            piece = self._file.read(_PIECE)
+            self._read += len(piece)
+            if self._read == self._written:  # what follows may stay in memory again
+                self._forget()
+            return piece
+
+    def _forget(self) -> None:
+        self._memory.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._room.give(self._written)
+        self._read = self._written = 0

@@ -1,0 +1,1 @@
+"""What all requests of one API process share: connections, stores and the event loop."""

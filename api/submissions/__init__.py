@@ -1,0 +1,1 @@
+"""What accepting a job means, for views, pages and batches alike."""
