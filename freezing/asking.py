@@ -37,7 +37,7 @@ from freezing.verifying.samples import COUNT, sample_inputs
 from freezing.verifying.scores import check_labels
 from freezing.verifying.sessions import GraphSession, Original
 from freezing.verifying.verify import Answers, SourceFailsError, observe
-from worker.jobs.requests import FreezeRequest
+from worker.contract.source_requests import FreezeRequest
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing
 

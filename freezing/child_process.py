@@ -14,7 +14,7 @@ from freezing.fork_server import end_fork_server, fork_server
 from freezing.running.environment import environment
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
-from worker.onednn import switch_on
+from worker.inference.onednn import switch_on
 
 _ROOT = Path(__file__).resolve().parents[1]
 _MOST_TRIES = 3  # of having it forked

@@ -8,7 +8,7 @@ import redis
 from freezing.sources.paths import find_file, find_source
 from freezing.sources.unpacking import unpacked
 from worker.archives import ArchiveLimits
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.jobs.uploads import EXAMPLES_FOLDER, SAMPLES_FOLDER, fetch_files
 from worker.settings import Settings
 

@@ -31,9 +31,9 @@ from freezing.running.steps import (
     steps_of_inspection,
 )
 from freezing.sources.reach import labels_around, within_reach
+from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine
-from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.assumptions import choices, republishing
 from worker.models.comparison import Comparison
 from worker.models.inspection import Inspection

@@ -14,19 +14,19 @@ from celery.signals import worker_process_init, worker_process_shutdown
 
 from freezing.intake import bring
 from freezing.process import FreezeCancelledError, compare, freeze, inspect
-from worker import gate
 from worker.app import app
+from worker.contract.source_requests import ComparisonRequest, FreezeRequest, InspectionRequest
 from worker.errors import ModelUnavailableError, PermafrostError
 from worker.jobs.claims import Claim, ClaimedItem
 from worker.jobs.log_lines import LogLine
 from worker.jobs.records import Kind, Lane, Outcome, Status
-from worker.jobs.requests import ComparisonRequest, FreezeRequest, InspectionRequest
 from worker.jobs.tickets import TASKS, send_ticket
 from worker.jobs.uploads import fetch_files
 from worker.models.generation import announce_change
 from worker.models.registry import Registry
+from worker.pool import accepting
+from worker.pool.process import WorkerProcess
 from worker.printable import printable
-from worker.process import WorkerProcess
 from worker.settings import Settings, get_settings
 
 _log = structlog.get_logger(__name__)
@@ -41,9 +41,9 @@ def _start(**_: object) -> None:
         get_settings(),
         [Lane.FREEZING],
         partial(send_ticket, app),
-        consuming=gate.is_open,
-        closing=gate.is_closed,
-        mark=gate.MARK,
+        consuming=accepting.is_open,
+        closing=accepting.is_closed,
+        mark=accepting.MARK,
     )
     _running["process"] = process
     process.start()

@@ -11,8 +11,8 @@ import redis
 from tests.support.redis_server import RedisServer, executable
 from tests.support.system import System
 from tests.support.termination import stop_as_by_ctrl_c
-from worker.connection import connect
-from worker.onednn import switch_on
+from worker.inference.onednn import switch_on
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 # TensorFlow decides it at its import, which is each test module's: tests run graphs as workers do.

@@ -4,7 +4,7 @@ import os
 
 from celery.signals import setup_logging
 
-from worker.broker import celery_app
+from worker.jobs.broker import celery_app
 from worker.logging import configure_logging
 from worker.settings import get_settings
 

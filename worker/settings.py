@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from worker.redis_address import check_redis_address
+from worker.redis.address import check_redis_address
 from worker.webhooks.secrets import read_secret
 from worker.webhooks.targets import AllowedHosts
 

@@ -20,20 +20,20 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from worker import gate
 from worker.app import app
 from worker.confinement.confine import NotConfinedError
 from worker.confinement.serving import check_serving, confine_serving, confine_trials
-from worker.connection import connect
-from worker.deadlines import Deadline
-from worker.headroom import Headroom
 from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
-from worker.memory import leave_libraries, share_heap
 from worker.models.registry import Registry
-from worker.process import WorkerProcess
+from worker.pool import accepting
+from worker.pool.memory import leave_libraries, share_heap
+from worker.pool.memory_headroom import Headroom
+from worker.pool.process import WorkerProcess
+from worker.pool.scoreboard import Deadline
+from worker.pool.watchdog import Watchdog
+from worker.redis.connection import connect
 from worker.settings import get_settings
-from worker.watchdog import Watchdog
 
 _DECODED_BYTES = 8  # per pixel, that a picture may take beside what a run may
 _RECYCLED = 0x9B  # exit code by which Celery's pool knows a process that made room for another
@@ -58,8 +58,8 @@ def _import_tensorflow(**_: object) -> None:
         # TensorFlow writes of every processor feature and absent GPU otherwise.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import worker.inference.classifier  # noqa: F401, PLC0415
-        from worker.images.jpeg import turbo  # noqa: PLC0415
-        from worker.images.kernels import kernels  # noqa: PLC0415
+        from worker.images.plain_jpeg import turbo  # noqa: PLC0415
+        from worker.images.resizing.kernels import kernels  # noqa: PLC0415
 
         turbo()
         kernels()  # compiled once for all
@@ -97,9 +97,9 @@ def _start(**_: object) -> None:
         lanes,
         partial(send_ticket, app),
         graphs=graphs.report,
-        consuming=gate.is_open,
-        closing=gate.is_closed,
-        mark=gate.MARK,
+        consuming=accepting.is_open,
+        closing=accepting.is_closed,
+        mark=accepting.MARK,
         deadline=deadline,
         watchdog=watchdog,
         confinement=asdict(confined.confinement),
@@ -116,12 +116,12 @@ def _start(**_: object) -> None:
 
 @worker_ready.connect
 def _open_gate(**_: object) -> None:
-    gate.open_gate()
+    accepting.open_gate()
 
 
 @worker_shutting_down.connect
 def _close_gate(**_: object) -> None:
-    gate.close_gate()
+    accepting.close_gate()
 
 
 @worker_process_shutdown.connect

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import redis
 
-from worker.connection import connect
 from worker.contract.base import built
 from worker.contract.keys import Key, NewKey
 from worker.credentials.api_key import parse_scopes
 from worker.credentials.key_store import KeyStore
 from worker.credentials.key_store import NewKey as Made
 from worker.errors import StoreUnavailableError
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 

@@ -11,9 +11,9 @@ import httpx
 from api.client import DEFAULT_SERVER
 from api.client.address import server_url
 from api.client.key_files import api_key as known_api_key
-from worker.addresses import is_loopback
 from worker.credentials.api_key import is_secret
 from worker.errors import InvalidRequestError
+from worker.loopback import is_loopback
 from worker.version import VERSION
 
 H = TypeVar("H")

@@ -8,7 +8,7 @@ from api.described.operation import FORM, JSON, SUBMITTING, UPLOADED, Operation,
 from api.described.predictions import SUBMITTED
 from worker.contract.forms import FreezeForm, InspectionForm, WaitQuery
 from worker.contract.jobs import Job
-from worker.jobs.requests import SourceFreezeRequest, SourceInspectionRequest
+from worker.contract.source_requests import SourceFreezeRequest, SourceInspectionRequest
 
 OPERATIONS: Final = (
     Operation(

@@ -25,6 +25,7 @@ from worker.contract.models import (
     RetireQuery,
     Version,
 )
+from worker.contract.source_requests import PreparedRequest, RepublishRequest
 from worker.errors import (
     ConflictError,
     ModelNotFoundError,
@@ -33,7 +34,6 @@ from worker.errors import (
     NotAClassifierError,
     StorageError,
 )
-from worker.jobs.requests import PreparedRequest, RepublishRequest
 from worker.models.preprocessing import PreprocessingSpec, Preset
 
 _OF_ONE: Final = (ModelNotFoundError, ModelUnavailableError)

@@ -21,6 +21,7 @@ from api.services.process import kernel
 from api.views.models import publish_again
 from api.views.openapi import described
 from api.views.predictions import accept_image
+from worker.contract.source_requests import RepublishRequest
 from worker.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -29,7 +30,6 @@ from worker.errors import (
     PermafrostError,
 )
 from worker.jobs.records import WITH_LOG, Job, Kind, Lane, Status
-from worker.jobs.requests import RepublishRequest
 from worker.models.assumptions import assumption_of
 from worker.models.manifest import ModelRef
 from worker.models.registry import Model

@@ -15,12 +15,12 @@ from typing import Any
 import redis
 
 from api.services.pipeline import Line
-from worker.addresses import is_loopback
 from worker.credentials.api_key import Grant, digest_of, is_secret
 from worker.credentials.key_store import note_use_command, read_grant
 from worker.credentials.sessions import is_session_id
 from worker.errors import KeyExpiredError, KeyRequiredError, KeyUnknownError
 from worker.jobs.keys import key
+from worker.loopback import is_loopback
 from worker.settings import Settings
 
 FRESH_S = 1.0  # for which what Redis said is believed

@@ -18,14 +18,13 @@ from api.services.authentication import Authentication
 from api.services.completions import Ending, Endings
 from api.services.pipeline import Line
 from api.services.process import STORE_TIMEOUT_S, Kernel
-from worker.connection import connect_async
 from worker.contract.image_jobs import JobBase
 from worker.errors import OverloadedError
 from worker.jobs.batches import label_counts
 from worker.jobs.keys import key
 from worker.jobs.log_lines import LogLine
 from worker.jobs.presentation import job_answer
-from worker.jobs.rates import Rates
+from worker.jobs.rate_limit import Rates
 from worker.jobs.records import WITH_LOG, Job, Kind
 from worker.jobs.store import (
     Accepted,
@@ -38,6 +37,7 @@ from worker.jobs.store import (
     read_command,
     told,
 )
+from worker.redis.connection import connect_async
 
 _log = structlog.get_logger(__name__)
 

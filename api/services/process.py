@@ -12,22 +12,22 @@ from flask import current_app
 
 from api.services.heartbeat import Keeper
 from api.services.loop_runner import Portal
-from worker.broker import celery_app
-from worker.connection import connect
 from worker.credentials.key_store import KeyStore
 from worker.credentials.sessions import Sessions
 from worker.errors import OverloadedError
 from worker.jobs.backlog import Limit, backlogs, overloaded
 from worker.jobs.batches import Batches
+from worker.jobs.broker import celery_app
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
-from worker.jobs.room import room_told
 from worker.jobs.roster import Roster
 from worker.jobs.shares import too_much_held
 from worker.jobs.store import Accepted, JobStore, Submission
 from worker.jobs.tickets import send_ticket
 from worker.models.registry import Registry
 from worker.models.set_aside import SetAside, SetAsideVersions
+from worker.redis.connection import connect
+from worker.redis.memory import room_told
 from worker.settings import Settings
 from worker.webhooks.deliveries import Deliveries
 

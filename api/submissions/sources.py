@@ -18,10 +18,7 @@ from api.services.process import kernel
 from api.submissions.idempotency import idempotency
 from api.submissions.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine, is_compressed_file
-from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
-from worker.images.examples import MOST_EXAMPLES
-from worker.jobs.records import Kind, Lane
-from worker.jobs.requests import (
+from worker.contract.source_requests import (
     MOST_SAMPLES,
     ComparisonRequest,
     FreezeRequest,
@@ -30,6 +27,9 @@ from worker.jobs.requests import (
     SourceInspectionRequest,
     as_options,
 )
+from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
+from worker.images.examples import MOST_EXAMPLES
+from worker.jobs.records import Kind, Lane
 from worker.jobs.store import Accepted, Submission, new_job_id
 from worker.jobs.uploads import (
     EXAMPLES_FOLDER,

@@ -12,10 +12,10 @@ from api.services.process import kernel
 from api.submissions.sources import accept_files, size_of
 from api.submissions.webhooks import webhook_of
 from api.views.predictions import resolve_model, top_of
+from worker.contract.source_requests import ComparisonRequest
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.jobs.records import Kind, Lane
-from worker.jobs.requests import ComparisonRequest
 from worker.models.comparison import MOST_COMPARED
 
 blueprint = Blueprint("comparisons", __name__)

@@ -22,8 +22,8 @@ from worker.contract.models import (
     Version,
     VersionSummary,
 )
+from worker.contract.source_requests import PreparedRequest, RepublishRequest
 from worker.errors import ModelNotFoundError, ModelUnavailableError
-from worker.jobs.requests import PreparedRequest, RepublishRequest
 from worker.models.assumptions import assumption_of, choices, republishing
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef, check_model_name

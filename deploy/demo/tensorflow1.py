@@ -6,7 +6,7 @@ value from outside wins over both.
 
 import os
 
-from worker.onednn import switch_on
+from worker.inference.onednn import switch_on
 
 switch_on()
 # Without it, a page of remarks about absent GPUs hides the progress lines.

@@ -11,8 +11,8 @@ import sys
 
 import redis
 
-from worker.connection import connect
 from worker.jobs.roster import Roster
+from worker.redis.connection import connect
 from worker.settings import get_settings
 
 

@@ -8,9 +8,9 @@ import redis
 from deploy.local.errors import StartError
 from deploy.local.layout import Layout
 from deploy.local.options import Options
-from worker.addresses import is_loopback
-from worker.connection import connect
 from worker.credentials.key_store import KeyStore
+from worker.loopback import is_loopback
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 Access = Literal["auto", "keys", "open"]

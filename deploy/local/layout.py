@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import StartError
-from worker.connection import embedded_socket
+from worker.redis.connection import embedded_socket
 
 
 @dataclass(frozen=True)

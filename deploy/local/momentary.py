@@ -12,8 +12,8 @@ from deploy.local.errors import StartError
 from deploy.local.layout import Layout
 from deploy.local.lock import exclusive
 from deploy.local.private import check_own, keep_private
-from worker.connection import connect
 from worker.credentials.key_store import KeyStore
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 _START_S = 120.0  # a large file of jobs is read first

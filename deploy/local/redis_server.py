@@ -10,8 +10,8 @@ import redis
 
 from deploy.local.errors import StartError
 from deploy.local.layout import Layout
-from worker.connection import connect, redis_url
-from worker.redis_address import shown_address
+from worker.redis.address import shown_address
+from worker.redis.connection import connect, redis_url
 from worker.settings import Settings
 
 OLDEST = (6, 2)  # the oldest release with the commands that the job store uses

@@ -21,10 +21,10 @@ from deploy.local.progress import Progress
 from deploy.local.readiness import Readiness
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
-from worker.connection import connect
 from worker.credentials.api_key import Scope, new_secret
 from worker.credentials.key_store import KeyStore
 from worker.errors import PermafrostError
+from worker.redis.connection import connect
 from worker.setting_errors import SettingError, read_settings
 from worker.settings import Settings
 

@@ -31,8 +31,8 @@ from freezing.graph.training_dropout import turn_off_dropout
 from freezing.running.reasons import reason
 from freezing.sources.source import Loss, Source
 from freezing.sources.tables import Table
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
-from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Tensor
 
 __all__ = ["NoOutputsError", "Plan", "make_plan"]

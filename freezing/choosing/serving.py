@@ -16,8 +16,8 @@ from freezing.choosing.preparation import Guess
 from freezing.choosing.purpose import why_no_classes, why_no_row
 from freezing.choosing.resting import resolved
 from freezing.graph.content import Trace, has_suppression
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError, InvalidRequestError
-from worker.jobs.requests import FreezeRequest
 from worker.models.basis import Basis
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing, PreprocessingSpec

@@ -16,8 +16,8 @@ from freezing.graph.cut import Part
 from freezing.graph.graph import Endpoint, Graph
 from freezing.graph.moving_averages import Average
 from freezing.sources.source import Source
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError, SourceError
-from worker.jobs.requests import FreezeRequest
 
 _AS_TRAINED = frozenset({"checkpoint", "graph"})  # kinds of sources that hold what was trained
 

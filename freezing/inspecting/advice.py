@@ -23,8 +23,8 @@ from freezing.inspecting.findings import (
 from freezing.inspecting.prediction import what_remains
 from freezing.sources.averages import averages_of
 from freezing.sources.source import Source
+from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.errors import FreezeError
-from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.assumptions import aspects, choices
 from worker.models.inspection import (
     Advice,

@@ -15,7 +15,7 @@ from freezing.graph.graph import PLACEHOLDER_OPS, RANDOM_OPS, Graph, base_type, 
 from freezing.graph.suggestions import as_option
 from freezing.sources.source import Source
 from worker.models.inspection import Finding, Level
-from worker.sources.folders import files_in
+from worker.sources.listing import files_in
 
 _MOST_NODES = 5
 _ABSOLUTE = re.compile(rb"\A(/[\w.-]+/|[A-Za-z]:\\|gs://|s3://|hdfs://)[\w./\\ -]+\Z")

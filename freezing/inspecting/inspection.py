@@ -34,8 +34,8 @@ from freezing.running.orders import InspectionOrder
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
 from freezing.sources.source import Source
+from worker.contract.source_requests import InspectionRequest
 from worker.errors import FreezeError
-from worker.jobs.requests import InspectionRequest
 from worker.models.inspection import (
     Candidate,
     Choice,

@@ -21,10 +21,10 @@ from freezing.running.steps import Report, Step
 from freezing.verifying.answers import Expected, fitted, load_answers
 from freezing.verifying.runs import run_file
 from freezing.verifying.sessions import GraphSession
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import ExamplesError
 from worker.images.decode import Limits
 from worker.images.examples import find_examples
-from worker.jobs.requests import FreezeRequest
 from worker.models.basis import Basis
 from worker.models.preprocessing import PreprocessingSpec
 from worker.models.proof import Accuracy, Proof

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from worker.jobs.requests import FreezeRequest
+from worker.contract.source_requests import FreezeRequest
 
 
 class Step(StrEnum):

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.sources.folders import files_in
 from worker.sources.label_files import MOST_FOUND, may_hold_labels
+from worker.sources.listing import files_in
 from worker.sources.places import saved_model_file
 
 _MOST_ENTRIES = 20_000  # of the source's folder that are looked at

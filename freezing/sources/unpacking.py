@@ -12,9 +12,9 @@ from worker import errors
 from worker.archives import ArchiveLimits, Member, members, unpacked_pieces
 from worker.errors import SourceError
 from worker.sources.contents import MODELS, Content, sniff
-from worker.sources.folders import files_in, folders_in, is_left_out
 from worker.sources.foreign import refusal
 from worker.sources.label_files import MOST_BYTES, MOST_FOUND, may_hold_labels
+from worker.sources.listing import files_in, folders_in, is_left_out
 
 _CHUNK_BYTES = 1024 * 1024
 _LONGEST_NAME = 255  # bytes between two '/', as file systems allow

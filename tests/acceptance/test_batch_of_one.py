@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from freezing.process import freeze
-from worker.jobs.requests import FreezeRequest
+from worker.contract.source_requests import FreezeRequest
 from worker.models.manifest import ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings

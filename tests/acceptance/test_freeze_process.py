@@ -22,8 +22,8 @@ from freezing.process import FreezeCancelledError, freeze
 from freezing.sources.reach import within_reach
 from tests.support.freezing import children_of
 from tests.support.polling import wait_until
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError, SourceError, UnknownNodeError
-from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings
@@ -363,7 +363,7 @@ PARENT = """
 import sys
 from pathlib import Path
 from freezing.process import freeze
-from worker.jobs.requests import FreezeRequest
+from worker.contract.source_requests import FreezeRequest
 from worker.models.registry import Registry
 from worker.settings import Settings
 assert "tensorflow" not in sys.modules

@@ -11,8 +11,8 @@ from freezing.running.steps import Report
 from tests.support.orders import inspection_of
 from tests.support.submitting import freeze_upload, inspect_upload
 from tests.support.system import System
+from worker.contract.source_requests import InspectionRequest
 from worker.errors import SourceError
-from worker.jobs.requests import InspectionRequest
 from worker.models.inspection import Inspection
 from worker.settings import Settings
 

@@ -15,7 +15,7 @@ from PIL import Image
 from freezing.process import freeze
 from tests.support.submitting import ended, freeze_path, predict
 from tests.support.system import System
-from worker.jobs.requests import FreezeRequest
+from worker.contract.source_requests import FreezeRequest
 from worker.models.registry import Registry
 from worker.settings import Settings
 

@@ -23,8 +23,8 @@ import pytest
 from freezing.process import freeze
 from tests.support.submitting import ended
 from tests.support.system import ROOT, System, clean_environment
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
-from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings

@@ -66,8 +66,8 @@ def test_the_front_end_starts(redis_server: RedisServer, tmp_path: Path, server:
 def test_the_worker_starts(
     redis_server: RedisServer, tmp_path: Path, queues: tuple[str, ...]
 ) -> None:
-    from worker.connection import connect
     from worker.jobs.roster import Roster
+    from worker.redis.connection import connect
     from worker.settings import Settings
 
     settings = Settings(redis_url=redis_server.url, data=tmp_path / "data")

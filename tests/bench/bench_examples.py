@@ -41,10 +41,10 @@ from freezing.sources.opening import open_source
 from freezing.verifying.answered import answered
 from freezing.verifying.answers import fitted
 from freezing.verifying.sessions import Original
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
 from worker.images.decode import Limits
 from worker.images.examples import Example
-from worker.jobs.requests import FreezeRequest
 from worker.models.preprocessing import PreprocessingSpec, resolve_preprocessing
 from worker.sources.choice import Choice
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from freezing.process import freeze
+from worker.contract.source_requests import FreezeRequest
 from worker.inference.graph import LoadedGraph
-from worker.jobs.requests import FreezeRequest
 from worker.models.registry import Registry
 from worker.settings import Settings
 

@@ -17,7 +17,7 @@ from tests.bench.processor_time import family
 from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
-from worker.onednn import switch_on
+from worker.inference.onednn import switch_on
 
 # Of a submission, by what a peer takes.
 PATHS = {"forms": "/predict", "jobs": "/jobs", "triton": "/v2/models/bench/infer"}

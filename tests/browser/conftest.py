@@ -20,13 +20,13 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from tests.support.polling import wait_until
 from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
-from worker.connection import connect
 from worker.jobs.claims import Claims
 from worker.jobs.records import Kind, Lane, Outcome
 from worker.jobs.store import JobStore, Submission
 from worker.models.manifest import ManifestDraft, Tensor
 from worker.models.preprocessing import Preprocessing
 from worker.models.registry import Registry
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 # Chromium talks to its makers unless it is told not to; in a container it cannot make a sandbox.

@@ -8,9 +8,9 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Visitor
 from tests.support.gunicorn import HOST, Api
 from tests.support.polling import wait_until
-from worker.connection import connect
 from worker.credentials.api_key import Scope
 from worker.credentials.key_store import KeyStore
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 

@@ -30,10 +30,10 @@ from freezing.sources.unpacking import unpacked
 from freezing.stages import run
 from tests.support.system import ROOT
 from worker.archives import ArchiveLimits
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import PermafrostError
 from worker.images.preprocess import prepare
 from worker.inference.scores import to_scores
-from worker.jobs.requests import FreezeRequest
 from worker.models.preprocessing import PRESETS, Preprocessing
 from worker.settings import Settings
 

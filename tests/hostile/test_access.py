@@ -16,13 +16,13 @@ from api.application import compose
 from tests.support.api import assert_problem, photograph, publish, web_client
 from tests.support.gunicorn import HOST, Api, connect
 from tests.support.polling import wait_until
-from worker.connection import connect as connect_store
 from worker.credentials.api_key import Scope, new_secret
 from worker.credentials.key_store import KeyStore
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Outcome
 from worker.jobs.store import JobStore, Submission
+from worker.redis.connection import connect as connect_store
 from worker.settings import Settings
 
 RESULT = {"predictions": [{"label": "cat", "score": 0.75}, {"label": "dog", "score": 0.25}]}

@@ -24,7 +24,7 @@ from tests.support.bombs import BOMBS, entry, tar, zipped
 from tests.support.pictures import jpeg
 from tests.support.polling import wait_until
 from tests.support.system import ROOT, System, clean_environment
-from worker.connection import embedded_socket
+from worker.redis.connection import embedded_socket
 
 MOST_MEMORY_KIB = 60 * 1024  # that all of them together may add
 MOST_SECONDS = 20.0  # of processor time for one

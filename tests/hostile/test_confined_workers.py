@@ -17,7 +17,7 @@ from tests.support.polling import wait_until
 from tests.support.servers import Servers
 from tests.support.submitting import ended
 from tests.support.tiny_model import publish
-from worker.connection import connect
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 DENIED = {1, 13, 38}  # EPERM, EACCES, ENOSYS

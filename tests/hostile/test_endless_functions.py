@@ -14,8 +14,8 @@ from freezing.process import freeze, inspect
 from freezing.sources.opening import open_source
 from tests.unit.freezing.saved import v1
 from worker.auditing.calls import MOST_DEPTH, why_endless
+from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.errors import PermafrostError, SourceError
-from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.registry import Registry
 from worker.settings import Settings
 

@@ -13,9 +13,9 @@ import pytest
 
 from freezing.process import freeze
 from tests.support import bright_model, greedy_models
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
 from worker.jobs.log_lines import LogLine
-from worker.jobs.requests import FreezeRequest
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
 from worker.settings import Settings

@@ -15,8 +15,8 @@ import pytest
 from freezing.process import freeze
 from freezing.sources.keras_audit import UnsafeSourceError, clean_config, parse_config
 from tests.support import hostile_keras
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import PermafrostError, SourceError
-from worker.jobs.requests import FreezeRequest
 from worker.models.registry import Registry
 from worker.settings import Settings
 

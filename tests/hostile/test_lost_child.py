@@ -18,8 +18,8 @@ from freezing.running.events import Events, UnsoundReportError
 from tests.support.system import ROOT
 from tests.unit.freezing import networks
 from tests.unit.freezing.saved import save
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
-from worker.jobs.requests import FreezeRequest
 from worker.models.registry import Registry
 from worker.settings import Settings
 

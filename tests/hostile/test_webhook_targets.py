@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tests.support.receiver import Receiver
 from worker.errors import WebhookError
 from worker.settings import Settings
-from worker.webhooks.addresses import is_public
+from worker.webhooks.public_addresses import is_public
 from worker.webhooks.sending import Attempt, Sender
 from worker.webhooks.targets import AllowedHosts, Target, check_addresses
 

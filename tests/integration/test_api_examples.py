@@ -14,10 +14,10 @@ from freezing.intake import bring
 from tests.integration.test_api_freezes import zipped
 from tests.support.api import assert_problem, photograph, publish, web_client
 from tests.support.work import Work
+from worker.contract.source_requests import ComparisonRequest, FreezeRequest
 from worker.errors import SourceError
 from worker.images.examples import find_examples
 from worker.jobs.records import Lane
-from worker.jobs.requests import ComparisonRequest, FreezeRequest
 from worker.jobs.uploads import fetch_files
 from worker.settings import Settings
 

@@ -14,11 +14,11 @@ from flask.testing import FlaskClient
 from freezing.intake import bring
 from tests.support.api import assert_problem, web_client
 from tests.support.work import Work, filled, success
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import SourceError
 from worker.jobs import uploads
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
-from worker.jobs.requests import FreezeRequest
 from worker.jobs.uploads import fetch_files
 from worker.settings import Settings
 

@@ -17,13 +17,13 @@ from tests.support.work import (
     prediction,
     success,
 )
-from worker.connection import connect
 from worker.jobs import claims as claims_module
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Item, Kind, Lane, Outcome, Progress, Status
 from worker.jobs.scripts import Scripts
 from worker.jobs.store import TICKET_MS, told
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 

@@ -20,7 +20,7 @@ from tests.support.work import CLASSIFYING, Work, prediction
 from worker.contract.workers import Worker, WorkerState
 from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
-from worker.inference import leaving as leaving_module
+from worker.inference import unavailable as leaving_module
 from worker.inference.classifier import Classifier
 from worker.inference.graphs import Graphs
 from worker.jobs.records import Lane, PinnedModel, Status
@@ -28,7 +28,7 @@ from worker.jobs.roster import Roster
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ManifestDraft, Runtime
 from worker.models.registry import Registry
-from worker.process import WorkerProcess
+from worker.pool.process import WorkerProcess
 from worker.settings import Settings
 
 v1 = tf.compat.v1

@@ -10,10 +10,10 @@ import pytest
 import redis
 
 from tests.support.redis_server import RedisServer
-from worker.broker import celery_app
-from worker.consumer import leave_tickets
+from worker.jobs.broker import celery_app
 from worker.jobs.records import Lane
 from worker.jobs.tickets import send_ticket
+from worker.pool.consumer import leave_tickets
 from worker.settings import Settings
 
 

@@ -10,9 +10,9 @@ import redis
 from api.services.completions import Ending, Endings
 from api.services.pipeline import Line
 from tests.support.polling import wait_until
-from worker.connection import connect_async
 from worker.jobs.keys import key
 from worker.jobs.store import new_job_id
+from worker.redis.connection import connect_async
 from worker.settings import Settings
 
 IDLE_S = 0.3

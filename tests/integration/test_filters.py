@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from worker.images import resize as resizing
 from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
-from worker.images.resize import resize
+from worker.images.resizing import resize as resizing
+from worker.images.resizing.resize import resize
 from worker.models.preprocessing import Filter, Preprocessing, PreprocessingSpec
 from worker.models.preprocessing import resolve_preprocessing as resolved
 

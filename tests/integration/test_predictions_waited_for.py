@@ -13,9 +13,9 @@ from tests.support.api import photograph
 from tests.support.gunicorn import HOST, Api, answer, connect
 from tests.support.polling import wait_until
 from tests.support.work import Work, failure, filled, success
-from worker.connection import connect as connect_store
 from worker.jobs.keys import key
 from worker.jobs.records import Status
+from worker.redis.connection import connect as connect_store
 from worker.settings import Settings
 
 RESULT = {"predictions": [{"label": "cat", "score": 0.75}, {"label": "dog", "score": 0.25}]}

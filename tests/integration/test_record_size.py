@@ -8,8 +8,8 @@ import redis
 from deploy.local.redis_server import COMPACT
 from tests.support.redis_server import RedisServer, executable
 from tests.support.work import Work, prediction, success
-from worker.connection import connect
 from worker.jobs.keys import key
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 IN_ONE_PIECE = {b"ziplist", b"listpack"}  # the second since Redis 7

@@ -27,13 +27,13 @@ from tests.support.polling import wait_until
 from tests.support.receiver import Receiver
 from tests.support.servers import Servers, Service
 from tests.support.system import ROOT, clean_environment
-from worker.broker import celery_app
-from worker.connection import broker_encryption, connect
 from worker.credentials.api_key import Scope, digest_of
 from worker.credentials.key_store import KeyStore
 from worker.credentials.sessions import Sessions
+from worker.jobs.broker import celery_app
 from worker.jobs.keys import PREFIX, TEMPLATES, key
-from worker.redis_address import check_redis_address, shown_address
+from worker.redis.address import check_redis_address, shown_address
+from worker.redis.connection import broker_encryption, connect
 from worker.settings import Settings
 from worker.webhooks.signatures import make_secret
 

@@ -15,9 +15,9 @@ from flask.testing import FlaskClient
 
 from tests.faults.test_disk_full import SMALL_BYTES, mounted
 from tests.support.api import GRAPH, assert_problem, publish, web_client
+from worker.contract.source_requests import RepublishRequest
 from worker.errors import ModelNotFoundError
 from worker.jobs.keys import key
-from worker.jobs.requests import RepublishRequest
 from worker.models.basis import Basis
 from worker.models.manifest import ModelRef
 from worker.models.registry import Registry

@@ -7,7 +7,6 @@ import pytest
 import redis
 
 from tests.support.work import MODEL, OTHER_MODEL, Work, filled, freeze, prediction, success
-from worker.connection import connect
 from worker.errors import (
     GoneError,
     IdempotencyMismatchError,
@@ -17,6 +16,7 @@ from worker.errors import (
 from worker.jobs.keys import TEMPLATES, key, lua_builders
 from worker.jobs.records import Kind, Lane, Progress, Status
 from worker.jobs.store import TICKET_MS, JobStore, new_job_id
+from worker.redis.connection import connect
 from worker.settings import Settings
 
 

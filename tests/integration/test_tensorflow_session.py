@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 from tests.support.system import ROOT, clean_environment
+from worker.inference.onednn import VARIABLE, switch_on
 from worker.inference.tensorflow_session import TensorFlowSession
-from worker.memory import leave_freed
 from worker.models.manifest import Tensor
-from worker.onednn import VARIABLE, switch_on
+from worker.pool.memory import leave_freed
 from worker.settings import Settings
 
 v1 = tf.compat.v1

@@ -12,14 +12,14 @@ import redis
 
 from tests.support.polling import wait_until
 from tests.support.work import CLASSIFYING, OTHER_MODEL, Work, prediction, success
-from worker import process as process_module
 from worker.contract.workers import Worker
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Lane, Status
 from worker.jobs.roster import GraphReport, Roster, is_dead_relative, new_worker_id
-from worker.memory import MemoryLimit
-from worker.process import WorkerProcess
+from worker.pool import process as process_module
+from worker.pool.memory import MemoryLimit
+from worker.pool.process import WorkerProcess
 from worker.settings import Settings
 
 _GRAPH = GraphReport(

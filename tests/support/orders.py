@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from freezing.running.orders import Bounds, FreezeOrder, InspectionOrder, Serving
-from worker.jobs.requests import FreezeRequest, InspectionRequest
+from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.settings import Settings
 
 

@@ -10,7 +10,7 @@ from deploy.local.errors import StartError
 from deploy.local.layout import Layout
 from deploy.local.options import Options
 from deploy.local.private import check_own, tighten
-from worker.addresses import is_loopback
+from worker.loopback import is_loopback
 from worker.settings import Settings
 
 

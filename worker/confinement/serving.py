@@ -10,7 +10,7 @@ import structlog
 
 from worker.confinement.confine import Confinement, confine
 from worker.confinement.connector import Connector, dial_of
-from worker.connection import redis_url
+from worker.redis.connection import redis_url
 from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)

@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from worker.contract.base import MODEL, left_out
 from worker.contract.requests import MODEL_MEANS, MOST_TOP, NAMED, TOP_MEANS, WEBHOOK_MEANS, Query
+from worker.contract.source_requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
 from worker.images.examples import MOST_EXAMPLES
-from worker.jobs.requests import MOST_SAMPLES, FreezeRequest, InspectionRequest
 from worker.models.comparison import MOST_COMPARED
 
 File = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]

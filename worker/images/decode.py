@@ -23,11 +23,11 @@ from worker.errors import (
 from worker.images.clock import Clock, TimedFile
 from worker.images.essentials import Essentials, jpeg, png, tiff, webp
 from worker.images.essentials.directory import Directory
-from worker.images.jpeg import decode_plain, size_of_plain
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.images.modes import eight_bit, memory_of
+from worker.images.plain_jpeg import decode_plain, size_of_plain
 from worker.images.quiet import Quiet, silence_libraries
-from worker.images.reduction import Picture, draft, scale_for, upright
+from worker.images.resizing.reduction import Picture, draft, scale_for, upright
 from worker.models.preprocessing import Preprocessing
 
 _log = structlog.get_logger(__name__)

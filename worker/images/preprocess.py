@@ -7,8 +7,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from worker.images.modes import eight_bit
-from worker.images.reduction import Box
-from worker.images.resize import resize, values_of
+from worker.images.resizing.reduction import Box
+from worker.images.resizing.resize import resize, values_of
 from worker.models.preprocessing import Preprocessing
 
 _MODES = {1: ("L",), 3: ("RGB", "RGBX", "RGBA")}

@@ -9,7 +9,6 @@ from functools import partial
 import redis
 import structlog
 
-from worker.deadlines import Casualty
 from worker.errors import (
     ModelNotFoundError,
     ModelSetAsideError,
@@ -17,14 +16,14 @@ from worker.errors import (
     NotAClassifierError,
 )
 from worker.images.decode import Limits
+from worker.inference.batch_sizer import Pace, Patience
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import BeingTriedError, Graphs
-from worker.inference.leaving import Leaving
 from worker.inference.listing import Listings
 from worker.inference.micro_batch import classify, failure, first_line
-from worker.inference.pace import Pace, Patience
 from worker.inference.reading import read
+from worker.inference.unavailable import Leaving
 from worker.jobs.batches import Batches
 from worker.jobs.claims import Claim
 from worker.jobs.records import Item, Lane, Outcome
@@ -32,8 +31,9 @@ from worker.models.generation import generation
 from worker.models.manifest import ModelRef
 from worker.models.registry import Registry
 from worker.models.set_aside import SetAsideVersions
-from worker.process import WorkerProcess
-from worker.watchdog import GraphRun
+from worker.pool.process import WorkerProcess
+from worker.pool.scoreboard import Casualty
+from worker.pool.watchdog import GraphRun
 
 _log = structlog.get_logger(__name__)
 _TURN_S = 2.0  # a ticket's turn; then the process returns to Celery, which may want to stop it

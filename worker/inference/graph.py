@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from worker.errors import ModelUnavailableError
 from worker.inference.checking import check
-from worker.inference.pieces import Pieces
+from worker.inference.run_size import Pieces
 from worker.inference.tensorflow_session import TensorFlowSession
-from worker.memory import reusing_freed
 from worker.models.manifest import Manifest, Tensor
+from worker.pool.memory import reusing_freed
+from worker.pool.watchdog import Watchdog
 from worker.settings import Settings
-from worker.watchdog import Watchdog
 
 Array = npt.NDArray[Any]
 _WARMED_S = 0.5  # what a full batch may take to be run before the first request

@@ -12,16 +12,16 @@ from typing import NamedTuple
 import structlog
 
 from worker.errors import ModelSetAsideError, ModelUnavailableError
-from worker.headroom import Headroom
 from worker.inference.graph import LoadedGraph
 from worker.inference.trial import loading_bytes
 from worker.inference.trials import Trials
 from worker.jobs.roster import GraphReport
-from worker.memory import leave_freed
 from worker.models.manifest import Manifest, Measured, pinned_name
 from worker.models.registry import Registry
+from worker.pool.memory import leave_freed
+from worker.pool.memory_headroom import Headroom
+from worker.pool.watchdog import Watchdog
 from worker.settings import Settings
-from worker.watchdog import Watchdog
 
 _log = structlog.get_logger(__name__)
 RETRY_S = 10.0  # a graph that failed to load is not tried again sooner

@@ -11,8 +11,8 @@ from worker.images.folders import Skipped, find_folder, walk
 from worker.jobs.batches import Batches, ClaimLostError, NewImage
 from worker.jobs.claims import Claim, ClaimedItem
 from worker.jobs.records import Outcome
-from worker.jobs.room import room
-from worker.process import WorkerProcess
+from worker.pool.process import WorkerProcess
+from worker.redis.memory import room
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 1000  # images added in one step

@@ -12,7 +12,7 @@ import structlog
 from worker.errors import ImageError
 from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
-from worker.images.reduction import Picture
+from worker.images.resizing.reduction import Picture
 from worker.inference.graph import LoadedGraph
 from worker.inference.scores import rank, to_scores
 from worker.jobs.claims import ClaimedItem

@@ -5,7 +5,7 @@ What is decided here only counts before the first import of TensorFlow in a proc
 
 from collections.abc import Callable
 
-from worker.onednn import switch_on
+from worker.inference.onednn import switch_on
 
 switch_on()
 

@@ -17,16 +17,16 @@ import numpy.typing as npt
 import psutil
 from PIL import Image
 
-from worker.headroom import limit_data
 from worker.images.preprocess import prepare
 from worker.inference.graph import LoadedGraph
 from worker.inference.tensorflow import tf
-from worker.memory import leave_freed
 from worker.models.manifest import Manifest, Measured
 from worker.models.preprocessing import Preprocessing
 from worker.out_of_memory import is_out_of_memory
+from worker.pool.memory import leave_freed
+from worker.pool.memory_headroom import limit_data
+from worker.pool.threads import start_onlooker
 from worker.settings import Settings
-from worker.threads import start_onlooker
 
 Array = npt.NDArray[Any]
 _FILES_OF_LOADING = 16  # times a version's file that loading it may take

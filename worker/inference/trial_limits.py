@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from worker.threads import others_wait
+from worker.pool.threads import others_wait
 
 CPU_SHARE = 0.25  # of its time limit, that a trial which never ends has used the processor for
 OVERDUE, WAITED = 124, 125  # exit status: beyond its time limit, waiting for refused memory

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
 from worker.models.durable import copy_durably, link_durably, sync_folder, write_durably
-from worker.models.folders import SETTLED_NS, Folders
+from worker.models.folder_names import SETTLED_NS, Folders
 from worker.models.manifest import (
     Accelerated,
     Manifest,

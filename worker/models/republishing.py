@@ -7,8 +7,8 @@ said anew stays as it is.
 import math
 from typing import Any
 
+from worker.contract.source_requests import RepublishRequest
 from worker.errors import InvalidRequestError, NotAClassifierError
-from worker.jobs.requests import RepublishRequest
 from worker.models.alternatives import distinct, usual
 from worker.models.assumptions import aspects, assumption
 from worker.models.basis import Aspect, Basis, BasisKind, least, said_by, stated_in

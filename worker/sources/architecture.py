@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.errors import SourceError
 from worker.sources.contents import Content, holds_keras_model, sniff
-from worker.sources.folders import files_in
+from worker.sources.listing import files_in
 
 _MOST_FILES = 20  # that are looked at beside weights
 _MOST_BYTES = 16 * 2**20

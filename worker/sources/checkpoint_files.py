@@ -13,7 +13,7 @@ from pathlib import Path
 
 from worker.errors import SourceError
 from worker.sources.contents import Content, holds_variables, sniff
-from worker.sources.folders import files_in
+from worker.sources.listing import files_in
 from worker.sources.texts import unescaped
 
 STATE_FILE = "checkpoint"  # names the latest checkpoint of its folder

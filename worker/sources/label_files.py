@@ -10,7 +10,7 @@ from worker.models.label_forms import LABEL_KEYS, labels_in_csv, labels_in_json
 from worker.models.labels import parse_labels
 from worker.sources.architecture import read_json
 from worker.sources.contents import MODELS, sniff
-from worker.sources.folders import files_in
+from worker.sources.listing import files_in
 
 _MOST_FILES = 1000  # of a folder that are looked at
 MOST_FOUND = 20

@@ -16,8 +16,8 @@ from worker.sources.architecture import (
 )
 from worker.sources.checkpoint_files import holds_checkpoint, is_checkpoint
 from worker.sources.contents import MODELS, Content, holds_keras_model, sniff
-from worker.sources.folders import entries_in, files_in, folders_in
 from worker.sources.foreign import foreign
+from worker.sources.listing import entries_in, files_in, folders_in
 
 SAVED_MODEL_NAMES = ("saved_model.pb", "saved_model.pbtxt")
 

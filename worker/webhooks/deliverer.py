@@ -19,9 +19,9 @@ import psutil
 import redis
 import structlog
 
-from worker.connection import connect
 from worker.errors import WebhooksOffError
 from worker.jobs.roster import Roster, WorkerReport, new_worker_id
+from worker.redis.connection import connect
 from worker.settings import Settings
 from worker.webhooks.deliveries import Deliveries, Delivery, Due, State
 from worker.webhooks.sending import Attempt, Sender

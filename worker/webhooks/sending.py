@@ -22,7 +22,7 @@ import certifi
 import httpcore
 
 from worker.errors import WebhookError
-from worker.webhooks.addresses import Address
+from worker.webhooks.public_addresses import Address
 from worker.webhooks.targets import AllowedHosts, Target, check_addresses
 
 _MOST_READ = 64 * 1024  # bytes of an answer, its headers and all that comes before them included

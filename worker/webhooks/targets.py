@@ -15,7 +15,7 @@ import idna
 
 from worker.errors import WebhookError
 from worker.printable import printable
-from worker.webhooks.addresses import Address, Network, is_public
+from worker.webhooks.public_addresses import Address, Network, is_public
 
 _LONGEST_URL = 2048  # characters
 _PORTS = {443, 8443}  # to the public; what the operator lists may have any

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.records import Item, Outcome
-from worker.process import WorkerProcess
+from worker.pool.process import WorkerProcess
 
 # Opened before processes are forked, which may open nothing to write to later.
 _FILE = (Path(os.environ["PERMAFROST_DATA"]) / "witness.jsonl").open("ab", buffering=0)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import InvalidRequestError
-from worker.jobs.requests import FreezeRequest
 
 
 @pytest.mark.parametrize(

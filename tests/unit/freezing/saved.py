@@ -14,7 +14,7 @@ import tensorflow as tf
 from freezing.running.steps import Report
 from freezing.stages import run
 from tests.support.orders import freeze_of
-from worker.jobs.requests import FreezeRequest
+from worker.contract.source_requests import FreezeRequest
 
 v1 = tf.compat.v1
 Array = npt.NDArray[Any]

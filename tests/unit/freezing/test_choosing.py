@@ -20,8 +20,8 @@ from freezing.sources.source import Loss, Source
 from freezing.verifying.scores import check_labels, resolve_scores
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError, UnknownNodeError
-from worker.jobs.requests import FreezeRequest
 
 
 def plan(build: Callable[[], None], **fields: Any) -> Plan:

@@ -19,8 +19,8 @@ from tests.unit.freezing.networks import SIDE, dense, flat, image_placeholder, v
 from tests.unit.freezing.saved import freeze, save
 from tests.unit.freezing.test_choosing import source_of
 from tests.unit.freezing.test_inspection import look
+from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
-from worker.jobs.requests import FreezeRequest
 
 Build = Callable[[], None]
 

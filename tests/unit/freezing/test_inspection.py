@@ -17,8 +17,8 @@ from freezing.sources.source import Signature, Source
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import SIDE, dense, flat, image_placeholder, v1
 from tests.unit.freezing.test_choosing import source_of
+from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.errors import FreezeError, SourceError
-from worker.jobs.requests import FreezeRequest, InspectionRequest
 from worker.models.inspection import Inspection
 from worker.models.preprocessing import PreprocessingSpec
 from worker.sources.choice import Choice

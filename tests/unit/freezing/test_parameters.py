@@ -9,7 +9,7 @@ from freezing.converting.variables import variables_needed
 from freezing.graph.graph import Graph
 from freezing.sources.source import Source, Value
 from tests.unit.freezing.networks import alexnet, v1
-from worker.jobs.requests import FreezeRequest
+from worker.contract.source_requests import FreezeRequest
 
 ALEXNET = {
     "conv1": 34_944,

@@ -16,7 +16,7 @@ from freezing.sources.opening import open_source
 from freezing.verifying.alone import RowsNotIndependentError
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import Frozen, freeze, save
-from worker.jobs.requests import InspectionRequest
+from worker.contract.source_requests import InspectionRequest
 
 pytestmark = pytest.mark.filterwarnings("ignore:`tf.layers.batch_normalization` is deprecated")
 Build = Callable[[], None]

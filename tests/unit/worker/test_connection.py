@@ -11,9 +11,9 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 from kombu.utils.imports import symbol_by_name
 
-from worker.broker import celery_app
-from worker.connection import broker_url, connect, embedded_socket, redis_url
-from worker.consumer import Consumer
+from worker.jobs.broker import celery_app
+from worker.pool.consumer import Consumer
+from worker.redis.connection import broker_url, connect, embedded_socket, redis_url
 from worker.settings import Settings
 
 LONG = "a-rather-long-name-of-a-folder/" * 5

@@ -122,7 +122,7 @@ def test_tensorflow_is_imported_only_where_graphs_live(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in FILES if _name(p).startswith("api/")], ids=_name)
 def test_the_api_reaches_tasks_by_name_only(path: Path) -> None:
-    closed = ("worker.inference", "worker.tasks", "worker.app", "worker.process")
+    closed = ("worker.inference", "worker.tasks", "worker.app", "worker.pool")
     assert not [name for name in _imports(path) if name.startswith(closed)]
 
 

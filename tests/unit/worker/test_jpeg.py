@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from worker.errors import ImageError, ImageTooLargeError, TruncatedImageError
-from worker.images import jpeg
+from worker.images import plain_jpeg as jpeg
 from worker.images.decode import Limits, decode, decode_for
 from worker.images.preprocess import prepare
 from worker.models.preprocessing import Color, Preprocessing

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.system import ROOT
-from worker.memory import untouched
+from worker.pool.memory import untouched
 
 LINUX = pytest.mark.skipif(
     not Path("/proc/self/smaps").exists(), reason="only Linux tells what a process maps"
@@ -97,7 +97,7 @@ def test_a_process_works_on_after_it_has_let_its_libraries_go() -> None:
         """
 import hashlib, json, psutil
 import numpy as np
-from worker.memory import leave_libraries
+from worker.pool.memory import leave_libraries
 def of_files():
     info = psutil.Process().memory_info()
     return info.shared
@@ -121,7 +121,7 @@ def test_a_process_with_a_second_thread_keeps_its_libraries() -> None:
     said = _run(
         """
 import psutil, threading
-from worker.memory import leave_libraries
+from worker.pool.memory import leave_libraries
 stop = threading.Event()
 thread = threading.Thread(target=stop.wait)
 thread.start()
@@ -144,7 +144,7 @@ def test_what_was_written_over_a_file_stays(tmp_path: Path) -> None:
     said = _run(
         """
 import ctypes, mmap, sys
-from worker.memory import leave_libraries
+from worker.pool.memory import leave_libraries
 with open(sys.argv[1], "rb") as file:
     pages = mmap.mmap(file.fileno(), 16384, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
     code = mmap.mmap(file.fileno(), 16384, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
@@ -165,7 +165,7 @@ def test_memory_that_was_freed_goes_back_to_the_system() -> None:
     said = _run(
         """
 import ctypes, psutil
-from worker.memory import leave_freed
+from worker.pool.memory import leave_freed
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 libc.malloc.argtypes = [ctypes.c_size_t]
@@ -187,7 +187,7 @@ print("less" if before - after > 50_000_000 or not hasattr(libc, "malloc_trim") 
 _TWICE = """
 import ctypes, resource, sys, threading, psutil
 from contextlib import nullcontext
-from worker.memory import reusing_freed, share_heap
+from worker.pool.memory import reusing_freed, share_heap
 libc = ctypes.CDLL(None)
 if not hasattr(libc, "malloc_trim"):
     sys.exit("not glibc")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.onednn import VARIABLE, switch_on
+from worker.inference.onednn import VARIABLE, switch_on
 
 ZEN3 = "processor\t: 0\nflags\t\t: fpu sse4_2 avx f16c avx2 sha_ni\n\nprocessor\t: 1\n"
 SANDY_BRIDGE = "processor\t: 0\nflags\t\t: fpu sse4_2 avx\n"

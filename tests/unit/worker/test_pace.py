@@ -2,14 +2,14 @@
 
 import pytest
 
-from worker.inference.pace import Pace, Patience
+from worker.inference.batch_sizer import Pace, Patience
 
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time in seconds, to be moved."""
     moment = [1000.0]
-    monkeypatch.setattr("worker.inference.pace.time.monotonic", lambda: moment[0])
+    monkeypatch.setattr("worker.inference.batch_sizer.time.monotonic", lambda: moment[0])
     return moment
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.inference.pieces import Pieces
+from worker.inference.run_size import Pieces
 
 
 def _run(pieces: Pieces, waiting: int, cost: Callable[[int], float]) -> list[int]:

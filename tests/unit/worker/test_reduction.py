@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from worker.errors import ImageError, ImageTooLargeError, TruncatedImageError
-from worker.images import reduction
 from worker.images.decode import Limits, decode, decode_for
 from worker.images.preprocess import prepare
-from worker.images.reduction import LARGE, LEFT, Box, scale_for
+from worker.images.resizing import reduction
+from worker.images.resizing.reduction import LARGE, LEFT, Box, scale_for
 from worker.models.preprocessing import Preprocessing
 
 MOST = 10_000_000

@@ -8,8 +8,7 @@ from worker.contract.batches import FolderBatchRequest, OpenBatchRequest
 from worker.contract.keys import KeyRequest, RenewRequest
 from worker.contract.models import AliasRequest
 from worker.contract.requests import Request
-from worker.errors import InvalidRequestError, NewerRequestError
-from worker.jobs.requests import (
+from worker.contract.source_requests import (
     FreezeRequest,
     InspectionRequest,
     PreparedRequest,
@@ -18,6 +17,7 @@ from worker.jobs.requests import (
     SourceInspectionRequest,
     as_options,
 )
+from worker.errors import InvalidRequestError, NewerRequestError
 
 
 def test_only_a_name_is_needed() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from structlog.testing import CapturingLogger
 
-from worker.images.kernels import kernels
-from worker.images.reduction import Box
-from worker.images.resize import resize
+from worker.images.resizing.kernels import kernels
+from worker.images.resizing.reduction import Box
+from worker.images.resizing.resize import resize
 
 sides = st.integers(1, 90)
 
@@ -142,7 +142,7 @@ def test_a_machine_that_compiles_nothing_says_so_and_pillow_resizes(
     # In place of the module's own logger, which keeps the streams of whichever test configured
     # logging before it was used for the first time.
     log = CapturingLogger()
-    monkeypatch.setattr("worker.images.kernels._log", log)
+    monkeypatch.setattr("worker.images.resizing.kernels._log", log)
 
     def forbidden(*_: Any) -> Any:
         raise RuntimeError("no memory may be written and run")

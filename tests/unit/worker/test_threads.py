@@ -5,7 +5,7 @@ import sys
 
 _WAITS = """
 import threading, time
-from worker.threads import others_wait, start_onlooker
+from worker.pool.threads import others_wait, start_onlooker
 over = threading.Event()
 threading.Thread(target=over.wait, daemon=True).start()
 

@@ -13,7 +13,7 @@ import redis
 from worker.contract.workers import Worker
 from worker.inference.graphs import RETRY_S, Graphs
 from worker.jobs.roster import Roster
-from worker.process import WorkerProcess
+from worker.pool.process import WorkerProcess
 
 _PATIENCE_S = 10.0  # for workers that are just starting, and for files that come back
 # For workers that have not tried. Tickets come every three seconds, but the processes of one

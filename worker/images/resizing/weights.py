@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from worker.images.filters import FILTERS
+from worker.images.resizing.filters import FILTERS
 
 # A weight of 1 as a whole number. A sum of pixels of 8 bits times weights that are 1 together just
 # fits into 32 bits with it.

@@ -13,7 +13,7 @@ import structlog
 from kombu.transport import redis as transport
 from kombu.transport import virtual
 
-from worker.deadlines import note_death, overdue
+from worker.pool.scoreboard import note_death, overdue
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 2.0

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from worker.deadlines import Deadline
-from worker.threads import others_wait
+from worker.pool.scoreboard import Deadline
+from worker.pool.threads import others_wait
 
 TICK_S = 0.5  # time between two looks
 _WAITING_LOOKS = 4

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image, JpegImagePlugin
 
-from worker.images.jpeg import is_in_frequencies
+from worker.images.plain_jpeg import is_in_frequencies
 from worker.models.preprocessing import Preprocessing
 
 # Left, top, right, bottom in pixels of an image, whole or not.

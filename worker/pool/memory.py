@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from worker.headroom import Headroom
+from worker.pool.memory_headroom import Headroom
 
 _SMAPS = Path("/proc/self/smaps")  # Linux only
 # A stretch of memory that a file is mapped to: from, to, mode, path, and kB of it that are in

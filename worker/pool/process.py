@@ -14,8 +14,6 @@ import psutil
 import redis
 import structlog
 
-from worker.connection import connect
-from worker.deadlines import Deadline
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.records import Item, Lane, Outcome
 from worker.jobs.roster import (
@@ -27,9 +25,11 @@ from worker.jobs.roster import (
 )
 from worker.jobs.store import JobStore
 from worker.jobs.sweeper import Sweeper
-from worker.memory import MemoryLimit
+from worker.pool.memory import MemoryLimit
+from worker.pool.scoreboard import Deadline
+from worker.pool.watchdog import GraphRun, Watchdog
+from worker.redis.connection import connect
 from worker.settings import Settings
-from worker.watchdog import GraphRun, Watchdog
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -3,8 +3,8 @@
 from celery import Celery
 from kombu import Queue
 
-from worker.connection import broker_encryption, broker_url
 from worker.jobs.records import Lane
+from worker.redis.connection import broker_encryption, broker_url
 from worker.settings import Settings
 
 
@@ -31,12 +31,12 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        # The watch of a process over itself (`worker.process`) comes first.
+        # The watch of a process over itself (`worker.pool.process`) comes first.
         task_time_limit=max(settings.task_time_limit_s, round(settings.run_time_limit_s) + 75),
         # A child that loads graphs needs longer than the default of 4 s, after which Celery kills
         # it.
         worker_proc_alive_timeout=120,
-        worker_consumer="worker.consumer:Consumer",
+        worker_consumer="worker.pool.consumer:Consumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         # Such as Redis gives when it is full. Without this the worker would exit, and so would each

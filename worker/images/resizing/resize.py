@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from worker.images.kernels import BLOCK, Kernels, kernels
-from worker.images.pixels import SeveralBlocksError, pixels
-from worker.images.reduction import Box
-from worker.images.weights import PRECISION, PairedWeights, Weights, paired, weights
+from worker.images.resizing.kernels import BLOCK, Kernels, kernels
+from worker.images.resizing.pixels import SeveralBlocksError, pixels
+from worker.images.resizing.reduction import Box
+from worker.images.resizing.weights import PRECISION, PairedWeights, Weights, paired, weights
 from worker.models.preprocessing import Filter
 
 _COLOURED = ("RGB", "RGBX", "RGBA")

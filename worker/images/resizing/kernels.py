@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from worker.images.weights import PRECISION, PairedWeights, Weights
+from worker.images.resizing.weights import PRECISION, PairedWeights, Weights
 
 BLOCK = 8  # pixels that the second pass makes at once: rows of the first have a multiple of them
 _ROWS = 4  # that the first pass goes through side by side, so as to fetch a weight once for them

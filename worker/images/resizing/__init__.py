@@ -1,0 +1,1 @@
+"""Resizing: with each filter, the values that its own library makes of a picture."""
