@@ -3,11 +3,10 @@
 from flask import Flask
 
 from api import pages
-from api.access import admission, cors
-from api.access import clients as limits
-from api.access.origin_policy import Access
+from api.access import admission, clients, cors
+from api.access.origin_policy import OriginPolicy
 from api.http import headers, problems
-from api.services.process import Kernel
+from api.services import Services
 from api.views import (
     batches,
     comparisons,
@@ -34,12 +33,12 @@ def compose(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_image_bytes + _MULTIPART_ROOM
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
-    app.extensions["kernel"] = Kernel(settings)
-    app.extensions["access"] = Access(settings)
+    app.extensions["services"] = Services(settings)
+    app.extensions["origin_policy"] = OriginPolicy(settings)
     problems.register(app)
     headers.register(app)
     cors.register(app)
-    limits.register(app, settings)
+    clients.register(app, settings)
     admission.register(app)
     for module in (
         *(predictions, batches, comparisons, freezes, inspections, jobs, events),

@@ -20,11 +20,9 @@ from flask import Flask, Response, current_app, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ExpectationFailed
 
-from api.access import clients as limits
-from api.access import cors, credentials, identity
-from api.access.origin_policy import Access, Head
-from api.services.loop import LoopKernel
-from api.services.process import kernel
+from api.access import clients, cors, credentials, identity
+from api.access.origin_policy import OriginPolicy, RequestHead
+from api.services import LoopServices, services
 from worker.credentials.api_key import Grant
 from worker.errors import InvalidRequestError, UnsupportedMediaError
 from worker.jobs.records import Lane
@@ -60,28 +58,28 @@ def register(app: Flask) -> None:
     def admit_() -> Response | None:
         admitted: Admitted | None = request.environ.get(ADMITTED)
         if admitted is None:
-            return kernel().portal.run(admit)
+            return services().loop.run(admit)
         if isinstance(admitted.refused, Exception):
             raise admitted.refused
         if admitted.grant is not None:
-            identity.become(admitted.grant, signed_in=admitted.signed_in)
+            identity.set_grant(admitted.grant, signed_in=admitted.signed_in)
         return None
 
     app.before_request(admit_)
 
 
-async def admit(core: LoopKernel) -> Response | None:
+async def admit(loop_services: LoopServices) -> Response | None:
     """Let Flask's request in, or raise; return an answer where that is all there is to say."""
-    settings = core.settings
-    access: Access = current_app.extensions["access"]
+    settings = loop_services.settings
+    policy: OriginPolicy = current_app.extensions["origin_policy"]
     _check_prefix()
-    access.check(_head(settings.trusted_proxies))
-    if (answer := cors.asked_before()) is not None:
+    policy.check(_head(settings.trusted_proxies))
+    if (answer := cors.preflight_response()) is not None:
         return answer
     _check_expectation()
     _check_encoding()
-    await credentials.authenticate(core)
-    await limits.count(core)
+    await credentials.authenticate(loop_services)
+    await clients.spend_rate(loop_services)
     return None
 
 
@@ -100,7 +98,7 @@ def check_open() -> None:
     lane = _LANES.get(str(request.endpoint))
     if lane is not None:
         brings = request.content_length or 0 if lane is Lane.FREEZING else 0
-        kernel().check_open(lane, limits.client(), brings)
+        services().check_accepting(lane, clients.client(), brings)
 
 
 def _check_prefix() -> None:
@@ -130,10 +128,10 @@ def _check_encoding() -> None:
 
 def is_secure(proxies: int) -> bool:
     """Whether the client of this request speaks TLS, be it with a trusted proxy."""
-    return request.is_secure or _told(request.headers, "X-Forwarded-Proto", proxies) == "https"
+    return request.is_secure or _forwarded(request.headers, "X-Forwarded-Proto", proxies) == "https"
 
 
-def _head(proxies: int) -> Head:
+def _head(proxies: int) -> RequestHead:
     """Return the head of the request that this thread serves."""
     headers, environ = request.headers, request.environ
     before = environ.get("werkzeug.proxy_fix.orig", {})  # what a proxy told took its place
@@ -141,18 +139,18 @@ def _head(proxies: int) -> Head:
     target = str(environ.get("RAW_URI", "/"))
     if not target.startswith("/") and "://" in target:  # it is for the host that it names itself
         hosts.append(urlsplit(target).netloc)
-    hosts += filter(None, [_told(headers, "X-Forwarded-Host", proxies)])
-    return Head(
+    hosts += filter(None, [_forwarded(headers, "X-Forwarded-Host", proxies)])
+    return RequestHead(
         method=request.method,
         version=(1, 0) if environ.get("SERVER_PROTOCOL") == "HTTP/1.0" else (1, 1),
         hosts=hosts,
-        scheme=_told(headers, "X-Forwarded-Proto", proxies) or None,
+        scheme=_forwarded(headers, "X-Forwarded-Proto", proxies) or None,
         origin=headers.get("Origin"),
         fetch_site=headers.get("Sec-Fetch-Site"),
     )
 
 
-def _told(headers: Headers, name: str, proxies: int) -> str:
+def _forwarded(headers: Headers, name: str, proxies: int) -> str:
     """Return what the outermost of so many trusted proxies tells in a header, if anything."""
     if not proxies:
         return ""

@@ -9,7 +9,7 @@ from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from api.access import identity
-from api.services.loop import LoopKernel
+from api.services import LoopServices
 from worker.settings import Settings
 
 _NETWORK_BITS = 64  # of IPv6: whoever has one address has as many
@@ -31,11 +31,11 @@ def behind_proxies(application: Callable[..., Any], settings: Settings) -> Calla
     )
 
 
-async def count(core: LoopKernel) -> None:
+async def spend_rate(loop_services: LoopServices) -> None:
     """Count what the client of this request submits; raise `RateLimitedError` for too much."""
     if request.method == "POST":
         grant = identity.grant()
-        await core.rates.spend(client(), rate=grant.rate if grant else None)
+        await loop_services.rates.spend(client(), rate=grant.rate if grant else None)
 
 
 def client() -> str:

@@ -9,7 +9,7 @@ from typing import Final
 from flask import Flask, Response, request
 from werkzeug.datastructures import HeaderSet
 
-from api.access.origin_policy import Access
+from api.access.origin_policy import OriginPolicy
 
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _HEADERS: Final = (
@@ -25,14 +25,14 @@ _KEPT_S: Final = 600  # that a browser need not ask again
 
 def register(app: Flask) -> None:
     """Let trusted pages read what `app` answers, errors too."""
-    access: Access = app.extensions["access"]
+    policy: OriginPolicy = app.extensions["origin_policy"]
 
     def share(response: Response) -> Response:
-        if not access.trusts_any:
+        if not policy.trusts_any:
             return response
         response.vary.add("Origin")
         origin = request.headers.get("Origin")
-        if origin is not None and access.trusts(origin):
+        if origin is not None and policy.trusts(origin):
             response.access_control_allow_origin = origin
             response.access_control_expose_headers = HeaderSet(_SHOWN)
         return response
@@ -40,7 +40,7 @@ def register(app: Flask) -> None:
     app.after_request(share)
 
 
-def asked_before() -> Response | None:
+def preflight_response() -> Response | None:
     """Return the answer to a browser that asks before it sends a request of a foreign page."""
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
         return None

@@ -7,8 +7,8 @@ import redis
 from flask import request
 
 from api.access import identity, permissions
+from api.services import LoopServices
 from api.services.authentication import REQUIRED
-from api.services.loop import LoopKernel
 from worker.credentials.api_key import Grant
 from worker.errors import ForeignOriginError, KeyRequiredError, ScopeMissingError
 
@@ -16,16 +16,16 @@ COOKIE = "permafrost_session"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-async def authenticate(core: LoopKernel) -> None:
+async def authenticate(loop_services: LoopServices) -> None:
     """Find out whose this request is; raise where it needs a key and has none that allows it.
 
     What everybody may ask for is answered whatever is sent along; so are addresses that are none.
     """
-    required = core.authentication.required
+    required = loop_services.authentication.required
     if request.endpoint is None or request.endpoint in permissions.PUBLIC:
         with suppress(KeyRequiredError, redis.RedisError):
             if (sent := _sent()) and await required():
-                await _become(core, sent)
+                await _become(loop_services, sent)
         return
     if not await required():
         if request.endpoint in permissions.OF_KEYS:
@@ -37,15 +37,15 @@ async def authenticate(core: LoopKernel) -> None:
     sent = _sent()
     if sent is None:
         raise KeyRequiredError(REQUIRED)
-    permissions.check(await _become(core, sent), request.endpoint)
+    permissions.check(await _become(loop_services, sent), request.endpoint)
 
 
-async def still_valid(core: LoopKernel) -> bool:
+async def still_valid(loop_services: LoopServices) -> bool:
     """Whether a key that let this request in still would; asked while its answer goes on."""
     if identity.grant() is None:
         return True
     try:
-        await _grant(core, _sent() or "")
+        await _grant(loop_services, _sent() or "")
     except KeyRequiredError:
         return False
     return True
@@ -56,19 +56,19 @@ def _sent() -> str | None:
     return request.headers.get("Authorization") or ("" if COOKIE in request.cookies else None)
 
 
-async def _grant(core: LoopKernel, authorization: str) -> Grant:
+async def _grant(loop_services: LoopServices, authorization: str) -> Grant:
     if authorization:
-        return await core.authentication.of_header(authorization)
-    return await core.authentication.of_session(request.cookies.get(COOKIE, ""))
+        return await loop_services.authentication.of_header(authorization)
+    return await loop_services.authentication.of_session(request.cookies.get(COOKIE, ""))
 
 
-async def _become(core: LoopKernel, authorization: str) -> Grant:
-    grant = await _grant(core, authorization)
+async def _become(loop_services: LoopServices, authorization: str) -> Grant:
+    grant = await _grant(loop_services, authorization)
     if not authorization and request.method not in _SAFE:
         _check_sent_by_own_page()
-    identity.become(grant, signed_in=not authorization)
-    if core.authentication.is_to_be_noted(grant):
-        core.in_background(core.authentication.note_use(grant))
+    identity.set_grant(grant, signed_in=not authorization)
+    if loop_services.authentication.is_to_be_noted(grant):
+        loop_services.in_background(loop_services.authentication.note_use(grant))
     return grant
 
 

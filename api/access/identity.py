@@ -5,7 +5,7 @@ from flask import g
 from worker.credentials.api_key import Grant, Scope
 
 
-def become(grant: Grant | None, *, signed_in: bool = False) -> None:
+def set_grant(grant: Grant | None, *, signed_in: bool = False) -> None:
     """Serve this request for whoever has this; None where no key is needed."""
     g.grant, g.signed_in = grant, signed_in
 

@@ -26,7 +26,7 @@ _ORIGIN = re.compile(r"(https?)://(.{1,300})")
 _SHOWN = 80  # characters of what a client sent
 
 
-class Place(NamedTuple):
+class HostPort(NamedTuple):
     """A host, and its port where that is named."""
 
     host: str  # in lower case, without brackets and a dot at its end
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class RequestHead:
     """What these rules look at in a request."""
 
     method: str
@@ -45,14 +45,14 @@ class Head:
     fetch_site: str | None = None
 
 
-def place(text: str) -> Place | None:
+def parse_host(text: str) -> HostPort | None:
     """Return what the value of a `Host` header names, or None if it is none (RFC 3986, 3.2.2)."""
     found = _HOST.fullmatch(text.strip(" \t").lower())
     if not found:
         return None
     host = found[1].strip("[]").removesuffix(".")
     port = int(found[2]) if found[2] else None
-    return Place(host, port) if host and (port is None or port < 1 << 16) else None
+    return HostPort(host, port) if host and (port is None or port < 1 << 16) else None
 
 
 def is_address(host: str) -> bool:
@@ -64,7 +64,7 @@ def is_address(host: str) -> bool:
     return True
 
 
-class Access:
+class OriginPolicy:
     """The rules, as the settings have them."""
 
     def __init__(self, settings: Settings) -> None:
@@ -77,7 +77,7 @@ class Access:
         )
         self.allows = lru_cache(maxsize=1024)(self._allows)
 
-    def check(self, head: Head) -> None:
+    def check(self, head: RequestHead) -> None:
         """Raise `PermafrostError` where a request must not be served."""
         self.check_host(head)
         self.check_origin(head)
@@ -91,7 +91,7 @@ class Access:
         """Whether pages of an origin may."""
         return _without_default_port(origin.strip(" \t").lower()) in self._origins
 
-    def check_host(self, head: Head) -> None:
+    def check_host(self, head: RequestHead) -> None:
         """Raise where a request names another host than this one, or none."""
         if not any(head.hosts):
             if head.version >= (1, 1):
@@ -102,7 +102,7 @@ class Access:
         for text in head.hosts:
             if self.allows(text):
                 continue
-            named = place(text)
+            named = parse_host(text)
             if named is None:
                 raise InvalidRequestError(f"'{text[:_SHOWN]}' is no host that a request can name.")
             raise HostNotAllowedError(
@@ -111,7 +111,7 @@ class Access:
                 f"PERMAFROST_ALLOWED_HOSTS={named.host[:_SHOWN]} in its environment."
             )
 
-    def check_origin(self, head: Head) -> None:
+    def check_origin(self, head: RequestHead) -> None:
         """Raise where a page of another origin sends what changes something."""
         if head.method in _SAFE:
             return
@@ -125,7 +125,7 @@ class Access:
 
     def _allows(self, text: str) -> bool:
         """Whether the value of a `Host` header names this server."""
-        named = place(text)
+        named = parse_host(text)
         if named is None:
             return False
         return (
@@ -150,10 +150,10 @@ def _is_of(origin: str, host: str, scheme: str | None) -> bool:
 
     Where nobody tells the `scheme` that the browser sees (TLS may end at a proxy), either will do.
     """
-    split, named = _ORIGIN.fullmatch(origin), place(host)
+    split, named = _ORIGIN.fullmatch(origin), parse_host(host)
     if not split or named is None or (scheme is not None and split[1] != scheme):
         return False
-    own = place(split[2])
+    own = parse_host(split[2])
     if own is None or own.host != named.host:
         return False
     usual = _DEFAULT_PORTS[split[1]]

@@ -9,9 +9,8 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access import admission, credentials, identity
 from api.pages.views import blueprint
+from api.services import LoopServices, services
 from api.services.authentication import secret_in
-from api.services.loop import LoopKernel
-from api.services.process import kernel
 from worker.credentials.api_key import Scope, digest_of, parse_scopes
 from worker.credentials.key_store import NewKey
 from worker.errors import InvalidRequestError, KeyRequiredError, PermafrostError
@@ -23,7 +22,7 @@ _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 @blueprint.get("/sign-in")
 def sign_in() -> AnyResponse:
     """Show the form that takes an API key; `?next=` leads on afterwards."""
-    if identity.grant() is not None or not kernel().portal.run(_required):
+    if identity.grant() is not None or not services().loop.run(_required):
         return redirect(_next(request.args.get("next")), 303)
     return make_response(_form(request.args.get("next")))
 
@@ -34,20 +33,20 @@ def signing_in() -> AnyResponse:
     asked = request.form.get("next")
     try:
         digest = digest_of(secret_in(f"Bearer {request.form.get('key', '').strip() or '-'}"))
-        kernel().portal.run(lambda core: core.authentication.of_digest(digest))
+        services().loop.run(lambda shared: shared.authentication.of_digest(digest))
     except KeyRequiredError as error:
         return make_response(_form(asked, error=error), 401)
     _end()
-    session_id = kernel().sessions.begin(digest)
+    session_id = services().sessions.begin(digest)
     answer = redirect(_next(asked), 303)
     answer.set_cookie(
         credentials.COOKIE,
         session_id,
-        max_age=kernel().settings.session_ttl_s,
+        max_age=services().settings.session_ttl_s,
         path=request.script_root or "/",
         httponly=True,
         samesite="Strict",
-        secure=admission.is_secure(kernel().settings.trusted_proxies),
+        secure=admission.is_secure(services().settings.trusted_proxies),
     )
     return answer
 
@@ -72,7 +71,7 @@ def keys() -> str:
 @blueprint.post("/keys")
 def change_keys() -> AnyResponse:
     """Make or revoke a key; a new one is shown on this answer only."""
-    store = kernel().keys
+    store = services().keys
     try:
         if revoked := request.form.get("revoke"):
             store.revoke(revoked)
@@ -89,15 +88,15 @@ def change_keys() -> AnyResponse:
     return answer
 
 
-async def _required(core: LoopKernel) -> bool:
-    return await core.authentication.required()
+async def _required(loop_services: LoopServices) -> bool:
+    return await loop_services.authentication.required()
 
 
 def _end() -> None:
     session_id = request.cookies.get(credentials.COOKIE, "")
     if session_id:
-        kernel().sessions.end(session_id)
-        kernel().portal.run(lambda core: core.authentication.forget(session_id))
+        services().sessions.end(session_id)
+        services().loop.run(lambda shared: shared.authentication.forget(session_id))
 
 
 def _form(asked: str | None, error: PermafrostError | None = None) -> str:
@@ -105,7 +104,7 @@ def _form(asked: str | None, error: PermafrostError | None = None) -> str:
 
 
 def _keys(made: NewKey | None = None, error: PermafrostError | None = None) -> str:
-    found: list[Any] = kernel().keys.all()
+    found: list[Any] = services().keys.all()
     own = identity.grant()
     return render_template(
         "keys.html",

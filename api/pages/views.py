@@ -1,4 +1,4 @@
-"""The pages' views: parse, ask the kernel, render."""
+"""The pages' views: parse, call, render."""
 
 from typing import TypeVar
 
@@ -14,10 +14,10 @@ from flask import (
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.access import identity
-from api.http.answers import submitted
+from api.http.answers import respond_to_submission
 from api.http.parameters import parse_json
 from api.pages import photographs, reference
-from api.services.process import kernel
+from api.services import services
 from api.views.models import publish_again
 from api.views.openapi import described
 from api.views.predictions import accept_image
@@ -70,7 +70,7 @@ def classify() -> AnyResponse:
             image,
             model=request.form.get("model"),
             top=request.form.get("top"),
-            keep_upload_s=kernel().settings.upload_ttl_s,
+            keep_upload_s=services().settings.upload_ttl_s,
         )
     except PermafrostError as error:
         if _wants_json():
@@ -80,7 +80,7 @@ def classify() -> AnyResponse:
             page.headers["Retry-After"] = str(error.retry_after)
         return page
     if _wants_json():
-        return submitted(accepted.job_id, accepted.job)
+        return respond_to_submission(accepted.job_id, accepted.job)
     return redirect(url_for("pages.job", job_id=accepted.job_id), 303)
 
 
@@ -93,15 +93,14 @@ def icon() -> Response:
 @blueprint.get("/jobs/<job_id>")
 def job(job_id: str) -> str:
     """Show a job; until it has ended, the page follows it."""
-    core = kernel()
-    found = core.store.get(job_id, owner=identity.owner())
+    found = services().store.get(job_id, owner=identity.owner())
     with_log = found.kind in WITH_LOG
     return render_template(
         "job.html",
         job=found,
-        photograph=photographs.media_type(core.client, job_id),
-        log=core.store.log(job_id) if with_log else [],
-        labels=core.batches.labels(job_id) if found.kind is Kind.BATCH else {},
+        photograph=photographs.media_type(services().client, job_id),
+        log=services().store.log(job_id) if with_log else [],
+        labels=services().batches.labels(job_id) if found.kind is Kind.BATCH else {},
         most_labels=_MOST_LABELS,
         assumption=_assumption(found),
     )
@@ -110,14 +109,13 @@ def job(job_id: str) -> str:
 @blueprint.get("/jobs/<job_id>/image")
 def image(job_id: str) -> Response:
     """Show the photograph of a prediction while it is kept."""
-    core = kernel()
-    core.store.get(job_id, owner=identity.owner())
-    content = core.store.upload(job_id)
+    services().store.get(job_id, owner=identity.owner())
+    content = services().store.upload(job_id)
     media_type = photographs.sniffed(content)
     if content is None or media_type is None:
         raise NotFoundError("The photograph of this job is not kept any more.")
     response = Response(content, mimetype=media_type)
-    response.headers["Cache-Control"] = f"private, max-age={core.settings.upload_ttl_s}"
+    response.headers["Cache-Control"] = f"private, max-age={services().settings.upload_ttl_s}"
     return response
 
 
@@ -126,7 +124,7 @@ def jobs() -> str:
     """List the newest jobs; `?kind=`, `?status=`, `?cursor=`."""
     kind, status = _word(Kind, "kind"), _word(Status, "status")
     cursor = request.args.get("cursor") or None
-    page = kernel().store.page(
+    page = services().store.page(
         kind=kind,
         status=status,
         cursor=cursor,
@@ -147,7 +145,7 @@ def jobs() -> str:
 @blueprint.get("/models")
 def models() -> str:
     """List the models with their versions."""
-    registry = kernel().registry
+    registry = services().registry
     found: list[Model] = []
     unreadable: list[str] = []
     for name in registry.names():
@@ -156,15 +154,19 @@ def models() -> str:
         except ModelUnavailableError as error:  # one damaged manifest must not hide the others
             unreadable.append(error.message)
     return render_template(
-        "models.html", models=found, unreadable=unreadable, set_aside=kernel().versions_set_aside()
+        "models.html",
+        models=found,
+        unreadable=unreadable,
+        set_aside=services().versions_set_aside(),
     )
 
 
 @blueprint.post("/models/<name>/versions/<int:version>/try-again")
 def try_again(name: str, version: int) -> AnyResponse:
     """Have a version that was set aside tried again, and lead back to the models."""
-    core = kernel()
-    core.set_aside.try_again(name, core.registry.number(ModelRef.parse(f"{name}@{version}")))
+    services().set_aside.try_again(
+        name, services().registry.number(ModelRef.parse(f"{name}@{version}"))
+    )
     return redirect(url_for("pages.models"), 303)
 
 
@@ -179,7 +181,7 @@ def republish(name: str, version: int) -> AnyResponse:
 @blueprint.get("/workers")
 def workers() -> str:
     """List the worker processes with the graphs that each of them has loaded."""
-    return render_template("workers.html", workers=kernel().roster.read())
+    return render_template("workers.html", workers=services().roster.read())
 
 
 @blueprint.get("/docs")
@@ -198,16 +200,15 @@ def _assumption(found: Job) -> str | None:
     if found.model is None or not found.model.basis:
         return None
     try:
-        manifest = kernel().registry.manifest(found.model.name, found.model.version)
+        manifest = services().registry.manifest(found.model.name, found.model.version)
     except (ModelNotFoundError, ModelUnavailableError):
         return None
     return assumption_of(manifest)
 
 
 def _home(error: PermafrostError | None = None) -> str:
-    core = kernel()
     chosen = request.form.get("model")
-    models = core.registry.stable()
+    models = services().registry.stable()
     return render_template(
         "home.html",
         models=models,
@@ -215,10 +216,10 @@ def _home(error: PermafrostError | None = None) -> str:
         error=error,
         worker_ready=any(
             worker.state == "ready" and Lane.INTERACTIVE in worker.queues
-            for worker in core.roster.read()
+            for worker in services().roster.read()
         ),
         freezing=None if models else _newest_freeze(),
-        max_bytes=core.settings.max_image_bytes,
+        max_bytes=services().settings.max_image_bytes,
         media_types=photographs.MEDIA_TYPES,
     )
 
@@ -226,7 +227,9 @@ def _home(error: PermafrostError | None = None) -> str:
 def _newest_freeze() -> str | None:
     """Return the id of a freeze that has not ended, for a system that has no model yet."""
     for status in (Status.RUNNING, Status.QUEUED):
-        page = kernel().store.page(kind=Kind.FREEZE, status=status, limit=1, owner=identity.owner())
+        page = services().store.page(
+            kind=Kind.FREEZE, status=status, limit=1, owner=identity.owner()
+        )
         if page.jobs:
             return page.jobs[0].id
     return None

@@ -7,7 +7,7 @@ from typing import IO, Any, BinaryIO, Self, cast
 
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.server.spool import Room
+from api.server.spool import SpoolBudget
 from worker.errors import OverloadedError
 
 SMALL = 256 * 1024  # bytes of a body that are kept in memory
@@ -24,9 +24,9 @@ class ClientGoneError(Exception):
 class Body:
     """What has come of the body of one request."""
 
-    def __init__(self, receive: Receive, room: Room, environ: Mapping[str, Any]) -> None:
+    def __init__(self, receive: Receive, spool: SpoolBudget, environ: Mapping[str, Any]) -> None:
         self._receive = receive
-        self._room = room
+        self._spool = spool
         self._is_asked_for = "HTTP_EXPECT" in environ  # the client waits until it is read
         self.expected = int(environ.get("CONTENT_LENGTH") or 0)  # bytes, where that was said
         self.is_chunked = "HTTP_TRANSFER_ENCODING" in environ
@@ -58,7 +58,7 @@ class Body:
             return
         if self._file is not None:
             self._file.close()
-        self._room.give(self._kept)
+        self._spool.release(self._kept)
         self._kept = 0
 
     async def read(self, most: int, *, until: float = float("inf")) -> None:
@@ -97,7 +97,7 @@ class Body:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the body
             content = self._memory.getvalue() + content
             self._memory = io.BytesIO()
-        if not self._room.take(len(content)):
+        if not self._spool.reserve(len(content)):
             raise OverloadedError(
                 "There is no room for so much that arrives at once: try again later."
             )

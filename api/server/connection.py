@@ -16,13 +16,12 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.server.error_responses import (
-    CRUMBS,
+    CHUNKS_TOO_SMALL,
     HEADERS_TOO_LARGE,
     NOT_HTTP,
     TOO_SLOW,
     URI_TOO_LONG,
-    Refusal,
-    raw_answer,
+    ErrorResponse,
 )
 
 _log = structlog.get_logger(__name__)
@@ -45,8 +44,8 @@ _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})  # in no 
 class _RefusedError(Exception):
     """Raised while a request is read; ends the connection."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        self.refusal = refusal
+    def __init__(self, error: ErrorResponse) -> None:
+        self.error = error
 
 
 class Connection(HttpToolsProtocol):
@@ -114,7 +113,7 @@ class Connection(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserCallbackError as error:
             if isinstance(error.__context__, _RefusedError):
-                self.refuse(error.__context__.refusal)
+                self.refuse(error.__context__.error)
             elif isinstance(error.__context__, httptools.HttpParserError | UnicodeError):
                 self.refuse(NOT_HTTP)
             else:
@@ -202,7 +201,7 @@ class Connection(HttpToolsProtocol):
         """Count a chunk of the body."""
         self._chunks += 1
         if self._chunks > _MANY and self._arrived < _TINY * self._chunks:
-            raise _RefusedError(CRUMBS)
+            raise _RefusedError(CHUNKS_TOO_SMALL)
 
     def on_message_complete(self) -> None:
         """Take note that the request is there whole."""
@@ -215,7 +214,7 @@ class Connection(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """End soon, as the whole server does."""
-        self.app.leave()
+        self.app.stop_waiting()
         if self.is_waiting():
             self.transport.abort()
         super().shutdown()
@@ -256,7 +255,7 @@ class Connection(HttpToolsProtocol):
 
     # -- what ends a connection -------------------------------------------------------------------
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, error: ErrorResponse) -> None:
         """Answer what cannot be read, unless an answer has begun, and close."""
         if self._lingers_until is not None or self.transport.is_closing():
             return
@@ -267,7 +266,7 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         if not begun:
-            self.transport.write(raw_answer(refusal))
+            self.transport.write(error.encode())
         self._incoming, self._reads_head = True, False  # what it sends is read no more
         self.transport.close()
 

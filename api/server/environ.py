@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from api.server.response_buffer import FileAnswer
+from api.server.response_buffer import FileResponse
 
 _IGNORED = frozenset({b"upgrade"})  # to nothing that is spoken here, so the request stands
 _NOT_HTTP = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
@@ -40,7 +40,7 @@ def environ_of(scope: Mapping[str, Any]) -> dict[str, Any]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        "wsgi.file_wrapper": FileAnswer,
+        "wsgi.file_wrapper": FileResponse,
         "wsgi.input_terminated": True,
     }
     for name, value in scope["headers"]:

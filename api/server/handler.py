@@ -11,16 +11,16 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.access import admission, identity
 from api.access.admission import ADMITTED, Admitted
-from api.http.answers import LATER, Later
+from api.http.answers import DEFERRED, Deferred
 from api.server.bodies import SMALL, Body, ClientGoneError
 from api.server.connection import Connection
 from api.server.responder import Answer
-from api.server.threads import Environ, ThreadAnswer, Threads
-from api.services.loop import LoopKernel
+from api.server.threads import Environ, ThreadResponse, Threads
+from api.services import LoopServices
 from api.views import events, health, jobs, predictions
-from api.views.events import Followed
+from api.views.events import EventStream
 
-Handler = Callable[..., Awaitable[Response | Followed]]
+Handler = Callable[..., Awaitable[Response | EventStream]]
 
 _IN_LOOP: Final[dict[str, Handler]] = {
     "predictions.create": predictions.classify,
@@ -30,20 +30,20 @@ _IN_LOOP: Final[dict[str, Handler]] = {
 }
 
 
-class Exchange:
+class RequestHandler:
     """Answers one request, which is Flask's `request` meanwhile."""
 
     def __init__(
         self,
         application: Flask,
-        core: LoopKernel,
+        services: LoopServices,
         threads: Threads,
         environ: Environ,
         body: Body,
         connection: Connection | None,
     ) -> None:
         self._application = application
-        self._core = core
+        self._services = services
         self._threads = threads
         self._environ = environ
         self._body = body
@@ -53,14 +53,14 @@ class Exchange:
         """Return the answer; raise `ClientGoneError` where nobody waits for one."""
         in_loop = request.method != "OPTIONS" and request.endpoint in _IN_LOOP
         try:
-            answer: Response | Followed | None = await admission.admit(self._core)
+            answer: Response | EventStream | None = await admission.admit(self._services)
             if answer is None and request.routing_exception is None:
                 await self._read()
                 if in_loop:
                     handler = _IN_LOOP[str(request.endpoint)]
                     _give_body(request.environ, self._body)
                     with self.following():
-                        answer = await handler(self._core, **(request.view_args or {}))
+                        answer = await handler(self._services, **(request.view_args or {}))
         except ClientGoneError:
             raise
         except Exception as error:  # each is answered as Flask answers it
@@ -69,7 +69,7 @@ class Exchange:
         if answer is None:
             await self._body.drain()
             return await self._in_thread()
-        if isinstance(answer, Followed):
+        if isinstance(answer, EventStream):
             self._application.process_response(answer.head)
             return answer
         return self._application.process_response(answer)
@@ -78,9 +78,9 @@ class Exchange:
         """Take a client that sends no more for gone."""
         return nullcontext() if self._connection is None else self._connection.following()
 
-    async def _in_thread(self, refused: Exception | None = None) -> Response | ThreadAnswer:
-        later: list[Later] = []
-        self._environ[LATER] = later
+    async def _in_thread(self, refused: Exception | None = None) -> Response | ThreadResponse:
+        deferred: list[Deferred] = []
+        self._environ[DEFERRED] = deferred
         self._environ[ADMITTED] = Admitted(
             refused=refused, grant=identity.grant(), signed_in=identity.signed_in()
         )
@@ -88,12 +88,12 @@ class Exchange:
             _give_body(self._environ, self._body)
         self._body.lend()
         answer = await self._threads.answer(self._environ, self._body.give_back)
-        if not later:
+        if not deferred:
             return answer
         answer.close()
         try:
             with self.following():
-                return self._application.process_response(await later[0](self._core))
+                return self._application.process_response(await deferred[0](self._services))
         except Exception as error:  # each is answered as Flask answers it
             return self._failed(error)
 
@@ -108,7 +108,7 @@ class Exchange:
         body = self._body
         if body.whole:
             return
-        request.max_content_length = most = admission.most_bytes(self._core.settings)
+        request.max_content_length = most = admission.most_bytes(self._services.settings)
         if body.expected > most:
             raise RequestEntityTooLarge
         if body.is_chunked:

@@ -8,17 +8,17 @@ from typing import Any
 from flask import Response, request
 
 from api.server.bodies import Body
-from api.server.threads import Headers, ThreadAnswer
-from api.views.events import Followed
+from api.server.threads import Headers, ThreadResponse
+from api.views.events import EventStream
 
 _AS_THEY_ARE = frozenset({200, 202})  # answers of which WSGI would change no header
 
-Answer = Response | Followed | ThreadAnswer
+Answer = Response | EventStream | ThreadResponse
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-class Answering:
+class Responder:
     """Sends one answer to its client."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
@@ -34,7 +34,7 @@ class Answering:
             status, headers, content = _whole(answer)
             await self._head(status, [*headers, *close])
             await self._send({"type": "http.response.body", "body": content})
-        elif isinstance(answer, Followed):
+        elif isinstance(answer, EventStream):
             await self._follow(answer)
         else:
             await self._hand_on(answer, close)
@@ -44,7 +44,7 @@ class Answering:
         if self._connection is not None:
             self._connection.abort()
 
-    async def _follow(self, answer: Followed) -> None:
+    async def _follow(self, answer: EventStream) -> None:
         headers = [pair for pair in answer.head.headers if pair[0] != "Content-Length"]
         try:
             if self._is_head:
@@ -63,11 +63,11 @@ class Answering:
         finally:
             await answer.close()
 
-    async def _hand_on(self, answer: ThreadAnswer, close: Headers) -> None:
+    async def _hand_on(self, answer: ThreadResponse, close: Headers) -> None:
         try:
             headers = [*answer.headers, *close]
             if self._is_old and not any(name.lower() == "content-length" for name, _ in headers):
-                headers.append(("Content-Length", str(await answer.outlet.size())))
+                headers.append(("Content-Length", str(await answer.buffer.size())))
             await self._head(answer.status, headers)
             if not self._is_head:
                 async for piece in answer.pieces():

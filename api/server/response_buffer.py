@@ -13,14 +13,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import IO
 
-from api.server.spool import Room
+from api.server.spool import SpoolBudget
 
 _IN_MEMORY = 256 * 1024  # bytes that wait for one client
 _PIECE = 64 * 1024  # bytes that are read of a file at once
 _ROOM_S = 5.0  # that a thread waits for room on the disk
 
 
-class FileAnswer:
+class FileResponse:
     """What a WSGI application answers with a file (PEP 3333, `wsgi.file_wrapper`)."""
 
     def __init__(self, file: IO[bytes], _block_size: int = 8192) -> None:
@@ -35,16 +35,16 @@ class FileAnswer:
         self.file.close()
 
 
-class AnswerBrokenError(Exception):
+class ResponseBrokenError(Exception):
     """Raised where an answer that has begun cannot go on."""
 
 
-class Outlet:
+class ResponseBuffer:
     """One answer: a thread writes it, the event loop reads it."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, room: Room) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, spool: SpoolBudget) -> None:
         self._loop = loop
-        self._room = room
+        self._spool = spool
         self._lock = threading.Lock()
         self._memory: deque[bytes] = deque()  # goes out before what is in the file
         self._waiting = 0  # bytes in memory
@@ -85,15 +85,15 @@ class Outlet:
 
     def _write_out(self, piece: bytes) -> None:
         until = time.monotonic() + _ROOM_S
-        while not self._room.take(len(piece)):
+        while not self._spool.reserve(len(piece)):
             if self._closed or time.monotonic() > until:
-                raise AnswerBrokenError
+                raise ResponseBrokenError
             time.sleep(0.05)
         with self._lock:
             self._written += len(piece)
             if self._closed:
                 self._forget()
-                raise AnswerBrokenError
+                raise ResponseBrokenError
             if self._file is None:
                 self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see `_forget`
             self._file.seek(0, os.SEEK_END)
@@ -106,7 +106,7 @@ class Outlet:
     # -- in the event loop ---------------------------------------------------------------------
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Give the answer; raise `AnswerBrokenError` where it does not come to its end."""
+        """Give the answer; raise `ResponseBrokenError` where it does not come to its end."""
         while True:
             over = self._over
             piece = self._next()
@@ -114,7 +114,7 @@ class Outlet:
                 yield piece
             elif over:
                 if self._broken:
-                    raise AnswerBrokenError
+                    raise ResponseBrokenError
                 return
             else:
                 await self._changed.wait()
@@ -155,5 +155,5 @@ class Outlet:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._room.give(self._written)
+        self._spool.release(self._written)
         self._read = self._written = 0

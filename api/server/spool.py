@@ -1,25 +1,25 @@
-"""The bytes that one process keeps in files for all its clients."""
+"""How many bytes one process may spool: bodies and answers that wait in files for a client."""
 
 import threading
 
 
-class Room:
-    """Counts them. Any thread may call this."""
+class SpoolBudget:
+    """Counts the spooled bytes of all clients. Any thread may call this."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken = 0
+        self._used = 0
         self._lock = threading.Lock()
 
-    def take(self, count: int) -> bool:
-        """Take room for so many bytes, or return False."""
+    def reserve(self, count: int) -> bool:
+        """Reserve so many bytes, or return False where they would be too many."""
         with self._lock:
-            if self._taken + count > self._most:
+            if self._used + count > self._most:
                 return False
-            self._taken += count
+            self._used += count
             return True
 
-    def give(self, count: int) -> None:
-        """Give back what was taken."""
+    def release(self, count: int) -> None:
+        """Give back what was reserved."""
         with self._lock:
-            self._taken -= count
+            self._used -= count

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from api.server.response_buffer import FileAnswer, Outlet
-from api.server.spool import Room
+from api.server.response_buffer import FileResponse, ResponseBuffer
+from api.server.spool import SpoolBudget
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -15,13 +15,13 @@ Headers = list[tuple[str, str]]
 
 
 @dataclass
-class ThreadAnswer:
+class ThreadResponse:
     """An answer of which the head is there. It must be closed."""
 
     status: int
     headers: Headers
-    outlet: Outlet
-    file: FileAnswer | None = None
+    buffer: ResponseBuffer
+    file: FileResponse | None = None
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Give the body."""
@@ -29,12 +29,12 @@ class ThreadAnswer:
             for piece in self.file:
                 yield piece
             return
-        async for piece in self.outlet.pieces():
+        async for piece in self.buffer.pieces():
             yield piece
 
     def close(self) -> None:
         """Forget what was not asked for."""
-        self.outlet.close()
+        self.buffer.close()
         if self.file is not None:
             self.file.close()
 
@@ -42,31 +42,31 @@ class ThreadAnswer:
 class Threads:
     """Calls a WSGI application (PEP 3333) in one of a number of threads."""
 
-    def __init__(self, application: Application, count: int, room: Room) -> None:
+    def __init__(self, application: Application, count: int, spool: SpoolBudget) -> None:
         self._application = application
         self._pool = ThreadPoolExecutor(count, "flask")
-        self._room = room
+        self._spool = spool
 
-    async def answer(self, environ: Environ, over: Callable[[], None]) -> ThreadAnswer:
+    async def answer(self, environ: Environ, over: Callable[[], None]) -> ThreadResponse:
         """Return the application's answer; what it raises is raised here.
 
         `over` is called in the loop once the thread has done all, whoever still waits for it.
         """
         loop = asyncio.get_running_loop()
-        outlet = Outlet(loop, self._room)
-        head: asyncio.Future[ThreadAnswer] = loop.create_future()
+        buffer = ResponseBuffer(loop, self._spool)
+        head: asyncio.Future[ThreadResponse] = loop.create_future()
 
         def tell(tell_: Callable[[Any], None], what: Any) -> None:
             def do() -> None:
                 if not head.done():
                     tell_(what)
-                elif isinstance(what, ThreadAnswer):  # nobody waits for it any more
+                elif isinstance(what, ThreadResponse):  # nobody waits for it any more
                     what.close()
 
             loop.call_soon_threadsafe(do)
 
         def work() -> None:
-            answer = ThreadAnswer(500, [], outlet)
+            answer = ThreadResponse(500, [], buffer)
 
             def start_response(status: str, headers: Headers, *_: object) -> None:
                 answer.status, answer.headers = int(status.split(" ", 1)[0]), headers
@@ -76,16 +76,16 @@ class Threads:
             except BaseException as error:  # the loop is told, and this thread lives on
                 tell(head.set_exception, error)
                 return
-            answer.file = body if isinstance(body, FileAnswer) else None
+            answer.file = body if isinstance(body, FileResponse) else None
             tell(head.set_result, answer)
             if answer.file is None:
-                outlet.write(body)
+                buffer.write(body)
 
         self._pool.submit(work).add_done_callback(lambda _: loop.call_soon_threadsafe(over))
         try:
             return await head
         except asyncio.CancelledError:
-            outlet.close()
+            buffer.close()
             raise
 
     def close(self) -> None:

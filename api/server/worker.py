@@ -25,7 +25,7 @@ _SWITCH_S: Final = 0.0005
 # Objects that are made before garbage is looked for. Requests leave hardly any that must be.
 _GARBAGE: Final = 20_000
 _NOTIFY_S: Final = 1
-_LEAVE_S: Final = 1  # before gunicorn loses its patience
+_BEFORE_KILL_S: Final = 1  # before gunicorn kills the process
 
 
 class DoorWorker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no types
@@ -46,12 +46,12 @@ class DoorWorker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no 
     def load_wsgi(self) -> None:
         """Load the application and put the door before it."""
         super().load_wsgi()
-        if not isinstance(self.wsgi, Flask) or "kernel" not in self.wsgi.extensions:
+        if not isinstance(self.wsgi, Flask) or "services" not in self.wsgi.extensions:
             raise TypeError("Only what `api:create_app()` returns can be served by DoorWorker.")
         threads = self.cfg.threads if self.cfg.threads > 1 else _THREADS
         self.wsgi = Door(self.wsgi, threads)
         self.config.timeout_notify = _NOTIFY_S
-        self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - _LEAVE_S)
+        self.config.timeout_graceful_shutdown = max(1, self.cfg.graceful_timeout - _BEFORE_KILL_S)
         self.config.access_log = self.log.access_log_enabled
         sys.setswitchinterval(_SWITCH_S)
         gc.freeze()  # what is there now stays, and is not searched for garbage

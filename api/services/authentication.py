@@ -14,7 +14,7 @@ from typing import Any
 
 import redis
 
-from api.services.pipeline import Line
+from api.services.pipeline import CommandPipeline
 from worker.credentials.api_key import Grant, digest_of, is_secret
 from worker.credentials.key_store import note_use_command, read_grant
 from worker.credentials.sessions import is_session_id
@@ -44,8 +44,8 @@ class _Seen:
 class Authentication:
     """Finds out what a key allows. Only the event loop may call this."""
 
-    def __init__(self, line: Line, settings: Settings) -> None:
-        self._line = line
+    def __init__(self, pipeline: CommandPipeline, settings: Settings) -> None:
+        self._pipeline = pipeline
         self._open = settings.access == "open"
         self._guarded = settings.access == "keys" or (
             settings.access == "auto" and not is_loopback(settings.host)
@@ -130,7 +130,7 @@ class Authentication:
     async def _ask(self, *command: str | int) -> Any:
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                return await self._line.run(*command)
+                return await self._pipeline.run(*command)
         except TimeoutError:
             raise redis.TimeoutError("Redis does not answer.") from None
 

@@ -1,7 +1,7 @@
-"""Says of batches that a request is still bringing that it is, for as long as it does.
+"""The heartbeat of batches whose images a request is still bringing.
 
-A request may take long, and an API process may die in the midst of it. What says nothing of a batch
-for a while is taken for dead, and the sweeper deletes what it brought.
+A request may take long, and an API process may die in the midst of it. The sweeper gives up a batch
+that has had no heartbeat for a while, and deletes the images that it has.
 """
 
 import threading
@@ -14,11 +14,11 @@ import structlog
 _log = structlog.get_logger(__name__)
 
 
-class Keeper:
-    """A thread that speaks for the batches of a process; it runs while there are any."""
+class BatchHeartbeat:
+    """A thread that renews the batches of this process; it runs while there are any."""
 
-    def __init__(self, keep: Callable[[Sequence[str]], None], every_s: float) -> None:
-        self._keep = keep
+    def __init__(self, renew: Callable[[Sequence[str]], None], every_s: float) -> None:
+        self._renew = renew
         self._every_s = every_s
         self._lock = threading.Lock()
         self._ids: set[str] = set()
@@ -26,13 +26,13 @@ class Keeper:
         self._none_left = threading.Event()
 
     @contextmanager
-    def keeping(self, job_id: str) -> Iterator[None]:
-        """Speak for a batch."""
+    def of(self, job_id: str) -> Iterator[None]:
+        """Renew a batch for as long as the context lasts."""
         with self._lock:
             self._ids.add(job_id)
             self._none_left.clear()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
                 self._thread.start()
         try:
             yield
@@ -51,6 +51,6 @@ class Keeper:
                     self._thread = None
                     return
             try:
-                self._keep(ids)
+                self._renew(ids)
             except redis.RedisError as error:
-                _log.warning("batches not kept", action="batches_not_kept", error=str(error))
+                _log.warning("heartbeat failed", action="heartbeat_failed", error=str(error))

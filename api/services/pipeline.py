@@ -1,4 +1,4 @@
-"""Redis, as one event loop uses it: the commands of one turn of the loop go out together."""
+"""Redis in the event loop: the commands that one turn of the loop asks for go out together."""
 
 import asyncio
 import hashlib
@@ -11,115 +11,117 @@ import redis.asyncio
 
 from worker.jobs.scripts import source
 
-_TOGETHER = 64  # commands, at most
-_UNDER_WAY = 2  # exchanges at a time; what is asked meanwhile goes out together after them
-_TIMEOUT_S = 2.0  # of an exchange, and from when a command was asked until it is answered
+# Redis is on the same machine or in the same rack: clients get an error within 5 s if it is silent.
+STORE_TIMEOUT_S = 2.0  # of a round trip, and of a command from the call to its answer
+
+_MOST_COMMANDS = 64  # of one round trip
+_MOST_ROUND_TRIPS = 2  # at a time; commands that are called meanwhile go out together after them
 _SILENT = "Redis does not answer."
 
 Argument = str | bytes | int | float
 
 
-class _Asked(NamedTuple):
-    command: tuple[Argument, ...]
+class _Command(NamedTuple):
+    words: tuple[Argument, ...]
     answer: asyncio.Future[Any]
 
 
-class Line:
+class CommandPipeline:
     """Sends commands over redis-py's own pipelines. Only its event loop may call this."""
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
-        self._asked: list[_Asked] = []
-        self._due = False
-        self._exchanges: set[asyncio.Task[None]] = set()
-        # What was asked, oldest first, and until when an answer is waited for, by the loop's clock.
-        self._open: deque[tuple[float, asyncio.Future[Any]]] = deque()
-        self._clock: asyncio.TimerHandle | None = None
+        self._queued: list[_Command] = []
+        self._send_is_due = False
+        self._round_trips: set[asyncio.Task[None]] = set()
+        # Deadlines by the loop's clock and answers that have not come, oldest first.
+        self._unanswered: deque[tuple[float, asyncio.Future[Any]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, *command: Argument) -> Any:
         """Run a command and return its answer; raises redis's errors."""
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
-        self._asked.append(_Asked(command, answer))
-        self._open.append((loop.time() + _TIMEOUT_S, answer))
-        if not self._due:
-            self._due = True
+        self._queued.append(_Command(command, answer))
+        self._unanswered.append((loop.time() + STORE_TIMEOUT_S, answer))
+        if not self._send_is_due:
+            self._send_is_due = True
             loop.call_soon(self._send)
-        if self._clock is None:
-            self._give_up()
+        if self._timer is None:
+            self._expire()
         return await answer
 
     async def script(self, name: str, *args: Argument) -> Any:
         """Run one of the scripts of `worker.jobs.scripts` with `args` as its ARGV."""
         try:
             return await self.run("EVALSHA", _digest(name), 0, *args)
-        except redis.exceptions.NoScriptError:  # of a Redis that was started meanwhile
+        except redis.exceptions.NoScriptError:  # Redis was started anew meanwhile
             await self.run("SCRIPT LOAD", source(name))
             return await self.run("EVALSHA", _digest(name), 0, *args)
 
     async def close(self) -> None:
-        """Let go of the connections; what was asked stays unanswered."""
-        if self._clock is not None:
-            self._clock.cancel()
-        exchanges = list(self._exchanges)
-        for exchange in exchanges:
-            exchange.cancel()
-        await asyncio.gather(*exchanges, return_exceptions=True)
+        """Close the connections; commands under way stay unanswered."""
+        if self._timer is not None:
+            self._timer.cancel()
+        round_trips = list(self._round_trips)
+        for round_trip in round_trips:
+            round_trip.cancel()
+        await asyncio.gather(*round_trips, return_exceptions=True)
         await self._client.aclose()
 
-    def _give_up(self) -> None:
-        """Tell all whose time is up that there is no answer, and look again when the next's is."""
+    def _expire(self) -> None:
+        """Fail the commands whose deadline has passed; come back at the next deadline."""
         loop = asyncio.get_running_loop()
-        self._clock = None
-        while self._open:
-            until, answer = self._open[0]
+        self._timer = None
+        while self._unanswered:
+            until, answer = self._unanswered[0]
             if not answer.done():
                 if until > loop.time():
-                    self._clock = loop.call_at(until, self._give_up)
+                    self._timer = loop.call_at(until, self._expire)
                     return
                 answer.set_exception(redis.TimeoutError(_SILENT))
-            self._open.popleft()
+            self._unanswered.popleft()
 
     def _send(self) -> None:
-        self._due = False
-        while self._asked and len(self._exchanges) < _UNDER_WAY:
-            # What nobody waits for any more is not sent.
-            self._asked = [one for one in self._asked if not one.answer.done()]
-            asked, self._asked = self._asked[:_TOGETHER], self._asked[_TOGETHER:]
-            exchange = asyncio.get_running_loop().create_task(self._exchange(asked))
-            self._exchanges.add(exchange)
-            exchange.add_done_callback(self._exchanged)
+        self._send_is_due = False
+        while self._queued and len(self._round_trips) < _MOST_ROUND_TRIPS:
+            # A command whose caller has gone is not sent.
+            self._queued = [one for one in self._queued if not one.answer.done()]
+            commands, self._queued = self._queued[:_MOST_COMMANDS], self._queued[_MOST_COMMANDS:]
+            round_trip = asyncio.get_running_loop().create_task(self._round_trip(commands))
+            self._round_trips.add(round_trip)
+            round_trip.add_done_callback(self._ended)
 
-    def _exchanged(self, exchange: asyncio.Task[None]) -> None:
-        self._exchanges.discard(exchange)
-        if not exchange.cancelled():
+    def _ended(self, round_trip: asyncio.Task[None]) -> None:
+        self._round_trips.discard(round_trip)
+        if not round_trip.cancelled():
             self._send()
 
-    async def _exchange(self, asked: list[_Asked]) -> None:
+    async def _round_trip(self, commands: list[_Command]) -> None:
         answers: list[Any]
         try:
             pipe = self._client.pipeline(transaction=False)
-            for one in asked:
-                pipe.execute_command(*one.command)
-            # redis-py's own limits are for each step: to connect again, to say hello, to ask.
-            async with asyncio.timeout(_TIMEOUT_S):
+            for one in commands:
+                pipe.execute_command(*one.words)
+            # redis-py's own timeouts are for each step: connecting, the greeting, the command.
+            async with asyncio.timeout(STORE_TIMEOUT_S):
                 answers = await pipe.execute(raise_on_error=False)
         except TimeoutError:
-            answers = [redis.TimeoutError(_SILENT)] * len(asked)
-        except Exception as error:  # whatever it is, whoever asked is told
-            answers = [error] * len(asked)
-        for one, answer in zip(asked, answers, strict=True):
-            if one.answer.done():  # whoever asked has gone
+            answers = [redis.TimeoutError(_SILENT)] * len(commands)
+        except Exception as error:  # of any kind: the callers get it
+            answers = [error] * len(commands)
+        for one, answer in zip(commands, answers, strict=True):
+            if one.answer.done():  # its caller has gone
                 continue
             if isinstance(answer, Exception):
                 one.answer.set_exception(answer)
             else:
                 one.answer.set_result(answer)
-        while self._open and self._open[0][1].done():
-            self._open.popleft()
+        while self._unanswered and self._unanswered[0][1].done():
+            self._unanswered.popleft()
 
 
 @cache
 def _digest(name: str) -> str:
-    """Return the name that Redis gives to a script."""
+    """Return the digest by which Redis knows a script."""
     return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import BinaryIO
 
-from api.services.process import Kernel
+from api.services import Services
 from worker.archives import ArchiveLimits, Member, members
 from worker.errors import (
     DamagedMemberError,
@@ -39,7 +39,7 @@ class Intake:
 
     def __init__(
         self,
-        kernel: Kernel,
+        services: Services,
         add: Callable[[list[NewImage], int], Added],
         *,
         tell_apart: bool = False,
@@ -49,7 +49,7 @@ class Intake:
         That is for a batch that leaves out paths that it has; the same request sent again gives the
         same names.
         """
-        self._kernel = kernel
+        self._services = services
         self._add = add
         self._names: dict[bytes, bytes] | None = {} if tell_apart else None
         self._waiting: list[NewImage] = []
@@ -61,9 +61,9 @@ class Intake:
 
     def take(self, field: str, filename: bytes, stream: BinaryIO) -> None:
         """Take one file of the request: an image, or with the field `archive` many of them."""
-        limit = self._kernel.settings.max_image_bytes
+        limit = self._services.settings.max_image_bytes
         if field == "archive":
-            for member in members(stream, ArchiveLimits.of(self._kernel.settings)):
+            for member in members(stream, ArchiveLimits.of(self._services.settings)):
                 self._take_member(member, limit)
         elif field == "images":
             content = stream.read(limit + 1)
@@ -77,10 +77,10 @@ class Intake:
         """Write what waits to the store."""
         if not self._waiting:
             return
-        self._kernel.check_room(self._bytes)
+        self._services.reserve_memory(self._bytes)
         added = self._add(self._waiting, self.added)
         if added.ticket_needed:
-            self._kernel.ticket(Lane.BULK)
+            self._services.send_ticket(Lane.BULK)
         self.added += added.added
         self.already += added.already
         self._waiting, self._bytes = [], 0
@@ -125,7 +125,7 @@ class Intake:
 
     def _fault(self, content: bytes | None) -> dict[str, str] | None:
         if content is None:
-            limit = self._kernel.settings.max_image_bytes / 2**20
+            limit = self._services.settings.max_image_bytes / 2**20
             message = f"The file is larger than one image may be ({limit:.1f} MiB)."
             return {"code": ImageFileTooLargeError.code, "message": message}
         if not content:

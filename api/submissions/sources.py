@@ -12,9 +12,9 @@ from flask import Response, request
 
 from api.access import identity
 from api.access.clients import client
-from api.http.answers import preferred_wait, submitted
+from api.http.answers import preferred_wait, respond_to_submission
 from api.http.parameters import parse_json
-from api.services.process import kernel
+from api.services import services
 from api.submissions.idempotency import idempotency
 from api.submissions.webhooks import webhook_of
 from worker.archives import ArchiveLimits, examine, is_compressed_file
@@ -58,10 +58,10 @@ def submit_source(kind: Kind) -> Response:
     """Accept a job of a kind that works on a source, as Flask's request asks for it."""
     preferred_wait()  # a bad one is refused before anything is accepted
     sent = (request.content_length or 0) if request.mimetype == "multipart/form-data" else 0
-    kernel().check_open(Lane.FREEZING, client(), sent)
+    services().check_accepting(Lane.FREEZING, client(), sent)
     request.max_content_length = _OPTIONS_BYTES
     if request.mimetype == "multipart/form-data":
-        request.max_content_length = kernel().settings.max_model_bytes + _OPTIONS_BYTES
+        request.max_content_length = services().settings.max_model_bytes + _OPTIONS_BYTES
         request.max_form_memory_size = _OPTIONS_BYTES
         request.max_form_parts = MOST_FILES + _OTHER_PARTS
         return _from_upload(kind)
@@ -75,7 +75,7 @@ def submit_source(kind: Kind) -> Response:
         raise InvalidRequestError("source: name the model's path under the server's sources root.")
     asked = _OF_SOURCES[kind].parse(body)
     accepted = _accept(kind, asked)
-    return submitted(accepted.job_id, accepted.job)
+    return respond_to_submission(accepted.job_id, accepted.job)
 
 
 def _from_upload(kind: Kind) -> Response:
@@ -93,29 +93,29 @@ def _from_upload(kind: Kind) -> Response:
         raise InvalidRequestError("No file was sent: send the model's files as `files`.")
     files += pictures
     accepted = accept_files(kind, asked, files)
-    return submitted(accepted.job_id, accepted.job)
+    return respond_to_submission(accepted.job_id, accepted.job)
 
 
 def accept_files(
     kind: Kind, asked: InspectionRequest | ComparisonRequest, files: list[tuple[str, BinaryIO]]
 ) -> Accepted:
     """Store files, by their names, and accept the job that they are for; nothing is left if not."""
-    kernel().check_room(sum(size_of(stream) for _, stream in files))
+    services().reserve_memory(sum(size_of(stream) for _, stream in files))
     job_id = new_job_id()
-    settings = kernel().settings
+    settings = services().settings
     stored = store_files(
-        kernel().client,
+        services().client,
         job_id,
         files,
         settings.max_model_bytes,
         owner=client(),
-        owner_bytes=kernel().client_bytes(),
+        owner_bytes=services().memory.client_bytes(),
         lease_s=settings.stalled_upload_ttl_s,
     )
     try:
         return _accept(kind, asked, job_id=job_id, files=stored)
     except BaseException:
-        drop_files(kernel().client, job_id)
+        drop_files(services().client, job_id)
         raise
 
 
@@ -126,7 +126,7 @@ def _source_files() -> list[tuple[str, BinaryIO]]:
         raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
     for _, stream in archives:
         if not is_compressed_file(stream):  # else the worker unpacks it, within the same bounds
-            examine(stream, ArchiveLimits.of(kernel().settings))
+            examine(stream, ArchiveLimits.of(services().settings))
         stream.seek(0)
     return [*files, *((name or "archive", stream) for name, stream in archives)]
 
@@ -160,7 +160,7 @@ def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
     samples = _files("samples") if kind is Kind.FREEZE else []
     if len(samples) > MOST_SAMPLES:
         raise InvalidRequestError(f"At most {MOST_SAMPLES} samples are taken.")
-    most = kernel().settings.max_image_bytes
+    most = services().settings.max_image_bytes
     for name, stream in samples:
         if size_of(stream) > most:
             raise TooLargeError(f"The sample '{name[:80]}' is larger than {most / 2**20:g} MiB.")
@@ -185,10 +185,10 @@ def _examples(asked: InspectionRequest) -> list[tuple[str, BinaryIO]]:
             f"At most {MOST_EXAMPLES} examples are sent one by one: send more as one archive, "
             "of which as many are taken."
         )
-    most = kernel().settings.max_image_bytes
+    most = services().settings.max_image_bytes
     if len(examples) == 1:
         name, stream = examples[0]
-        examine(stream, ArchiveLimits.of(kernel().settings), "The archive of examples")
+        examine(stream, ArchiveLimits.of(services().settings), "The archive of examples")
         return [(f"{EXAMPLES_FOLDER}/{PurePosixPath(name).name or 'archive'}", stream)]
     for name, stream in examples:
         if size_of(stream) > most:
@@ -227,7 +227,7 @@ def _accept(
         sort_keys=True,
     )
     digest, fingerprint = idempotency(kind, marks.encode())
-    accepted = kernel().submit(
+    accepted = services().submit(
         Submission(
             kind=kind,
             lane=Lane.FREEZING,
@@ -242,5 +242,5 @@ def _accept(
         )
     )
     if job_id and not accepted.created:  # a repetition: the first job has its own files
-        drop_files(kernel().client, job_id)
+        drop_files(services().client, job_id)
     return accepted

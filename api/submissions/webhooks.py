@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.services.process import kernel
+from api.services import services
 from worker.errors import WebhookError
 from worker.webhooks.signatures import known_secrets
 from worker.webhooks.targets import AllowedHosts, Target
@@ -19,7 +19,7 @@ def webhook_of(value: Any) -> Target | None:
         return None
     if not isinstance(value, str):
         raise WebhookError("webhook must be an address such as https://example.com/hooks.")
-    settings = kernel().settings
+    settings = services().settings
     target = Target.parse(value, AllowedHosts.of(settings.webhook_hosts))
     known_secrets(settings)
     return target

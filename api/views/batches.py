@@ -13,11 +13,11 @@ from flask import Blueprint, Response, request, stream_with_context
 
 from api.access import identity
 from api.access.clients import client
-from api.http.answers import answered, preferred_wait, submitted
+from api.http.answers import json_response, preferred_wait, respond_to_submission
 from api.http.multipart import FormField, FormFile, request_parts
 from api.http.parameters import parse_json
 from api.http.tabular import csv_lines, json_lines, readable, row_json
-from api.services.process import kernel
+from api.services import services
 from api.submissions.batch_upload import FILES, WHOLE, Intake
 from api.submissions.idempotency import idempotency
 from api.submissions.webhooks import webhook_of
@@ -48,11 +48,11 @@ def create() -> Response:
 
     Multipart with any number of files `images` or an `archive` (zip, tar, tar.gz); JSON with
     `folder`, a path under a folders root (`recursive`, `patterns`); or JSON with `"open": true`, to
-    add images in later requests and seal the batch after. `model`, `top` and `webhook` as JSON
+    add images in deferred requests and seal the batch after. `model`, `top` and `webhook` as JSON
     members, in the query, or as form fields before the first file.
     """
     preferred_wait()  # a bad one is refused before anything is accepted
-    kernel().check_open(Lane.BULK, client())
+    services().check_accepting(Lane.BULK, client())
     if request.mimetype == "multipart/form-data":
         return _from_upload()
     if request.mimetype != "application/json":
@@ -60,7 +60,7 @@ def create() -> Response:
             "Send multipart/form-data with `images` or `archive`, or JSON with `folder`."
         )
     accepted = _from_json(parse_json(request.get_data(as_text=True)))
-    return submitted(accepted.job_id, accepted.job)
+    return respond_to_submission(accepted.job_id, accepted.job)
 
 
 @blueprint.post("/v1/batches/<job_id>/images")
@@ -73,13 +73,13 @@ def add(job_id: str) -> Response:
     job = _open_batch(job_id)
     if job.progress.sealed or job.status.ended:
         raise ConflictError(f"Batch {job.id} takes no more images: it is sealed or has ended.")
-    kernel().check_room()
+    services().reserve_memory()
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaError("Send multipart/form-data with `images` or an `archive`.")
     intake = Intake(
-        kernel(),
-        lambda images, _: kernel().batches.add(
-            job.id, images, client_bytes=kernel().client_bytes()
+        services(),
+        lambda images, _: services().batches.add(
+            job.id, images, client_bytes=services().memory.client_bytes()
         ),
         tell_apart=True,
     )
@@ -89,14 +89,14 @@ def add(job_id: str) -> Response:
         intake.take(part.name, part.filename, part.stream)
     intake.flush()
     answer = Added(added=intake.added, already=intake.already, skipped=intake.skipped)
-    return answered(answer)
+    return json_response(answer)
 
 
 @blueprint.get("/v1/batches/<job_id>/images")
 def paths(job_id: str) -> Response:
     """List the paths of the images that a batch has, one JSON string per line."""
     job = _batch(job_id)
-    found = kernel().batches.paths(job.id, job.progress.total)
+    found = services().batches.paths(job.id, job.progress.total)
     lines = (json.dumps(readable(path)) + "\n" for path in found)
     return Response(stream_with_context(lines), mimetype="application/jsonl")
 
@@ -105,18 +105,18 @@ def paths(job_id: str) -> Response:
 def seal(job_id: str) -> Response:
     """Say that nothing more is added; sealing twice changes nothing."""
     preferred_wait()  # a bad one is refused before anything is done
-    kernel().batches.seal(_open_batch(job_id).id)
-    return submitted(job_id)
+    services().batches.seal(_open_batch(job_id).id)
+    return respond_to_submission(job_id)
 
 
 @blueprint.post("/v1/batches/<job_id>/retry")
 def retry(job_id: str) -> Response:
     """Queue the failed images again; what was classified stays."""
     preferred_wait()  # a bad one is refused before anything is done
-    _, ticket_needed = kernel().batches.retry(_batch(job_id).id)
+    _, ticket_needed = services().batches.retry(_batch(job_id).id)
     if ticket_needed:
-        kernel().ticket(Lane.BULK)
-    return submitted(job_id)
+        services().send_ticket(Lane.BULK)
+    return respond_to_submission(job_id)
 
 
 @blueprint.get("/v1/batches/<job_id>/results")
@@ -127,7 +127,7 @@ def results(job_id: str) -> Response:
     model = job.model
     if model is None:
         raise NotFoundError(f"Batch {job_id} has no model.")
-    batches, total = kernel().batches, job.progress.total
+    batches, total = services().batches, job.progress.total
     order = batches.by_path(job.id, total) if asked.order == "path" else None
     found = batches.rows(job.id, total, wanted=asked.status, order=order)
     rows = (row_json(row, model) for row in found)
@@ -140,7 +140,7 @@ def results(job_id: str) -> Response:
 
 
 def _from_json(body: Any) -> Accepted:
-    """Open a batch whose images come in later requests, or lie in a folder of the server."""
+    """Open a batch whose images come in deferred requests, or lie in a folder of the server."""
     fields = {name: value for name, value in _from_query().items() if name != "top"}
     if isinstance(body, dict) and "open" in body:
         asked: Common = OpenBatchRequest.parse({**fields, **body})
@@ -148,10 +148,10 @@ def _from_json(body: Any) -> Accepted:
     if isinstance(body, dict) and "folder" not in body and not body.keys() - {*_FIELDS}:
         raise InvalidRequestError(
             'Name a `folder` under the server\'s folders root, or send `"open": true` to add '
-            "images in later requests."
+            "images in deferred requests."
         )
     folder = FolderBatchRequest.parse({**fields, **body} if isinstance(body, dict) else body)
-    find_folder(folder.folder, kernel().settings.folder_roots)
+    find_folder(folder.folder, services().settings.folder_roots)
     options = folder.model_dump(include={"folder", "recursive", "patterns"})
     return _accept(_said(folder), options, Origin.FOLDER)
 
@@ -179,25 +179,25 @@ def _from_upload() -> Response:
             f"The file field '{part.name[:40]}' is not known: use `images` or `archive`."
         )
     if part.name in WHOLE:  # what is wrong with it is said before there is a batch
-        examine(part.stream, ArchiveLimits.of(kernel().settings))
+        examine(part.stream, ArchiveLimits.of(services().settings))
     accepted = _accept(fields, {}, Origin.REQUEST)
     if accepted.created:
         _take_all(accepted.job_id, chain([part], found))
     else:  # the request was sent before; it is read to its end, so that the client hears the answer
         deque(found, maxlen=0)
-    return submitted(accepted.job_id)
+    return respond_to_submission(accepted.job_id)
 
 
 def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
-    batches = kernel().batches
+    batches = services().batches
     intake = Intake(
-        kernel(),
+        services(),
         lambda images, before: batches.add_all(
-            job_id, images, before=before, client_bytes=kernel().client_bytes()
+            job_id, images, before=before, client_bytes=services().memory.client_bytes()
         ),
     )
     try:
-        with kernel().keeping(job_id):
+        with services().heartbeat.of(job_id):
             for part in found:
                 if isinstance(part, FormField):
                     raise InvalidRequestError(
@@ -217,7 +217,7 @@ def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
 def _parts() -> Iterator[FormField | FormFile]:
     # Streamed; each image has its own limit. (None would mean the application's.)
     request.max_content_length = sys.maxsize
-    settings = kernel().settings
+    settings = services().settings
     return request_parts(
         cast("BinaryIO", request.stream),
         most_bytes=settings.max_image_bytes,
@@ -238,20 +238,20 @@ def _from_query() -> dict[str, Any]:
 
 
 def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:
-    manifest = resolve_model(kernel().registry, fields.get("model"))
+    manifest = resolve_model(services().registry, fields.get("model"))
     top = fields.get("top")
     count = top_of(None if top is None else str(top))
     webhook = webhook_of(fields.get("webhook"))
     marks = [origin.value, fields.get("model"), count, options, webhook.url if webhook else None]
     asked = json.dumps(marks, sort_keys=True)
     digest, fingerprint = idempotency(Kind.BATCH, asked.encode())
-    return kernel().submit(
+    return services().submit(
         Submission(
             kind=Kind.BATCH,
             lane=Lane.BULK,
             model=pinned(manifest),
             options={"top": count, **options},
-            keep_upload_s=kernel().settings.failed_upload_ttl_s,
+            keep_upload_s=services().settings.failed_upload_ttl_s,
             origin=origin,
             owner=identity.key_id(),
             idempotency_digest=digest,
@@ -263,7 +263,7 @@ def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> 
 
 
 def _batch(job_id: str) -> Job:
-    job = kernel().store.get(check_job_id(job_id), owner=identity.owner())
+    job = services().store.get(check_job_id(job_id), owner=identity.owner())
     if job.kind is not Kind.BATCH:
         raise NotFoundError(f"Job {job_id} is no batch but a {job.kind}.")
     return job

@@ -7,8 +7,8 @@ from flask import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from api.access.clients import client
-from api.http.answers import preferred_wait, submitted
-from api.services.process import kernel
+from api.http.answers import preferred_wait, respond_to_submission
+from api.services import services
 from api.submissions.sources import accept_files, size_of
 from api.submissions.webhooks import webhook_of
 from api.views.predictions import resolve_model, top_of
@@ -34,14 +34,14 @@ def create() -> Response:
     preferred_wait()  # a bad one is refused before anything is accepted
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaError("Send multipart/form-data with `images` and `model`.")
-    kernel().check_open(Lane.FREEZING, client(), request.content_length or 0)
-    settings = kernel().settings
+    services().check_accepting(Lane.FREEZING, client(), request.content_length or 0)
+    settings = services().settings
     request.max_content_length = MOST_COMPARED * settings.max_image_bytes + _OTHER_BYTES
     request.max_form_parts = MOST_COMPARED + 10
     fields = {**request.args.to_dict(), **request.form.to_dict()}
     webhook_of(fields.get("webhook"))  # a bad one is refused before anything is stored
     files = [(_name(place, file.filename), file) for place, file in enumerate(_images())]
-    manifest = resolve_model(kernel().registry, fields.get("model"))
+    manifest = resolve_model(services().registry, fields.get("model"))
     asked = ComparisonRequest(
         model=manifest.name,
         version=manifest.version,
@@ -62,7 +62,7 @@ def create() -> Response:
         if sniff(head) is None:
             raise refusal(head)
     accepted = accept_files(Kind.COMPARISON, asked, streams)
-    return submitted(accepted.job_id, accepted.job)
+    return respond_to_submission(accepted.job_id, accepted.job)
 
 
 def _images() -> list[FileStorage]:

@@ -11,8 +11,7 @@ from flask import Blueprint, Response, request, stream_with_context
 from pydantic import BaseModel
 
 from api.access import credentials, identity
-from api.services.loop import LoopKernel
-from api.services.process import kernel
+from api.services import LoopServices, services
 from worker.contract.base import as_text, built, moment
 from worker.contract.events import LogEvent, StatusEvent
 from worker.errors import PermafrostError
@@ -39,21 +38,21 @@ def stream(job_id: str) -> Response:
     `Last-Event-ID` misses no line and sees none twice. The id of `end` is `end`: who connects again
     with that is answered 204.
     """
-    found = kernel().portal.run(partial(follow, job_id=job_id))
+    found = services().loop.run(partial(follow, job_id=job_id))
     if isinstance(found, Response):
         return found
     response = found.head
-    response.response = stream_with_context(kernel().portal.each(found.events))
+    response.response = stream_with_context(services().loop.iterate(found.events))
     # Not in the generator, which is never begun for HEAD or where the client is gone already.
-    response.call_on_close(partial(kernel().portal.run, lambda _core: found.close()))
+    response.call_on_close(partial(services().loop.run, lambda _: found.close()))
     return response
 
 
-class Followed:
+class EventStream:
     """A stream that has begun. It must be closed, and leaves its place then."""
 
-    def __init__(self, core: LoopKernel, events: AsyncGenerator[str]) -> None:
-        self._core = core
+    def __init__(self, loop_services: LoopServices, events: AsyncGenerator[str]) -> None:
+        self._loop_services = loop_services
         self._closed = False
         self.events = events
         self.head = Response(mimetype="text/event-stream")
@@ -64,40 +63,40 @@ class Followed:
         """End it."""
         if not self._closed:
             self._closed = True
-            self._core.leave_place()
+            self._loop_services.release_slot()
             await self.events.aclose()
 
 
-async def follow(core: LoopKernel, job_id: str) -> Response | Followed:
+async def follow(loop_services: LoopServices, job_id: str) -> Response | EventStream:
     """Answer the request in the event loop."""
-    job = await core.get(job_id, owner=identity.owner())
+    job = await loop_services.get(job_id, owner=identity.owner())
     last = request.headers.get("Last-Event-ID", "")
     if last == _END and job.status.ended:  # nothing follows: by this a browser stops asking
         return Response(status=204)
     seen = int(last) if last.isascii() and last.isdigit() and len(last) < 10 else 0
-    core.check_place()
+    loop_services.require_slot()
 
-    return Followed(core, _follow(core, job, seen))
+    return EventStream(loop_services, _follow(loop_services, job, seen))
 
 
-async def _follow(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
+async def _follow(loop_services: LoopServices, job: Job, seen: int) -> AsyncGenerator[str]:
     try:
-        async for text in _events(core, job, seen):
+        async for text in _events(loop_services, job, seen):
             yield text
     except (redis.RedisError, PermafrostError) as error:
         # The answer has begun, so it can only end here; the client connects again.
         _log.warning("events interrupted", action="events_interrupted", error=str(error))
 
 
-async def _events(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
+async def _events(loop_services: LoopServices, job: Job, seen: int) -> AsyncGenerator[str]:
     deadline = time.monotonic() + _LONGEST_S
     quiet_since = time.monotonic()
     shown: tuple[Any, Any] = (None, None)
     has_log = job.kind in WITH_LOG
-    with core.watch(job.id) as ending:
+    with loop_services.watch(job.id) as completion:
         while True:
-            job = await core.get(job.id)
-            lines = await core.log(job.id, seen) if has_log else []
+            job = await loop_services.get(job.id)
+            lines = await loop_services.log(job.id, seen) if has_log else []
             events = []
             if shown[0] != job.status:
                 events.append(_event("status", built(StatusEvent, status=job.status), seen))
@@ -108,11 +107,15 @@ async def _events(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
                 seen += 1
                 events.append(_event("log", _line(line), seen))
             if job.status.ended:
-                events.append(_event("end", await core.shown(job), _END))
+                events.append(_event("end", await loop_services.present(job), _END))
                 yield "".join(events)
                 return
             now = time.monotonic()
-            if now > deadline or core.leaving or not await credentials.still_valid(core):
+            if (
+                now > deadline
+                or loop_services.stopping
+                or not await credentials.still_valid(loop_services)
+            ):
                 return
             if events:
                 quiet_since = now
@@ -120,12 +123,12 @@ async def _events(core: LoopKernel, job: Job, seen: int) -> AsyncGenerator[str]:
             elif now - quiet_since > _KEEP_ALIVE_S:
                 quiet_since = now
                 yield ": still here\n\n"
-            await ending.wait(_look_s(core))
+            await completion.wait(_look_s(loop_services))
 
 
-def _look_s(core: LoopKernel) -> float:
+def _look_s(loop_services: LoopServices) -> float:
     """Return the seconds until the next look: longer where many follow, so that looks are few."""
-    return max(_LOOK_S, core.waiting / _MOST_LOOKS)
+    return max(_LOOK_S, loop_services.waiting / _MOST_LOOKS)
 
 
 def _line(line: LogLine) -> LogEvent:

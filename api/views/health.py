@@ -11,9 +11,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from api.access import identity
-from api.http.answers import answered
-from api.services.loop import LoopKernel
-from api.services.process import Kernel, kernel
+from api.http.answers import json_response
+from api.services import LoopServices, services
 from worker.contract.base import built
 from worker.contract.health import Health, Readiness
 from worker.contract.workers import WORKER_STATES, Worker, WorkerGraph
@@ -23,6 +22,7 @@ from worker.jobs.backlog import backlogs
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Status
 from worker.models.manifest import Manifest, ModelRef
+from worker.webhooks.deliveries import Deliveries
 
 blueprint = Blueprint("health", __name__)
 
@@ -30,10 +30,10 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """Say that this process answers; asks nothing of Redis or the workers."""
-    return answered(Health(status="ok"))
+    return json_response(Health(status="ok"))
 
 
-async def live(_core: LoopKernel) -> Response:
+async def live(_loop_services: LoopServices) -> Response:
     """Answer the same in the event loop: also while all threads are at work."""
     return healthz()
 
@@ -46,15 +46,14 @@ def readyz() -> Response:
     cannot. One that fails while others are served does not make the whole system unready. Where
     keys are needed, models and workers are told to those who may read them only.
     """
-    core = kernel()
     known = True  # to whoever asks
     reasons: list[str] = []
     models: dict[str, str] = {}
     ready: list[Worker] = []
     try:
-        workers = core.roster.read()
+        workers = services().roster.read()
         ready = [w for w in workers if w.state == "ready" and Lane.INTERACTIVE in w.queues]
-        models = _model_states(core, ready)
+        models = _model_states(ready)
         known = _is_known()
     except redis.RedisError:
         reasons.append("Redis does not answer.")
@@ -69,7 +68,7 @@ def readyz() -> Response:
             )
     told = {"workers": len(ready), "models": models} if known else {}
     body = built(Readiness, status="unready" if reasons else "ready", reasons=reasons, **told)
-    response = answered(body)
+    response = json_response(body)
     response.status_code = 503 if reasons else 200
     return response
 
@@ -79,22 +78,22 @@ def _is_known() -> bool:
     if identity.grant() is not None:
         return identity.may(Scope.READ)
     try:
-        return not kernel().portal.run(_needs_key)
+        return not services().loop.run(_needs_key)
     except redis.RedisError:  # which is then all that there is to tell
         return True
 
 
-async def _needs_key(core: LoopKernel) -> bool:
-    return await core.authentication.required()
+async def _needs_key(loop_services: LoopServices) -> bool:
+    return await loop_services.authentication.required()
 
 
-def _model_states(core: Kernel, workers: list[Worker]) -> dict[str, str]:
+def _model_states(workers: list[Worker]) -> dict[str, str]:
     """Return for each model `ready` where some worker can run its stable version, else why not."""
     states: dict[str, str] = {}
-    aside = core.set_aside.all()
-    for name in core.registry.names():
+    aside = services().set_aside.all()
+    for name in services().registry.names():
         try:
-            manifest = core.registry.resolve(ModelRef(name, None, None))
+            manifest = services().registry.resolve(ModelRef(name, None, None))
         except ModelNotFoundError:  # no version is its stable one
             continue
         except ModelUnavailableError as error:
@@ -127,12 +126,9 @@ def _is_of(graph: WorkerGraph, manifest: Manifest) -> bool:
 class _Numbers(Collector):
     """The system's numbers, read from Redis at each scrape, so that every API process agrees."""
 
-    def __init__(self, core: Kernel) -> None:
-        self._core = core
-
     def collect(self) -> Iterable[Metric]:
         """Read the numbers."""
-        client = self._core.client
+        client = services().client
         totals = {k.decode(): int(v) for k, v in client.hgetall(key("totals")).items()}
         jobs = CounterMetricFamily(
             "permafrost_jobs", "Jobs by kind and what became of them.", labels=["kind", "event"]
@@ -151,7 +147,7 @@ class _Numbers(Collector):
         pending = GaugeMetricFamily(
             "permafrost_webhooks_now", "Webhooks that wait for an attempt or are being sent."
         )
-        pending.add_metric([], self._core.webhooks_waiting())
+        pending.add_metric([], Deliveries(client, services().settings).waiting())
         yield pending
         waiting = GaugeMetricFamily(
             "permafrost_jobs_now", "Jobs by kind that wait or run.", labels=["kind", "status"]
@@ -174,7 +170,7 @@ class _Numbers(Collector):
             age.add_metric([lane], backlog.age_s)
         yield depth
         yield age
-        workers = self._core.roster.read()
+        workers = services().roster.read()
         processes = GaugeMetricFamily(
             "permafrost_workers", "Worker processes by state.", labels=["state"]
         )
@@ -197,5 +193,5 @@ class _Numbers(Collector):
 def metrics() -> Response:
     """Return the numbers in Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(kernel()))
+    registry.register(_Numbers())
     return Response(generate_latest(registry), mimetype=CONTENT_TYPE_LATEST)

@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, request
 
 from api.access import identity
-from api.http.answers import answered, preferred_wait, shown, whole_number
-from api.services.loop import LoopKernel
-from api.services.process import kernel
+from api.http.answers import json_response, preferred_wait, present, whole_number
+from api.services import LoopServices, services
 from worker.contract.base import built
 from worker.contract.jobs import JobPage
 from worker.errors import InvalidRequestError
@@ -22,34 +21,34 @@ _Word = TypeVar("_Word", Kind, Status)
 @blueprint.get("/v1/jobs")
 def index() -> Response:
     """List jobs, newest first; `?kind=`, `?status=`, `?cursor=`, `?limit=` (at most 200)."""
-    page = kernel().store.page(
+    page = services().store.page(
         kind=_word(Kind, "kind"),
         status=_word(Status, "status"),
         cursor=request.args.get("cursor") or None,
         limit=whole_number(request.args.get("limit"), "limit", 50, 1, 200),
         owner=identity.owner(),
     )
-    jobs: list[Any] = [shown(job, with_log=False) for job in page.jobs]
-    return answered(built(JobPage, jobs=jobs, next=page.cursor))
+    jobs: list[Any] = [present(job, with_log=False) for job in page.jobs]
+    return json_response(built(JobPage, jobs=jobs, next=page.cursor))
 
 
 @blueprint.get("/v1/jobs/<job_id>")
 def read(job_id: str) -> Response:
     """Read a job; `?wait=SECONDS` holds the answer until it ends or the time is up."""
-    return kernel().portal.run(partial(show, job_id=job_id))
+    return services().loop.run(partial(show, job_id=job_id))
 
 
-async def show(core: LoopKernel, job_id: str) -> Response:
+async def show(loop_services: LoopServices, job_id: str) -> Response:
     """Answer the request in the event loop."""
     wait = preferred_wait() or 0.0
-    job = await core.wait_for(job_id, wait, owner=identity.owner())
-    return answered(await core.shown(job))
+    job = await loop_services.wait_for(job_id, wait, owner=identity.owner())
+    return json_response(await loop_services.present(job))
 
 
 @blueprint.delete("/v1/jobs/<job_id>")
 def cancel(job_id: str) -> Response:
     """Cancel a job; one that has ended stays as it is."""
-    return answered(shown(kernel().store.cancel(job_id, owner=identity.owner())))
+    return json_response(present(services().store.cancel(job_id, owner=identity.owner())))
 
 
 def _word(words: type[_Word], name: str) -> _Word | None:

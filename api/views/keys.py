@@ -5,9 +5,9 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from api.access import identity
-from api.http.answers import answered
+from api.http.answers import json_response
 from api.http.parameters import parse_json
-from api.services.process import kernel
+from api.services import services
 from worker.contract.base import built
 from worker.contract.keys import KeyList, KeyRequest, NewKey, OwnGrant, OwnKey, RenewRequest
 from worker.credentials.api_key import parse_scopes
@@ -20,8 +20,8 @@ blueprint = Blueprint("keys", __name__)
 @blueprint.get("/v1/keys")
 def index() -> Response:
     """List the API keys, oldest first: what they allow, and when they were used."""
-    found = [key.answer() for key in kernel().keys.all()]
-    return answered(built(KeyList, keys=found))
+    found = [key.answer() for key in services().keys.all()]
+    return json_response(built(KeyList, keys=found))
 
 
 @blueprint.post("/v1/keys")
@@ -32,7 +32,7 @@ def create() -> Response:
     `expires_days`, and `rate`, submissions per second.
     """
     asked = KeyRequest.parse(_sent())
-    made = kernel().keys.create(
+    made = services().keys.create(
         asked.name, parse_scopes(asked.scopes), days=asked.expires_days, rate=asked.rate
     )
     return _shown_once(made, 201)
@@ -45,7 +45,7 @@ def own() -> Response:
     own = grant and OwnGrant.model_validate(
         {"id": grant.key, "name": grant.name, "scopes": sorted(grant.scopes)}
     )
-    return answered(OwnKey(key=own))
+    return json_response(OwnKey(key=own))
 
 
 # An id is longer than `own`, which is no key's.
@@ -57,19 +57,19 @@ def renew(key_id: str) -> Response:
     `expires_days`: from now; by default as long as it was made for.
     """
     asked = RenewRequest.parse(_sent() if request.content_length else {})
-    grace_s = kernel().settings.key_grace_s if asked.grace_s is None else asked.grace_s
-    renewed = kernel().keys.renew(key_id, days=asked.expires_days, grace_s=grace_s)
+    grace_s = services().settings.key_grace_s if asked.grace_s is None else asked.grace_s
+    renewed = services().keys.renew(key_id, days=asked.expires_days, grace_s=grace_s)
     return _shown_once(renewed, 200)
 
 
 @blueprint.delete("/v1/keys/<string(minlength=4):key_id>")
 def revoke(key_id: str) -> Response:
     """Revoke a key: within about a second it works nowhere any more. Its jobs are kept."""
-    return answered(kernel().keys.revoke(key_id).answer())
+    return json_response(services().keys.revoke(key_id).answer())
 
 
 def _shown_once(made: MadeKey, status: int) -> Response:
-    response = answered(built(NewKey, **dict(made.key.answer()), key=made.secret))
+    response = json_response(built(NewKey, **dict(made.key.answer()), key=made.secret))
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"
     return response

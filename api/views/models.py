@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
-from api.http.answers import answered
+from api.http.answers import json_response
 from api.http.parameters import parse_json
-from api.services.process import kernel
+from api.services import services
 from api.views.saved_models import saved_model
 from worker.contract import models as contract
 from worker.contract.base import built
@@ -36,16 +36,16 @@ blueprint = Blueprint("models", __name__)
 @blueprint.get("/v1/models")
 def index() -> Response:
     """List models with their aliases and versions."""
-    aside = kernel().versions_set_aside()
-    found = [_described(name, aside) for name in kernel().registry.names()]
-    return answered(built(ModelList, models=found))
+    aside = services().versions_set_aside()
+    found = [_described(name, aside) for name in services().registry.names()]
+    return json_response(built(ModelList, models=found))
 
 
 @blueprint.get("/v1/models/<name>")
 def read(name: str) -> Response:
     """Read one model; its versions with their manifests, less the freezing report."""
-    model = kernel().registry.model(name)
-    aside = kernel().versions_set_aside()
+    model = services().registry.model(name)
+    aside = services().versions_set_aside()
     versions = [
         built(ListedVersion, **dict(m), **_state(m, aside), **_assumption(m))
         for m in model.versions
@@ -93,7 +93,7 @@ def read_version(name: str, version: str) -> Response:
 def download(name: str, version: str) -> Response:
     """Download the frozen GraphDef (`.pb`) of a version."""
     manifest = _resolve(name, version)
-    path = kernel().registry.graph_path(manifest.name, manifest.version)
+    path = services().registry.graph_path(manifest.name, manifest.version)
     if not path.is_file():
         raise ModelNotFoundError(f"The graph file of {name}@{manifest.version} is gone from disk.")
     return send_file(
@@ -109,7 +109,7 @@ def download(name: str, version: str) -> Response:
 def download_saved_model(name: str, version: str) -> Response:
     """Download a version as a zip that TensorFlow Serving loads: the folder `NAME/VERSION`."""
     manifest = _resolve(name, version)
-    path = kernel().registry.graph_path(manifest.name, manifest.version)
+    path = services().registry.graph_path(manifest.name, manifest.version)
     return saved_model(manifest, path)
 
 
@@ -117,14 +117,13 @@ def download_saved_model(name: str, version: str) -> Response:
 def set_alias(name: str, alias: str) -> Response:
     """Move an alias: `{"version": V}`."""
     version = AliasRequest.parse(parse_json(request.get_data(as_text=True))).version
-    core = kernel()
-    meant = core.registry.resolve(ModelRef(check_model_name(name), version, None))
-    aside = _find(meant, core.versions_set_aside())
+    meant = services().registry.resolve(ModelRef(check_model_name(name), version, None))
+    aside = _find(meant, services().versions_set_aside())
     if aside is not None:
         raise aside.error(name, version)
-    core.registry.set_alias(name, alias, version)
-    announce_change(core.client)
-    return answered(_described(name, kernel().versions_set_aside()))
+    services().registry.set_alias(name, alias, version)
+    announce_change(services().client)
+    return json_response(_described(name, services().versions_set_aside()))
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>")
@@ -135,39 +134,43 @@ def retire(name: str, version: str) -> Response:
     means the newest version before that one that can be used, else the newest after it, or is
     removed where there is none: `moved` says what each means now, null for removed.
     """
-    core, force = kernel(), RetireQuery.parse(request.args.to_dict()).force == "true"
-    number = core.registry.number(ModelRef.parse(f"{name}@{version}"))
-    aside = core.versions_set_aside()
+    force = RetireQuery.parse(request.args.to_dict()).force == "true"
+    number = services().registry.number(ModelRef.parse(f"{name}@{version}"))
+    aside = services().versions_set_aside()
     if force:  # before the rest, so that this can be asked for again where Redis fails
-        core.set_aside.add(name, number, sha256="", code=RETIRED, reason="it was retired by force")
-    passed_over = [m.version for m in core.registry.readable(name) if _find(m, aside)]
-    moved = core.registry.retire(name, number, force=force, passed_over=passed_over)
-    announce_change(core.client)
-    model = _described(name, kernel().versions_set_aside())
-    return answered(built(Retired, **dict(model), moved=moved))
+        services().set_aside.add(
+            name, number, sha256="", code=RETIRED, reason="it was retired by force"
+        )
+    passed_over = [m.version for m in services().registry.readable(name) if _find(m, aside)]
+    moved = services().registry.retire(name, number, force=force, passed_over=passed_over)
+    announce_change(services().client)
+    model = _described(name, services().versions_set_aside())
+    return json_response(built(Retired, **dict(model), moved=moved))
 
 
 @blueprint.delete("/v1/models/<name>/versions/<version>/set-aside")
 def try_again(name: str, version: str) -> Response:
     """Have a version that was set aside tried again, under the same limits."""
-    core = kernel()
-    core.set_aside.try_again(name, core.registry.number(ModelRef.parse(f"{name}@{version}")))
-    return answered(_described(name, kernel().versions_set_aside()))
+    services().set_aside.try_again(
+        name, services().registry.number(ModelRef.parse(f"{name}@{version}"))
+    )
+    return json_response(_described(name, services().versions_set_aside()))
 
 
 def publish_again(name: str, asked: RepublishRequest) -> Manifest:
     """Publish a version of a model again, as it is asked for, and let workers know."""
-    core = kernel()
     source = _resolve(name, asked.version)
 
     def check() -> None:
-        found = core.set_aside.find(name, source.version, source.sha256)
+        found = services().set_aside.find(name, source.version, source.sha256)
         if found is not None:
             raise found.error(name, source.version)
 
     check()  # before its files are looked at
-    made = core.registry.republish(source, redrafted(source, asked), asked.alias, before=check)
-    announce_change(core.client)
+    made = services().registry.republish(
+        source, redrafted(source, asked), asked.alias, before=check
+    )
+    announce_change(services().client)
     return made
 
 
@@ -186,7 +189,7 @@ def _whole(manifest: Manifest) -> dict[str, Any]:
 
 
 def _resolve(name: str, version: str) -> Manifest:
-    return kernel().registry.resolve(ModelRef.parse(f"{name}@{version}"))
+    return services().registry.resolve(ModelRef.parse(f"{name}@{version}"))
 
 
 def _find(manifest: Manifest, aside: Mapping[str, SetAside]) -> SetAside | None:
@@ -216,7 +219,7 @@ def _assumption(manifest: Manifest) -> dict[str, Any]:
 def _described(name: str, aside: Mapping[str, SetAside]) -> ModelSummary:
     """Return a model's summary, be all of it damaged, which must not hide others."""
     try:
-        model = kernel().registry.model(name)
+        model = services().registry.model(name)
     except ModelUnavailableError as error:
         return built(ModelSummary, name=name, aliases={}, versions=[], damaged=[error.message])
     return built(

@@ -6,10 +6,9 @@ from flask import Blueprint, Response, request
 
 from api.access import identity
 from api.access.clients import client
-from api.http.answers import preferred_wait, submission, whole_number
+from api.http.answers import preferred_wait, submission_response, whole_number
 from api.http.multipart import FormField, request_parts
-from api.services.loop import LoopKernel
-from api.services.process import kernel
+from api.services import LoopServices, services
 from api.submissions.idempotency import idempotency
 from api.submissions.webhooks import webhook_of
 from worker.errors import InvalidRequestError, ModelNotFoundError, TooLargeError
@@ -37,10 +36,10 @@ def create() -> Response:
     `Idempotency-Key` makes a repetition return the first job.
     """
     request.get_data()  # in this thread, which may have to wait for it
-    return kernel().portal.run(classify)
+    return services().loop.run(classify)
 
 
-async def classify(core: LoopKernel) -> Response:
+async def classify(loop_services: LoopServices) -> Response:
     """Answer the request in the event loop; its body is there."""
     wait = preferred_wait()  # a bad one is refused before anything is accepted
     image, fields = _image()
@@ -50,9 +49,11 @@ async def classify(core: LoopKernel) -> Response:
         top=fields.get("top"),
         webhook=webhook_of(fields.get("webhook")),
     )
-    accepted = await core.submit(asked, wait_s=wait or 0.0)
-    job = accepted.job or await core.wait_for(accepted.job_id, wait or 0.0)  # of a repetition
-    return submission(job, job_answer(job, root=request.script_root), wait)
+    accepted = await loop_services.submit(asked, wait_s=wait or 0.0)
+    job = accepted.job or await loop_services.wait_for(
+        accepted.job_id, wait or 0.0
+    )  # of a repetition
+    return submission_response(job, job_answer(job, root=request.script_root), wait)
 
 
 def accept_image(
@@ -60,7 +61,7 @@ def accept_image(
 ) -> Accepted:
     """Check an image and accept it, in a thread, as a prediction of what `model` means now."""
     asked = _submission(image, model=model, top=top, keep_upload_s=keep_upload_s)
-    return kernel().submit(asked)
+    return services().submit(asked)
 
 
 def _submission(
@@ -72,7 +73,7 @@ def _submission(
     keep_upload_s: float = 0.0,
 ) -> Submission:
     """Return what Flask's request submits; raise where it is no image or no model."""
-    settings = kernel().settings
+    settings = services().settings
     if not image:
         raise InvalidRequestError(
             "No image was sent: send it as the multipart file `image` or as the body itself."
@@ -84,7 +85,7 @@ def _submission(
         )
     if sniff(image[:16]) is None:
         raise refusal(image[:HEAD])
-    manifest = resolve_model(kernel().registry, model)
+    manifest = resolve_model(services().registry, model)
     count = top_of(top)
     digest, fingerprint = idempotency(
         Kind.PREDICTION,

@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response
 
-from api.http.answers import answered
-from api.services.process import kernel
+from api.http.answers import json_response
+from api.services import services
 from worker.contract.base import built
 from worker.contract.workers import WorkerList
 
@@ -17,4 +17,4 @@ def index() -> Response:
     `confinement` says what keeps a process that classifies from the rest of its machine
     (`in_force`), and what cannot (`missing`, each with its reason).
     """
-    return answered(built(WorkerList, workers=kernel().roster.read()))
+    return json_response(built(WorkerList, workers=services().roster.read()))

@@ -202,7 +202,7 @@ def test_every_address_says_who_may_use_it(settings: Settings) -> None:
         endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
         assert endpoints == set(SCOPES) | PUBLIC
     finally:
-        app.extensions["kernel"].close()
+        app.extensions["services"].close()
 
 
 def test_without_a_key_nothing_is_told(web: FlaskClient, settings: Settings) -> None:

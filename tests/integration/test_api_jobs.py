@@ -13,7 +13,7 @@ import redis
 from flask.testing import FlaskClient
 
 from api.described import examples
-from api.services.loop import LoopKernel
+from api.services import LoopServices
 from api.views import events as events_module
 from tests.support.api import assert_problem, web_client
 from tests.support.polling import wait_until
@@ -45,17 +45,17 @@ def web(settings: Settings) -> Iterator[FlaskClient]:
 def take_place(web: FlaskClient) -> bool:
     """Take one of the places of requests that wait, if one is free."""
 
-    async def take(core: LoopKernel) -> bool:
-        return core.take_place()
+    async def take(services: LoopServices) -> bool:
+        return services.take_slot()
 
-    return bool(web.application.extensions["kernel"].portal.run(take))
+    return bool(web.application.extensions["services"].loop.run(take))
 
 
 def leave_place(web: FlaskClient) -> None:
-    async def leave(core: LoopKernel) -> None:
-        core.leave_place()
+    async def leave(services: LoopServices) -> None:
+        services.release_slot()
 
-    web.application.extensions["kernel"].portal.run(leave)
+    web.application.extensions["services"].loop.run(leave)
 
 
 def _succeed(work: Work, result: Any = ANSWERED) -> None:
@@ -309,7 +309,7 @@ def test_a_stream_ends_when_redis_fails(
         raise redis.exceptions.ConnectionError("gone")
 
     job_id = work.accept(freeze())
-    monkeypatch.setattr(LoopKernel, "log", fail)
+    monkeypatch.setattr(LoopServices, "log", fail)
     assert _events(web.get(f"/v1/jobs/{job_id}/events").text) == []
     assert take_place(web)
 

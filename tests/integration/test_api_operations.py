@@ -330,7 +330,7 @@ def test_an_error_of_our_own_is_logged_and_not_shown(
     async def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("api.services.loop.LoopKernel.get", fail)
+    monkeypatch.setattr("api.services.loop.LoopServices.get", fail)
     response = web.get(f"/v1/jobs/{new_job_id()}")
     body = assert_problem(response, 500, "internal_error")
     assert "secret" not in body["detail"]
@@ -355,7 +355,7 @@ def test_what_redis_says_becomes_the_right_error(
     async def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("api.services.loop.LoopKernel.get", fail)
+    monkeypatch.setattr("api.services.loop.LoopServices.get", fail)
     response = web.get(f"/v1/jobs/{new_job_id()}")
     assert_problem(response, status, code)
     assert ("Retry-After" in response.headers) == (status == 503)

@@ -34,7 +34,7 @@ def web_client(settings: Settings) -> Iterator[FlaskClient]:
     try:
         yield app.test_client()
     finally:
-        app.extensions["kernel"].close()
+        app.extensions["services"].close()
         root.handlers[:] = handlers
         root.setLevel(level)
 

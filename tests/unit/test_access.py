@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from api.access.origin_policy import Access, Head
+from api.access.origin_policy import OriginPolicy, RequestHead
 from worker.errors import PermafrostError
 from worker.settings import Settings
 
@@ -17,7 +17,9 @@ SETTINGS = Settings(
 def refused(settings: Settings = SETTINGS, /, **head: Any) -> str | None:
     """Return the code with which a request is refused, or None."""
     try:
-        Access(settings).check(Head(**{"method": "POST", "hosts": ["localhost:8000"], **head}))
+        OriginPolicy(settings).check(
+            RequestHead(**{"method": "POST", "hosts": ["localhost:8000"], **head})
+        )
     except PermafrostError as error:
         return error.code
     return None

@@ -35,7 +35,7 @@ OPTIONS = {"model": "cats-dogs", "version": 1, "sha256": "ab" * 32}
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     app = create_app(Settings(redis_url="redis://127.0.0.1:1", data=tmp_path_factory.mktemp("api")))
     yield app
-    app.extensions["kernel"].close()
+    app.extensions["services"].close()
 
 
 def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:

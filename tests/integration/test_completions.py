@@ -1,4 +1,4 @@
-"""Endings: who waits hears of them, and who does not costs nothing."""
+"""Completions: requests that wait hear of them; nothing listens while none waits."""
 
 import asyncio
 import time
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis
 
-from api.services.completions import Ending, Endings
-from api.services.pipeline import Line
+from api.services.completions import Completion, Completions
+from api.services.pipeline import CommandPipeline
 from tests.support.polling import wait_until
 from worker.jobs.keys import key
 from worker.jobs.store import new_job_id
@@ -17,22 +17,22 @@ from worker.settings import Settings
 
 IDLE_S = 0.3
 
-Told = Callable[[Endings], Awaitable[None]]
+Told = Callable[[Completions], Awaitable[None]]
 
 
 @pytest.fixture
 def told(settings: Settings, client: redis.Redis) -> Callable[[Told], None]:
-    """Return what runs a test in an event loop with endings, which are silent afterwards."""
+    """Return what runs a test in an event loop with completions, which are silent afterwards."""
 
     def run(test: Told) -> None:
         async def with_endings() -> None:
-            line = Line(connect_async(settings))
-            endings = Endings(lambda: connect_async(settings), line, idle_s=IDLE_S)
+            pipeline = CommandPipeline(connect_async(settings))
+            completions = Completions(lambda: connect_async(settings), pipeline, idle_s=IDLE_S)
             try:
-                await test(endings)
+                await test(completions)
             finally:
-                await endings.close()
-                await line.close()
+                await completions.close()
+                await pipeline.close()
 
         asyncio.run(with_endings())
         wait_until(lambda: listeners(client) == 0, within_s=10, what="no listener")
@@ -52,20 +52,20 @@ async def until(condition: Callable[[], bool], what: str) -> None:
         await asyncio.sleep(0.01)
 
 
-async def heard(client: redis.Redis, endings: Endings) -> bytes:
+async def heard(client: redis.Redis, completions: Completions) -> bytes:
     """Return the record that one who waits is told of."""
     job_id = new_job_id()
-    with endings.watch(job_id) as ending:
+    with completions.watch(job_id) as completion:
         await until(lambda: listeners(client) == 1, "a listener")
-        while not ending.record:
+        while not completion.record:
             client.publish(key("ended"), f"{job_id}the record")
-            assert await ending.wait(10)
-        return ending.record
+            assert await completion.wait(10)
+        return completion.record
 
 
 def test_who_waits_is_told(client: redis.Redis, told: Callable[[Told], None]) -> None:
-    async def test(endings: Endings) -> None:
-        assert await heard(client, endings) == b"the record"
+    async def test(completions: Completions) -> None:
+        assert await heard(client, completions) == b"the record"
 
     told(test)
 
@@ -73,15 +73,15 @@ def test_who_waits_is_told(client: redis.Redis, told: Callable[[Told], None]) ->
 def test_nobody_listens_once_nobody_waits_however_much_ends(
     client: redis.Redis, told: Callable[[Told], None]
 ) -> None:
-    async def test(endings: Endings) -> None:
-        await heard(client, endings)
+    async def test(completions: Completions) -> None:
+        await heard(client, completions)
 
         def silent() -> bool:
             client.publish(key("ended"), f"{new_job_id()}of somebody else")
             return listeners(client) == 0
 
         await until(silent, "no listener")
-        assert await heard(client, endings) == b"the record"  # and again once somebody does
+        assert await heard(client, completions) == b"the record"  # and again once somebody does
 
     told(test)
 
@@ -89,8 +89,8 @@ def test_nobody_listens_once_nobody_waits_however_much_ends(
 def test_who_waits_long_is_listened_for_all_the_time(
     client: redis.Redis, told: Callable[[Told], None]
 ) -> None:
-    async def test(endings: Endings) -> None:
-        with endings.watch(new_job_id()):
+    async def test(completions: Completions) -> None:
+        with completions.watch(new_job_id()):
             await until(lambda: listeners(client) == 1, "a listener")
             for _ in range(40):
                 assert listeners(client) == 1
@@ -99,20 +99,20 @@ def test_who_waits_long_is_listened_for_all_the_time(
     told(test)
 
 
-def test_an_ending_that_nobody_told_of_is_found(
+def test_a_completion_that_nobody_told_of_is_found(
     client: redis.Redis, told: Callable[[Told], None]
 ) -> None:
-    async def test(endings: Endings) -> None:
+    async def test(completions: Completions) -> None:
         job_id = new_job_id()
         client.hset(key("job", job_id), "status", "running")
-        with endings.watch(job_id) as ending:
+        with completions.watch(job_id) as completion:
             await until(lambda: listeners(client) == 1, "a listener")
-            while await ending.wait(0.1):  # for the subscription that began
+            while await completion.wait(0.1):  # for the subscription that began
                 pass
-            assert not await ending.wait(2 * IDLE_S)
+            assert not await completion.wait(2 * IDLE_S)
             client.hset(key("job", job_id), "status", "succeeded")
-            assert await ending.wait(10)
-            assert (ending.record, ending.silent) == (b"", False)
+            assert await completion.wait(10)
+            assert (completion.record, completion.store_is_silent) == (b"", False)
 
     told(test)
 
@@ -120,16 +120,18 @@ def test_an_ending_that_nobody_told_of_is_found(
 def test_who_waits_is_told_that_redis_does_not_answer(
     settings: Settings, client: redis.Redis, told: Callable[[Told], None]
 ) -> None:
-    async def test(endings: Endings) -> None:
-        gone = Line(connect_async(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})))
-        blind = Endings(lambda: connect_async(settings), gone, idle_s=IDLE_S)
+    async def test(completions: Completions) -> None:
+        gone = CommandPipeline(
+            connect_async(settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"}))
+        )
+        blind = Completions(lambda: connect_async(settings), gone, idle_s=IDLE_S)
 
-        async def silent(ending: Ending) -> None:
-            while not ending.silent:
-                assert await ending.wait(10)
+        async def silent(completion: Completion) -> None:
+            while not completion.store_is_silent:
+                assert await completion.wait(10)
 
-        with blind.watch(new_job_id()) as ending:
-            await silent(ending)
+        with blind.watch(new_job_id()) as completion:
+            await silent(completion)
         await blind.close()
         await gone.close()
 
