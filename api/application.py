@@ -11,27 +11,27 @@ from api.views import (
     batches,
     comparisons,
     events,
-    freezes,
     health,
-    inspections,
     jobs,
     keys,
     models,
     openapi,
     predictions,
+    saved_models,
+    sources,
     workers,
 )
 from worker.logging import configure_logging
 from worker.settings import Settings
 
-_MULTIPART_ROOM = 64 * 1024  # bytes for the parts around an upload
+_FORM_BYTES = 64 * 1024  # beside the image: the other fields, and the boundaries
 
 
 def compose(settings: Settings) -> Flask:
     """Return the application with all its resources."""
     configure_logging(settings.log_level)
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_image_bytes + _MULTIPART_ROOM
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_image_bytes + _FORM_BYTES
     app.json.sort_keys = False  # type: ignore[attr-defined]  # DefaultJSONProvider's own option
     app.extensions["services"] = Services(settings)
     app.extensions["origin_policy"] = OriginPolicy(settings)
@@ -41,8 +41,8 @@ def compose(settings: Settings) -> Flask:
     clients.register(app, settings)
     admission.register(app)
     for module in (
-        *(predictions, batches, comparisons, freezes, inspections, jobs, events),
-        *(models, workers, keys, health, openapi, pages),
+        *(predictions, batches, comparisons, sources, jobs, events),
+        *(models, saved_models, workers, keys, health, openapi, pages),
     ):
         app.register_blueprint(module.blueprint)
     return app

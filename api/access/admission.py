@@ -25,19 +25,8 @@ from api.access.origin_policy import OriginPolicy, RequestHead
 from api.services import LoopServices, services
 from worker.credentials.api_key import Grant
 from worker.errors import InvalidRequestError, UnsupportedMediaError
-from worker.jobs.records import Lane
-from worker.settings import Settings
 
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,80}){0,10}")
-_OPTIONS_BYTES: Final = (
-    8 * 1024 * 1024
-)  # for what is sent beside a model; see `api.submissions.sources`
-_LANES: Final = {
-    "predictions.create": Lane.INTERACTIVE,
-    "batches.create": Lane.BULK,
-    "freezes.create": Lane.FREEZING,
-    "inspections.create": Lane.FREEZING,
-}
 
 
 ADMITTED: Final = "permafrost.admitted"  # in the environment of a request
@@ -81,24 +70,6 @@ async def admit(loop_services: LoopServices) -> Response | None:
     await credentials.authenticate(loop_services)
     await clients.spend_rate(loop_services)
     return None
-
-
-def most_bytes(settings: Settings) -> int:
-    """Return how many bytes the body of Flask's request may have."""
-    endpoint = request.endpoint
-    if endpoint in ("freezes.create", "inspections.create"):
-        return settings.max_model_bytes + _OPTIONS_BYTES
-    if endpoint in ("batches.create", "batches.add"):
-        return settings.max_request_bytes
-    return int(current_app.config["MAX_CONTENT_LENGTH"])
-
-
-def check_open() -> None:
-    """Raise where nothing is accepted of what Flask's request brings much of; asks Redis."""
-    lane = _LANES.get(str(request.endpoint))
-    if lane is not None:
-        brings = request.content_length or 0 if lane is Lane.FREEZING else 0
-        services().check_accepting(lane, clients.client(), brings)
 
 
 def _check_prefix() -> None:

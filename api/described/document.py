@@ -1,6 +1,7 @@
 """The document itself, made of the operations."""
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
@@ -66,8 +67,9 @@ _SECURITY: Final = {
 }
 
 
+@cache
 def document() -> dict[str, Any]:
-    """Return the whole document, of a server that is reached at `/`."""
+    """Return the whole document, of a server that is reached at `/`. Nobody may change it."""
     schemas, refusals = _Schemas(), dict[str, Any]()
     for model in (StatusEvent, Progress, BatchProgress, LogEvent, BatchRow):  # JSON in texts
         schemas.answered(model)

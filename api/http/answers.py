@@ -1,6 +1,5 @@
-"""How jobs are answered: links, headers, and waiting as `Prefer: wait=` asks (RFC 7240)."""
+"""How jobs are answered: as JSON, with links, once they have ended where the request waits."""
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -9,16 +8,15 @@ import structlog
 from flask import Response, request
 from pydantic import BaseModel
 
+from api.http.parameters import preferred_wait
 from api.services import LoopServices, services
 from worker.contract.base import as_text
 from worker.contract.image_jobs import JobBase
-from worker.errors import InvalidRequestError
 from worker.jobs.presentation import job_answer
 from worker.jobs.records import WITH_LOG, Job, Kind
 
 _log = structlog.get_logger(__name__)
 
-_WAIT = re.compile(r'(?:^|[,;\s])wait\s*=\s*"?(\d{1,6})"?\s*(?:$|[,;])', re.IGNORECASE)
 _RETRY_AFTER_S = 1
 
 Deferred = Callable[[LoopServices], Awaitable[Response]]
@@ -86,34 +84,3 @@ def submission_response(job: Job, answer: JobBase, wait: float | None) -> Respon
     if not has_ended:
         response.headers["Retry-After"] = str(_RETRY_AFTER_S)
     return response
-
-
-def preferred_wait() -> float | None:
-    """Return the seconds that `Prefer: wait=` or `?wait=` asks for, or None."""
-    text = request.args.get("wait")
-    if text is None:
-        return wait_of(request.headers.get("Prefer", ""))
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise InvalidRequestError(f"wait must be a number of seconds, not '{text[:40]}'.")
-    return seconds
-
-
-def wait_of(prefer: str) -> float | None:
-    """Return the seconds that the value of a `Prefer` header asks for, or None."""
-    match = _WAIT.search(prefer)
-    return float(match[1]) if match else None
-
-
-def whole_number(text: str | None, name: str, default: int, least: int, most: int) -> int:
-    """Return a parameter as a number between two bounds; raise `InvalidRequestError`."""
-    if text is None or text == "":
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
-        raise InvalidRequestError(
-            f"{name} must be a whole number from {least} to {most}, not '{text[:40]}'."
-        )
-    return int(text)

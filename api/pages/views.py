@@ -1,7 +1,5 @@
 """The pages' views: parse, call, render."""
 
-from typing import TypeVar
-
 from flask import (
     Blueprint,
     Response,
@@ -14,13 +12,13 @@ from flask import (
 from werkzeug.wrappers import Response as AnyResponse
 
 from api.access import identity
+from api.described.document import document
 from api.http.answers import respond_to_submission
-from api.http.parameters import parse_json
+from api.http.parameters import one_of, parse_json
 from api.pages import photographs, reference
 from api.services import services
-from api.views.models import publish_again
-from api.views.openapi import described
-from api.views.predictions import accept_image
+from api.submissions.predictions import accept_image
+from api.submissions.republishing import publish_again
 from worker.contract.source_requests import RepublishRequest
 from worker.errors import (
     InvalidRequestError,
@@ -44,8 +42,6 @@ blueprint = Blueprint(
 
 _JOBS_PER_PAGE = 25
 _MOST_LABELS = 10  # of a batch, the most frequent ones
-
-_Word = TypeVar("_Word", Kind, Status)
 
 
 @blueprint.get("/")
@@ -122,7 +118,7 @@ def image(job_id: str) -> Response:
 @blueprint.get("/jobs")
 def jobs() -> str:
     """List the newest jobs; `?kind=`, `?status=`, `?cursor=`."""
-    kind, status = _word(Kind, "kind"), _word(Status, "status")
+    kind, status = one_of(Kind, "kind"), one_of(Status, "status")
     cursor = request.args.get("cursor") or None
     page = services().store.page(
         kind=kind,
@@ -187,7 +183,7 @@ def workers() -> str:
 @blueprint.get("/docs")
 def docs() -> str:
     """Show what the server answers, from its OpenAPI document."""
-    spec = described()
+    spec = document()
     return render_template(
         "reference.html",
         description=spec["info"]["description"],
@@ -238,15 +234,3 @@ def _newest_freeze() -> str | None:
 def _wants_json() -> bool:
     accepted = request.accept_mimetypes
     return accepted["application/json"] > accepted["text/html"]
-
-
-def _word(words: type[_Word], name: str) -> _Word | None:
-    text = request.args.get(name)
-    if not text:
-        return None
-    try:
-        return words(text)
-    except ValueError:
-        raise InvalidRequestError(
-            f"{name} must be one of {', '.join(words)}, not '{text[:40]}'."
-        ) from None

@@ -17,6 +17,7 @@ from api.server.connection import Connection
 from api.server.responder import Answer
 from api.server.threads import Environ, ThreadResponse, Threads
 from api.services import LoopServices
+from api.submissions import body_limits
 from api.views import events, health, jobs, predictions
 from api.views.events import EventStream
 
@@ -108,7 +109,7 @@ class RequestHandler:
         body = self._body
         if body.whole:
             return
-        request.max_content_length = most = admission.most_bytes(self._services.settings)
+        request.max_content_length = most = body_limits.most_bytes(self._services.settings)
         if body.expected > most:
             raise RequestEntityTooLarge
         if body.is_chunked:
@@ -116,7 +117,7 @@ class RequestHandler:
         if not body.whole and (body.is_chunked or body.expected > SMALL):
             context = contextvars.copy_context()
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, context.run, admission.check_open)
+            await loop.run_in_executor(None, context.run, body_limits.check_accepting)
         await body.read(most)
 
 

@@ -1,11 +1,11 @@
-"""Taking images of a request into a batch, a bounded number of bytes at a time."""
+"""Adding the files of one request to a batch, a bounded number of bytes at a time."""
 
 import hashlib
 import re
 from collections.abc import Callable
 from typing import BinaryIO
 
-from api.services import Services
+from api.services import services
 from worker.archives import ArchiveLimits, Member, members
 from worker.errors import (
     DamagedMemberError,
@@ -23,10 +23,10 @@ FILES = frozenset({"images", "archive"})  # the form's fields that are files
 WHOLE = frozenset({"archive"})  # of these, those that may be larger than one image
 
 _BYTES_AT_ONCE = 1024 * 1024
-# Few at first, so that workers have something to do while the rest comes.
+# Images that are written at once: few at first, so that workers begin while the rest comes.
 _FIRST_AT_ONCE, _IMAGES_AT_ONCE = 8, 200
 _UNNAMED = b"unnamed"
-_MOST_NAMES = 100_000  # of one request, that are told apart
+_MOST_NAMES = 100_000  # of one request, that are compared
 _SUFFIXED = re.compile(rb"\A(.*?)((?<=[^/])\.[^./]*)?\Z", re.DOTALL)
 
 
@@ -34,24 +34,22 @@ def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-class Intake:
-    """Adds files to a batch through `add`. What is no image is counted; the rest is rows."""
+class BatchUpload:
+    """Adds files to a batch through `add`: images as items, the rest is counted as skipped."""
 
     def __init__(
         self,
-        services: Services,
         add: Callable[[list[NewImage], int], Added],
         *,
-        tell_apart: bool = False,
+        rename_duplicates: bool = False,
     ) -> None:
-        """`tell_apart`: give two pictures that have one name in the request two names.
+        """`rename_duplicates`: give different pictures of one name in the request different names.
 
-        That is for a batch that leaves out paths that it has; the same request sent again gives the
-        same names.
+        That is for a batch that skips paths that it has. The same request sent again gives the same
+        names.
         """
-        self._services = services
         self._add = add
-        self._names: dict[bytes, bytes] | None = {} if tell_apart else None
+        self._names: dict[bytes, bytes] | None = {} if rename_duplicates else None
         self._waiting: list[NewImage] = []
         self._bytes = 0
         self._at_once = _FIRST_AT_ONCE
@@ -61,9 +59,9 @@ class Intake:
 
     def take(self, field: str, filename: bytes, stream: BinaryIO) -> None:
         """Take one file of the request: an image, or with the field `archive` many of them."""
-        limit = self._services.settings.max_image_bytes
+        limit = services().settings.max_image_bytes
         if field == "archive":
-            for member in members(stream, ArchiveLimits.of(self._services.settings)):
+            for member in members(stream, ArchiveLimits.of(services().settings)):
                 self._take_member(member, limit)
         elif field == "images":
             content = stream.read(limit + 1)
@@ -74,13 +72,13 @@ class Intake:
             )
 
     def flush(self) -> None:
-        """Write what waits to the store."""
+        """Write what has been taken to Redis."""
         if not self._waiting:
             return
-        self._services.reserve_memory(self._bytes)
+        services().reserve_memory(self._bytes)
         added = self._add(self._waiting, self.added)
         if added.ticket_needed:
-            self._services.send_ticket(Lane.BULK)
+            services().send_ticket(Lane.BULK)
         self.added += added.added
         self.already += added.already
         self._waiting, self._bytes = [], 0
@@ -125,7 +123,7 @@ class Intake:
 
     def _fault(self, content: bytes | None) -> dict[str, str] | None:
         if content is None:
-            limit = self._services.settings.max_image_bytes / 2**20
+            limit = services().settings.max_image_bytes / 2**20
             message = f"The file is larger than one image may be ({limit:.1f} MiB)."
             return {"code": ImageFileTooLargeError.code, "message": message}
         if not content:

@@ -4,24 +4,20 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from typing import Any, BinaryIO, cast
 
-import redis
 from flask import Blueprint, Response, request, stream_with_context
 
 from api.access import identity
 from api.access.clients import client
-from api.http.answers import json_response, preferred_wait, respond_to_submission
+from api.http.answers import json_response, respond_to_submission
 from api.http.multipart import FormField, FormFile, request_parts
-from api.http.parameters import parse_json
+from api.http.parameters import json_body, preferred_wait
 from api.http.tabular import csv_lines, json_lines, readable, row_json
 from api.services import services
-from api.submissions.batch_upload import FILES, WHOLE, Intake
-from api.submissions.idempotency import idempotency
-from api.submissions.webhooks import webhook_of
-from api.views.predictions import pinned, resolve_model, top_of
+from api.submissions.batch_upload import FILES, WHOLE, BatchUpload
+from api.submissions.batches import accept_batch, fill_batch
 from worker.archives import ArchiveLimits, examine
 from worker.contract.batches import (
     Added,
@@ -34,7 +30,7 @@ from worker.errors import ConflictError, InvalidRequestError, NotFoundError, Uns
 from worker.images.folders import find_folder
 from worker.jobs.keys import check_job_id
 from worker.jobs.records import Job, Kind, Lane, Origin
-from worker.jobs.store import Accepted, Submission
+from worker.jobs.store import Accepted
 from worker.unknown_fields import no_field
 
 blueprint = Blueprint("batches", __name__)
@@ -59,7 +55,7 @@ def create() -> Response:
         raise UnsupportedMediaError(
             "Send multipart/form-data with `images` or `archive`, or JSON with `folder`."
         )
-    accepted = _from_json(parse_json(request.get_data(as_text=True)))
+    accepted = _from_json(json_body())
     return respond_to_submission(accepted.job_id, accepted.job)
 
 
@@ -76,19 +72,18 @@ def add(job_id: str) -> Response:
     services().reserve_memory()
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaError("Send multipart/form-data with `images` or an `archive`.")
-    intake = Intake(
-        services(),
+    upload = BatchUpload(
         lambda images, _: services().batches.add(
             job.id, images, client_bytes=services().memory.client_bytes()
         ),
-        tell_apart=True,
+        rename_duplicates=True,
     )
     for part in _parts():
         if isinstance(part, FormField):
             raise _unknown(part.name, FILES)
-        intake.take(part.name, part.filename, part.stream)
-    intake.flush()
-    answer = Added(added=intake.added, already=intake.already, skipped=intake.skipped)
+        upload.take(part.name, part.filename, part.stream)
+    upload.flush()
+    answer = Added(added=upload.added, already=upload.already, skipped=upload.skipped)
     return json_response(answer)
 
 
@@ -144,7 +139,7 @@ def _from_json(body: Any) -> Accepted:
     fields = {name: value for name, value in _from_query().items() if name != "top"}
     if isinstance(body, dict) and "open" in body:
         asked: Common = OpenBatchRequest.parse({**fields, **body})
-        return _accept(_said(asked), {"open": True}, Origin.OPEN)
+        return accept_batch(_said(asked), {"open": True}, Origin.OPEN)
     if isinstance(body, dict) and "folder" not in body and not body.keys() - {*_FIELDS}:
         raise InvalidRequestError(
             'Name a `folder` under the server\'s folders root, or send `"open": true` to add '
@@ -153,7 +148,7 @@ def _from_json(body: Any) -> Accepted:
     folder = FolderBatchRequest.parse({**fields, **body} if isinstance(body, dict) else body)
     find_folder(folder.folder, services().settings.folder_roots)
     options = folder.model_dump(include={"folder", "recursive", "patterns"})
-    return _accept(_said(folder), options, Origin.FOLDER)
+    return accept_batch(_said(folder), options, Origin.FOLDER)
 
 
 def _said(asked: Common) -> dict[str, Any]:
@@ -180,38 +175,12 @@ def _from_upload() -> Response:
         )
     if part.name in WHOLE:  # what is wrong with it is said before there is a batch
         examine(part.stream, ArchiveLimits.of(services().settings))
-    accepted = _accept(fields, {}, Origin.REQUEST)
+    accepted = accept_batch(fields, {}, Origin.REQUEST)
     if accepted.created:
-        _take_all(accepted.job_id, chain([part], found))
+        fill_batch(accepted.job_id, chain([part], found))
     else:  # the request was sent before; it is read to its end, so that the client hears the answer
         deque(found, maxlen=0)
     return respond_to_submission(accepted.job_id)
-
-
-def _take_all(job_id: str, found: Iterable[FormField | FormFile]) -> None:
-    batches = services().batches
-    intake = Intake(
-        services(),
-        lambda images, before: batches.add_all(
-            job_id, images, before=before, client_bytes=services().memory.client_bytes()
-        ),
-    )
-    try:
-        with services().heartbeat.of(job_id):
-            for part in found:
-                if isinstance(part, FormField):
-                    raise InvalidRequestError(
-                        f"Send the field '{part.name[:40]}' before the first file, or in the query."
-                    )
-                intake.take(part.name, part.filename, part.stream)
-            intake.flush()
-        batches.seal(job_id)
-    except BaseException:
-        # The client is not told of the batch, so nothing of it may go on. Where this cannot be
-        # written either, the sweeper gives it up when no image has arrived for a while.
-        with suppress(redis.RedisError):
-            batches.break_off(job_id)
-        raise
 
 
 def _parts() -> Iterator[FormField | FormFile]:
@@ -235,31 +204,6 @@ def _unknown(name: str, known: Iterable[str]) -> InvalidRequestError:
 
 def _from_query() -> dict[str, Any]:
     return {name: request.args[name] for name in _FIELDS if name in request.args}
-
-
-def _accept(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:
-    manifest = resolve_model(services().registry, fields.get("model"))
-    top = fields.get("top")
-    count = top_of(None if top is None else str(top))
-    webhook = webhook_of(fields.get("webhook"))
-    marks = [origin.value, fields.get("model"), count, options, webhook.url if webhook else None]
-    asked = json.dumps(marks, sort_keys=True)
-    digest, fingerprint = idempotency(Kind.BATCH, asked.encode())
-    return services().submit(
-        Submission(
-            kind=Kind.BATCH,
-            lane=Lane.BULK,
-            model=pinned(manifest),
-            options={"top": count, **options},
-            keep_upload_s=services().settings.failed_upload_ttl_s,
-            origin=origin,
-            owner=identity.key_id(),
-            idempotency_digest=digest,
-            fingerprint=fingerprint,
-            webhook=webhook,
-            client=client(),
-        )
-    )
 
 
 def _batch(job_id: str) -> Job:

@@ -7,11 +7,12 @@ from flask import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
 from api.access.clients import client
-from api.http.answers import preferred_wait, respond_to_submission
+from api.http.answers import respond_to_submission
+from api.http.parameters import preferred_wait
 from api.services import services
+from api.submissions.models import resolve_model, top_of
 from api.submissions.sources import accept_files, size_of
 from api.submissions.webhooks import webhook_of
-from api.views.predictions import resolve_model, top_of
 from worker.contract.source_requests import ComparisonRequest
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
 from worker.images.kinds import HEAD, refusal, sniff
@@ -41,7 +42,7 @@ def create() -> Response:
     fields = {**request.args.to_dict(), **request.form.to_dict()}
     webhook_of(fields.get("webhook"))  # a bad one is refused before anything is stored
     files = [(_name(place, file.filename), file) for place, file in enumerate(_images())]
-    manifest = resolve_model(services().registry, fields.get("model"))
+    manifest = resolve_model(fields.get("model"))
     asked = ComparisonRequest(
         model=manifest.name,
         version=manifest.version,

@@ -1,29 +1,27 @@
 """`/v1/jobs`: read, list, cancel."""
 
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from flask import Blueprint, Response, request
 
 from api.access import identity
-from api.http.answers import json_response, preferred_wait, present, whole_number
+from api.http.answers import json_response, present
+from api.http.parameters import one_of, preferred_wait, whole_number
 from api.services import LoopServices, services
 from worker.contract.base import built
 from worker.contract.jobs import JobPage
-from worker.errors import InvalidRequestError
 from worker.jobs.records import Kind, Status
 
 blueprint = Blueprint("jobs", __name__)
-
-_Word = TypeVar("_Word", Kind, Status)
 
 
 @blueprint.get("/v1/jobs")
 def index() -> Response:
     """List jobs, newest first; `?kind=`, `?status=`, `?cursor=`, `?limit=` (at most 200)."""
     page = services().store.page(
-        kind=_word(Kind, "kind"),
-        status=_word(Status, "status"),
+        kind=one_of(Kind, "kind"),
+        status=one_of(Status, "status"),
         cursor=request.args.get("cursor") or None,
         limit=whole_number(request.args.get("limit"), "limit", 50, 1, 200),
         owner=identity.owner(),
@@ -49,15 +47,3 @@ async def show(loop_services: LoopServices, job_id: str) -> Response:
 def cancel(job_id: str) -> Response:
     """Cancel a job; one that has ended stays as it is."""
     return json_response(present(services().store.cancel(job_id, owner=identity.owner())))
-
-
-def _word(words: type[_Word], name: str) -> _Word | None:
-    text = request.args.get(name)
-    if not text:
-        return None
-    try:
-        return words(text)
-    except ValueError:
-        raise InvalidRequestError(
-            f"{name} must be one of {', '.join(words)}, not '{text[:40]}'."
-        ) from None

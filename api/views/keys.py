@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 
 from api.access import identity
 from api.http.answers import json_response
-from api.http.parameters import parse_json
+from api.http.parameters import json_body
 from api.services import services
 from worker.contract.base import built
 from worker.contract.keys import KeyList, KeyRequest, NewKey, OwnGrant, OwnKey, RenewRequest
@@ -78,4 +78,4 @@ def _shown_once(made: MadeKey, status: int) -> Response:
 def _sent() -> Any:
     if request.mimetype != "application/json":
         raise UnsupportedMediaError("Send JSON, with the header Content-Type: application/json.")
-    return parse_json(request.get_data(as_text=True))
+    return json_body()

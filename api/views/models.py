@@ -6,9 +6,9 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, send_file, url_for
 
 from api.http.answers import json_response
-from api.http.parameters import parse_json
+from api.http.parameters import json_body
 from api.services import services
-from api.views.saved_models import saved_model
+from api.submissions.republishing import publish_again
 from worker.contract import models as contract
 from worker.contract.base import built
 from worker.contract.models import (
@@ -27,7 +27,6 @@ from worker.errors import ModelNotFoundError, ModelUnavailableError
 from worker.models.assumptions import assumption_of, choices, republishing
 from worker.models.generation import announce_change
 from worker.models.manifest import Manifest, ModelRef, check_model_name
-from worker.models.republishing import redrafted
 from worker.models.set_aside import RETIRED, SetAside
 
 blueprint = Blueprint("models", __name__)
@@ -68,7 +67,7 @@ def republish(name: str) -> Response:
     `from`, the version or alias of which it is made, and `alias`, what is moved to the new version:
     both are `stable` where they are left out. Nothing is frozen again.
     """
-    return _republish(name, RepublishRequest.parse(parse_json(request.get_data(as_text=True))))
+    return _republish(name, RepublishRequest.parse(json_body()))
 
 
 @blueprint.post("/v1/models/<name>/versions/<version>/preprocessing")
@@ -77,7 +76,7 @@ def republish_version(name: str, version: str) -> Response:
 
     The body is a preprocessing, or an object with `preprocessing` and what else may be said.
     """
-    sent = parse_json(request.get_data(as_text=True))
+    sent = json_body()
     whole = isinstance(sent, dict) and "preprocessing" in sent
     asked = PreparedRequest.parse(sent if whole else {"preprocessing": sent})
     return _republish(name, RepublishRequest(**{**dict(asked), "from": version}))
@@ -105,18 +104,10 @@ def download(name: str, version: str) -> Response:
     )
 
 
-@blueprint.get("/v1/models/<name>/versions/<version>/savedmodel")
-def download_saved_model(name: str, version: str) -> Response:
-    """Download a version as a zip that TensorFlow Serving loads: the folder `NAME/VERSION`."""
-    manifest = _resolve(name, version)
-    path = services().registry.graph_path(manifest.name, manifest.version)
-    return saved_model(manifest, path)
-
-
 @blueprint.put("/v1/models/<name>/aliases/<alias>")
 def set_alias(name: str, alias: str) -> Response:
     """Move an alias: `{"version": V}`."""
-    version = AliasRequest.parse(parse_json(request.get_data(as_text=True))).version
+    version = AliasRequest.parse(json_body()).version
     meant = services().registry.resolve(ModelRef(check_model_name(name), version, None))
     aside = _find(meant, services().versions_set_aside())
     if aside is not None:
@@ -155,23 +146,6 @@ def try_again(name: str, version: str) -> Response:
         name, services().registry.number(ModelRef.parse(f"{name}@{version}"))
     )
     return json_response(_described(name, services().versions_set_aside()))
-
-
-def publish_again(name: str, asked: RepublishRequest) -> Manifest:
-    """Publish a version of a model again, as it is asked for, and let workers know."""
-    source = _resolve(name, asked.version)
-
-    def check() -> None:
-        found = services().set_aside.find(name, source.version, source.sha256)
-        if found is not None:
-            raise found.error(name, source.version)
-
-    check()  # before its files are looked at
-    made = services().registry.republish(
-        source, redrafted(source, asked), asked.alias, before=check
-    )
-    announce_change(services().client)
-    return made
 
 
 def _republish(name: str, asked: RepublishRequest) -> Response:

@@ -1,8 +1,5 @@
 """`GET /openapi.json`: the document of `api.described`, below the path at which it is asked for."""
 
-from functools import cache
-from typing import Any
-
 from flask import Blueprint, Response, jsonify, request
 
 from api.described.document import document
@@ -14,10 +11,4 @@ blueprint = Blueprint("openapi", __name__)
 def spec() -> Response:
     """Answer with the document."""
     below = {"servers": [{"url": request.script_root}]} if request.script_root else {}
-    return jsonify({**described(), **below})
-
-
-@cache
-def described() -> dict[str, Any]:
-    """Return the document, which is made once."""
-    return document()
+    return jsonify({**document(), **below})

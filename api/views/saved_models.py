@@ -4,27 +4,35 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from flask import Response, request
+from flask import Blueprint, Response, request
 
 from api.http.zip_stream import Member, archive, archive_size, in_memory
+from api.services import services
 from worker.errors import ModelNotFoundError, ModelUnavailableError
-from worker.models.manifest import Manifest
+from worker.models.manifest import Manifest, ModelRef
 from worker.models.saved_model import wrapping
 
 _CHUNK_BYTES = 1 << 18
 
 
-def saved_model(manifest: Manifest, graph: Path) -> Response:
-    """Answer with a zip that holds the folder `NAME/VERSION`.
+blueprint = Blueprint("saved_models", __name__)
+
+
+@blueprint.get("/v1/models/<name>/versions/<version>/savedmodel")
+def download(name: str, version: str) -> Response:
+    """Download a version as a zip that TensorFlow Serving loads: the folder `NAME/VERSION`.
 
     It is streamed from the graph file in small pieces. Labels and manifest are in `assets.extra`,
-    which loaders leave alone.
+    which TensorFlow does not read.
     """
+    registry = services().registry
+    manifest = registry.resolve(ModelRef.parse(f"{name}@{version}"))
+    graph = registry.graph_path(manifest.name, manifest.version)
     members = _members(manifest, graph)
     response = Response(archive(members, manifest.created_at), mimetype="application/zip")
     response.content_length = archive_size(members)
-    name = f"{manifest.name}-{manifest.version}-savedmodel.zip"
-    response.headers["Content-Disposition"] = f"attachment; filename={name}"
+    filename = f"{manifest.name}-{manifest.version}-savedmodel.zip"
+    response.headers["Content-Disposition"] = f"attachment; filename={filename}"
     response.set_etag(_etag(manifest))
     response.headers["Cache-Control"] = "no-cache"
     response.make_conditional(request.environ)

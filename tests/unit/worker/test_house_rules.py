@@ -27,6 +27,20 @@ LAYERS = (
     *("running", "graph", "sources", "auditing", "choosing", "converting", "optimising"),
     *("verifying", "proving", "inspecting", "publishing", ""),
 )
+# The rooms of api/, and which other rooms each may import. What lies in no room assembles them.
+_SHARED = {"services", "access", "http", "submissions", "described"}
+API_ROOMS = {
+    "services": set[str](),
+    "access": {"services"},
+    "http": {"services"},
+    "submissions": {"services", "access", "http"},
+    "described": {"access"},
+    "views": _SHARED,
+    "pages": _SHARED,
+    "server": {"services", "access", "http", "submissions", "views"},
+    "client": set[str](),
+    "cli": {"client"},
+}
 # What the freezing worker's own process loads: it and all that it imports do without TensorFlow.
 NO_TENSORFLOW = (
     *("freezing/child.py", "freezing/child_process.py", "freezing/fork_server.py"),
@@ -124,6 +138,23 @@ def test_tensorflow_is_imported_only_where_graphs_live(path: Path) -> None:
 def test_the_api_reaches_tasks_by_name_only(path: Path) -> None:
     closed = ("worker.inference", "worker.tasks", "worker.app", "worker.pool")
     assert not [name for name in _imports(path) if name.startswith(closed)]
+
+
+@pytest.mark.parametrize("room", API_ROOMS)
+def test_a_room_of_the_api_imports_only_what_its_readme_allows(room: str) -> None:
+    for path in (ROOT / "api" / room).rglob("*.py"):
+        rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("api.")}
+        assert rooms <= API_ROOMS[room] | {room}, _name(path)
+
+
+def test_every_room_of_the_api_has_its_rule() -> None:
+    rooms = {path.parent.name for path in (ROOT / "api").glob("*/__init__.py")}
+    assert rooms == {*API_ROOMS}
+
+
+def test_a_view_imports_no_view() -> None:
+    for path in (ROOT / "api" / "views").glob("*.py"):
+        assert not [name for name in _imports(path) if name.startswith("api.views")], _name(path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
