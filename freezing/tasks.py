@@ -41,9 +41,9 @@ def _start(**_: object) -> None:
         get_settings(),
         [Lane.FREEZING],
         partial(send_ticket, app),
-        consuming=accepting.is_open,
-        closing=accepting.is_closed,
-        mark=accepting.MARK,
+        is_accepting=accepting.is_accepting,
+        is_stopping=accepting.is_stopping,
+        pool_id=accepting.POOL_ID,
     )
     _running["process"] = process
     process.start()
@@ -82,7 +82,7 @@ def freeze_next(lane: str) -> None:
     if outcome is None:
         process.claims.abandon(claim)
         return
-    process.finish(claim, {claim.items[0].item: outcome})
+    process.claims.finish(claim, {claim.items[0].item: outcome})
     if outcome.error is None and claim.items[0].kind is Kind.FREEZE:
         announce_change(process.client)
 

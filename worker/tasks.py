@@ -27,16 +27,16 @@ from worker.jobs.records import Lane
 from worker.jobs.tickets import TASKS, send_ticket
 from worker.models.registry import Registry
 from worker.pool import accepting
-from worker.pool.memory import leave_libraries, share_heap
-from worker.pool.memory_headroom import Headroom
+from worker.pool.allocator import release_libraries, share_heap
+from worker.pool.memory import MemoryHeadroom
 from worker.pool.process import WorkerProcess
-from worker.pool.scoreboard import Deadline
+from worker.pool.scoreboard import Slot
 from worker.pool.watchdog import Watchdog
 from worker.redis.connection import connect
 from worker.settings import get_settings
 
-_DECODED_BYTES = 8  # per pixel, that a picture may take beside what a run may
-_RECYCLED = 0x9B  # exit code by which Celery's pool knows a process that made room for another
+_DECODED_BYTES = 8  # per pixel, that a picture may take beside a run
+_RECYCLED = 0x9B  # exit code of a process that Celery's pool is to replace
 
 _running: dict[str, Any] = {}  # this process's WorkerProcess and Classifier, made after the fork
 
@@ -64,12 +64,12 @@ def _import_tensorflow(**_: object) -> None:
         turbo()
         kernels()  # compiled once for all
 
-        # The libraries' 300,000 objects stay for ever: they need neither be looked at by every
-        # collection nor be copied into every process by it. Celery collects before each fork, too,
-        # and takes no tickets meanwhile: half a second whenever a process is replaced.
+        # The libraries' 300,000 objects stay for ever. Frozen, they are neither examined by each
+        # garbage collection nor copied into each process by it. Celery also collects before each
+        # fork and takes no tickets meanwhile: half a second whenever a process is replaced.
         gc.collect()
         gc.freeze()
-        leave_libraries()
+        release_libraries()
 
 
 @worker_process_init.connect
@@ -86,9 +86,10 @@ def _start(**_: object) -> None:
     # Before anything starts a thread or makes a session, and while it may still fork.
     server = ForkServer(work, prepare=partial(confine_trials, settings))
     confined = confine_serving(settings)
-    deadline = Deadline(getattr(current_process(), "index", None))
-    watchdog = Watchdog(deadline)
-    headroom = Headroom(settings.run_memory_bytes + _DECODED_BYTES * settings.max_image_pixels)
+    slot = Slot(getattr(current_process(), "index", None))
+    watchdog = Watchdog(slot)
+    decoded_bytes = _DECODED_BYTES * settings.max_image_pixels
+    headroom = MemoryHeadroom(settings.run_memory_bytes + decoded_bytes)
     registry = Registry(settings.models_folder)
     trials = Trials(server, connect(settings), settings)
     graphs = Graphs(registry, settings, trials=trials, watchdog=watchdog, headroom=headroom)
@@ -97,31 +98,31 @@ def _start(**_: object) -> None:
         lanes,
         partial(send_ticket, app),
         graphs=graphs.report,
-        consuming=accepting.is_open,
-        closing=accepting.is_closed,
-        mark=accepting.MARK,
-        deadline=deadline,
+        is_accepting=accepting.is_accepting,
+        is_stopping=accepting.is_stopping,
+        pool_id=accepting.POOL_ID,
+        slot=slot,
         watchdog=watchdog,
         confinement=asdict(confined.confinement),
     )
     process.memory.bound(headroom)
     classifier = Classifier(process, graphs, registry, is_stale=lambda: confined.is_stale)
-    process.on_tick, process.on_struck = classifier.follow_registry, classifier.struck
+    process.on_tick, process.overdue.on_strike = classifier.follow_registry, classifier.strike
     graphs.on_tried = classifier.tried
     _running.update(process=process, classifier=classifier)
     process.start()
-    classifier.start(deadline.casualty)
+    classifier.start(slot.casualty)
     process.ready()
 
 
 @worker_ready.connect
-def _open_gate(**_: object) -> None:
-    accepting.open_gate()
+def _start_accepting(**_: object) -> None:
+    accepting.start_accepting()
 
 
 @worker_shutting_down.connect
-def _close_gate(**_: object) -> None:
-    accepting.close_gate()
+def _stop_accepting(**_: object) -> None:
+    accepting.stop_accepting()
 
 
 @worker_process_shutdown.connect
@@ -136,6 +137,6 @@ def _stop(**_: object) -> None:
 def classify(lane: str) -> None:
     """Work on what waits in this worker's lanes; `lane` is where the ticket came from."""
     if not _running["classifier"].work(Lane(lane)):
-        # Celery has a limit of its own, but of the most memory that a process ever had, which
-        # loading a graph may well be. This ends the process, and Celery puts another in its place.
+        # This ends the process, and Celery replaces it. Celery has a memory limit too, but for the
+        # most that a process ever had, which may have been while it loaded a graph.
         raise SystemExit(_RECYCLED)

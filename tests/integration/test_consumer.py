@@ -13,7 +13,7 @@ from tests.support.redis_server import RedisServer
 from worker.jobs.broker import celery_app
 from worker.jobs.records import Lane
 from worker.jobs.tickets import send_ticket
-from worker.pool.consumer import leave_tickets
+from worker.pool.consumer import forget_tickets
 from worker.settings import Settings
 
 
@@ -44,7 +44,7 @@ def test_a_connection_that_is_lost_with_a_ticket_taken_is_let_go(
     with suppress(TimeoutError):
         connection.drain_events(timeout=0.2)  # the next one is waited for
     broker.kill()
-    leave_tickets(connection)
+    forget_tickets(connection)
     # What Celery's consumer does then: the first try meets the dead broker, and the second has no
     # address any more.
     with pytest.raises(redis.ConnectionError):

@@ -16,7 +16,7 @@ from tests.support.system import ROOT, clean_environment
 from worker.inference.onednn import VARIABLE, switch_on
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.models.manifest import Tensor
-from worker.pool.memory import leave_freed
+from worker.pool.allocator import release_freed
 from worker.settings import Settings
 
 v1 = tf.compat.v1
@@ -105,7 +105,7 @@ def copies_of_weights(settings: Settings) -> float:
     before = psutil.Process().memory_info().rss
     session = TensorFlowSession(content.pop, source, [y.name], settings)
     session.run(np.zeros((1, side), np.float32))
-    leave_freed()
+    release_freed()
     return (psutil.Process().memory_info().rss - before) / size
 
 

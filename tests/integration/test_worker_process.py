@@ -17,6 +17,7 @@ from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Lane, Status
 from worker.jobs.roster import GraphReport, Roster, is_dead_relative, new_worker_id
+from worker.pool import claims as claims_module
 from worker.pool import process as process_module
 from worker.pool.memory import MemoryLimit
 from worker.pool.process import WorkerProcess
@@ -93,11 +94,13 @@ def test_a_process_is_on_the_roster_until_it_stops(process: WorkerProcess, work:
 def test_a_process_that_tickets_do_not_reach_yet_is_not_ready(
     settings: Settings, work: Work
 ) -> None:
-    gate: list[bool] = []
-    process = WorkerProcess(settings, CLASSIFYING, lambda _: None, consuming=lambda: bool(gate))
+    accepting: list[bool] = []
+    process = WorkerProcess(
+        settings, CLASSIFYING, lambda _: None, is_accepting=lambda: bool(accepting)
+    )
     _start(process)
     assert process.state == "starting"
-    gate.append(True)
+    accepting.append(True)
     assert process.state == "ready"
     process.stop()
 
@@ -109,7 +112,7 @@ def test_a_graph_is_on_the_roster_as_soon_as_it_is_loaded(settings: Settings, wo
     _start(process)
     wait_until(lambda: _row(work), within_s=5, what="it reports")
     graphs.append(_GRAPH)
-    process.look()
+    process.wake()
     wait_until(lambda: (row := _row(work)) and row.graphs, within_s=5, what="it reports the graph")
     process.stop()
 
@@ -126,7 +129,7 @@ def test_the_keeper_looks_at_once_where_it_is_asked_to(
     process.on_tick = lambda: ticks.append(1)
     _start(process)
     for count in (1, 2):
-        process.look()
+        process.wake()
         wait_until(lambda: len(ticks) == count, within_s=5, what="it looks")  # noqa: B023
     process.stop()  # which does not wait for the next turn either
     assert not process._thread.is_alive()
@@ -196,8 +199,8 @@ def test_a_ticket_that_cannot_be_sent_does_not_keep_others_from_being_sent(
 def test_outcomes_are_written_and_counted(process: WorkerProcess, work: Work) -> None:
     ids = [work.accept() for _ in range(3)]
     claim = _claim(process)
-    process.finish(claim, success(claim))
-    assert process.items == 3
+    process.claims.finish(claim, success(claim))
+    assert process.claims.items_done == 3
     assert process.claims.held == ()
     assert {work.get(job_id).status for job_id in ids} == {Status.SUCCEEDED}
 
@@ -207,8 +210,8 @@ def test_late_outcomes_are_not_counted(process: WorkerProcess, work: Work) -> No
     claim = _claim(process)
     work.let_leases_run_out()
     work.sweep()
-    process.finish(claim, success(claim))
-    assert process.items == 0
+    process.claims.finish(claim, success(claim))
+    assert process.claims.items_done == 0
     assert process.claims.held == ()
 
 
@@ -225,7 +228,7 @@ def test_outcomes_are_written_once_the_store_can_be_reached_again(
         return complete(*args)
 
     monkeypatch.setattr(process.claims, "complete", sometimes)
-    process.finish(claim, success(claim))
+    process.claims.finish(claim, success(claim))
     assert work.get(job_id).status is Status.SUCCEEDED
 
 
@@ -240,9 +243,9 @@ def test_a_claim_that_cannot_be_finished_goes_to_another_worker(
 
     job_id = work.accept()
     claim = _claim(process)
-    monkeypatch.setattr(process_module, "_INSIST_S", 0.0)
+    monkeypatch.setattr(claims_module, "_RETRY_FOR_S", 0.0)
     monkeypatch.setattr(process.claims, "complete", never)
-    process.finish(claim, success(claim))
+    process.claims.finish(claim, success(claim))
     assert process.claims.held == ()
     _start(process)
     work.let_leases_run_out()
@@ -258,14 +261,14 @@ def test_a_claim_whose_outcome_cannot_be_written_at_all_goes_to_another_worker(
     work.accept()
     claim = _claim(process)
     with pytest.raises(ValueError, match="JSON"):
-        process.finish(claim, success(claim, float("nan")))
+        process.claims.finish(claim, success(claim, float("nan")))
     assert process.claims.held == ()
 
 
 def test_a_claim_is_handed_back_with_its_reason(process: WorkerProcess, work: Work) -> None:
     job_id = work.accept()
     for _ in range(3):
-        process.hand_back(_claim(process), "the worker was tired.", counts=True)
+        process.claims.hand_back(_claim(process), "the worker was tired.", counts=True)
     error = work.get(job_id).error
     assert error is not None
     assert error["message"].endswith("The last one: the worker was tired.")
@@ -297,7 +300,7 @@ def test_an_image_that_runs_for_too_long_alone_has_failed(
     process = WorkerProcess(hasty, CLASSIFYING, lambda _: None)
     _start(process)
     job_id = work.accept()
-    with process.running(_claim(process)):
+    with process.claims.run(_claim(process)):
         wait_until(lambda: exits, within_s=5, what="the process ends itself")
     assert exits == [70]
     assert work.get(job_id).error == {
@@ -318,7 +321,7 @@ def test_images_of_a_micro_batch_that_runs_for_too_long_are_each_tried_alone(
     other = work.accept(prediction(model=OTHER_MODEL))
     held = process.claims.claim(CLASSIFYING, 16)  # as a listing that goes on beside
     assert held is not None
-    with process.running(claim):
+    with process.claims.run(claim):
         wait_until(lambda: exits, within_s=5, what="the process ends itself")
     alone = [work.claim() for _ in range(4)]
     taken = {row.item.job_id: row.attempt for claim in alone for row in claim.items}
@@ -334,7 +337,7 @@ def test_what_runs_within_its_time_is_left_alone(
     _start(process)
     work.accept()
     claim = _claim(process)
-    with process.running(claim):
+    with process.claims.run(claim):
         pass
     began = time.monotonic()
     wait_until(lambda: time.monotonic() - began > 1.0, within_s=5, what="the keeper had its turns")
@@ -357,7 +360,7 @@ def test_a_worker_that_stops_hands_back_what_it_cannot_finish_in_time(
 ) -> None:
     closed: list[bool] = []
     patient = settings.model_copy(update={"stop_grace_s": 0.3})
-    process = WorkerProcess(patient, CLASSIFYING, lambda _: None, closing=lambda: bool(closed))
+    process = WorkerProcess(patient, CLASSIFYING, lambda _: None, is_stopping=lambda: bool(closed))
     _start(process)
     job_id = work.accept()
     _claim(process)
@@ -380,7 +383,7 @@ def test_who_stands_in_for_a_dead_process_takes_back_what_that_held(
     for name in names:  # a relative that died, one of another worker, and one that lives
         assert Claims(work.client, settings, name).claim(CLASSIFYING, 1)
         work.client.zadd(key("workers"), {name: 10**15})
-    process = WorkerProcess(settings, CLASSIFYING, sent.append, mark="abcd")
+    process = WorkerProcess(settings, CLASSIFYING, sent.append, pool_id="abcd")
     process.start()
     assert set(sent) == set(CLASSIFYING)
     assert [(row.item.job_id, row.attempt) for row in work.claim().items] == [(ids[0], 2)]

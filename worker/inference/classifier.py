@@ -82,7 +82,7 @@ class Classifier:
         this one's place before.
         """
         if casualty is not None:
-            self._strike(casualty.version, casualty.code, _DIED[casualty.code])
+            self._note_strike(casualty.version, casualty.code, _DIED[casualty.code])
         self.preload(wait_s=_TRIED_WITHIN_S)
 
     def preload(self, *, wait_s: float = 0.0) -> None:
@@ -91,24 +91,24 @@ class Classifier:
             self._graphs.trials.refresh()
         self._graphs.preload(self._registry.stable(), wait_s=wait_s)
 
-    def struck(self, run: GraphRun) -> None:
+    def strike(self, run: GraphRun) -> None:
         """Take note that this process must be replaced because of what a version does."""
         if run.waits:
             reason = "a run needed more memory than it may take"
-            self._strike(run.version, "out_of_memory", reason)
+            self._note_strike(run.version, "out_of_memory", reason)
         elif run.loading:
             reason = f"loading it did not end within {run.limit_s:g} s"
-            self._strike(run.version, "timed_out", reason, at_once=True)
+            self._note_strike(run.version, "timed_out", reason, at_once=True)
         else:
             reason = f"a run did not end within {run.limit_s:.3g} s"
-            self._strike(run.version, "timed_out", reason)
+            self._note_strike(run.version, "timed_out", reason)
 
     def tried(self) -> None:
         """Have it reported, and see to what waits for a version that was tried."""
-        self._process.look()
+        self._process.wake()
         self._process.send_tickets(self._process.lanes)
 
-    def _strike(self, version: str, code: str, reason: str, *, at_once: bool = False) -> None:
+    def _note_strike(self, version: str, code: str, reason: str, *, at_once: bool = False) -> None:
         ref = ModelRef.parse(version)
         name, number = ref.name, ref.version or 0
         sha256 = self._registry.manifest(name, number).sha256
@@ -128,7 +128,7 @@ class Classifier:
                 self.preload()
             finally:
                 self._preloading.release()
-                self._process.look()  # the roster is to say so, and the registry may have changed
+                self._process.wake()  # the roster is to say so, and the registry may have changed
 
         threading.Thread(target=load, name="preload", daemon=True).start()
 
@@ -159,7 +159,7 @@ class Classifier:
                 )
                 lane = None
                 if claim is None:
-                    if process.claims.called(wait_s, until=process.closing):
+                    if process.claims.called(wait_s, until=process.is_stopping):
                         continue
                     return True
             except redis.RedisError as error:
@@ -169,7 +169,7 @@ class Classifier:
             process.send_tickets(claim.tickets_needed)
             if self._is_stale():
                 _log.info("folders have changed", action="worker_stale")
-                process.hand_back(claim, "its worker process was replaced.", counts=False)
+                process.claims.hand_back(claim, "its worker process was replaced.", counts=False)
                 return False
             self._run(claim)
             if self._graphs.trials is not None and self._graphs.trials.is_lost:
@@ -177,7 +177,7 @@ class Classifier:
             if process.memory.exceeded:
                 _log.warning("worker full", action="worker_full", memory_bytes=process.memory.used)
                 return False
-            if time.monotonic() > deadline or process.closing():
+            if time.monotonic() > deadline or process.is_stopping():
                 return True  # if more waits, a ticket for it is on its way since the last claim
 
     def _run(self, claim: Claim) -> None:
@@ -192,26 +192,26 @@ class Classifier:
         except ModelSetAsideError as error:
             gone = failure(error.code, error.message)
             failed = dict.fromkeys((claimed.item for claimed in claim.items), gone)
-            self._process.finish(claim, failed)
+            self._process.claims.finish(claim, failed)
             return
         except BeingTriedError as error:
-            self._process.hand_back(claim, error.message, counts=False)
+            self._process.claims.hand_back(claim, error.message, counts=False)
             return
         except (ModelUnavailableError, ModelNotFoundError) as error:
             hopeless = any(map(self._leaving.is_hopeless, (claim.pinned, claim.version)))
             if not hopeless:
-                self._process.hand_back(claim, error.message, counts=False)
+                self._process.claims.hand_back(claim, error.message, counts=False)
                 return
             gone = failure(ModelUnavailableError.code, error.message)
             failed = dict.fromkeys((claimed.item for claimed in claim.items), gone)
-            self._process.finish(claim, failed)
+            self._process.claims.finish(claim, failed)
             return
         except Exception as error:  # whatever it was, the items must not be lost
             _log.exception("claim failed", action="claim_failed", claim=claim.number)
             reason = f"the worker met {type(error).__name__}: {first_line(error)}"
-            self._process.hand_back(claim, reason, counts=True)
+            self._process.claims.hand_back(claim, reason, counts=True)
         else:
-            self._process.finish(claim, outcomes)
+            self._process.claims.finish(claim, outcomes)
         self._paces[claim.lane].measured(len(claim.items), time.monotonic() - started)
 
     def _capacity(self, lane: Lane) -> int:
@@ -240,7 +240,7 @@ class Classifier:
             reduced=settings.reduced_decoding,
         )
         outcomes: dict[Item, Outcome] = {}
-        with self._process.running(claim):
+        with self._process.claims.run(claim):
             for images, failures in read(claim.items, settings):
                 outcomes |= failures
                 if settings.deduplicate:

@@ -15,7 +15,7 @@ from worker.inference.checking import check
 from worker.inference.run_size import Pieces
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.models.manifest import Manifest, Tensor
-from worker.pool.memory import reusing_freed
+from worker.pool.allocator import reusing_freed
 from worker.pool.watchdog import Watchdog
 from worker.settings import Settings
 

@@ -18,8 +18,8 @@ from worker.inference.trials import Trials
 from worker.jobs.roster import GraphReport
 from worker.models.manifest import Manifest, Measured, pinned_name
 from worker.models.registry import Registry
-from worker.pool.memory import leave_freed
-from worker.pool.memory_headroom import Headroom
+from worker.pool.allocator import release_freed
+from worker.pool.memory import MemoryHeadroom
 from worker.pool.watchdog import Watchdog
 from worker.settings import Settings
 
@@ -80,7 +80,7 @@ class Graphs:
 
     With `trials` a version that nobody has tried yet is first tried in a process of its own, beside
     what this one does; `on_tried` is called after that. `watchdog` watches over loading and runs,
-    and `headroom` is given more room for loading.
+    and `headroom` is raised for loading.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Graphs:
         *,
         trials: Trials | None = None,
         watchdog: Watchdog | None = None,
-        headroom: Headroom | None = None,
+        headroom: MemoryHeadroom | None = None,
     ) -> None:
         self.trials = trials
         self.on_tried: Callable[[], None] = lambda: None
@@ -309,7 +309,7 @@ class Graphs:
         manifest = entry.manifest
         entry.state, entry.error = "loading", None
         try:
-            with self._room_to_load(manifest):
+            with self._loading(manifest):
                 graph = LoadedGraph(
                     manifest,
                     self._registry.served_path(manifest),
@@ -341,13 +341,13 @@ class Graphs:
         return graph
 
     @contextmanager
-    def _room_to_load(self, manifest: Manifest) -> Iterator[None]:
-        """Watch over the loading of a version, with room for what that takes."""
+    def _loading(self, manifest: Manifest) -> Iterator[None]:
+        """Watch the loading of a version, and allow the memory that it takes."""
         more = loading_bytes(manifest, self._settings)
-        room = self._headroom.more(more) if self._headroom else nullcontext()
+        allowed = self._headroom.raised(more) if self._headroom else nullcontext()
         called = f"{manifest.name}@{manifest.version}"
         limit = self._settings.load_time_limit_s
-        with room, self._watchdog.watching(called, limit, loading=True):
+        with allowed, self._watchdog.watching(called, limit, loading=True):
             yield
 
     def _failed(self, entry: _Entry, message: str) -> None:
@@ -409,4 +409,4 @@ def _free(dropped: int) -> None:
     """
     if dropped:
         gc.collect()
-        leave_freed()
+        release_freed()

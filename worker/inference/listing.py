@@ -51,9 +51,9 @@ class Listings:
         except Exception as error:  # whatever it was, another attempt is made
             _log.exception("listing failed", action="listing_failed", job=claimed.item.job_id)
             reason = f"listing the folder met {type(error).__name__}."
-            self._process.hand_back(claim, reason, counts=True)
+            self._process.claims.hand_back(claim, reason, counts=True)
             return
-        self._process.finish(claim, {claimed.item: outcome})
+        self._process.claims.finish(claim, {claimed.item: outcome})
 
     def _walk(self, claim: Claim, claimed: ClaimedItem) -> int:
         """Add the folder's images and return the number of files skipped since the last of them."""

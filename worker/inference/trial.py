@@ -23,9 +23,9 @@ from worker.inference.tensorflow import tf
 from worker.models.manifest import Manifest, Measured
 from worker.models.preprocessing import Preprocessing
 from worker.out_of_memory import is_out_of_memory
-from worker.pool.memory import leave_freed
-from worker.pool.memory_headroom import limit_data
-from worker.pool.threads import start_onlooker
+from worker.pool.allocator import release_freed
+from worker.pool.memory import limit_data
+from worker.pool.threads import start_observer
 from worker.settings import Settings
 
 Array = npt.NDArray[Any]
@@ -90,7 +90,7 @@ def attempt(
     most = graph.fixed_batch or min(settings.micro_batch, most_images or settings.micro_batch)
     edges = list(edge_inputs(graph.preprocessing, graph.dtype))
     gc.collect()
-    leave_freed()
+    release_freed()
     limit_data(process.memory_info().data + settings.run_memory_bytes)
     seconds = 0.0
     for called, one in edges:
@@ -104,7 +104,7 @@ def attempt(
             if is_out_of_memory(error):
                 raise TrialMemoryError(f"running {called}") from error
             raise
-    leave_freed()
+    release_freed()
     loaded = max(0, process.memory_info().rss - before.rss)
     if graph.fixed_batch is not None:
         return Measured(micro_batch=most, run_bytes=0, loaded_bytes=loaded, seconds=seconds)
@@ -133,7 +133,7 @@ def _run_full(
     """Run so many of the same input at once; return the memory that it took."""
     batch = np.repeat(one[np.newaxis], size, axis=0)
     tell(f"running {called} {size} times at once", size)
-    leave_freed()
+    release_freed()
     before = most = process.memory_info().rss
     over = threading.Event()
 
@@ -142,7 +142,7 @@ def _run_full(
         while not over.wait(_LOOK_S):
             most = max(most, process.memory_info().rss)
 
-    watching = start_onlooker("memory", watch)
+    watching = start_observer("memory", watch)
     try:
         graph.run_at_once(batch)
         most = max(most, process.memory_info().rss)

@@ -1,36 +1,36 @@
-"""The gate between a worker's main process and the processes that it forks.
+"""Whether this worker accepts tickets: set by its main process, read by those that it forks.
 
-Celery's main process begins to take tickets only after its pool has started, so a process that has
-loaded its graphs is not ready yet. The main process opens the gate once it consumes, and closes it
-when it is asked to stop; the others look at it. It is one byte of memory that a fork shares.
+Celery's main process takes tickets only after its pool has started, so a process that has loaded
+its graphs is not ready yet. The main process says when it takes tickets, and when it was asked to
+stop. The state is one byte of memory that forked processes share.
 """
 
 import mmap
 import os
 
-_NOT_YET, _OPEN, _CLOSED = 0, 1, 2
+_NOT_YET, _ACCEPTING, _STOPPING = 0, 1, 2
 
-_byte = mmap.mmap(-1, 1)
+_state = mmap.mmap(-1, 1)
 
-# Whoever has the same mark was forked by the same main process.
-MARK = os.urandom(4).hex()
-
-
-def open_gate() -> None:
-    """Say that tickets are taken from now on."""
-    _byte[0] = _OPEN
+# Processes with the same id were forked by the same main process.
+POOL_ID = os.urandom(4).hex()
 
 
-def close_gate() -> None:
-    """Say that no more tickets are taken, because the worker stops."""
-    _byte[0] = _CLOSED
+def start_accepting() -> None:
+    """Note that tickets are taken from now on."""
+    _state[0] = _ACCEPTING
 
 
-def is_open() -> bool:
+def stop_accepting() -> None:
+    """Note that the worker stops and takes no more tickets."""
+    _state[0] = _STOPPING
+
+
+def is_accepting() -> bool:
     """Whether tickets are taken."""
-    return _byte[0] == _OPEN
+    return _state[0] == _ACCEPTING
 
 
-def is_closed() -> bool:
+def is_stopping() -> bool:
     """Whether the worker stops."""
-    return _byte[0] == _CLOSED
+    return _state[0] == _STOPPING

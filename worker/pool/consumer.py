@@ -1,4 +1,4 @@
-"""How a worker's main process comes back to a broker, and to its pool, that lost something."""
+"""Celery's consumer in a worker's main process: quicker to reconnect and to replace processes."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import structlog
 from kombu.transport import redis as transport
 from kombu.transport import virtual
 
-from worker.pool.scoreboard import note_death, overdue
+from worker.pool.scoreboard import overdue, record_exit
 
 _log = structlog.get_logger(__name__)
 _RETRY_S = 2.0
@@ -22,11 +22,11 @@ _LOOK_S = 0.25
 
 
 class TicketsHeld(transport.QoS):
-    """The tickets that were taken and not acknowledged, of which kombu lets there be so many.
+    """The tickets that were taken and not acknowledged; kombu limits their number.
 
-    One that cannot be acknowledged, because Redis loads its data or has just gone, does not count
-    any more. For kombu 5.7 it counts for ever, unless the connection breaks as well: with one such
-    ticket for each process a worker would never take another. What becomes of it does not matter:
+    A ticket that cannot be acknowledged, because Redis loads its data or has just stopped, no
+    longer counts. In kombu 5.7 it counts for ever, unless the connection breaks as well: with one
+    such ticket for each process a worker would never take another. Losing the ticket does no harm:
     the sweeper sends others wherever work waits.
     """
 
@@ -39,7 +39,7 @@ class TicketsHeld(transport.QoS):
             raise
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Give a ticket back, or away."""
+        """Refuse a ticket; with `requeue` it goes back to its queue."""
         try:
             super().reject(delivery_tag, requeue)
         except Exception:
@@ -57,10 +57,10 @@ class Consumer(celery.worker.consumer.Consumer):
     to half a minute, and has no setting for it: after a long outage of Redis a worker would stand
     idle beside it for as long.
 
-    It looks four times a second for processes of the pool that have died, or that hang and must.
-    Celery is told of a death when the process closes its files, looks at once, and often looks too
-    early: a large process takes some time to be gone. It looks again five seconds later, and has no
-    setting for that.
+    It looks four times a second for processes of the pool that have died, and kills those that
+    hang. Celery notices a death when the process closes its files, looks at once, and often looks
+    too early: a large process takes some time to be gone. It looks again only five seconds later,
+    and has no setting for that.
     """
 
     def ensure_connected(self, conn: Any) -> Any:
@@ -71,8 +71,8 @@ class Consumer(celery.worker.consumer.Consumer):
         return super().ensure_connected(conn)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Say so; what Redis refuses, because it is full, it refuses again if asked at once."""
-        leave_tickets(self.connection)
+        """Log it and wait a little where Redis is full: it would refuse again at once."""
+        forget_tickets(self.connection)
         super().on_connection_error_after_connected(exc)
         if isinstance(exc, redis.ResponseError):
             time.sleep(_REFUSED_S)
@@ -82,44 +82,44 @@ class Consumer(celery.worker.consumer.Consumer):
         super().register_with_event_loop(hub)
         maintain_pool = getattr(self.pool, "maintain_pool", None)  # not every pool has processes
         if maintain_pool is not None:
-            _note_deaths(self.pool)
-            hub.call_repeatedly(_LOOK_S, _end_the_overdue)
+            _record_exits(self.pool)
+            hub.call_repeatedly(_LOOK_S, _kill_overdue)
             hub.call_repeatedly(_LOOK_S, maintain_pool)
 
 
-def leave_tickets(connection: Any) -> None:
-    """Have a lost connection neither put back nor acknowledge the tickets that were taken over it.
+def forget_tickets(connection: Any) -> None:
+    """Have a lost connection neither put back nor acknowledge the tickets that it brought.
 
-    Celery lets go of the transport first, and kombu 5.7 then has no address to do either at: the
-    AttributeError, which is no error of a connection, ends the worker. It does not matter what
-    becomes of these tickets: the sweeper sends others wherever work waits.
+    Celery drops the transport first. kombu 5.7 then fails with an AttributeError, which does not
+    count as a connection error, and the worker ends. Losing these tickets does no harm: the sweeper
+    sends others wherever work waits.
     """
     channel = getattr(connection, "_default_channel", None)
     if channel is not None:
         channel.do_restore = False
-        channel.basic_ack = channel.basic_reject = _leave
+        channel.basic_ack = channel.basic_reject = _forget
 
 
-def _leave(*_: object, **__: object) -> None:
+def _forget(*_: object, **__: object) -> None:
     """Do nothing about a ticket."""
 
 
-def _note_deaths(pool: Any) -> None:
-    """Have it noted how each process of the pool ended, for who takes its place."""
+def _record_exits(pool: Any) -> None:
+    """Have the scoreboard record how each process of the pool ended."""
     processes = pool._pool  # billiard's, inside Celery's
-    told = processes.on_process_down
-    if getattr(told, "notes", False):  # after a reconnection
+    on_process_down = processes.on_process_down
+    if getattr(on_process_down, "records", False):  # already replaced, before a reconnection
         return
 
-    def tell(worker: Any) -> None:
-        note_death(worker.pid, worker.exitcode)
-        told(worker)
+    def record(worker: Any) -> None:
+        record_exit(worker.pid, worker.exitcode)
+        on_process_down(worker)
 
-    tell.notes = True  # type: ignore[attr-defined] # a mark, to be known by
-    processes.on_process_down = tell
+    record.records = True  # type: ignore[attr-defined] # so that it is recognised
+    processes.on_process_down = record
 
 
-def _end_the_overdue() -> None:
+def _kill_overdue() -> None:
     for pid in overdue():
         _log.error("hanging process killed", action="hanging_killed", pid=pid)
         with suppress(ProcessLookupError):

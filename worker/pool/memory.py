@@ -1,58 +1,79 @@
-"""The memory of a worker process: how much it may grow, and what it can do without."""
+"""The memory of a worker process: when it has grown too much, and how much a run may take at once.
 
-import ctypes
-import mmap
-import re
+`MemoryLimit` is asked between two micro-batches. `MemoryHeadroom` is a limit that the kernel
+enforces meanwhile (RLIMIT_DATA, which counts private writable memory, since Linux 4.7 also what
+malloc maps): a run that takes too much gets an error, or at worst ends its own process, before
+other processes lack memory. RLIMIT_AS would count address space, of which TensorFlow maps
+gigabytes.
+"""
+
+import resource
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 
-from worker.pool.memory_headroom import Headroom
+_DRIFT_BYTES = 64 * 1024 * 1024  # by which a process may grow or shrink before the limit follows
+_LOADED_SHARE = 1.25  # the limit, as a multiple of what the process has with its graphs loaded
 
-_SMAPS = Path("/proc/self/smaps")  # Linux only
-# A stretch of memory that a file is mapped to: from, to, mode, path, and kB of it that are in
-# memory, that were written to and that were written to and swapped out.
-_STRETCH = re.compile(
-    r"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) [0-9a-f]+ \S+ [1-9]\d* +(\S.*)\n"
-    r"(?:\w+:.*\n)*?Rss: +(\d+) kB\n"
-    r"(?:\w+:.*\n)*?Anonymous: +(\d+) kB\n"
-    r"(?:\w+:.*\n)*?Swap: +(\d+) kB$",
-    re.MULTILINE,
-)
-# Parameters of glibc's mallopt(3).
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
-_MAPPINGS = 65536  # its default for M_MMAP_MAX
-_LARGE_BYTES = 32 * 1024 * 1024  # the most that it makes of M_MMAP_THRESHOLD by itself
-_NEVER = 2**31 - 1
-_users: set[object] = set()  # of `reusing_freed`, now
-_users_lock = threading.Lock()
-_READ_ONLY = {"r--p", "r-xp"}
-_ROOM = 1.25  # times what the process has with its graphs loaded, at least
+
+def limit_data(most_bytes: int) -> None:
+    """Allow this process no more private writable memory than `most_bytes`, until the next call."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = most_bytes if hard == resource.RLIM_INFINITY else min(most_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+class MemoryHeadroom:
+    """Keeps the limit at `bytes_above` what the process has between two runs. Safe for threads."""
+
+    def __init__(self, bytes_above: int) -> None:
+        self._bytes_above = bytes_above
+        self._data = -_DRIFT_BYTES - 1
+        self._lock = threading.Lock()
+
+    def follow(self, data_bytes: int) -> None:
+        """Set the limit above the private writable memory that the process has now."""
+        if abs(data_bytes - self._data) > _DRIFT_BYTES:
+            with self._lock:
+                self._data = data_bytes
+                limit_data(self._data + self._bytes_above)
+
+    @contextmanager
+    def raised(self, more_bytes: int) -> Iterator[None]:
+        """Allow more within this, as to load a version."""
+        with self._lock:
+            self._bytes_above += more_bytes
+            limit_data(max(0, self._data) + self._bytes_above)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._bytes_above -= more_bytes
+                self._data = -_DRIFT_BYTES - 1  # so that the limit follows next time
 
 
 class MemoryLimit:
-    """Tells when a process has grown too much.
+    """Knows when a process has grown too much and has to be replaced.
 
-    A limit that the graphs alone go beyond would replace the process over and over, so what it has
-    once they are loaded counts as little as that.
+    A limit below what the graphs alone take would replace the process over and over. So the limit
+    is never less than a quarter above what the process has once they are loaded.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self._process = psutil.Process()
         self._limit = float(limit_bytes)
-        self._headroom: Headroom | None = None
+        self._headroom: MemoryHeadroom | None = None
 
-    def bound(self, headroom: Headroom) -> None:
-        """Have the kernel keep a limit beside this one, for what happens within a micro-batch."""
+    def bound(self, headroom: MemoryHeadroom) -> None:
+        """Have the kernel limit what a micro-batch may take, beside this limit between two."""
         self._headroom = headroom
-        self._look()
+        self._measure()
 
     def settle(self) -> None:
-        """Take what the process has now for what it needs."""
-        self._limit = max(self._limit, self._look() * _ROOM)
+        """Raise the limit to what the process has now and a quarter more, if it is lower."""
+        self._limit = max(self._limit, self._measure() * _LOADED_SHARE)
 
     @property
     def used(self) -> int:
@@ -61,105 +82,12 @@ class MemoryLimit:
 
     @property
     def exceeded(self) -> bool:
-        """Whether the process should be replaced. To be asked between two micro-batches."""
-        return self._look() > self._limit
+        """Whether the process has to be replaced. To be asked between two micro-batches."""
+        return self._measure() > self._limit
 
-    def _look(self) -> int:
-        """Return the resident set in bytes, and have the headroom follow what the process has."""
+    def _measure(self) -> int:
+        """Return the resident set in bytes, and have the headroom follow."""
         found = self._process.memory_info()
         if self._headroom is not None:
             self._headroom.follow(found.data)
         return int(found.rss)
-
-
-def untouched(smaps: str) -> list[tuple[int, int]]:
-    """Return the stretches, as addresses, of programs and libraries that are as on disk.
-
-    `smaps` is what /proc/PID/smaps says. A stretch is left out where any page of it was written to,
-    as the loader does when it puts a library together and forbids writing afterwards: such pages
-    exist nowhere else. There always are some, so that where none is told of, as by emulators, the
-    rest is not believed either, and nothing is returned.
-    """
-    stretches = _STRETCH.findall(smaps)
-    programs = {path for _, _, mode, path, *_ in stretches if "x" in mode}
-    found, written = [], False
-    for start, end, mode, path, resident, anonymous, swapped in stretches:
-        if path not in programs or mode not in _READ_ONLY:
-            continue
-        if int(anonymous) or int(swapped):
-            written = True
-        elif int(resident):
-            found.append((int(start, 16), int(end, 16)))
-    return found if written else []
-
-
-def leave_libraries() -> None:
-    """Let go of the pages of programs and libraries that this process has read so far.
-
-    They stay in the system's cache, and what is needed again is mapped again when it is used, as
-    after the system itself was short of memory. Importing TensorFlow reads 370 MB, nearly all of it
-    for the last time: tables by which its libraries are put together.
-
-    Does nothing where the system does not tell what is mapped, or while the process has a second
-    thread of Python, which could load a library between the look and the letting go.
-    """
-    if threading.active_count() > 1:
-        return
-    try:
-        smaps = _SMAPS.read_text(errors="replace")
-    except OSError:  # not Linux, or a kernel that tells no such thing
-        return
-    libc = ctypes.CDLL(None)
-    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    for start, end in untouched(smaps):
-        # One that is refused, as of pages that are locked, stays as it is.
-        libc.madvise(start, end - start, mmap.MADV_DONTNEED)
-
-
-def share_heap() -> None:
-    """Have all threads of this process allocate from one heap, so that each reuses what any freed.
-
-    glibc gives each thread a heap of its own that never holds more than 64 MiB, so that larger
-    pieces, such as weights, come from the system and go back to it each time. A worker's threads
-    take turns, so that there is little to wait for. It counts for this process and those that it
-    forks, as long as there is one thread yet. Does nothing with another C library.
-    """
-    _tune(_M_ARENA_MAX, 1)
-
-
-@contextmanager
-def reusing_freed() -> Iterator[None]:
-    """Have memory that is freed used again, and given back to the system at the end only.
-
-    Loading a graph copies its weights again and again. Most of its time is the system's, which
-    hands out empty pages, unless one copy takes the place of another.
-    """
-    user = object()
-    with _users_lock:
-        _users.add(user)
-        _tune(_M_MMAP_MAX, 0)
-        _tune(_M_TRIM_THRESHOLD, _NEVER)
-    try:
-        yield
-    finally:
-        with _users_lock:
-            _users.discard(user)
-            if not _users:
-                # What glibc arrives at by itself in a process that frees large pieces.
-                _tune(_M_MMAP_MAX, _MAPPINGS)
-                _tune(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-                _tune(_M_TRIM_THRESHOLD, 2 * _LARGE_BYTES)
-        leave_freed()
-
-
-def leave_freed() -> None:
-    """Give memory that was freed back to the system, where the C library keeps it."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
-    if trim is not None:
-        trim(0)
-
-
-def _tune(parameter: int, value: int) -> None:
-    tune = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's
-    if tune is not None:
-        tune(parameter, value)

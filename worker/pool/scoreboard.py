@@ -1,10 +1,12 @@
-"""Deadlines: by when each process of a worker will be done with what it runs, and what that is.
+"""The scoreboard: what each process of a worker runs and its deadline, in shared memory.
 
-A process watches over itself, but one that hangs in a library which keeps the interpreter's lock
-cannot, and one that crashed says nothing. So each notes its deadline, and the version whose graph
-it loads or runs, in memory that a fork shares. The main process kills who is overdue, and who takes
-the place of one that died learns of which version that was. The clock is the system's monotonic
-one, which all processes have in common.
+A process limits itself, but one that hangs in a library which keeps the interpreter's lock cannot,
+and one that crashed leaves no message. So each process writes its deadline, and the version whose
+graph it loads or runs, into its slot. The main process kills processes that are past their
+deadline. A process that replaces a dead one reads in the slot which version that one was running.
+
+As in Apache's scoreboard, the memory is shared by fork. Times are those of the system's monotonic
+clock, which is the same for all processes.
 """
 
 import mmap
@@ -18,14 +20,14 @@ from typing import NamedTuple
 import psutil
 
 _SLOTS = 1024  # processes of one worker; further ones have only Celery's time limit
-_GRACE_S = 2.0  # for a process to end itself, which can say why
-_HEAD = struct.Struct("@qd")  # pid and deadline; 0 while nothing runs
-_END = struct.Struct("@b")  # how the process was ended, see `_ENDS`
+_GRACE_S = 2.0  # time in which an overdue process may end itself, which can report why
+_HEAD = struct.Struct("@qd")  # pid and deadline; the deadline is 0 while nothing runs
+_END = struct.Struct("@b")  # how the process was ended, an index in `_ENDS`
 _VERSION = struct.Struct("@96p")  # NAME@VERSION, of at most 64 and 10 characters; empty for none
-_END_AT, _RUN_AT, _LOAD_AT = 16, 24, 120
+_END_AT, _RUN_AT, _LOAD_AT = 16, 24, 120  # places in a slot, in bytes
 _SLOT_BYTES = 216
 _ENDS = ("", "crashed", "timed_out")
-# By which a process ends that did something wrong; by others it is ended from outside.
+# Signals of a process that did something wrong; other signals come from outside.
 _CRASHES = frozenset(
     {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP}
 )
@@ -34,16 +36,17 @@ _memory = mmap.mmap(-1, _SLOTS * _SLOT_BYTES)
 
 
 class Casualty(NamedTuple):
-    """What the process did that had this one's place before, when it was ended."""
+    """What the process before this one in the same slot was running when it was ended."""
 
     version: str  # NAME@VERSION
     code: str  # crashed or timed_out
 
 
-class Deadline:
-    """The deadline of this process.
+class Slot:
+    """The slot of this process.
 
-    `number` is its place in the pool, which no other one has; None where there is no pool.
+    `number` is the process's place in the pool, which no other one has; None where there is no
+    pool, and then nothing is written.
     """
 
     def __init__(self, number: int | None) -> None:
@@ -52,16 +55,16 @@ class Deadline:
         if self._offset is not None:
             _END.pack_into(_memory, self._offset + _END_AT, 0)
         for loading in (False, True):
-            self.note("", loading=loading)
-        self.set(0.0)
+            self.set_version("", loading=loading)
+        self.set_deadline(0.0)
 
-    def set(self, at: float) -> None:
-        """Note the deadline, or with 0 that there is none."""
+    def set_deadline(self, at: float) -> None:
+        """Write the deadline; 0 where there is none."""
         if self._offset is not None:
             _HEAD.pack_into(_memory, self._offset, os.getpid(), at)
 
-    def note(self, version: str, *, loading: bool) -> None:
-        """Note whose graph is loaded or run from now on; empty for none."""
+    def set_version(self, version: str, *, loading: bool) -> None:
+        """Write whose graph is loaded or run from now on; empty for none."""
         if self._offset is not None:
             place = self._offset + (_LOAD_AT if loading else _RUN_AT)
             _VERSION.pack_into(_memory, place, version.encode())
@@ -83,8 +86,8 @@ def overdue() -> Iterator[int]:
             continue
 
 
-def note_death(pid: int, exit_code: int | None) -> None:
-    """Note how a child of this process ended, for who takes its place.
+def record_exit(pid: int, exit_code: int | None) -> None:
+    """Write how a child of this process ended, for the process that replaces it.
 
     `exit_code` is negative for a signal.
     """

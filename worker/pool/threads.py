@@ -1,4 +1,4 @@
-"""What the threads of this process do: to tell work from waiting."""
+"""Whether other threads of this process work or wait, as Linux says."""
 
 import threading
 from collections.abc import Callable
@@ -7,22 +7,22 @@ from pathlib import Path
 
 _TASKS = Path("/proc/self/task")  # Linux only
 _WORKING = frozenset("RD")  # running or waiting for a disk, see proc(5)
-_onlookers: set[str] = set()  # ids of threads that only look at what others do
+_observers: set[str] = set()  # ids of threads that only watch others
 
 
-def start_onlooker(name: str, look: Callable[[], object]) -> threading.Thread:
-    """Start a thread that only looks at what others do, and does not count as one that works.
+def start_observer(name: str, watch: Callable[[], object]) -> threading.Thread:
+    """Start a thread that only watches others and does not count as one that works.
 
-    One that looks often is ready to run most of the time on a machine that is busy.
+    A thread that wakes often is ready to run most of the time on a busy machine.
     """
 
     def run() -> None:
         me = str(threading.get_native_id())
-        _onlookers.add(me)
+        _observers.add(me)
         try:
-            look()
+            watch()
         finally:
-            _onlookers.discard(me)
+            _observers.discard(me)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
@@ -30,22 +30,20 @@ def start_onlooker(name: str, look: Callable[[], object]) -> threading.Thread:
 
 
 def others_wait() -> bool:
-    """Whether no thread of this process but the caller's works: all others wait for something.
+    """Whether all threads of this process but the caller's and observers wait for something.
 
-    Threads that only look on are not counted.
-
-    While a graph is run, one thread at least works, be the machine as busy as it may. TensorFlow's
-    allocator waits ten seconds for memory that the system refuses, in case that some is freed.
-    False where the system does not tell.
+    While a graph runs, at least one thread works, however busy the machine is. TensorFlow's
+    allocator waits ten seconds for memory that the system refuses, in case some is freed. False
+    where the system does not say.
     """
     me = str(threading.get_native_id())
-    told = False
+    any_read = False
     for task in _TASKS.glob("*/stat"):
-        if task.parent.name == me or task.parent.name in _onlookers:
+        if task.parent.name == me or task.parent.name in _observers:
             continue
         with suppress(OSError, IndexError):  # it may have ended meanwhile
-            told = True
+            any_read = True
             # The name before the state stands in parentheses and may hold any.
             if task.read_text().rpartition(")")[2].split()[0] in _WORKING:
                 return False
-    return told
+    return any_read

@@ -12,18 +12,18 @@ from typing import Any
 
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.records import Item, Outcome
-from worker.pool.process import WorkerProcess
+from worker.pool.claims import ProcessClaims
 
 # Opened before processes are forked, which may open nothing to write to later.
 _FILE = (Path(os.environ["PERMAFROST_DATA"]) / "witness.jsonl").open("ab", buffering=0)
-_finish, _complete = WorkerProcess.finish, Claims.complete
+_finish, _complete = ProcessClaims.finish, Claims.complete
 
 
 def _note(**line: Any) -> None:
     _FILE.write(json.dumps({"pid": os.getpid(), **line}).encode() + b"\n")
 
 
-def _noted_finish(self: WorkerProcess, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:
+def _noted_finish(self: ProcessClaims, claim: Claim, outcomes: Mapping[Item, Outcome]) -> None:
     images = {
         item.key: {"result": outcome.result, "error": outcome.error}
         for item, outcome in outcomes.items()
@@ -40,5 +40,5 @@ def _noted_complete(self: Claims, claim: Claim, outcomes: Mapping[Item, Outcome]
     return refused
 
 
-WorkerProcess.finish = _noted_finish  # type: ignore[method-assign] # to be in between
+ProcessClaims.finish = _noted_finish  # type: ignore[method-assign] # to be in between
 Claims.complete = _noted_complete  # type: ignore[method-assign]

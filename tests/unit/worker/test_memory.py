@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.system import ROOT
-from worker.pool.memory import untouched
+from worker.pool.allocator import untouched
 
 LINUX = pytest.mark.skipif(
     not Path("/proc/self/smaps").exists(), reason="only Linux tells what a process maps"
@@ -97,12 +97,12 @@ def test_a_process_works_on_after_it_has_let_its_libraries_go() -> None:
         """
 import hashlib, json, psutil
 import numpy as np
-from worker.pool.memory import leave_libraries
+from worker.pool.allocator import release_libraries
 def of_files():
     info = psutil.Process().memory_info()
     return info.shared
 before = of_files()
-leave_libraries()
+release_libraries()
 after = of_files()
 assert after < before / 2, (before, after)
 matrix = np.eye(200) * 2
@@ -121,12 +121,12 @@ def test_a_process_with_a_second_thread_keeps_its_libraries() -> None:
     said = _run(
         """
 import psutil, threading
-from worker.pool.memory import leave_libraries
+from worker.pool.allocator import release_libraries
 stop = threading.Event()
 thread = threading.Thread(target=stop.wait)
 thread.start()
 before = psutil.Process().memory_info().shared
-leave_libraries()
+release_libraries()
 kept = psutil.Process().memory_info().shared >= before
 stop.set()
 thread.join()
@@ -144,7 +144,7 @@ def test_what_was_written_over_a_file_stays(tmp_path: Path) -> None:
     said = _run(
         """
 import ctypes, mmap, sys
-from worker.pool.memory import leave_libraries
+from worker.pool.allocator import release_libraries
 with open(sys.argv[1], "rb") as file:
     pages = mmap.mmap(file.fileno(), 16384, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
     code = mmap.mmap(file.fileno(), 16384, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
@@ -152,7 +152,7 @@ pages[4096:4104] = b"put here"
 place = ctypes.addressof(ctypes.c_char.from_buffer(pages))
 libc = ctypes.CDLL(None)
 assert libc.mprotect(ctypes.c_void_p(place), ctypes.c_size_t(16384), mmap.PROT_READ) == 0
-leave_libraries()
+release_libraries()
 print(pages[4096:4104], pages[:8])
 """,
         str(path),
@@ -165,7 +165,7 @@ def test_memory_that_was_freed_goes_back_to_the_system() -> None:
     said = _run(
         """
 import ctypes, psutil
-from worker.pool.memory import leave_freed
+from worker.pool.allocator import release_freed
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
 libc.malloc.argtypes = [ctypes.c_size_t]
@@ -175,7 +175,7 @@ for block in blocks:
 for block in blocks[:-1]:  # the last one holds the heap's end in its place
     libc.free(block)
 before = psutil.Process().memory_info().rss
-leave_freed()
+release_freed()
 after = psutil.Process().memory_info().rss
 print("less" if before - after > 50_000_000 or not hasattr(libc, "malloc_trim") else before - after)
 """
@@ -187,7 +187,7 @@ print("less" if before - after > 50_000_000 or not hasattr(libc, "malloc_trim") 
 _TWICE = """
 import ctypes, resource, sys, threading, psutil
 from contextlib import nullcontext
-from worker.pool.memory import reusing_freed, share_heap
+from worker.pool.allocator import reusing_freed, share_heap
 libc = ctypes.CDLL(None)
 if not hasattr(libc, "malloc_trim"):
     sys.exit("not glibc")

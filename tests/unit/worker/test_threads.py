@@ -5,7 +5,7 @@ import sys
 
 _WAITS = """
 import threading, time
-from worker.pool.threads import others_wait, start_onlooker
+from worker.pool.threads import others_wait, start_observer
 over = threading.Event()
 threading.Thread(target=over.wait, daemon=True).start()
 
@@ -17,7 +17,7 @@ def work():
     while not over.is_set():
         pass
 
-start_onlooker("memory", look)
+start_observer("memory", look)
 print(all(others_wait() for _ in range(50)))
 threading.Thread(target=work, daemon=True).start()
 time.sleep(0.05)
