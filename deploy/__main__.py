@@ -119,9 +119,7 @@ def secret(
 
     Give it to whoever receives webhooks. It takes effect at once.
     """
-    from worker.setting_errors import (  # noqa: PLC0415 - client commands start without it
-        read_settings,
-    )
+    from worker.settings import read_settings  # noqa: PLC0415 - client commands start without it
     from worker.webhooks.signatures import known_secrets, make_secret  # noqa: PLC0415
 
     folder = Path(os.path.abspath(data.expanduser()))  # noqa: PTH100 - links stay as given

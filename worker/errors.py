@@ -310,3 +310,9 @@ class VerificationError(FreezeError):
     """The frozen graph does not answer as its source does; nothing was published."""
 
     code = "verification_failed"
+
+
+class SettingError(PermafrostError):
+    """An environment variable does not hold what its setting takes."""
+
+    code = "bad_setting"

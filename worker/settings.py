@@ -6,9 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from worker.errors import SettingError
 from worker.redis.address import check_redis_address
 from worker.webhooks.secrets import read_secret
 from worker.webhooks.targets import AllowedHosts
@@ -548,12 +550,41 @@ def _roots(value: str) -> tuple[Path, ...]:
     return tuple(Path(part).absolute() for part in value.split(":") if part)
 
 
+def variables(name: str, field: FieldInfo) -> list[str]:
+    """Return the environment variables that a field is read from, the one that wins first."""
+    if isinstance(field.validation_alias, AliasChoices):
+        return [str(choice) for choice in field.validation_alias.choices]
+    return [f"PERMAFROST_{name.upper()}"]
+
+
+def read_settings(**fields: object) -> Settings:
+    """Return the settings of the environment, with these fields instead.
+
+    Raises `SettingError`, which says what is wrong, but nothing that is secret.
+    """
+    try:
+        return Settings(**fields)  # type: ignore[arg-type]  # whatever a field takes
+    except ValidationError as error:
+        raise _setting_error(error) from None
+
+
+def _setting_error(error: ValidationError) -> SettingError:
+    """Return the error for the first thing that pydantic found wrong."""
+    wrong = error.errors(include_url=False)[0]
+    place = str(wrong["loc"][0]) if wrong["loc"] else ""
+    field = Settings.model_fields.get(place.lower().removeprefix("permafrost_"))
+    names = [place] if field is None else variables(place, field)
+    name = next((one for one in names if one in os.environ), names[0])
+    reason = wrong["msg"].removeprefix("Value error, ")
+    secret = field is not None and (field.annotation is SecretStr or not field.repr)
+    state = "cannot be used" if secret else f"is {wrong['input']!r}"
+    return SettingError(f"The environment variable {name} {state} ({reason}): correct or unset it.")
+
+
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
     """Return the settings of this process, read from the environment at the first call.
 
-    Raises `SettingError`, which says what is wrong without what is secret in it.
+    Raises `SettingError`.
     """
-    from worker.setting_errors import read_settings  # noqa: PLC0415 - it imports this module
-
     return read_settings()

@@ -23,9 +23,9 @@ from worker.jobs.broker import celery_app
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
 from worker.jobs.roster import Roster
-from worker.jobs.shares import too_much_held
 from worker.jobs.store import Accepted, JobStore, Submission
 from worker.jobs.tickets import send_ticket
+from worker.jobs.uploads import too_much_held
 from worker.models.registry import Registry
 from worker.models.set_aside import SetAside, SetAsideVersions
 from worker.redis.connection import connect

@@ -17,8 +17,9 @@ def publish_again(name: str, asked: RepublishRequest) -> Manifest:
             raise found.error(name, source.version)
 
     check()  # before its files are looked at
-    made = services().registry.republish(
-        source, redrafted(source, asked), asked.alias, before=check
+    draft = redrafted(
+        source, preprocessing=asked.preprocessing, labels=asked.labels, scores=asked.scores
     )
+    made = services().registry.republish(source, draft, asked.alias, before=check)
     announce_change(services().client)
     return made

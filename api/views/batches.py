@@ -31,7 +31,7 @@ from worker.images.folders import find_folder
 from worker.jobs.keys import check_job_id
 from worker.jobs.records import Job, Kind, Lane, Origin
 from worker.jobs.store import Accepted
-from worker.unknown_fields import no_field
+from worker.printable import no_field
 
 blueprint = Blueprint("batches", __name__)
 

@@ -10,7 +10,7 @@ from api.http.parameters import json_body
 from api.services import services
 from api.submissions.republishing import publish_again
 from worker.contract import models as contract
-from worker.contract.base import built
+from worker.contract.base import built, moment
 from worker.contract.models import (
     AliasRequest,
     ListedVersion,
@@ -19,6 +19,7 @@ from worker.contract.models import (
     PreprocessingChoice,
     Retired,
     RetireQuery,
+    SetAsideWhy,
     Version,
     VersionSummary,
 )
@@ -176,8 +177,13 @@ def _state(manifest: Manifest, aside: Mapping[str, SetAside]) -> dict[str, Any]:
     found = _find(manifest, aside)
     return {
         "state": "published" if found is None else "set_aside",
-        "set_aside": None if found is None else found.answer(),
+        "set_aside": None if found is None else _why(found),
     }
+
+
+def _why(aside: SetAside) -> SetAsideWhy:
+    """Return why a version was set aside as the contract shows it."""
+    return built(SetAsideWhy, code=aside.code, reason=aside.reason, at=moment(aside.since_ms))
 
 
 def _assumption(manifest: Manifest) -> dict[str, Any]:

@@ -23,10 +23,9 @@ from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
 from worker.credentials.api_key import Scope, new_secret
 from worker.credentials.key_store import KeyStore
-from worker.errors import PermafrostError
+from worker.errors import PermafrostError, SettingError
 from worker.redis.connection import connect
-from worker.setting_errors import SettingError, read_settings
-from worker.settings import Settings
+from worker.settings import Settings, read_settings
 
 _POLL_S = 0.2  # between two looks while something is waited for
 _WATCH_S = 2.0  # between two looks once everything runs

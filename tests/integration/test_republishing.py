@@ -15,11 +15,11 @@ from flask.testing import FlaskClient
 
 from tests.faults.test_disk_full import SMALL_BYTES, mounted
 from tests.support.api import GRAPH, assert_problem, publish, web_client
-from worker.contract.source_requests import RepublishRequest
 from worker.errors import ModelNotFoundError
 from worker.jobs.keys import key
 from worker.models.basis import Basis
 from worker.models.manifest import ModelRef
+from worker.models.preprocessing import PreprocessingSpec
 from worker.models.registry import Registry
 from worker.models.republishing import redrafted
 from worker.models.set_aside import SetAsideVersions
@@ -204,7 +204,7 @@ def test_a_version_that_is_retired_meanwhile_is_not_published_again(settings: Se
     publish(settings)
     registry = Registry(settings.models_folder)
     source = registry.resolve(ModelRef("cats-dogs", 1, None))
-    draft = redrafted(source, RepublishRequest.parse({"preprocessing": "raw"}))
+    draft = redrafted(source, preprocessing=PreprocessingSpec.parse("raw"))
     registry.retire("cats-dogs", 1)
     with pytest.raises(ModelNotFoundError, match="retired"):
         registry.republish(source, draft)
@@ -214,11 +214,11 @@ def test_a_version_that_is_retired_meanwhile_is_not_published_again(settings: Se
 def test_all_who_do_it_at_once_get_a_version_of_their_own(settings: Settings) -> None:
     publish(settings)
     source = Registry(settings.models_folder).manifest("cats-dogs", 1)
-    asked = RepublishRequest.parse({"preprocessing": "raw"})
+    raw = PreprocessingSpec.parse("raw")
 
     def publish_again(_: int) -> int:
         registry = Registry(settings.models_folder)
-        return registry.republish(source, redrafted(source, asked)).version
+        return registry.republish(source, redrafted(source, preprocessing=raw)).version
 
     with ThreadPoolExecutor(8) as pool:
         numbers = sorted(pool.map(publish_again, range(8)))

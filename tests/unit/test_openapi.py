@@ -125,18 +125,18 @@ def test_no_code_of_an_error_that_a_request_may_meet_is_left_out() -> None:
         for response in described()["components"]["responses"].values()
         for code in response["content"][PROBLEM_JSON]["examples"]
     }
-    # Of jobs and of images in batches: these are no answers to requests.
-    of_jobs = {
+    # Of jobs, of images in batches and of programs that start: no request is answered with them.
+    others = {
         *("error", "damaged_member", "unreadable", "not_an_image", "truncated", "too_many_pixels"),
         *("too_costly", "file_too_large", "upload_gone", "freeze_failed", "newer_request"),
-        *("bad_source", "bad_examples", "unknown_node", "verification_failed"),
+        *("bad_source", "bad_examples", "unknown_node", "verification_failed", "bad_setting"),
     }
     codes = {
         error.code
         for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, PermafrostError)
     }
-    assert codes - told == of_jobs
+    assert codes - told == others
 
 
 def test_the_document_says_where_the_server_is_reached(app: Flask) -> None:

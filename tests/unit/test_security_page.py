@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.system import ROOT
-from worker.settings import Settings
-from worker.settings_table import variables
+from worker.settings import Settings, variables
 
 PAGES = (ROOT / "docs" / "security.md", ROOT / "docs" / "redis.md", ROOT / "docs" / "webhooks.md")
 # Read by a launcher or a client, not a setting of a program.

@@ -8,8 +8,7 @@ from pydantic_core import ErrorDetails
 
 from worker.contract.base import MODEL
 from worker.errors import InvalidRequestError
-from worker.printable import printable
-from worker.unknown_fields import LONGEST_SHOWN, no_field
+from worker.printable import LONGEST_SHOWN, no_field, printable
 
 _SHOWN = 40  # characters of a wrong value
 _MUST: Final = {  # by pydantic's types of errors

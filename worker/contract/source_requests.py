@@ -13,8 +13,7 @@ from worker.errors import InvalidRequestError, NewerRequestError
 from worker.models.labels import parse_labels
 from worker.models.manifest import Runtime, Scores, check_alias_name, check_model_name
 from worker.models.preprocessing import PreprocessingSpec, Preset
-from worker.printable import printable
-from worker.unknown_fields import LONGEST_SHOWN
+from worker.printable import LONGEST_SHOWN, printable
 
 _MOST_LABELS = 100_000
 # As `_leads_out` has it: no part is `..`, and there is something.

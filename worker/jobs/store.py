@@ -38,8 +38,7 @@ from worker.jobs.records import (
     WebhookState,
 )
 from worker.jobs.scripts import Scripts
-from worker.jobs.shares import too_much_held
-from worker.jobs.uploads import StoredFile
+from worker.jobs.uploads import StoredFile, too_much_held
 from worker.models.manifest import pinned_name
 from worker.models.set_aside import SetAside
 from worker.settings import Settings

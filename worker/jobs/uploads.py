@@ -14,10 +14,9 @@ from typing import BinaryIO
 import redis
 import structlog
 
-from worker.errors import InvalidRequestError, TooLargeError
+from worker.errors import InvalidRequestError, PermafrostError, ShareExceededError, TooLargeError
 from worker.jobs.keys import key
 from worker.jobs.scripts import Scripts
-from worker.jobs.shares import too_much_held
 
 _log = structlog.get_logger(__name__)
 
@@ -94,6 +93,20 @@ def store_files(
     if not stored:
         raise InvalidRequestError("No file was sent: send the model's files as `files`.")
     return tuple(stored)
+
+
+def too_much_held(*, held: int, more: int, most: int) -> PermafrostError:
+    """Return the error that says why `more` bytes of a client that has `held` are too many."""
+    if more > most:
+        return TooLargeError(
+            f"At most {most / 2**20:.1f} MiB of uploads may wait here for one client, and this one "
+            f"has {more / 2**20:.1f} MiB: name a folder or a path that the server can read instead."
+        )
+    return ShareExceededError(
+        f"{held / 2**20:.1f} MiB of your uploads wait here already, and one client may have "
+        f"{most / 2**20:.1f} MiB, so that others find room: wait until some are done, then send it "
+        "again."
+    )
 
 
 def drop_files(client: redis.Redis, job_id: str) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from worker.contract.requests import INTEGRAL, Flag, Number, said
 from worker.errors import InvalidRequestError
-from worker.unknown_fields import no_field
+from worker.printable import no_field
 
 Preset = Literal["zero_one", "minus_one_one", "centered", "raw", "caffe", "imagenet", "standardise"]
 Resize = Literal["stretch", "crop", "pad"]

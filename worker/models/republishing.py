@@ -5,14 +5,14 @@ said anew stays as it is.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from worker.contract.source_requests import RepublishRequest
 from worker.errors import InvalidRequestError, NotAClassifierError
 from worker.models.alternatives import distinct, usual
 from worker.models.assumptions import aspects, assumption
 from worker.models.basis import Aspect, Basis, BasisKind, least, said_by, stated_in
-from worker.models.manifest import Manifest, ManifestDraft
+from worker.models.manifest import Manifest, ManifestDraft, Scores
 from worker.models.preprocessing import (
     PRESETS,
     Preprocessing,
@@ -21,8 +21,16 @@ from worker.models.preprocessing import (
 )
 
 
-def redrafted(source: Manifest, asked: RepublishRequest) -> ManifestDraft:
-    """Return the draft of the version that is asked for.
+def redrafted(
+    source: Manifest,
+    *,
+    preprocessing: PreprocessingSpec | None = None,
+    labels: Sequence[str] | None = None,
+    scores: Scores | None = None,
+) -> ManifestDraft:
+    """Return the draft of a version with another preprocessing, labels or scores than `source`.
+
+    What is None stays as it is.
 
     Raises `NotAClassifierError` where nothing is prepared for the source's input or its output
     is no scores, and `InvalidRequestError` where what is asked for does not fit to its graph.
@@ -34,28 +42,28 @@ def redrafted(source: Manifest, asked: RepublishRequest) -> ManifestDraft:
             f"{called} was published to be downloaded, and its graph was not tried on images: "
             "freeze the model again, with --preprocessing, --input and --output."
         )
-    nothing = asked.preprocessing in (None, PreprocessingSpec())
-    if nothing and asked.labels is None and asked.scores is None:
+    nothing = preprocessing in (None, PreprocessingSpec())
+    if nothing and labels is None and scores is None:
         raise InvalidRequestError(
             f"Say what is to be different from {called}: preprocessing, labels or scores."
         )
-    _check_labels(source, asked)
-    preprocessing, basis = present, source.basis
-    if asked.preprocessing is not None:
-        spec = _completed(present, asked.preprocessing)
+    _check_labels(source, labels)
+    resolved, basis = present, source.basis
+    if preprocessing is not None:
+        spec = _completed(present, preprocessing)
         tensor = source.inputs[0]
-        preprocessing = resolve_preprocessing(spec, tensor.shape, tensor.dtype)
-        basis = _basis(source, preprocessing, asked.preprocessing)
+        resolved = resolve_preprocessing(spec, tensor.shape, tensor.dtype)
+        basis = _basis(source, resolved, preprocessing)
     origin = {name: value for name, value in source.source.items() if name != "job"}
     update = {
-        "preprocessing": preprocessing,
+        "preprocessing": resolved,
         "basis": basis,
-        "labels": asked.labels or source.labels,
-        "scores": asked.scores or source.scores,
+        "labels": labels or source.labels,
+        "scores": scores or source.scores,
         "source": {**origin, "version": source.version},
-        "report": _report(source, preprocessing, basis),
+        "report": _report(source, resolved, basis),
         # Other numbers may take a graph another way; workers try each version before they serve it.
-        "measured": source.measured if preprocessing == present else None,
+        "measured": source.measured if resolved == present else None,
     }
     fields = {name: getattr(source, name) for name in ManifestDraft.model_fields}
     return ManifestDraft(**{**fields, **update})
@@ -108,12 +116,12 @@ def _report(source: Manifest, found: Preprocessing, basis: Basis | None) -> dict
     return {**source.report, "warnings": warnings if now is None else [*warnings, now]}
 
 
-def _check_labels(source: Manifest, asked: RepublishRequest) -> None:
+def _check_labels(source: Manifest, labels: Sequence[str] | None) -> None:
     """Raise `InvalidRequestError` where there are more or fewer labels than scores."""
     columns = _columns(source)
-    if asked.labels is None or columns is None:
+    if labels is None or columns is None:
         return
-    count = len(asked.labels)
+    count = len(labels)
     if count != columns and not (columns == 1 and count == 2):
         raise InvalidRequestError(
             f"labels: {count} were given, but {source.name}@{source.version} has {columns} "

@@ -16,8 +16,6 @@ from dataclasses import asdict, dataclass
 import redis
 import structlog
 
-from worker.contract.base import built, moment
-from worker.contract.models import SetAsideWhy
 from worker.errors import ModelSetAsideError
 from worker.jobs.keys import key
 from worker.models.generation import announce_change
@@ -46,10 +44,6 @@ class SetAside:
     def means(self, sha256: str) -> bool:
         """Whether it is about the graph of this sha256."""
         return self.sha256 in ("", sha256)
-
-    def answer(self) -> SetAsideWhy:
-        """Return it as the contract shows it."""
-        return built(SetAsideWhy, code=self.code, reason=self.reason, at=moment(self.since_ms))
 
     def error(self, name: str, version: int | str) -> ModelSetAsideError:
         """Return the error of who asks for the version."""

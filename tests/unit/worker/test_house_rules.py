@@ -41,6 +41,25 @@ API_ROOMS = {
     "client": set[str](),
     "cli": {"client"},
 }
+# The layers of worker/, by the longest path that fits. The ground of a room, such as the keys of
+# Redis in jobs/, may stand lower than the rest of it.
+WORKER_LAYERS = (
+    ("errors", "version", "printable", "out_of_memory", "loopback", "logging"),
+    ("redis.address", "webhooks.public_addresses", "webhooks.targets", "webhooks.secrets"),
+    ("settings", "settings_table"),
+    ("redis",),
+    ("archives", "auditing", "confinement"),
+    ("jobs.keys", "jobs.scripts", "jobs.records", "jobs.log_lines"),
+    ("contract.base", "contract.requests"),
+    ("models",),
+    ("images", "sources"),
+    ("contract",),
+    ("jobs",),
+    ("credentials", "webhooks"),
+    ("pool",),
+    ("inference",),
+    ("app", "tasks"),
+)
 # What the freezing worker's own process loads: it and all that it imports do without TensorFlow.
 NO_TENSORFLOW = (
     *("freezing/child.py", "freezing/child_process.py", "freezing/fork_server.py"),
@@ -97,6 +116,28 @@ def test_the_layers_of_freezing_import_only_what_stands_below(path: Path) -> Non
     layer = _layer(_module(path))
     own = [name for name in _imports(path) if name.startswith("freezing.")]
     assert not [name for name in own if _layer(name) > layer]
+
+
+def _worker_layer(name: str) -> int:
+    """Return the layer that a module of worker/, by its full name, lies in."""
+    path = name.removeprefix("worker").removeprefix(".")
+    fitting = {
+        place: number
+        for number, layer in enumerate(WORKER_LAYERS)
+        for place in layer
+        if f"{path}.".startswith(f"{place}.")
+    }
+    assert fitting, f"{name} is not among the layers"
+    return fitting[max(fitting, key=len)]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if _name(p).startswith("worker/")], ids=_name)
+def test_the_layers_of_worker_import_only_what_stands_below(path: Path) -> None:
+    if path.parent.name == "worker" and path.name == "__init__.py":
+        return
+    layer = _worker_layer(_module(path))
+    own = [name for name in _imports(path) if name.startswith("worker.")]
+    assert not [name for name in own if _worker_layer(name) > layer]
 
 
 def _module(path: Path) -> str:

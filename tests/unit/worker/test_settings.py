@@ -6,9 +6,8 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from worker.limits_table import is_limit, with_limits
-from worker.settings import Settings, get_settings
-from worker.settings_table import settings_table, variables
+from worker.settings import Settings, get_settings, variables
+from worker.settings_table import is_limit, settings_table, with_limits
 
 ROOT = Path(__file__).resolve().parents[3]
 FIELDS = sorted(Settings.model_fields)
