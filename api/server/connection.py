@@ -237,6 +237,10 @@ class Connection(HttpToolsProtocol):
         finally:
             self._follows = False
 
+    def join_head(self) -> None:
+        """Send the head of an answer, which comes next, together with what follows it."""
+        self.transport.join()  # type: ignore[attr-defined]  # see `_Transport`
+
     def abort(self) -> None:
         """Break off."""
         self.transport.abort()
@@ -324,15 +328,28 @@ class _Transport:
         self._transport = transport
         self._connection = connection
         self._closing = False
+        self._joins = False  # what is written next is kept until more is
+        self._kept = b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
         """Send, unless the last answer was sent."""
-        if not self._closing:
-            self._connection.given += len(data)
+        if self._closing:
+            return
+        self._connection.given += len(data)
+        if self._joins:
+            self._joins, self._kept = False, data
+        elif self._kept:
+            data, self._kept = self._kept + data, b""
             self._transport.write(data)
+        else:
+            self._transport.write(data)
+
+    def join(self) -> None:
+        """Keep what is written next until more is."""
+        self._joins = True
 
     def is_closing(self) -> bool:
         """Whether nothing more is sent."""
@@ -340,6 +357,9 @@ class _Transport:
 
     def close(self) -> None:
         """Close the connection once all is sent."""
+        if self._kept:
+            self._transport.write(self._kept)
+            self._kept = b""
         if self._connection.is_sending() and not self._connection.gone:
             self._closing = True
             self._connection.linger(self._transport)

@@ -32,6 +32,8 @@ class Responder:
         close = [] if body.whole else [("Connection", "close")]
         if isinstance(answer, Response):
             status, headers, content = _whole(answer)
+            if self._connection is not None and content and not self._is_head:
+                self._connection.join_head()
             await self._head(status, [*headers, *close])
             await self._send({"type": "http.response.body", "body": content})
         elif isinstance(answer, EventStream):

@@ -17,7 +17,7 @@ from flask import request
 from api.services.authentication import Authentication
 from api.services.completions import Completion, Completions
 from api.services.memory import StoreMemory
-from api.services.pipeline import STORE_TIMEOUT_S, CommandPipeline
+from api.services.pipeline import CommandPipeline
 from worker.contract.image_jobs import JobBase
 from worker.errors import OverloadedError
 from worker.jobs.batches import label_counts
@@ -58,7 +58,7 @@ class LoopServices:
     ) -> None:
         """`send_ticket` is called in a thread, because it blocks."""
         self.settings = settings
-        self.redis = CommandPipeline(connect_async(settings, timeout_s=STORE_TIMEOUT_S))
+        self.redis = CommandPipeline(connect_async(settings, timeout_s=None))
         self.authentication = Authentication(self.redis, settings)
         self.rates = Rates(self.redis.script, settings)
         self.stopping = False  # the process is about to end: no request waits for a job any more

@@ -1,15 +1,14 @@
 """Redis in the event loop: the commands that one turn of the loop asks for go out together."""
 
 import asyncio
-import hashlib
 from collections import deque
-from functools import cache
 from typing import Any, NamedTuple
 
 import redis
 import redis.asyncio
+from redis.connection import HiredisRespSerializer
 
-from worker.jobs.scripts import source
+from worker.jobs.scripts import digest, source
 
 # Redis is on the same machine or in the same rack: clients get an error within 5 s if it is silent.
 STORE_TIMEOUT_S = 2.0  # of a round trip, and of a command from the call to its answer
@@ -27,12 +26,18 @@ class _Command(NamedTuple):
 
 
 class CommandPipeline:
-    """Sends commands over redis-py's own pipelines. Only its event loop may call this."""
+    """Sends commands over connections of redis-py's. Only its event loop may call this.
+
+    redis-py's own asynchronous pipelines pack each command in Python, and look after the connection
+    before each round trip: 0.13 ms of processor time where this takes 0.09.
+    """
 
     def __init__(self, client: redis.asyncio.Redis) -> None:
         self._client = client
+        self._pack = HiredisRespSerializer().pack
+        self._idle: list[redis.asyncio.Connection] = []
         self._queued: list[_Command] = []
-        self._send_is_due = False
+        self._next_is_due = False  # a round trip begins in the loop's next turn
         self._round_trips: set[asyncio.Task[None]] = set()
         # Deadlines by the loop's clock and answers that have not come, oldest first.
         self._unanswered: deque[tuple[float, asyncio.Future[Any]]] = deque()
@@ -44,9 +49,8 @@ class CommandPipeline:
         answer = loop.create_future()
         self._queued.append(_Command(command, answer))
         self._unanswered.append((loop.time() + STORE_TIMEOUT_S, answer))
-        if not self._send_is_due:
-            self._send_is_due = True
-            loop.call_soon(self._send)
+        if not self._next_is_due:
+            self._begin()
         if self._timer is None:
             self._expire()
         return await answer
@@ -54,10 +58,10 @@ class CommandPipeline:
     async def script(self, name: str, *args: Argument) -> Any:
         """Run one of the scripts of `worker.jobs.scripts` with `args` as its ARGV."""
         try:
-            return await self.run("EVALSHA", _digest(name), 0, *args)
+            return await self.run("EVALSHA", digest(name), 0, *args)
         except redis.exceptions.NoScriptError:  # Redis was started anew meanwhile
             await self.run("SCRIPT LOAD", source(name))
-            return await self.run("EVALSHA", _digest(name), 0, *args)
+            return await self.run("EVALSHA", digest(name), 0, *args)
 
     async def close(self) -> None:
         """Close the connections; commands under way stay unanswered."""
@@ -82,30 +86,32 @@ class CommandPipeline:
                 answer.set_exception(redis.TimeoutError(_SILENT))
             self._unanswered.popleft()
 
-    def _send(self) -> None:
-        self._send_is_due = False
-        while self._queued and len(self._round_trips) < _MOST_ROUND_TRIPS:
-            # A command whose caller has gone is not sent.
-            self._queued = [one for one in self._queued if not one.answer.done()]
-            commands, self._queued = self._queued[:_MOST_COMMANDS], self._queued[_MOST_COMMANDS:]
-            round_trip = asyncio.get_running_loop().create_task(self._round_trip(commands))
+    def _begin(self) -> None:
+        """Begin a round trip for what is queued by the next turn of the loop, unless many run."""
+        if self._queued and len(self._round_trips) < _MOST_ROUND_TRIPS:
+            self._next_is_due = True
+            round_trip = asyncio.get_running_loop().create_task(self._round_trip())
             self._round_trips.add(round_trip)
             round_trip.add_done_callback(self._ended)
 
     def _ended(self, round_trip: asyncio.Task[None]) -> None:
         self._round_trips.discard(round_trip)
-        if not round_trip.cancelled():
-            self._send()
+        if not (round_trip.cancelled() or self._next_is_due):
+            self._begin()
 
-    async def _round_trip(self, commands: list[_Command]) -> None:
+    async def _round_trip(self) -> None:
+        # A command whose caller has gone is not sent.
+        queued = [one for one in self._queued if not one.answer.done()]
+        commands, self._queued = queued[:_MOST_COMMANDS], queued[_MOST_COMMANDS:]
+        self._next_is_due = False
+        self._begin()
+        if not commands:
+            return
         answers: list[Any]
         try:
-            pipe = self._client.pipeline(transaction=False)
-            for one in commands:
-                pipe.execute_command(*one.words)
             # redis-py's own timeouts are for each step: connecting, the greeting, the command.
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                answers = await pipe.execute(raise_on_error=False)
+                answers = await self._exchange(commands)
         except TimeoutError:
             answers = [redis.TimeoutError(_SILENT)] * len(commands)
         except Exception as error:  # of any kind: the callers get it
@@ -120,8 +126,34 @@ class CommandPipeline:
         while self._unanswered and self._unanswered[0][1].done():
             self._unanswered.popleft()
 
+    async def _exchange(self, commands: list[_Command]) -> list[Any]:
+        """Return the answers to commands, of which each may be an error of its own.
 
-@cache
-def _digest(name: str) -> str:
-    """Return the digest by which Redis knows a script."""
-    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+        A connection that is broken is tried once more, as redis-py's clients do here.
+        """
+        packed = [piece for one in commands for piece in self._pack(*one.words)]
+        pool = self._client.connection_pool
+        connection = self._idle.pop() if self._idle else await pool.get_connection()
+        try:
+            try:
+                return await self._ask(connection, packed, commands)
+            except redis.ConnectionError:
+                await connection.disconnect(nowait=True)
+                return await self._ask(connection, packed, commands)
+        except BaseException:
+            await connection.disconnect(nowait=True)  # with what it may still be answered
+            raise
+        finally:
+            self._idle.append(connection)
+
+    async def _ask(
+        self, connection: redis.asyncio.Connection, packed: list[bytes], commands: list[_Command]
+    ) -> list[Any]:
+        await connection.send_packed_command(packed)  # connects where it has to
+        return [await self._answer(connection, str(one.words[0])) for one in commands]
+
+    async def _answer(self, connection: redis.asyncio.Connection, name: str) -> Any:
+        try:
+            return await self._client.parse_response(connection, name)
+        except redis.ResponseError as error:
+            return error

@@ -77,6 +77,7 @@ class Claims:
         self._settings = settings
         self._worker_id = worker_id
         self._scripts = Scripts(client)
+        self._claiming: tuple[int, redis.Redis, Scripts] | None = None
         self._held: set[int] = set()
         self._lock = threading.Lock()  # held while a claim is made
         self._in_doubt_until = float("-inf")  # monotonic
@@ -151,7 +152,7 @@ class Claims:
         answer: Any = 0
         while answer == 0:  # only ended jobs were met so far
             try:
-                answer = self._scripts.run(
+                answer = self._of_this_thread()[1].run(
                     "claim",
                     self._worker_id,
                     round(self._settings.lease_s * 1000),
@@ -170,6 +171,20 @@ class Claims:
             ticket = None
         return answer
 
+    def _of_this_thread(self) -> tuple[redis.Redis, Scripts]:
+        """Return the client for this thread's next command.
+
+        The thread that was the first to claim keeps a connection of its own: redis-py looks after
+        each one that it takes from its pool, which costs as much as a small command.
+        """
+        if self._claiming is None:
+            own = self._client.client()
+            self._claiming = threading.get_ident(), own, Scripts(own)
+        thread, client, scripts = self._claiming
+        if thread == threading.get_ident():
+            return client, scripts
+        return self._client, self._scripts
+
     def called(self, wait_s: float, *, until: Callable[[], bool]) -> bool:
         """Wait to be called, for as long as `claim` was told; return whether that happened.
 
@@ -181,7 +196,7 @@ class Claims:
         calls = key("call", self._worker_id)
         deadline = time.monotonic() + wait_s
         while not until() and (left := deadline - time.monotonic()) > 0:
-            if self._client.blpop([calls], max(0.01, min(left, _CALL_SLICE_S))):
+            if self._of_this_thread()[0].blpop([calls], max(0.01, min(left, _CALL_SLICE_S))):
                 return True
         return self.stop_waiting()
 
@@ -223,7 +238,7 @@ class Claims:
                 label = outcome.label.encode("utf-8", "replace")
                 args += [item.key, "result", _json(outcome.result), label, outcome.digest]
         ttl_ms = self._settings.result_ttl_s * 1000
-        finished, *refused = self._scripts.run("complete", claim.number, ttl_ms, *args)
+        finished, *refused = self._of_this_thread()[1].run("complete", claim.number, ttl_ms, *args)
         if finished:
             self._held.discard(claim.number)
         return [raw.decode() for raw in refused]

@@ -86,8 +86,8 @@ def connect(settings: Settings, *, timeout_s: float = 4.0) -> redis.Redis:
     )
 
 
-def connect_async(settings: Settings, *, timeout_s: float = 4.0) -> redis.asyncio.Redis:
-    """Return the same for one event loop."""
+def connect_async(settings: Settings, *, timeout_s: float | None = 4.0) -> redis.asyncio.Redis:
+    """Return the same for one event loop; with no `timeout_s`, its caller bounds the time."""
     return redis.asyncio.Redis.from_url(
         redis_url(settings), retry=AsyncRetry(_backoff(), 1, _AGAIN), **_limits(timeout_s)
     )
@@ -97,9 +97,9 @@ def _backoff() -> ExponentialBackoff:
     return ExponentialBackoff(cap=0.1, base=0.02)
 
 
-def _limits(timeout_s: float) -> dict[str, Any]:
+def _limits(timeout_s: float | None) -> dict[str, Any]:
     return {
         "socket_timeout": timeout_s,
-        "socket_connect_timeout": min(timeout_s, 2.0),
+        "socket_connect_timeout": min(timeout_s or 2.0, 2.0),
         "health_check_interval": 15,
     }

@@ -1,5 +1,6 @@
 """The Lua scripts: each moves something that must move in one atomic step."""
 
+import hashlib
 import re
 from functools import cache
 from importlib.resources import files
@@ -31,16 +32,22 @@ def source(name: str) -> str:
     return lua_builders(set(_KEY.findall(text))) + text
 
 
+@cache
+def digest(name: str) -> str:
+    """Return the name by which Redis knows the script `name` once it was loaded."""
+    return hashlib.sha1(source(name).encode(), usedforsecurity=False).hexdigest()
+
+
 class Scripts:
     """Runs scripts by name on one client; Redis keeps them compiled after the first call."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self._registered: dict[str, Any] = {}
 
     def run(self, name: str, *args: str | bytes | int | float) -> Any:
         """Run the script `name` with `args` as its ARGV and return Redis's answer."""
-        script = self._registered.get(name)
-        if script is None:
-            script = self._registered[name] = self._client.register_script(source(name))
-        return script(args=list(args))
+        try:
+            return self._client.execute_command("EVALSHA", digest(name), 0, *args)
+        except redis.exceptions.NoScriptError:  # of a Redis that was started meanwhile
+            self._client.script_load(source(name))
+            return self._client.execute_command("EVALSHA", digest(name), 0, *args)
