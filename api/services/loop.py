@@ -24,7 +24,7 @@ from worker.jobs.batches import label_counts
 from worker.jobs.keys import key
 from worker.jobs.log_lines import LogLine
 from worker.jobs.presentation import job_answer
-from worker.jobs.rate_limit import Rates
+from worker.jobs.rate_limit import RateLimit
 from worker.jobs.records import WITH_LOG, Job, Kind, Lane
 from worker.jobs.store import (
     Accepted,
@@ -60,7 +60,7 @@ class LoopServices:
         self.settings = settings
         self.redis = CommandPipeline(connect_async(settings, timeout_s=None))
         self.authentication = Authentication(self.redis, settings)
-        self.rates = Rates(self.redis.script, settings)
+        self.rates = RateLimit(self.redis.script, settings)
         self.stopping = False  # the process is about to end: no request waits for a job any more
         self._store = store
         self._memory = memory
@@ -127,7 +127,7 @@ class LoopServices:
 
     async def _accept(self, submission: Submission) -> Accepted:
         call = self._store.acceptance(submission)
-        answer = await self.redis.script(call.script, *call.arguments)
+        answer = await self.redis.script(call)
         accepted = self._store.accepted(submission, answer)
         if accepted.ticket_needed:
             asyncio.get_running_loop().run_in_executor(None, self._send_ticket, submission.lane)

@@ -8,7 +8,7 @@ import redis
 import redis.asyncio
 from redis.connection import HiredisRespSerializer
 
-from worker.jobs.scripts import digest, source
+from worker.jobs.scripts import Call, digest, source
 
 # Redis is on the same machine or in the same rack: clients get an error within 5 s if it is silent.
 STORE_TIMEOUT_S = 2.0  # of a round trip, and of a command from the call to its answer
@@ -55,13 +55,14 @@ class CommandPipeline:
             self._expire()
         return await answer
 
-    async def script(self, name: str, *args: Argument) -> Any:
-        """Run one of the scripts of `worker.jobs.scripts` with `args` as its ARGV."""
+    async def script(self, made: Call) -> Any:
+        """Run the script of a call, one of `worker.jobs.scripts`, and return its answer."""
+        name, argv = made
         try:
-            return await self.run("EVALSHA", digest(name), 0, *args)
+            return await self.run("EVALSHA", digest(name), 0, *argv)
         except redis.exceptions.NoScriptError:  # Redis was started anew meanwhile
             await self.run("SCRIPT LOAD", source(name))
-            return await self.run("EVALSHA", digest(name), 0, *args)
+            return await self.run("EVALSHA", digest(name), 0, *argv)
 
     async def close(self) -> None:
         """Close the connections; commands under way stay unanswered."""

@@ -16,7 +16,7 @@ from tests.support.polling import wait_until
 from tests.support.work import CLASSIFYING, Work, failure, filled, success
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
-from worker.jobs.scripts import Scripts
+from worker.jobs.scripts import Call, Scripts
 from worker.settings import Settings
 
 URL = "/v1/predictions"
@@ -425,11 +425,11 @@ def test_a_job_is_accepted_though_its_ticket_cannot_be_sent(
 def test_an_accepted_job_is_answered_as_such_though_redis_fails_right_after(
     web: FlaskClient, work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Scripts.run
+    execute = Scripts.execute
 
-    def run_then_fail(self: Scripts, name: str, *args: Any) -> Any:
-        answer = run(self, name, *args)
-        if name == "accept":
+    def run_then_fail(self: Scripts, made: Call) -> Any:
+        answer = execute(self, made)
+        if made.script == "accept":
             monkeypatch.setattr(redis.Redis, "execute_command", _fail)
         return answer
 
@@ -437,7 +437,7 @@ def test_an_accepted_job_is_answered_as_such_though_redis_fails_right_after(
         raise redis.exceptions.ConnectionError("gone")
 
     with monkeypatch.context():
-        monkeypatch.setattr(Scripts, "run", run_then_fail)
+        monkeypatch.setattr(Scripts, "execute", run_then_fail)
         response = web.post(URL, data=PNG, headers={"Prefer": "wait=1"})
         monkeypatch.undo()
     assert response.status_code == 202

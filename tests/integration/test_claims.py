@@ -361,8 +361,8 @@ def test_a_claim_of_which_the_answer_was_lost_is_handed_back(
     """Redis stood still, the worker gave up waiting, and then Redis did what it was asked."""
     run = Scripts.run
 
-    def late(self: Scripts, name: str, *args: Any) -> Any:
-        run(self, name, *args)
+    def late(self: Scripts, name: str, *each: Any, **once: Any) -> Any:
+        run(self, name, *each, **once)
         raise redis.exceptions.TimeoutError("Timeout reading from socket")
 
     held_job, lost_job, others_job = (work.accept() for _ in range(3))

@@ -79,7 +79,9 @@ class Batches:
         waits, and `ShareExceededError` where more than `client_bytes` would lie here for the client
         that the batch belongs to (0: any).
         """
-        return self._append(job_id, images, Origin.OPEN, names="skip", client_bytes=client_bytes)
+        return self._append(
+            job_id, images, Origin.OPEN, known_paths="skip", client_bytes=client_bytes
+        )
 
     def add_all(
         self, job_id: str, images: Sequence[NewImage], *, before: int, client_bytes: int = 0
@@ -93,7 +95,7 @@ class Batches:
             job_id,
             images,
             Origin.REQUEST,
-            names="rename",
+            known_paths="rename",
             before=before,
             client_bytes=client_bytes,
         )
@@ -116,7 +118,7 @@ class Batches:
         images: Sequence[NewImage],
         origin: Origin,
         *,
-        names: str = "",
+        known_paths: str = "",
         before: int = -1,
         claim: int | None = None,
         skipped: int = 0,
@@ -127,16 +129,16 @@ class Batches:
             args += [image.path, image.upload, image.fate]
         answer = self._scripts.run(
             "append",
-            job_id,
-            "" if claim is None else claim,
-            TICKET_MS,
-            names,
-            before,
-            skipped,
-            self._settings.max_batch_queue,
-            give_up_after_ms(self._settings, origin),
-            client_bytes,
             *args,
+            job=job_id,
+            claim="" if claim is None else claim,
+            ticket_ms=TICKET_MS,
+            known_paths=known_paths,
+            before=before,
+            skipped=skipped,
+            most_waiting=self._settings.max_batch_queue,
+            give_up_ms=give_up_after_ms(self._settings, origin),
+            client_bytes=client_bytes,
         )
         if answer[0] == -1:
             raise ConflictError(f"Batch {job_id} takes no more images: it is sealed or has ended.")
@@ -150,16 +152,16 @@ class Batches:
 
     def seal(self, job_id: str) -> None:
         """Take no more images: the batch ends with its last item."""
-        self._scripts.run("seal", job_id, self._settings.result_ttl_s * 1000)
+        self._scripts.run("seal", job=job_id, result_ms=self._settings.result_ttl_s * 1000)
 
     def break_off(self, job_id: str) -> None:
         """Fail a batch whose one request broke off; nothing of it goes on or stays."""
-        self._scripts.run("break_off", job_id, self._settings.result_ttl_s * 1000)
+        self._scripts.run("break_off", job=job_id, result_ms=self._settings.result_ttl_s * 1000)
         clean(self._client, _CLEANING_S)
 
     def keep(self, job_ids: Sequence[str]) -> None:
         """Say that requests still bring the images of batches; else they are given up soon."""
-        self._scripts.run("keep", self._settings.stalled_upload_ttl_s * 1000, *job_ids)
+        self._scripts.run("keep", *job_ids, give_up_ms=self._settings.stalled_upload_ttl_s * 1000)
 
     def retry(self, job_id: str) -> tuple[int, bool]:
         """Queue the failed items again; return how many, and whether a ticket has to be sent.
@@ -169,7 +171,9 @@ class Batches:
         queued, ticket = 0, False
         bound = max(1, self._client.scard(key("failures", job_id)))
         while queued < bound:
-            count, needed = self._scripts.run("retry", job_id, _RETRY_PAGE, TICKET_MS)
+            count, needed = self._scripts.run(
+                "retry", job=job_id, bound=_RETRY_PAGE, ticket_ms=TICKET_MS
+            )
             if count < 0:
                 raise ConflictError(
                     f"Batch {job_id} was cancelled or not all of its images are known: "

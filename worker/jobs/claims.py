@@ -154,15 +154,15 @@ class Claims:
             try:
                 answer = self._of_this_thread()[1].run(
                     "claim",
-                    self._worker_id,
-                    round(self._settings.lease_s * 1000),
-                    _MOST_UPLOAD_BYTES,
-                    TICKET_MS,
-                    ticket.value if ticket else "",
-                    " ".join(leave),
-                    round(max(0.0, wait_s) * 1000),
-                    efficient,
                     *chain.from_iterable((lane.value, capacities[lane]) for lane in lanes),
+                    worker=self._worker_id,
+                    lease_ms=round(self._settings.lease_s * 1000),
+                    most_bytes=_MOST_UPLOAD_BYTES,
+                    ticket_ms=TICKET_MS,
+                    ticket=ticket.value if ticket else "",
+                    left_to_others=" ".join(leave),
+                    wait_ms=round(max(0.0, wait_s) * 1000),
+                    efficient=efficient,
                 )
             except redis.RedisError:
                 # The claim may have been made all the same, or is when Redis goes on.
@@ -220,7 +220,8 @@ class Claims:
                 return ()
             lease_ms = round(self._settings.lease_s * 1000)
             worker = self._worker_id if in_doubt else ""
-            gone = {int(raw) for raw in self._scripts.run("renew", lease_ms, worker, *held)}
+            lost_now = self._scripts.run("renew", *held, lease_ms=lease_ms, worker=worker)
+            gone = {int(raw) for raw in lost_now}
             if in_doubt:  # until Redis has been well for a while
                 end = time.monotonic() + self._settings.lease_s
                 self._in_doubt_until = min(self._in_doubt_until, end)
@@ -238,7 +239,9 @@ class Claims:
                 label = outcome.label.encode("utf-8", "replace")
                 args += [item.key, "result", _json(outcome.result), label, outcome.digest]
         ttl_ms = self._settings.result_ttl_s * 1000
-        finished, *refused = self._of_this_thread()[1].run("complete", claim.number, ttl_ms, *args)
+        finished, *refused = self._of_this_thread()[1].run(
+            "complete", *args, claim=claim.number, result_ms=ttl_ms
+        )
         if finished:
             self._held.discard(claim.number)
         return [raw.decode() for raw in refused]
@@ -250,11 +253,11 @@ class Claims:
     def _release(self, number: int, reason: str, *, counts: bool) -> None:
         self._scripts.run(
             "release",
-            number,
-            int(counts),
-            self._settings.max_attempts,
-            reason,
-            self._settings.result_ttl_s * 1000,
+            claim=number,
+            counts=int(counts),
+            max_attempts=self._settings.max_attempts,
+            reason=reason,
+            result_ms=self._settings.result_ttl_s * 1000,
         )
         self._held.discard(number)
 
@@ -280,8 +283,13 @@ class Claims:
         dead = [worker for worker in workers if is_dead(worker)]
         if not dead:
             return 0
-        ttl_ms = self._settings.result_ttl_s * 1000
-        return int(self._scripts.run("bury", self._settings.max_attempts, ttl_ms, *dead))
+        taken = self._scripts.run(
+            "bury",
+            *dead,
+            max_attempts=self._settings.max_attempts,
+            result_ms=self._settings.result_ttl_s * 1000,
+        )
+        return int(taken)
 
     def abandon(self, claim: Claim) -> None:
         """Renew the claim no longer: what is left of it is taken back when its lease runs out."""

@@ -15,7 +15,7 @@ def clean(client: redis.Redis, most_s: float) -> int:
     deadline = time.monotonic() + most_s
     deleted = 0
     while True:
-        count, more = scripts.run("clean", _BOUND)
+        count, more = scripts.run("clean", bound=_BOUND)
         deleted += int(count)
         if not more or time.monotonic() > deadline:
             return deleted

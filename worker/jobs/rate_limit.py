@@ -1,19 +1,20 @@
-"""Rates: how often one client may submit, over all API processes together."""
+"""The rate limit: how often one client may submit, over all API processes together."""
 
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from worker.errors import RateLimitedError
+from worker.jobs.scripts import Call, call
 from worker.settings import Settings
 
 
-class Rates:
+class RateLimit:
     """A token bucket for each client."""
 
-    def __init__(self, script: Callable[..., Awaitable[Any]], settings: Settings) -> None:
-        """`script` runs one of the scripts, by its name and arguments."""
-        self._script = script
+    def __init__(self, run: Callable[[Call], Awaitable[Any]], settings: Settings) -> None:
+        """`run` runs the script of a call."""
+        self._run = run
         self._rate = settings.client_rate
         self._burst = settings.client_burst
 
@@ -27,7 +28,7 @@ class Rates:
         rate = self._rate if rate is None else rate
         if rate <= 0:
             return
-        wait_ms = await self._script("spend", client, rate, self._burst)
+        wait_ms = await self._run(call("spend", client=client, rate=rate, most=self._burst))
         if wait_ms > 0:
             raise RateLimitedError(
                 f"Too many submissions came from {client}: {rate:g} per second are accepted "

@@ -84,7 +84,9 @@ class Roster:
         """Say that this process lives and how it is."""
         ready_for = [lane for lane in Lane if lane in worker.queues and worker.state == "ready"]
         said = json.dumps(asdict(worker))
-        self._scripts.run("report", worker.id, self._lifetime_ms, said, *ready_for)
+        self._scripts.run(
+            "report", *ready_for, worker=worker.id, lifetime_ms=self._lifetime_ms, report=said
+        )
 
     def leave(self, worker_id: str, lanes: Iterable[Lane] = Lane) -> None:
         """Take this process, which may have served these lanes, off the roster: it stops."""

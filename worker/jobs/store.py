@@ -37,7 +37,7 @@ from worker.jobs.records import (
     Status,
     WebhookState,
 )
-from worker.jobs.scripts import Scripts
+from worker.jobs.scripts import Call, Scripts, call
 from worker.jobs.uploads import StoredFile, too_much_held
 from worker.models.manifest import pinned_name
 from worker.models.set_aside import SetAside
@@ -83,13 +83,6 @@ class Submission:
     def total(self) -> int:
         """Items that the job begins with."""
         return 0 if self.kind is Kind.BATCH else 1
-
-
-class Call(NamedTuple):
-    """A script and what it is given."""
-
-    script: str
-    arguments: tuple[str | bytes | int | float, ...]
 
 
 class Accepted(NamedTuple):
@@ -148,8 +141,7 @@ class JobStore:
         `ModelSetAsideError`, `OverloadedError` where too much waits, and redis's errors where the
         job was not accepted or, if the connection broke, may not have been.
         """
-        call = self.acceptance(submission)
-        return self.accepted(submission, self._scripts.run(call.script, *call.arguments))
+        return self.accepted(submission, self._scripts.execute(self.acceptance(submission)))
 
     def acceptance(self, submission: Submission) -> Call:
         """Return the call that accepts a job, for whoever makes it over a connection of its own."""
@@ -159,37 +151,35 @@ class JobStore:
         for place, stored in enumerate(submission.files):
             files += [stored.name, f"{place}:{stored.size}:{stored.chunks}"]
         new_id = submission.job_id or new_job_id()
-        return Call(
+        return call(
             "accept",
-            (
-                new_id,
-                submission.kind.value,
-                submission.lane.value,
-                target_of(submission, new_id),
-                model.name if model else "",
-                model.version if model else "",
-                model.sha256 if model else "",
-                json.dumps(dict(submission.options), separators=(",", ":")),
-                round(submission.keep_upload_s * 1000),
-                TICKET_MS,
-                submission.idempotency_digest,
-                submission.fingerprint,
-                self._settings.idempotency_ttl_s * 1000,
-                submission.upload,
-                submission.total,
-                submission.origin.value,
-                give_up_after_ms(self._settings, submission.origin),
-                limit.depth,
-                round(limit.age_s * 1000),
-                submission.webhook.url if submission.webhook else "",
-                submission.webhook.host if submission.webhook else "",
-                self._settings.webhook_max_waiting,
-                submission.client,
-                submission.client_bytes,
-                submission.owner,
-                model.basis if model else "",
-                *files,
-            ),
+            *files,
+            job=new_id,
+            kind=submission.kind.value,
+            lane=submission.lane.value,
+            target=target_of(submission, new_id),
+            model=model.name if model else "",
+            version=model.version if model else "",
+            sha256=model.sha256 if model else "",
+            options=json.dumps(dict(submission.options), separators=(",", ":")),
+            keep_upload_ms=round(submission.keep_upload_s * 1000),
+            ticket_ms=TICKET_MS,
+            idempotency_digest=submission.idempotency_digest,
+            fingerprint=submission.fingerprint,
+            idempotency_ms=self._settings.idempotency_ttl_s * 1000,
+            upload=submission.upload,
+            total=submission.total,
+            origin=submission.origin.value,
+            give_up_ms=give_up_after_ms(self._settings, submission.origin),
+            most_waiting=limit.depth,
+            oldest_ms=round(limit.age_s * 1000),
+            webhook=submission.webhook.url if submission.webhook else "",
+            webhook_host=submission.webhook.host if submission.webhook else "",
+            most_webhooks=self._settings.webhook_max_waiting,
+            client=submission.client,
+            client_bytes=submission.client_bytes,
+            owner=submission.owner,
+            basis=model.basis if model else "",
         )
 
     def accepted(self, submission: Submission, answer: Any) -> Accepted:
@@ -301,7 +291,7 @@ class JobStore:
     def cancel(self, job_id: str, *, owner: str | None = None) -> Job:
         """Cancel the job unless it has ended, and return it as it is then; `owner` as in `get`."""
         self.get(job_id, owner=owner)
-        self._scripts.run("cancel", job_id, self._settings.result_ttl_s * 1000)
+        self._scripts.run("cancel", job=job_id, result_ms=self._settings.result_ttl_s * 1000)
         clean(self._client, _CLEANING_S)
         return self.get(job_id)
 

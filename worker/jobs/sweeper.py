@@ -55,16 +55,16 @@ class Sweeper:
         """
         answer = self._scripts.run(
             "sweep",
-            self._worker_id,
-            round(self._settings.sweep_interval_s * 1000),
-            round(self._settings.lease_s * 1000),
-            self._settings.max_attempts,
-            self._settings.result_ttl_s * 1000,
-            self._settings.queue_ttl_s * 1000,
-            _MOST_TOMBSTONES,
-            TICKET_MS,
-            _BOUND,
             *[lane.value for lane in Lane],
+            worker=self._worker_id,
+            interval_ms=round(self._settings.sweep_interval_s * 1000),
+            lease_ms=round(self._settings.lease_s * 1000),
+            max_attempts=self._settings.max_attempts,
+            result_ms=self._settings.result_ttl_s * 1000,
+            queue_ms=self._settings.queue_ttl_s * 1000,
+            most_tombstones=_MOST_TOMBSTONES,
+            ticket_ms=TICKET_MS,
+            bound=_BOUND,
         )
         if answer is None:
             return None
@@ -84,7 +84,7 @@ class Sweeper:
         ttl_ms = self._settings.tombstone_ttl_s * 1000
         forgotten = 0
         while True:
-            count, more = self._scripts.run("forget", ttl_ms, _FORGOTTEN)
+            count, more = self._scripts.run("forget", tombstone_ms=ttl_ms, bound=_FORGOTTEN)
             forgotten += int(count)
             if not more or time.monotonic() > deadline:
                 return forgotten

@@ -74,14 +74,14 @@ def store_files(
                     )
                 kept, held = scripts.run(
                     "store_piece",
-                    job_id,
-                    place,
-                    chunks,
-                    owner,
-                    owner_bytes,
-                    round(lease_s * 1000),
-                    _UNACCEPTED_TTL_S * 1000,
-                    piece,
+                    job=job_id,
+                    place=place,
+                    chunk=chunks,
+                    client=owner,
+                    client_bytes=owner_bytes,
+                    give_up_ms=round(lease_s * 1000),
+                    expire_ms=_UNACCEPTED_TTL_S * 1000,
+                    content=piece,
                 )
                 if not kept:
                     raise too_much_held(held=held, more=len(piece), most=owner_bytes)
@@ -112,7 +112,7 @@ def too_much_held(*, held: int, more: int, most: int) -> PermafrostError:
 def drop_files(client: redis.Redis, job_id: str) -> None:
     """Delete the pieces of files that no job was accepted for."""
     try:
-        Scripts(client).run("drop_pieces", job_id)
+        Scripts(client).run("drop_pieces", job=job_id)
     except redis.RedisError as error:  # a sweeper deletes them; why we are here matters more
         _log.warning("pieces not deleted", action="pieces_not_deleted", error=str(error))
 

@@ -61,7 +61,11 @@ class Deliveries:
     def take(self, most: int, under_way: Mapping[str, int]) -> Due:
         """Take webhooks that are due; `under_way` counts by host those that this process sends."""
         next_ms, *rows = self._scripts.run(
-            "deliver", self._lease_ms, most, self._share, json.dumps(under_way)
+            "deliver",
+            lease_ms=self._lease_ms,
+            most=most,
+            most_to_a_host=self._share,
+            under_way=json.dumps(under_way),
         )
         deliveries = [self._delivery(row) for row in rows]
         return Due(deliveries, next_ms / 1000 if next_ms >= 0 else None)
@@ -72,7 +76,12 @@ class Deliveries:
         """Write what became of an attempt; return whether it counted: the lease was still held."""
         settled = self._scripts.run(
             "delivered",
-            *(delivery.id, delivery.token, state, round(wait_s * 1000), error, delivery.body),
+            delivery=delivery.id,
+            token=delivery.token,
+            state=state,
+            wait_ms=round(wait_s * 1000),
+            error=error,
+            body=delivery.body,
         )
         return bool(settled)
 

@@ -48,7 +48,7 @@ def test_every_script_says_what_it_moves_and_what_it_takes() -> None:
         text = path.read_text()
         assert text.startswith("-- "), path.name
         if path.stem != "shared":
-            assert "-- ARGV: " in text, path.name
+            assert "\n-- ARG " in text or "\n-- EACH " in text, path.name
 
 
 def test_ids_are_known_by_their_form() -> None:

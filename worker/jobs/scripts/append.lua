@@ -3,35 +3,41 @@
 -- Redis refuses all of it.
 --
 -- The same call a second time, because the answer to the first was lost with its connection, must
--- add nothing. Who adds alone says how many there are so far; where several requests add, paths that
+-- add nothing. A request that adds alone says how many there are so far; where several add, paths that
 -- the batch has are left out.
 --
--- ARGV: id, claim that lists the folder or '', ticket_ms, what to do with a path that the batch has:
---       'skip', 'rename' or '' where it cannot be, total before or -1, files skipped meanwhile, most
---       images waiting, ms until the batch is given up, most bytes that may lie here for the batch's
---       client or 0, then for each image: path, upload bytes or
---       '', and '' or the error (JSON) that it ends with at once or '-' for a file that is no image.
+-- ARG job
+-- ARG claim: that lists the folder, or ''
+-- ARG ticket_ms: after which a ticket that is on its way is taken for lost
+-- ARG known_paths: what to do with a path that the batch has: 'skip', 'rename', or '' where there
+--   can be none
+-- ARG before: images that the batch has, or -1 where several requests add
+-- ARG skipped: files that were passed over since images were last added
+-- ARG most_waiting: images of the batch that may wait
+-- ARG give_up_ms: after which the batch is given up
+-- ARG client_bytes: that may be stored for the batch's client; 0: any
+-- EACH path, upload, fate: an image; `upload` is '' where it is read from a folder; `fate` is '', the
+--   error (JSON) that it ends with at once, or '-' for a file that is no image
 -- Returns {added, already there, 1 if a ticket has to be sent}; {-1} where the batch takes no more,
 -- {-2} where the claim is lost, {-3} where too much waits, {-4, bytes held, bytes more} where the
 -- client would hold too many.
-local id, claim, names, before = ARGV[1], ARGV[2], ARGV[4], tonumber(ARGV[5])
-local first = 10
+local id, claim, before = ARG.job, ARG.claim, tonumber(ARG.before)
 local job = redis.call('HMGET', K.job(id), 'status', 'sealed', 'lane', 'target', 'kind', 'total',
   'client')
 if has_ended(job[1]) or job[2] == '1' then return {-1} end
 if claim ~= '' and redis.call('HEXISTS', K.claim(claim), id .. ':0') == 0 then return {-2} end
 if before >= 0 and before ~= tonumber(job[6]) then
   local added = 0
-  for n = first, #ARGV, 3 do if ARGV[n + 2] ~= '-' then added = added + 1 end end
+  for n = EACH_FIRST, #ARGV, EACH_STEP do if EACH.fate ~= '-' then added = added + 1 end end
   if before + added ~= tonumber(job[6]) then return {-1} end
   return {added, 0, 1}
 end
 local queue = K.queue(job[3], job[4])
-if redis.call('LLEN', queue) >= tonumber(ARGV[7]) then return {-3} end
+if redis.call('LLEN', queue) >= tonumber(ARG.most_waiting) then return {-3} end
 
 local more, client = 0, job[7] or ''
-for n = first, #ARGV, 3 do more = more + #ARGV[n + 1] end
-local too_much, held = is_too_much(client, more, tonumber(ARGV[9]))
+for n = EACH_FIRST, #ARGV, EACH_STEP do more = more + #EACH.upload end
+local too_much, held = is_too_much(client, more, tonumber(ARG.client_bytes))
 if too_much then return {-4, held, more} end
 
 local function known(path)
@@ -46,13 +52,13 @@ local function another_name(path)
   return stem .. ' (' .. n .. ')' .. suffix
 end
 
-local added, already, skipped, failed, stored = 0, 0, tonumber(ARGV[6]), 0, 0
-for n = first, #ARGV, 3 do
-  local path, upload, fate = ARGV[n], ARGV[n + 1], ARGV[n + 2]
-  local is_known = names ~= '' and known(path)
+local added, already, skipped, failed, stored = 0, 0, tonumber(ARG.skipped), 0, 0
+for n = EACH_FIRST, #ARGV, EACH_STEP do
+  local path, upload, fate = EACH.path, EACH.upload, EACH.fate
+  local is_known = ARG.known_paths ~= '' and known(path)
   if fate == '-' then
     if not is_known then skipped = skipped + 1 end
-  elseif is_known and names == 'skip' then
+  elseif is_known and ARG.known_paths == 'skip' then
     already = already + 1
   else
     if is_known then path = another_name(path) end
@@ -74,10 +80,10 @@ hold(client, stored)
 if skipped > 0 then redis.call('HINCRBY', K.job(id), 'skipped', skipped) end
 if failed > 0 then redis.call('HINCRBY', K.job(id), 'failed', failed) end
 if claim == '' then
-  redis.call('ZADD', K.open(), now_ms() + ARGV[8], id)
+  redis.call('ZADD', K.open(), now_ms() + ARG.give_up_ms, id)
 else
   -- The listing got somewhere, so it is not what kills its workers.
   redis.call('HSET', K.claim(claim), id .. ':0', 1)
 end
 if redis.call('LLEN', queue) > 0 then redis.call('ZADD', K.lane(job[3]), 'NX', turn_now(), job[4]) end
-return {added, already, ticket_needed(job[3], ARGV[3]) and 1 or 0}
+return {added, already, ticket_needed(job[3], ARG.ticket_ms) and 1 or 0}

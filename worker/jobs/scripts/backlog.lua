@@ -1,7 +1,7 @@
 -- Say how much waits in lanes.
 --
--- ARGV: lanes ...
+-- EACH lane
 -- Returns for each {jobs that wait, ms that the oldest has waited}.
 local answer = {}
-for _, lane in ipairs(ARGV) do answer[#answer + 1] = {backlog(lane)} end
+for n = EACH_FIRST, #ARGV do answer[#answer + 1] = {backlog(EACH.lane)} end
 return answer

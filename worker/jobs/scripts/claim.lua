@@ -15,20 +15,25 @@
 --
 -- The first write is a DEL, a ZREM or an LPOP, so that a full Redis can still be worked empty.
 --
--- ARGV: worker id, lease_ms, most bytes of uploads, ticket_ms, lane whose ticket arrived or '',
---       versions that are left to other workers with spaces between, ms that the worker waits where
---       nothing does, images that an efficient run has, then each lane and the number of items that
---       are taken of it at most.
+-- ARG worker: its id
+-- ARG lease_ms
+-- ARG most_bytes: of uploads in one claim
+-- ARG ticket_ms: after which a ticket that is on its way is taken for lost
+-- ARG ticket: the lane whose ticket arrived, or ''
+-- ARG left_to_others: versions of which nothing is claimed, with spaces between
+-- ARG wait_ms: for which the worker waits to be called where nothing waits
+-- ARG efficient: images from which on a run is efficient
+-- EACH lane, capacity: a lane, and the number of items that are taken of it at most
 -- Returns nil where nothing waits, 0 where only ended jobs were met and more may wait, or
 -- {claim, lane, target, lanes that need a ticket, {{job, kind, options}, ...}, {{item, attempts,
 -- place of its job in the list before, upload, path of an image of a batch}, ...}}.
-local worker, lease_ms = ARGV[1], tonumber(ARGV[2])
-local most_bytes, ticket_ms, first_lane = tonumber(ARGV[3]), ARGV[4], 9
-local wait_ms, efficient = tonumber(ARGV[7]), tonumber(ARGV[8])
-if ARGV[5] ~= '' then redis.call('DEL', K.ticket(ARGV[5])) end
+local worker, lease_ms, ticket_ms = ARG.worker, tonumber(ARG.lease_ms), ARG.ticket_ms
+local most_bytes, wait_ms = tonumber(ARG.most_bytes), tonumber(ARG.wait_ms)
+local efficient = tonumber(ARG.efficient)
+if ARG.ticket ~= '' then redis.call('DEL', K.ticket(ARG.ticket)) end
 
 local left = {}
-for version in string.gmatch(ARGV[6], '%S+') do left[version] = true end
+for version in string.gmatch(ARG.left_to_others, '%S+') do left[version] = true end
 
 local least_share = 8 -- images, of the bulk lane
 local skipped, most_skipped = 0, 1000 -- entries of ended jobs, dropped on the way
@@ -116,14 +121,14 @@ end
 
 local function lanes_needing_tickets()
   local lanes = {}
-  for n = first_lane, #ARGV, 2 do
-    if ticket_needed(ARGV[n], ticket_ms) then lanes[#lanes + 1] = ARGV[n] end
+  for n = EACH_FIRST, #ARGV, EACH_STEP do
+    if ticket_needed(EACH.lane, ticket_ms) then lanes[#lanes + 1] = EACH.lane end
   end
   return lanes
 end
 
-for n = first_lane, #ARGV, 2 do
-  local lane = ARGV[n]
+for n = EACH_FIRST, #ARGV, EACH_STEP do
+  local lane = EACH.lane
   local place = 0
   while skipped < most_skipped do
     local target = redis.call('ZRANGE', K.lane(lane), place, place)[1]
@@ -132,7 +137,7 @@ for n = first_lane, #ARGV, 2 do
     if left[string.match(target, '^[^/]+')] or left[string.match(target, '^[^/#]+')] then
       place = place + 1
     else
-      taken = take(lane, target, share(lane, target, tonumber(ARGV[n + 1])))
+      taken = take(lane, target, share(lane, target, tonumber(EACH.capacity)))
     end
     if #taken > 0 then
       local claim = redis.call('INCR', K.claims())
@@ -148,9 +153,9 @@ for n = first_lane, #ARGV, 2 do
 end
 if skipped >= most_skipped then return 0 end
 if wait_ms > 0 then
-  for n = first_lane, #ARGV, 2 do
-    redis.call('ZREM', K.waiting(ARGV[n]), worker)
-    redis.call('ZADD', K.waiting(ARGV[n]), now_ms() + wait_ms, worker)
+  for n = EACH_FIRST, #ARGV, EACH_STEP do
+    redis.call('ZREM', K.waiting(EACH.lane), worker)
+    redis.call('ZADD', K.waiting(EACH.lane), now_ms() + wait_ms, worker)
   end
 end
 return nil

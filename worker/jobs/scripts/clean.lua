@@ -3,9 +3,9 @@
 -- request fell silent. Bounded, so that everybody else is served between two calls. Its first write only
 -- removes, so that it works on a full Redis too.
 --
--- ARGV: bound.
+-- ARG bound: uploads that are deleted at most
 -- Returns {uploads deleted, 1 if there are more}.
-local bound = tonumber(ARGV[1])
+local bound = tonumber(ARG.bound)
 local done = 0
 
 for _, id in ipairs(redis.call('SRANDMEMBER', K.purge(), 10)) do

@@ -5,10 +5,12 @@
 -- Item 0 of a batch is the listing of its folder: its result is the number of files that were
 -- skipped since images were last added, and with it the batch is sealed.
 --
--- ARGV: claim, result ttl in ms, then for each outcome: item, 'result' or 'error', JSON, first label
---       or '', digest of the image's bytes or ''.
+-- ARG claim
+-- ARG result_ms: for which results are kept
+-- EACH item, field, value, label, digest: an outcome; `field` is 'result' or 'error', `value` JSON,
+--   `label` the first one or '', `digest` that of the image's bytes or ''
 -- Returns {1 if the claim holds nothing any more, items that were refused ...}.
-local claim, ttl_ms = ARGV[1], tonumber(ARGV[2])
+local claim, ttl_ms = ARG.claim, tonumber(ARG.result_ms)
 local answer, batches = {0}, {}
 
 local function batch_of(id, job)
@@ -16,8 +18,8 @@ local function batch_of(id, job)
   return batches[id]
 end
 
-for n = 3, #ARGV, 5 do
-  local item, field, value = ARGV[n], ARGV[n + 1], ARGV[n + 2]
+for n = EACH_FIRST, #ARGV, EACH_STEP do
+  local item, field, value = EACH.item, EACH.field, EACH.value
   if redis.call('HDEL', K.claim(claim), item) == 0 then
     answer[#answer + 1] = item
   else
@@ -34,7 +36,7 @@ for n = 3, #ARGV, 5 do
       seal_batch(id, ttl_ms)
     else
       local batch = batch_of(id, job)
-      write_item(id, number, field, value, ARGV[n + 3], ARGV[n + 4], batch.keep_ms, batch.tally)
+      write_item(id, number, field, value, EACH.label, EACH.digest, batch.keep_ms, batch.tally)
     end
   end
 end

@@ -1,13 +1,16 @@
 -- Give a deliverer webhooks that are due, each under a lease: one whose deliverer dies is due again
--- when that runs out. The token tells whoever came late that another has it. Hosts are served in turn,
--- and none gets more at once than its share, so that one that is slow holds up nobody else.
+-- when that runs out. A deliverer that comes late sees by the token that another has it. Hosts are served
+-- in turn, and none gets more at once than its share, so that a slow one delays no other.
 --
 -- The first write is a DEL, so that a full Redis can still be worked empty.
 --
--- ARGV: lease_ms, most deliveries, most at once to one host, how many are under way to hosts (JSON).
+-- ARG lease_ms
+-- ARG most: deliveries that are taken at most
+-- ARG most_to_a_host: at the same time
+-- ARG under_way: how many are being sent to each host (JSON)
 -- Returns {ms until the next is due or -1, {delivery, names and values ...}, ...}.
-local lease_ms, most, share = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local under_way = cjson.decode(ARGV[4])
+local lease_ms, most = tonumber(ARG.lease_ms), tonumber(ARG.most)
+local share, under_way = tonumber(ARG.most_to_a_host), cjson.decode(ARG.under_way)
 local now = now_ms()
 redis.call('DEL', K.due())
 
@@ -31,7 +34,7 @@ local function take(host, count)
   end
 end
 
--- More hosts than can be busy at once are looked at, so that the busy do not hide the others.
+-- More hosts are examined than can be busy at once, so that busy ones do not hide the others.
 local next_ms = -1
 for _, host in ipairs(redis.call('ZRANGEBYSCORE', K.receivers(), '-inf', now, 'LIMIT', 0, most + 1000)) do
   local free = math.min(share - (under_way[host] or 0), most - #taken)

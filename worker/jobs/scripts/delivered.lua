@@ -1,15 +1,18 @@
 -- Write what became of an attempt at a webhook, by compare-and-set: it counts only while the token is
 -- still the attempt's own. The first write is a ZREM, so that it works on a full Redis.
 --
--- ARGV: delivery, token, 'delivered', 'failed' (given up), 'pending' (another attempt follows) or
---       'returned' (this was none), ms until the next attempt, what went wrong or '', the body that
---       further attempts send.
+-- ARG delivery, token
+-- ARG state: 'delivered', 'failed' (given up), 'pending' (another attempt follows) or 'returned'
+--   (there was no attempt)
+-- ARG wait_ms: until the next attempt
+-- ARG error: what went wrong, or ''
+-- ARG body: what further attempts send
 -- Returns 1, or 0 where another has it.
-local delivery, state = ARGV[1], ARGV[3]
+local delivery, state = ARG.delivery, ARG.state
 local row = redis.call('HMGET', K.webhook(delivery), 'token', 'job', 'number', 'host', 'attempts')
-if row[1] ~= ARGV[2] then return 0 end
+if row[1] ~= ARG.token then return 0 end
 local job, number, host, attempts = row[2], row[3], row[4], tonumber(row[5])
-local due = now_ms() + tonumber(ARGV[4])
+local due = now_ms() + tonumber(ARG.wait_ms)
 redis.call('ZREM', K.webhooks(host), delivery)
 if state ~= 'returned' then attempts = attempts + 1 end
 if state == 'delivered' or state == 'failed' then
@@ -17,7 +20,7 @@ if state == 'delivered' or state == 'failed' then
   if redis.call('ZCARD', K.webhooks(host)) == 0 then redis.call('ZREM', K.receivers(), host) end
   redis.call('HINCRBY', K.totals(), 'webhook:' .. state, 1)
 else
-  redis.call('HSET', K.webhook(delivery), 'attempts', attempts, 'body', ARGV[6])
+  redis.call('HSET', K.webhook(delivery), 'attempts', attempts, 'body', ARG.body)
   redis.call('HDEL', K.webhook(delivery), 'record', 'labels')
   redis.call('PEXPIRE', K.webhook(delivery), WEBHOOK_MS)
   redis.call('ZADD', K.webhooks(host), due, delivery)
@@ -26,13 +29,13 @@ else
 end
 -- Of a job that is remembered, and has not ended once more since.
 if redis.call('HGET', K.job(job), 'webhook_endings') == number then
-  if state == 'returned' and ARGV[5] == '' then return 1 end
+  if state == 'returned' and ARG.error == '' then return 1 end
   if state == 'returned' then state = 'pending' end
   redis.call('HSET', K.job(job), 'webhook_state', state, 'webhook_attempts', attempts)
-  if ARGV[5] == '' then
+  if ARG.error == '' then
     redis.call('HDEL', K.job(job), 'webhook_error')
   else
-    redis.call('HSET', K.job(job), 'webhook_error', ARGV[5])
+    redis.call('HSET', K.job(job), 'webhook_error', ARG.error)
   end
   if state == 'pending' then
     redis.call('HSET', K.job(job), 'webhook_next', due)

@@ -1,4 +1,4 @@
 -- Delete the pieces of files of a job that was not accepted, at once.
 --
--- ARGV: job.
-drop_pieces(ARGV[1])
+-- ARG job
+drop_pieces(ARG.job)

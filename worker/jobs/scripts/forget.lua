@@ -3,9 +3,10 @@
 -- one second there may be thousands. It begins by removing, so that it works on a full Redis too.
 -- Few commands with many keys each, because every command is written to the append-only file.
 --
--- ARGV: tombstone ttl in ms, bound.
+-- ARG tombstone_ms: for which it is remembered that a job was forgotten
+-- ARG bound: jobs that are forgotten at most
 -- Returns {jobs forgotten, 1 if more may have to go at once}.
-local now, bound = now_ms(), tonumber(ARGV[2])
+local now, bound = now_ms(), tonumber(ARG.bound)
 local old = redis.call('ZRANGEBYSCORE', K.expiry(), '-inf', now, 'LIMIT', 0, bound)
 local tombstones, gone = {}, {}
 local listed = {} -- kind -> status -> ids
@@ -55,7 +56,7 @@ if #old > 0 then
   redis.call('ZADD', K.expired(), unpack(tombstones))
 end
 
-local forgotten = redis.call('ZRANGEBYSCORE', K.expired(), '-inf', now - tonumber(ARGV[1]), 'LIMIT', 0,
+local forgotten = redis.call('ZRANGEBYSCORE', K.expired(), '-inf', now - tonumber(ARG.tombstone_ms), 'LIMIT', 0,
   bound)
 if #forgotten > 0 then redis.call('ZREM', K.expired(), unpack(forgotten)) end
 return {#old, (#old == bound or #forgotten == bound) and 1 or 0}

@@ -1,11 +1,16 @@
 -- Hand back what is left of a claim, because its worker stops or cannot do it.
 --
--- ARGV: claim, 1 if the attempt counts, max attempts, reason, result ttl in ms.
+-- ARG claim
+-- ARG counts: '1' if this was an attempt
+-- ARG max_attempts
+-- ARG reason: a sentence
+-- ARG result_ms: for which results are kept
 -- Returns the number of items handed back.
-local claim, counts, max_attempts = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
+local claim, counts, max_attempts = ARG.claim, ARG.counts == '1', tonumber(ARG.max_attempts)
 local about, items = take_apart(claim)
 for _, row in ipairs(items) do
   local attempts = counts and row[2] or row[2] - 1
-  requeue(row[1], attempts, about['@lane'], about['@target'], max_attempts, ARGV[4], tonumber(ARGV[5]))
+  requeue(row[1], attempts, about['@lane'], about['@target'], max_attempts, ARG.reason,
+    tonumber(ARG.result_ms))
 end
 return #items

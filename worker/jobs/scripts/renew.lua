@@ -4,18 +4,20 @@
 -- A worker that was not answered in time may have been given a claim that it does not know of. It
 -- then names itself, and such claims go back to their queues, as if they had never been made.
 --
--- ARGV: lease_ms, worker id or '', claims ...
+-- ARG lease_ms
+-- ARG worker: its id, or '' where it is sure of its claims
+-- EACH claim
 -- Returns the claims that are lost.
-local until_ms = now_ms() + tonumber(ARGV[1])
-local worker = ARGV[2]
+local until_ms = now_ms() + tonumber(ARG.lease_ms)
+local worker = ARG.worker
 local lost, known = {}, {}
-for n = 3, #ARGV do
-  known[ARGV[n]] = true
+for n = EACH_FIRST, #ARGV do
+  known[EACH.claim] = true
   -- Removed and added again, because ZADD alone is refused when Redis is full.
-  if redis.call('ZREM', K.leases(), ARGV[n]) == 1 then
-    redis.call('ZADD', K.leases(), until_ms, ARGV[n])
+  if redis.call('ZREM', K.leases(), EACH.claim) == 1 then
+    redis.call('ZADD', K.leases(), until_ms, EACH.claim)
   else
-    lost[#lost + 1] = ARGV[n]
+    lost[#lost + 1] = EACH.claim
   end
 end
 if worker ~= '' then

@@ -3,19 +3,26 @@
 -- lost tickets are named for sending. Bounded, so that one call stays short; the next sweep goes on. A
 -- lock that is left to expire lets all processes together sweep once per interval.
 --
--- ARGV: worker id, interval_ms, lease_ms, max attempts, result ttl in ms, queue ttl in ms,
---       most tombstones, ticket_ms, bound, lanes ...
+-- ARG worker: its id
+-- ARG interval_ms: between two sweeps
+-- ARG lease_ms
+-- ARG max_attempts
+-- ARG result_ms: for which results are kept
+-- ARG queue_ms: for which a job may wait
+-- ARG most_tombstones: forgotten jobs that are remembered
+-- ARG ticket_ms: after which a ticket that is on its way is taken for lost
+-- ARG bound: of each kind of repair
+-- EACH lane
 -- Returns nil where another process swept within the interval, or {claims taken back, jobs timed
 -- out, lanes that need a ticket}.
 if redis.call('EXISTS', K.sweeper()) == 1 then return nil end
-local interval_ms, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local max_attempts, ttl_ms, queue_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local most_tombstones, ticket_ms, bound = tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
-local first_lane = 10
+local interval_ms, lease_ms = tonumber(ARG.interval_ms), tonumber(ARG.lease_ms)
+local max_attempts, ttl_ms = tonumber(ARG.max_attempts), tonumber(ARG.result_ms)
+local queue_ms, bound = tonumber(ARG.queue_ms), tonumber(ARG.bound)
 local now = now_ms()
 -- First, because it only removes: a full Redis must be swept too.
-redis.call('ZREMRANGEBYRANK', K.expired(), 0, -1 - most_tombstones)
-redis.call('SET', K.sweeper(), ARGV[1], 'PX', interval_ms)
+redis.call('ZREMRANGEBYRANK', K.expired(), 0, -1 - tonumber(ARG.most_tombstones))
+redis.call('SET', K.sweeper(), ARG.worker, 'PX', interval_ms)
 
 -- Where nobody has swept for so long, Redis stood still or everybody was gone. Whoever lives on
 -- could not renew, so each claim gets one more lease before it is taken for dead.
@@ -32,8 +39,8 @@ for _, claim in ipairs(dead) do bury(claim, max_attempts, ttl_ms) end
 
 -- Look at the heads of the queues, where the oldest are. A batch has no limit on its waiting.
 local late, dropped = 0, 0
-for n = first_lane, #ARGV do
-  local lane = ARGV[n]
+for n = EACH_FIRST, #ARGV do
+  local lane = EACH.lane
   for _, target in ipairs(redis.call('ZRANGE', K.lane(lane), 0, bound - 1)) do
     local queue = K.queue(lane, target)
     while late + dropped < bound do
@@ -71,7 +78,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.open(), '-inf', now, 'LIMIT', 
 end
 
 local lanes = {}
-for n = first_lane, #ARGV do
-  if ticket_needed(ARGV[n], ticket_ms) then lanes[#lanes + 1] = ARGV[n] end
+for n = EACH_FIRST, #ARGV do
+  if ticket_needed(EACH.lane, ARG.ticket_ms) then lanes[#lanes + 1] = EACH.lane end
 end
 return {#dead, late, lanes}
