@@ -21,23 +21,13 @@ from api.services.pipeline import CommandPipeline
 from worker.contract.image_jobs import JobBase
 from worker.errors import OverloadedError
 from worker.jobs.batches import label_counts
+from worker.jobs.commands import expired_commands, log_command, missing, read_command, read_job
 from worker.jobs.keys import key
 from worker.jobs.log_lines import LogLine
 from worker.jobs.presentation import job_answer
 from worker.jobs.rate_limit import RateLimit
 from worker.jobs.records import WITH_LOG, Job, Kind, Lane
-from worker.jobs.store import (
-    Accepted,
-    JobStore,
-    Submission,
-    expired_commands,
-    job_read,
-    log_command,
-    missing,
-    new_job_id,
-    read_command,
-    told,
-)
+from worker.jobs.submissions import Accepted, Submission, acceptance, accepted, new_job_id
 from worker.redis.connection import connect_async
 from worker.settings import Settings
 
@@ -52,7 +42,6 @@ class LoopServices:
     def __init__(
         self,
         settings: Settings,
-        store: JobStore,
         memory: StoreMemory,
         send_ticket: Callable[[Lane], None],
     ) -> None:
@@ -62,7 +51,6 @@ class LoopServices:
         self.authentication = Authentication(self.redis, settings)
         self.rates = RateLimit(self.redis.script, settings)
         self.stopping = False  # the process is about to end: no request waits for a job any more
-        self._store = store
         self._memory = memory
         self._send_ticket = send_ticket
         self._completions = Completions(
@@ -126,18 +114,17 @@ class LoopServices:
             self.release_slot()
 
     async def _accept(self, submission: Submission) -> Accepted:
-        call = self._store.acceptance(submission)
-        answer = await self.redis.script(call)
-        accepted = self._store.accepted(submission, answer)
-        if accepted.ticket_needed:
+        answer = await self.redis.script(acceptance(submission, self.settings))
+        made = accepted(submission, self.settings, answer)
+        if made.ticket_needed:
             asyncio.get_running_loop().run_in_executor(None, self._send_ticket, submission.lane)
-        return accepted
+        return made
 
     # -- reading ------------------------------------------------------------------------------
 
     async def get(self, job_id: str, *, owner: str | None = None) -> Job:
         """Return a job; raise as `JobStore.get` does."""
-        job = job_read(job_id, await self.redis.run(*read_command(job_id)), owner)
+        job = read_job(job_id, await self.redis.run(*read_command(job_id)), owner)
         if job is not None:
             return job
         commands = expired_commands(job_id, owner)
@@ -211,7 +198,7 @@ class LoopServices:
                 left = until - time.monotonic()
                 woken = left > 0 and await completion.wait(left)
                 if completion.record:
-                    return told(job.id, completion.record)
+                    return Job.from_json(job.id, completion.record)
                 if completion.store_is_silent:
                     return job
                 job = await self.get(job.id)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.errors import OverloadedError
-from worker.redis.memory import room_told
+from worker.redis.memory import redis_memory_of
 from worker.settings import Settings
 
 _FRESH_S = 0.5  # for which what Redis answered is believed
@@ -26,7 +26,7 @@ class StoreMemory:
 
     def note(self, memory: Mapping[str, Any]) -> None:
         """Take note of what Redis answered to `INFO memory`."""
-        self._limit, self._left = room_told(memory, self._settings.memory_limit_share)
+        self._limit, self._left = redis_memory_of(memory, self._settings.memory_limit_share)
         self._noted_at = time.monotonic()
 
     def check(self, more_bytes: int) -> None:

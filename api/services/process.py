@@ -23,7 +23,8 @@ from worker.jobs.broker import celery_app
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
 from worker.jobs.roster import Roster
-from worker.jobs.store import Accepted, JobStore, Submission
+from worker.jobs.store import JobStore
+from worker.jobs.submissions import Accepted, Submission
 from worker.jobs.tickets import send_ticket
 from worker.jobs.uploads import too_much_held
 from worker.models.registry import Registry
@@ -51,9 +52,7 @@ class Services:
         self.sessions = Sessions(self.client, settings.session_ttl_s)
         self.memory = StoreMemory(settings)
         self.heartbeat = BatchHeartbeat(self.batches.keep, settings.stalled_upload_ttl_s / 4)
-        self.loop = LoopRunner(
-            lambda: LoopServices(settings, self.store, self.memory, self.send_ticket)
-        )
+        self.loop = LoopRunner(lambda: LoopServices(settings, self.memory, self.send_ticket))
         self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
 
     def close(self) -> None:

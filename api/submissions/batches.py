@@ -17,7 +17,7 @@ from api.submissions.models import pinned, resolve_model, top_of
 from api.submissions.webhooks import webhook_of
 from worker.errors import InvalidRequestError
 from worker.jobs.records import Kind, Lane, Origin
-from worker.jobs.store import Accepted, Submission
+from worker.jobs.submissions import Accepted, Submission
 
 
 def accept_batch(fields: dict[str, Any], options: dict[str, Any], origin: Origin) -> Accepted:

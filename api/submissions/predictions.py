@@ -8,7 +8,7 @@ from api.submissions.models import pinned, resolve_model, top_of
 from worker.errors import InvalidRequestError, TooLargeError
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.jobs.records import Kind, Lane
-from worker.jobs.store import Accepted, Submission
+from worker.jobs.submissions import Accepted, Submission
 from worker.webhooks.targets import Target
 
 

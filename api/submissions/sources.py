@@ -11,7 +11,7 @@ from api.submissions.idempotency import idempotency
 from api.submissions.webhooks import webhook_of
 from worker.contract.source_requests import ComparisonRequest, InspectionRequest, as_options
 from worker.jobs.records import Kind, Lane
-from worker.jobs.store import Accepted, Submission, new_job_id
+from worker.jobs.submissions import Accepted, Submission, new_job_id
 from worker.jobs.uploads import StoredFile, drop_files, store_files
 
 

@@ -30,7 +30,7 @@ from worker.errors import ConflictError, InvalidRequestError, NotFoundError, Uns
 from worker.images.folders import find_folder
 from worker.jobs.keys import check_job_id
 from worker.jobs.records import Job, Kind, Lane, Origin
-from worker.jobs.store import Accepted
+from worker.jobs.submissions import Accepted
 from worker.printable import no_field
 
 blueprint = Blueprint("batches", __name__)

@@ -22,7 +22,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.system import ROOT, clean_environment, free_port
 from worker.jobs.claims import Claims
 from worker.jobs.records import Kind, Lane, Outcome
-from worker.jobs.store import JobStore, Submission
+from worker.jobs.store import JobStore
+from worker.jobs.submissions import Submission
 from worker.models.manifest import ManifestDraft, Tensor
 from worker.models.preprocessing import Preprocessing
 from worker.models.registry import Registry

@@ -21,7 +21,8 @@ from worker.credentials.key_store import KeyStore
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Outcome
-from worker.jobs.store import JobStore, Submission
+from worker.jobs.store import JobStore
+from worker.jobs.submissions import Submission
 from worker.redis.connection import connect as connect_store
 from worker.settings import Settings
 

@@ -17,7 +17,7 @@ from tests.support.work import Work, freeze, prediction, success
 from worker.jobs.backlog import backlogs
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Origin
-from worker.jobs.store import Submission
+from worker.jobs.submissions import Submission
 from worker.settings import Settings
 
 Client = Callable[..., FlaskClient]

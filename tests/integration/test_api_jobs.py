@@ -20,7 +20,7 @@ from tests.support.polling import wait_until
 from tests.support.work import ANSWERED, Work, failure, freeze, success
 from worker.jobs.log_lines import LogLine
 from worker.jobs.records import Lane
-from worker.jobs.store import new_job_id
+from worker.jobs.submissions import new_job_id
 from worker.settings import Settings
 
 PUBLISHED = examples.FREEZE.model_dump(mode="json")["result"]

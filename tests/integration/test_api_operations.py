@@ -17,7 +17,7 @@ from tests.support.api import assert_problem, photograph, publish, web_client
 from tests.support.redis_server import RedisServer
 from tests.support.work import Work, success
 from worker.jobs.roster import GraphReport, Roster, WorkerReport
-from worker.jobs.store import new_job_id
+from worker.jobs.submissions import new_job_id
 from worker.settings import Settings
 
 

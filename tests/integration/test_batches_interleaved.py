@@ -13,7 +13,7 @@ from worker.jobs.batches import Batches, NewImage, Row
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Item, Job, Kind, Lane, Origin, Outcome, Status
-from worker.jobs.store import Submission
+from worker.jobs.submissions import Submission
 from worker.settings import Settings
 
 

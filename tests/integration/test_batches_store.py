@@ -12,7 +12,8 @@ from worker.jobs.batches import Batches, ClaimLostError, NewImage, Row
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Job, Kind, Lane, Origin, Outcome, PinnedModel, Status
-from worker.jobs.store import JobStore, Submission
+from worker.jobs.store import JobStore
+from worker.jobs.submissions import Submission
 from worker.jobs.sweeper import Sweeper
 from worker.settings import Settings
 
@@ -480,9 +481,9 @@ def test_the_rate_counts_from_the_first_claim(kitchen: Kitchen) -> None:
     job_id = kitchen.batch(32)
     kitchen.work(most=16)
     job = kitchen.job(job_id)
-    assert job.progress.pace
-    assert job.progress.pace.since_ms == job.started_ms
-    assert job.progress.pace.done_then == 0
+    assert job.progress.rate_window
+    assert job.progress.rate_window.since_ms == job.started_ms
+    assert job.progress.rate_window.done_before == 0
 
 
 def test_a_finished_image_costs_less_than_600_bytes(kitchen: Kitchen) -> None:

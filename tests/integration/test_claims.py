@@ -20,9 +20,9 @@ from tests.support.work import (
 from worker.jobs import claims as claims_module
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
-from worker.jobs.records import Item, Kind, Lane, Outcome, Progress, Status
+from worker.jobs.records import Item, Job, Kind, Lane, Outcome, Progress, Status
 from worker.jobs.scripts import Scripts
-from worker.jobs.store import TICKET_MS, told
+from worker.jobs.tickets import TICKET_MS
 from worker.redis.connection import connect
 from worker.settings import Settings
 
@@ -271,7 +271,7 @@ def test_the_end_of_a_job_is_announced(work: Work, client: redis.Redis) -> None:
         message = channel.get_message(timeout=5)
     assert message is not None
     assert message["data"][:26] == job_id.encode()
-    assert told(job_id, message["data"][26:]) == work.get(job_id)
+    assert Job.from_json(job_id, message["data"][26:]) == work.get(job_id)
 
 
 def test_the_end_of_a_batch_is_announced_without_its_record(

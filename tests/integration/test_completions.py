@@ -11,7 +11,7 @@ from api.services.completions import Completion, Completions
 from api.services.pipeline import CommandPipeline
 from tests.support.polling import wait_until
 from worker.jobs.keys import key
-from worker.jobs.store import new_job_id
+from worker.jobs.submissions import new_job_id
 from worker.redis.connection import connect_async
 from worker.settings import Settings
 

@@ -13,7 +13,7 @@ from worker.errors import ConflictError, ShareExceededError, StoreUnavailableErr
 from worker.jobs.batches import Batches, NewImage
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane, Origin
-from worker.jobs.store import Submission, new_job_id
+from worker.jobs.submissions import Submission, new_job_id
 from worker.jobs.uploads import drop_files, store_files
 from worker.settings import Settings
 

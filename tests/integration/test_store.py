@@ -15,7 +15,9 @@ from worker.errors import (
 )
 from worker.jobs.keys import TEMPLATES, key, lua_builders
 from worker.jobs.records import Kind, Lane, Progress, Status
-from worker.jobs.store import TICKET_MS, JobStore, new_job_id
+from worker.jobs.store import JobStore
+from worker.jobs.submissions import new_job_id
+from worker.jobs.tickets import TICKET_MS
 from worker.redis.connection import connect
 from worker.settings import Settings
 

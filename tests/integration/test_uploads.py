@@ -13,7 +13,7 @@ from worker.errors import InvalidRequestError, TooLargeError
 from worker.jobs import uploads
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
-from worker.jobs.store import new_job_id
+from worker.jobs.submissions import new_job_id
 from worker.jobs.uploads import StoredFile, drop_files, fetch_files, store_files
 from worker.settings import Settings
 

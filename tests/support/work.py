@@ -9,7 +9,8 @@ import redis
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import PREFIX, key
 from worker.jobs.records import Item, Job, Kind, Lane, Outcome, PinnedModel
-from worker.jobs.store import JobStore, Submission
+from worker.jobs.store import JobStore
+from worker.jobs.submissions import Submission
 from worker.jobs.sweeper import Sweeper, Swept
 from worker.settings import Settings
 

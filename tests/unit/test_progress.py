@@ -3,7 +3,7 @@
 import pytest
 
 from worker.jobs.presentation import batch_progress
-from worker.jobs.records import Pace, Progress
+from worker.jobs.records import Progress, RateWindow
 
 
 def progress(**about: object) -> Progress:
@@ -11,8 +11,8 @@ def progress(**about: object) -> Progress:
 
 
 def test_rate_and_time_left_follow_from_what_ended_lately() -> None:
-    pace = Pace(since_ms=5_000, done_then=20, until_ms=None)
-    shown = batch_progress(progress(pace=pace, skipped=3), now_ms=10_000).model_dump()
+    pace = RateWindow(since_ms=5_000, done_before=20, until_ms=None)
+    shown = batch_progress(progress(rate_window=pace, skipped=3), now_ms=10_000).model_dump()
     assert shown == {
         "total": 100,
         "succeeded": 30,
@@ -26,20 +26,20 @@ def test_rate_and_time_left_follow_from_what_ended_lately() -> None:
 
 
 def test_the_time_left_is_not_guessed_while_images_may_be_added() -> None:
-    pace = Pace(since_ms=0, done_then=0, until_ms=None)
-    shown = batch_progress(progress(pace=pace, sealed=False), now_ms=10_000).model_dump()
+    pace = RateWindow(since_ms=0, done_before=0, until_ms=None)
+    shown = batch_progress(progress(rate_window=pace, sealed=False), now_ms=10_000).model_dump()
     assert (shown["rate"], shown["remaining_s"]) == (4.0, None)
 
 
-@pytest.mark.parametrize("pace", [None, Pace(since_ms=10_000, done_then=40, until_ms=None)])
-def test_without_anything_done_there_is_no_rate(pace: Pace | None) -> None:
-    shown = batch_progress(progress(pace=pace), now_ms=10_000).model_dump()
+@pytest.mark.parametrize("pace", [None, RateWindow(since_ms=10_000, done_before=40, until_ms=None)])
+def test_without_anything_done_there_is_no_rate(pace: RateWindow | None) -> None:
+    shown = batch_progress(progress(rate_window=pace), now_ms=10_000).model_dump()
     assert (shown["rate"], shown["remaining_s"]) == (None, None)
 
 
 def test_the_rate_of_an_ended_batch_stands_still() -> None:
-    pace = Pace(since_ms=0, done_then=0, until_ms=10_000)
-    shown = batch_progress(progress(succeeded=90, pace=pace), now_ms=99_000).model_dump()
+    pace = RateWindow(since_ms=0, done_before=0, until_ms=10_000)
+    shown = batch_progress(progress(succeeded=90, rate_window=pace), now_ms=99_000).model_dump()
     assert (shown["rate"], shown["remaining_s"]) == (10.0, 0.0)
 
 

@@ -12,7 +12,7 @@ from worker.jobs.batches import Batches, ClaimLostError, NewImage
 from worker.jobs.claims import Claim, ClaimedItem
 from worker.jobs.records import Outcome
 from worker.pool.process import WorkerProcess
-from worker.redis.memory import room
+from worker.redis.memory import redis_memory
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 1000  # images added in one step
@@ -83,7 +83,7 @@ class Listings:
         pause = threading.Event()
         while True:
             try:
-                self._require_room(job_id)
+                self._require_memory(job_id)
                 added = self._batches.add_listed(
                     job_id, images, claim=claim.number, before=before, skipped=skipped
                 )
@@ -95,9 +95,9 @@ class Listings:
                 self._process.send_tickets([claim.lane])
             return
 
-    def _require_room(self, job_id: str) -> None:
+    def _require_memory(self, job_id: str) -> None:
         process = self._process
-        if room(process.client, process.settings.memory_limit_share).left > 0:
+        if redis_memory(process.client, process.settings.memory_limit_share).left > 0:
             return
         status = process.store.status(job_id)
         if status is None or status.ended:

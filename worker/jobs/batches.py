@@ -12,7 +12,8 @@ from worker.jobs.cleaning import clean
 from worker.jobs.keys import key
 from worker.jobs.records import Origin
 from worker.jobs.scripts import Scripts
-from worker.jobs.store import TICKET_MS, give_up_after_ms
+from worker.jobs.submissions import give_up_after_ms
+from worker.jobs.tickets import TICKET_MS
 from worker.jobs.uploads import too_much_held
 from worker.settings import Settings
 

@@ -14,7 +14,7 @@ import redis
 from worker.jobs.keys import key
 from worker.jobs.records import Item, Kind, Lane, Outcome
 from worker.jobs.scripts import Scripts
-from worker.jobs.store import TICKET_MS
+from worker.jobs.tickets import TICKET_MS
 from worker.models.manifest import Manifest
 from worker.settings import Settings
 

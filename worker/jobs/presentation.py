@@ -118,9 +118,9 @@ def batch_progress(progress: Progress, now_ms: int) -> BatchProgress:
     while it cannot be told.
     """
     rate = remaining = None
-    if progress.pace is not None:
-        seconds = ((progress.pace.until_ms or now_ms) - progress.pace.since_ms) / 1000
-        gone = progress.done - progress.pace.done_then
+    if progress.rate_window is not None:
+        seconds = ((progress.rate_window.until_ms or now_ms) - progress.rate_window.since_ms) / 1000
+        gone = progress.done - progress.rate_window.done_before
         if seconds > 0 and gone > 0:
             rate = round(gone / seconds, 1)
             if progress.sealed:

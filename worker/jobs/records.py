@@ -1,10 +1,14 @@
 """What a job is: its kinds, its states and its record."""
 
-from collections.abc import Mapping
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+from worker.webhooks.targets import shown_url
 
 
 class Kind(StrEnum):
@@ -72,11 +76,11 @@ class PinnedModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How fast a batch goes: what had ended at an earlier time. Times are ms since 1970."""
+class RateWindow:
+    """What a batch's rate is measured over, about ten seconds. Times are ms since 1970."""
 
     since_ms: int
-    done_then: int
+    done_before: int  # items that had ended then
     until_ms: int | None  # None while it runs
 
 
@@ -89,7 +93,7 @@ class Progress:
     failed: int
     skipped: int = 0  # files of a batch that are no images
     sealed: bool = True  # False while images may still be added
-    pace: Pace | None = None
+    rate_window: RateWindow | None = None
 
     @property
     def done(self) -> int:
@@ -128,6 +132,80 @@ class Job:
     origin: Origin = Origin.WHOLE
     webhook: WebhookState | None = None
     owner: str = ""  # the API key that made it; empty where none was needed
+
+    @classmethod
+    def from_record(cls, job_id: str, fields: Mapping[str, str]) -> "Job":
+        """Return the job of a record's fields, as Redis holds them; those it lacks are empty."""
+        row = defaultdict[str, str | None](lambda: None, fields)
+
+        def number(name: str) -> int | None:
+            value = row[name]
+            return int(value) if value else None
+
+        model = None
+        if row["model"]:
+            model = PinnedModel(
+                name=row["model"],
+                version=number("version") or 0,
+                sha256=row["sha256"] or "",
+                basis=row["basis"] or "",
+            )
+        status = Status(row["status"] or "")
+        return cls(
+            id=job_id,
+            kind=Kind(row["kind"] or ""),
+            status=status,
+            model=model,
+            created_ms=number("created") or 0,
+            started_ms=number("started"),
+            finished_ms=number("finished"),
+            expires_ms=number("expires") if status in ENDED else None,
+            progress=Progress(
+                total=number("total") or 0,
+                succeeded=number("succeeded") or 0,
+                failed=number("failed") or 0,
+                skipped=number("skipped") or 0,
+                sealed=row["kind"] != Kind.BATCH or row["sealed"] == "1",
+                rate_window=_rate_window(number),
+            ),
+            attempts=number("attempts") or 0,
+            result=json.loads(row["result"]) if row["result"] else None,
+            error=json.loads(row["error"]) if row["error"] else None,
+            options=json.loads(row["options"] or "{}"),
+            origin=Origin(row["origin"] or Origin.WHOLE),
+            webhook=_webhook(row, number),
+            owner=row["owner"] or "",
+        )
+
+    @classmethod
+    def from_json(cls, job_id: str, record: bytes) -> "Job":
+        """Return the job of a whole record: its names and values in turn, as a list in JSON."""
+        flat = json.loads(record)
+        return cls.from_record(job_id, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def _rate_window(number: Callable[[str], int | None]) -> RateWindow | None:
+    since = number("before_ms")
+    if since is None:
+        return None
+    return RateWindow(
+        since_ms=since, done_before=number("before_done") or 0, until_ms=number("finished")
+    )
+
+
+def _webhook(
+    row: Mapping[str, str | None], number: Callable[[str], int | None]
+) -> WebhookState | None:
+    url = row["webhook"]
+    if not url:
+        return None
+    return WebhookState(
+        url=shown_url(url),
+        state=row["webhook_state"],
+        attempts=number("webhook_attempts") or 0,
+        last_error=row["webhook_error"],
+        next_attempt_ms=number("webhook_next"),
+    )
 
 
 class Item(NamedTuple):

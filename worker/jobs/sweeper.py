@@ -10,7 +10,7 @@ import structlog
 from worker.jobs.cleaning import clean
 from worker.jobs.records import Lane
 from worker.jobs.scripts import Scripts
-from worker.jobs.store import TICKET_MS
+from worker.jobs.tickets import TICKET_MS
 from worker.settings import Settings
 
 _log = structlog.get_logger(__name__)

@@ -11,6 +11,9 @@ TASKS = {
 }
 
 
+TICKET_MS = 3000  # after which a ticket that is on its way is taken for lost
+
+
 def send_ticket(app: Celery, lane: Lane) -> None:
     """Send a ticket for a lane. Losing it costs time, never work: the sweeper sends another.
 

@@ -1,4 +1,4 @@
-"""Room: how much Redis may hold before uploads are refused."""
+"""How much memory Redis may use before uploads are refused."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -6,20 +6,20 @@ from typing import Any, NamedTuple
 import redis
 
 
-class Room(NamedTuple):
-    """What Redis may hold, in bytes; infinite where it has no limit."""
+class RedisMemory(NamedTuple):
+    """What Redis may use, in bytes; infinite where it has no limit."""
 
     limit: float  # a share of its maxmemory
     left: float  # of that
 
 
-def room(client: redis.Redis, share: float) -> Room:
-    """Return what Redis may hold by `share` of its maxmemory."""
-    return room_told(client.info("memory"), share)
+def redis_memory(client: redis.Redis, share: float) -> RedisMemory:
+    """Return what Redis may use by `share` of its maxmemory."""
+    return redis_memory_of(client.info("memory"), share)
 
 
-def room_told(memory: Mapping[str, Any], share: float) -> Room:
-    """Return the same of what Redis answers to `INFO memory`, as redis-py reads it."""
-    most, used = int(memory.get("maxmemory", 0)), int(memory["used_memory"])
+def redis_memory_of(info: Mapping[str, Any], share: float) -> RedisMemory:
+    """Return the same from the answer to `INFO memory`, as redis-py reads it."""
+    most, used = int(info.get("maxmemory", 0)), int(info["used_memory"])
     limit = most * share if most else float("inf")
-    return Room(limit, limit - used)
+    return RedisMemory(limit, limit - used)

@@ -16,9 +16,8 @@ from worker.contract.webhooks import JobEnded
 from worker.jobs.keys import key
 from worker.jobs.log_lines import LogLine
 from worker.jobs.presentation import job_answer
-from worker.jobs.records import Kind
+from worker.jobs.records import Job, Kind
 from worker.jobs.scripts import Scripts
-from worker.jobs.store import told
 from worker.settings import Settings
 
 LEASE_SLACK_S = 10.0  # between the end of the longest attempt and that of its lease
@@ -111,7 +110,7 @@ class Deliveries:
     def _body(self, fields: Mapping[bytes, bytes]) -> bytes:
         """Return what is sent, as Standard Webhooks has it: type, time and the job."""
         job_id = fields[b"job"].decode()
-        job = told(job_id, fields[b"record"])
+        job = Job.from_json(job_id, fields[b"record"])
         flat = json.loads(fields.get(b"labels") or b"[]") or []
         counts = {label: int(count) for label, count in zip(flat[::2], flat[1::2], strict=True)}
         labels = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

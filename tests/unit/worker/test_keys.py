@@ -8,7 +8,7 @@ import pytest
 from worker.errors import NotFoundError
 from worker.jobs import keys
 from worker.jobs.keys import TEMPLATES, check_job_id, is_job_id, key
-from worker.jobs.store import new_job_id
+from worker.jobs.submissions import new_job_id
 
 ROOT = Path(__file__).resolve().parents[3]
 LUA = sorted((ROOT / "worker" / "jobs" / "scripts").glob("*.lua"))
