@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("requirements.txt", "requirements-api.txt", "requirements-dev.txt", "constraints.txt")
+LOCK = ROOT / "requirements-dev.txt"  # holds all that the others hold
 SERVICES = ("pypi", "osv")
 LIMIT_S = 90  # for one service
 ANSWER_S = 10  # for one question
@@ -25,9 +25,8 @@ UNREACHABLE = re.compile(
 
 
 def pins() -> list[str]:
-    """Return every `name==version` of the requirement files."""
-    lines = [line for name in FILES for line in (ROOT / name).read_text().splitlines()]
-    return sorted({line.split(";")[0].strip() for line in lines if "==" in line.split("#")[0]})
+    """Return every `name==version` of the lock."""
+    return re.findall(r"^[\w.-]+==[^\s;]+", LOCK.read_text(), re.MULTILINE)
 
 
 def ask(service: str, requirements: str) -> tuple[list[dict[str, object]], str]:

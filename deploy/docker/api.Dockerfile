@@ -2,8 +2,8 @@
 FROM python:3.12.12-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
-COPY requirements-api.txt constraints.txt /build/
-RUN /opt/venv/bin/pip install --requirement /build/requirements-api.txt
+COPY requirements-api.txt /build/
+RUN /opt/venv/bin/pip install --require-hashes --requirement /build/requirements-api.txt
 
 FROM python:3.12.12-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --home-dir /tmp permafrost \

@@ -1,4 +1,4 @@
-"""Makes `.venv` and installs the pinned requirements; the launcher runs this as a script.
+"""Makes `.venv` and installs the locked requirements; the launcher runs this as a script.
 
 It runs on the machine's own Python before anything is installed, so it uses nothing but the
 standard library and imports nothing of Permafrost.
@@ -118,8 +118,10 @@ def install(
     else:
         say(f"installing {requirements} into {environment.name}, because it is new or has changed.")
     stamp.unlink(missing_ok=True)
+    # The lock has a hash for each file: pip then refuses one that is not what was locked.
+    hashes = ["--require-hashes"] if environment.name == ENVIRONMENT else []
     run(
-        [str(python), *PIP_INSTALL, str(root / requirements)],
+        [str(python), *PIP_INSTALL, str(root / requirements), *hashes],
         held=held,
         failure="pip could not install the packages; its last lines above say why. Check the "
         "network and the free space (3 GB), then run this again.",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.system import ROOT, clean_environment
 
-FILES = ("requirements.txt", "requirements-api.txt", "requirements-dev.txt", "constraints.txt")
+FILES = ("requirements.txt", "requirements-dev.txt")
 SLOWEST_S = 0.05  # that the launcher may add; the best of several tries, for the sake of CI
 
 

@@ -62,12 +62,12 @@ def _install(program: Path) -> None:
     """Install, beside the program, what it requires and this one does not any more."""
     lines = (program / "requirements-api.txt").read_text().splitlines()
     installed = {canonicalize_name(found.name) for found in importlib.metadata.distributions()}
-    pinned = [line for line in lines if "==" in line]
+    pinned = [line.split()[0] for line in lines if "==" in line.split("#")[0]]
     missing = [pin for pin in pinned if canonicalize_name(pin.split("==")[0]) not in installed]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(program)]
     if missing:
-        constraints = str(program / "constraints.txt")
-        subprocess.run([*pip, "--constraint", constraints, *missing], check=True, timeout=300)
+        constraints = [f"--constraint={path}" for path in program.glob("constraints.txt")]
+        subprocess.run([*pip, *constraints, *missing], check=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
