@@ -1,7 +1,7 @@
-"""A client's connection: uvicorn's reading of HTTP, with bounds on what one client may take.
+"""A client's connection: uvicorn's reading of HTTP, with limits on what one client may use.
 
-httptools (llhttp) reads the requests and uvicorn runs the door for each; here it is counted how
-much a client sends and how fast, and what is wrong is answered in our own form.
+httptools (llhttp) parses the requests, and uvicorn calls the door for each. This module counts how
+much a client sends and how fast it sends and reads, and answers what is not HTTP with our errors.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from api.server.error_responses import (
 
 _log = structlog.get_logger(__name__)
 
-_ARRIVE_S: Final = 60.0  # for the head of a request and the beginning of its body
-_SLOWEST: Final = 4096  # bytes per second, in the long run, of a body and of an answer
-_STALLED_S: Final = 30.0  # without a client taking anything
-_LINGER_S: Final = 2.0  # that a client has to close a connection after its last answer
-_LONGEST_LINGER_S: Final = 15.0
-_SWEEP_S: Final = 0.5  # between two looks for slow clients
+_HEAD_TIMEOUT_S: Final = 60.0  # for the head of a request and the beginning of its body
+_LEAST_RATE: Final = 4096  # bytes per second, on average, of a body and of an answer
+_READ_TIMEOUT_S: Final = 30.0  # for which a client may read nothing of its answer
+_LINGER_S: Final = 2.0  # for a client to close its connection after the last answer
+_MOST_LINGER_S: Final = 15.0  # for one that goes on sending
+_CHECK_S: Final = 0.5  # between two checks for slow clients
 _LONGEST_TARGET: Final = 4094  # bytes
 _MOST_HEADERS: Final = 100
 _LONGEST_HEADER: Final = 8190  # bytes
 _MOST_HEAD: Final = 64 * 1024  # bytes
-_MANY, _TINY = 5_000, 64  # chunks that may be smaller than so many bytes
+_MOST_SMALL_CHUNKS, _SMALL_CHUNK = 5_000, 64  # beyond so many, chunks must average so many bytes
 _VERSIONS: Final = frozenset({"1.0", "1.1"})
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})  # in no trailer
 
@@ -48,61 +48,62 @@ class _RefusedError(Exception):
         self.error = error
 
 
-class Connection(HttpToolsProtocol):
-    """A connection of a client."""
+class ClientConnection(HttpToolsProtocol):
+    """The connection of one client."""
 
-    most: ClassVar[int] = 1000  # connections of this process
-    all: ClassVar[set["Connection"]] = set()  # of them, those that there are
+    limit: ClassVar[int] = 1000  # connections that this process keeps open
+    open: ClassVar[set["ClientConnection"]] = set()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.gone = False
-        self.given = 0  # bytes of answers
-        self._taken = self._taken_then = 0  # of these, at the last look and when something waited
-        self._waits_since: float | None = None  # from when on something waits to be taken
-        self._moved = 0.0  # when the client last took something
-        self._began = time.monotonic()
+        self.gone = False  # the client has closed the connection
+        self.written = 0  # bytes of answers
+        # Bytes of answers that the client had read at the last check, and when it fell behind.
+        self._read_by_client = self._read_before = 0
+        self._behind_since: float | None = None  # when bytes began to wait; monotonic
+        self._last_read = 0.0  # when the client last read something
+        self._began = time.monotonic()  # when the connection or its latest request began
         self._requests = 0  # that have begun
-        self._incoming = False  # a request has begun and is not there whole
+        self._incoming = False  # a request has begun and has not arrived whole
         self._reads_head = False
-        self._reads_on = False  # of a request of which the head was read before
+        self._resumes = False  # a new parser is given the head of a request that was read before
         self._head_bytes = self._headers = self._chunks = 0
-        self._feeding = 0  # bytes that are read now
+        self._feeding = 0  # bytes that are parsed now
         self._arrived = 0  # bytes of the request
         self._lingers_until: float | None = None
-        self._lingers_longest = 0.0
+        self._lingers_at_most = 0.0
         self._task: asyncio.Task[Any] | None = None  # that serves a request
-        self._follows = False  # a job; else a client that goes is not noticed at once
+        self._follows = False  # a request follows a job, so a closing client is noticed at once
 
     # -- what the transport calls -----------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         """Take a new connection; where there are too many, close another one."""
         super().connection_made(_Transport(transport, self))  # type: ignore[arg-type]  # acts as one
-        self.all.add(self)
-        if len(self.all) > self.most:
-            self.all.remove(self)
-            _make_place(self.all)
-            self.all.add(self)
+        self.open.add(self)
+        if len(self.open) > self.limit:
+            self.open.remove(self)
+            _evict_one(self.open)
+            self.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the client has gone: what is done for its answer ends."""
+        """Cancel the work for the answer: the client has closed the connection."""
         self.gone = True
-        self.all.discard(self)
+        self.open.discard(self)
         super().connection_lost(exc)
         if self._task is not None:
             self._task.cancel()
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # as asyncio has it
-        """Answer a client that only says that it sends no more, unless it would have to wait."""
+        """Keep the connection of a client that only ended its sending and awaits an answer."""
         if self._lingers_until is not None or self._follows or self._incoming:
             return False
         return self.cycle is not None and not self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        """Read on."""
+        """Parse what has come."""
         if self._lingers_until is not None:
-            self._lingers_until = min(time.monotonic() + _LINGER_S, self._lingers_longest)
+            self._lingers_until = min(time.monotonic() + _LINGER_S, self._lingers_at_most)
             return
         self._feeding = len(data)
         self._arrived += len(data)
@@ -125,11 +126,11 @@ class Connection(HttpToolsProtocol):
             self.refuse(HEADERS_TOO_LARGE)
 
     def _feed(self, data: bytes) -> None:
-        """Parse what has come.
+        """Give bytes to the parser.
 
-        The parser ends at a request that asks to go on in another protocol, as Java's HTTP client
-        does with HTTP/2. None is spoken here, so the request's body and what follows are HTTP/1.1:
-        another parser is told of the body and reads on.
+        The parser stops at a request with `Upgrade`, as Java's HTTP client sends for HTTP/2. This
+        server upgrades to nothing, so the body of the request and what follows are HTTP/1.1: a new
+        parser is given the headers that say how the body ends, and goes on.
         """
         while True:
             try:
@@ -139,10 +140,10 @@ class Connection(HttpToolsProtocol):
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as before
                 if framing := self._framing():
-                    self._reads_on = True
+                    self._resumes = True
                     rows = b"".join(b"%b: %b\r\n" % row for row in framing)
                     self.parser.feed_data(b"POST / HTTP/1.1\r\n" + rows + b"\r\n")
-                    self._reads_on = False
+                    self._resumes = False
                 if not data:
                     return
             else:
@@ -155,24 +156,24 @@ class Connection(HttpToolsProtocol):
     # -- what the parser calls --------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """Count what a request brings."""
-        if self._reads_on:
+        """Begin to count what a request sends."""
+        if self._resumes:
             return
         super().on_message_begin()
         self._requests += 1
         self._begin()
 
     def on_url(self, url: bytes) -> None:
-        """Read a piece of the target."""
-        if self._reads_on:
+        """Take a piece of the target; refuse one that is too long."""
+        if self._resumes:
             return
         super().on_url(url)
         if len(self.url) > _LONGEST_TARGET:
             raise _RefusedError(URI_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Read a header, or a trailer, which is passed over."""
-        if self._reads_on:
+        """Take a header; trailers are ignored."""
+        if self._resumes:
             return
         self._headers += 1
         self._head_bytes += len(name) + len(value)
@@ -185,8 +186,8 @@ class Connection(HttpToolsProtocol):
             raise _RefusedError(NOT_HTTP)
 
     def on_headers_complete(self) -> None:
-        """Have the request answered: its head is there."""
-        if self._reads_on:
+        """Begin to answer the request: its head has arrived."""
+        if self._resumes:
             return
         self._reads_head = False
         version = self.parser.get_http_version()
@@ -200,12 +201,12 @@ class Connection(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         """Count a chunk of the body."""
         self._chunks += 1
-        if self._chunks > _MANY and self._arrived < _TINY * self._chunks:
+        if self._chunks > _MOST_SMALL_CHUNKS and self._arrived < _SMALL_CHUNK * self._chunks:
             raise _RefusedError(CHUNKS_TOO_SMALL)
 
     def on_message_complete(self) -> None:
-        """Take note that the request is there whole."""
-        if self.parser.should_upgrade() and self._framing():  # its body comes yet, see `_feed`
+        """Note that the request has arrived whole."""
+        if self.parser.should_upgrade() and self._framing():  # its body follows, see `_feed`
             return
         self._incoming = False
         super().on_message_complete()
@@ -215,13 +216,13 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End soon, as the whole server does."""
         self.app.stop_waiting()
-        if self.is_waiting():
+        if self.is_idle():
             self.transport.abort()
         super().shutdown()
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Serve a request in this task, which is cancelled where the client goes."""
+        """Serve a request in this task, which is cancelled if the client goes."""
         self._task = asyncio.current_task()
         try:
             yield
@@ -230,7 +231,7 @@ class Connection(HttpToolsProtocol):
 
     @contextmanager
     def following(self) -> Iterator[None]:
-        """Wait for a job: a client that sends no more is taken for gone."""
+        """Follow a job: a client that ends its sending counts as gone."""
         self._follows = True
         try:
             yield
@@ -242,25 +243,25 @@ class Connection(HttpToolsProtocol):
         self.transport.join()  # type: ignore[attr-defined]  # see `_Transport`
 
     def abort(self) -> None:
-        """Break off."""
+        """Close the connection at once."""
         self.transport.abort()
 
-    def is_sending(self) -> bool:
-        """Whether a request has begun to come and is not there whole."""
+    def is_receiving(self) -> bool:
+        """Whether a request has begun and has not arrived whole."""
         return self._incoming
 
-    def is_waiting(self) -> bool:
-        """Whether nothing of it is being answered."""
+    def is_idle(self) -> bool:
+        """Whether no request of it is being answered."""
         return self.cycle is None or self.cycle.response_complete or self._incoming
 
-    def age(self) -> float:
-        """Return since when it has been as it is, of the monotonic clock."""
+    def idle_since(self) -> float:
+        """Return when the connection or its latest request began, of the monotonic clock."""
         return self._began
 
     # -- what ends a connection -------------------------------------------------------------------
 
     def refuse(self, error: ErrorResponse) -> None:
-        """Answer what cannot be read, unless an answer has begun, and close."""
+        """Answer with an error, unless an answer has begun, and close."""
         if self._lingers_until is not None or self.transport.is_closing():
             return
         cycle = self.cycle
@@ -271,33 +272,33 @@ class Connection(HttpToolsProtocol):
             cycle.message_event.set()
         if not begun:
             self.transport.write(error.encode())
-        self._incoming, self._reads_head = True, False  # what it sends is read no more
+        self._incoming, self._reads_head = True, False  # ignore what it still sends
         self.transport.close()
 
     def linger(self, transport: Any) -> None:
-        """Say that nothing more is sent, and close once the client has heard the last answer.
+        """End the sending, and close once the client has read the last answer.
 
-        A connection that is closed while its client still sends is reset, and the answer lost.
+        Closing while the client still sends would reset the connection, and the answer be lost.
         """
         if self._lingers_until is None:
             now = time.monotonic()
-            self._lingers_longest = now + _LONGEST_LINGER_S
+            self._lingers_at_most = now + _MOST_LINGER_S
             self._lingers_until = now + _LINGER_S
             if transport.can_write_eof():
                 transport.write_eof()
             self.flow.resume_reading()
 
-    def look(self, now: float) -> None:
-        """Give up a client that sends or takes too slowly."""
+    def check_speed(self, now: float) -> None:
+        """Close the connection of a client that sends or reads too slowly."""
         if self._lingers_until is not None:
             if now > self._lingers_until:
                 self.transport.abort()
-        elif self._is_slow_to_take(now):
+        elif self._reads_too_slowly(now):
             self.transport.abort()
         elif self._incoming and not self.flow.read_paused:
-            if now > self._began + _ARRIVE_S + self._arrived / _SLOWEST:
+            if now > self._began + _HEAD_TIMEOUT_S + self._arrived / _LEAST_RATE:
                 self.refuse(TOO_SLOW)
-        elif not self._requests and now > self._began + _ARRIVE_S:  # it never sent anything
+        elif not self._requests and now > self._began + _HEAD_TIMEOUT_S:  # it never sent anything
             self.transport.close()
 
     def _begin(self) -> None:
@@ -306,25 +307,25 @@ class Connection(HttpToolsProtocol):
         self._arrived = self._feeding
         self._head_bytes = self._headers = self._chunks = 0
 
-    def _is_slow_to_take(self, now: float) -> bool:
+    def _reads_too_slowly(self, now: float) -> bool:
         unsent = self.transport.get_write_buffer_size()
         if not unsent:
-            self._waits_since = None
+            self._behind_since = None
             return False
-        taken = self.given - unsent
-        if self._waits_since is None:
-            self._waits_since = self._moved = now
-            self._taken = self._taken_then = taken
-        if taken > self._taken:
-            self._taken, self._moved = taken, now
-        pace = self._waits_since + _ARRIVE_S + (taken - self._taken_then) / _SLOWEST
-        return now > self._moved + _STALLED_S or now > pace
+        read = self.written - unsent
+        if self._behind_since is None:
+            self._behind_since = self._last_read = now
+            self._read_by_client = self._read_before = read
+        if read > self._read_by_client:
+            self._read_by_client, self._last_read = read, now
+        due = self._behind_since + _HEAD_TIMEOUT_S + (read - self._read_before) / _LEAST_RATE
+        return now > self._last_read + _READ_TIMEOUT_S or now > due
 
 
 class _Transport:
-    """A transport that is not closed while its client still sends."""
+    """A transport that stays open while its client still sends."""
 
-    def __init__(self, transport: Any, connection: Connection) -> None:
+    def __init__(self, transport: Any, connection: ClientConnection) -> None:
         self._transport = transport
         self._connection = connection
         self._closing = False
@@ -335,10 +336,10 @@ class _Transport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        """Send, unless the last answer was sent."""
+        """Send, unless the connection is closing."""
         if self._closing:
             return
-        self._connection.given += len(data)
+        self._connection.written += len(data)
         if self._joins:
             self._joins, self._kept = False, data
         elif self._kept:
@@ -360,33 +361,33 @@ class _Transport:
         if self._kept:
             self._transport.write(self._kept)
             self._kept = b""
-        if self._connection.is_sending() and not self._connection.gone:
+        if self._connection.is_receiving() and not self._connection.gone:
             self._closing = True
             self._connection.linger(self._transport)
         else:
             self._transport.close()
 
 
-async def sweep() -> None:
-    """Look for slow clients for as long as the process serves."""
+async def close_slow_clients() -> None:
+    """Check the speed of all clients for as long as the process serves."""
     while True:
-        await asyncio.sleep(_SWEEP_S)
+        await asyncio.sleep(_CHECK_S)
         now = time.monotonic()
-        for connection in list(Connection.all):
-            connection.look(now)
+        for connection in list(ClientConnection.open):
+            connection.check_speed(now)
 
 
-def _make_place(connections: set[Connection]) -> None:
-    """Close the oldest connection that is not being served, of the address that has the most."""
-    waiting = [one for one in connections if one.is_waiting()]
-    if not waiting:
+def _evict_one(connections: set[ClientConnection]) -> None:
+    """Close the oldest idle connection of the address that has the most of them."""
+    idle = [one for one in connections if one.is_idle()]
+    if not idle:
         return
-    counts = Counter(_address(one) for one in waiting)
+    counts = Counter(_address(one) for one in idle)
     most = counts.most_common(1)[0][0]
-    oldest = min((one for one in waiting if _address(one) == most), key=Connection.age)
+    oldest = min((one for one in idle if _address(one) == most), key=ClientConnection.idle_since)
     connections.remove(oldest)
     oldest.abort()
 
 
-def _address(connection: Connection) -> str:
+def _address(connection: ClientConnection) -> str:
     return connection.client[0] if connection.client else ""

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask
 
 from api.access.clients import behind_proxies
-from api.server.bodies import Body, ClientGoneError, Receive
+from api.server.bodies import ClientGoneError, Receive, RequestBody
 from api.server.environ import environ_of
 from api.server.handler import RequestHandler
 from api.server.responder import Responder, Scope, Send
@@ -22,14 +22,14 @@ from api.views.events import EventStream
 
 
 class Door:
-    """The way in of one process, for an application that `create_app` made."""
+    """The ASGI application of one process, before the Flask application of `create_app`."""
 
     def __init__(self, application: Flask, threads: int) -> None:
         self._application = application
         self._app_services: Services = application.extensions["services"]
         self._spool = SpoolBudget(self._app_services.settings.spool_bytes)
         self._threads = Threads(application, threads, self._spool)
-        self._behind_proxies = behind_proxies(_given, self._app_services.settings)
+        self._behind_proxies = behind_proxies(_environ_as_given, self._app_services.settings)
         self._services: LoopServices | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,14 +42,14 @@ class Door:
                 await self._serve(self._services, scope, receive, send)
                 return
             try:
-                with connection.serving():  # which ends where the client goes
+                with connection.serving():  # is cancelled where the client goes
                     await self._serve(self._services, scope, receive, send)
             except asyncio.CancelledError:
                 if not connection.gone:
                     raise
 
     def stop_waiting(self) -> None:
-        """Answer all that wait for a job: the process is about to end."""
+        """Answer all requests that wait for a job: the process is about to end."""
         if self._services is not None:
             self._services.stop_waiting()
 
@@ -67,8 +67,8 @@ class Door:
     ) -> None:
         environ = environ_of(scope)
         responder = Responder(scope, send)
-        seen = self._behind_proxies(dict(environ), _started)
-        async with Body(receive, self._spool, environ) as body:
+        seen = self._behind_proxies(dict(environ), _start_response)
+        async with RequestBody(receive, self._spool, environ) as body:
             handler = RequestHandler(
                 self._application, services, self._threads, environ, body, scope.get("connection")
             )
@@ -83,9 +83,9 @@ class Door:
                     responder.break_off()
 
 
-def _given(environ: dict[str, Any], _start_response: object) -> dict[str, Any]:
+def _environ_as_given(environ: dict[str, Any], _start_response: object) -> dict[str, Any]:
     return environ
 
 
-def _started(*_: object) -> None:
-    """Stand for what starts a response, where none is made."""
+def _start_response(*_: object) -> None:
+    """Do nothing: only the environment is wanted, no response."""

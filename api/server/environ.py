@@ -1,4 +1,4 @@
-"""The head of a request as WSGI applications are given it (PEP 3333)."""
+"""The head of a request in the form of WSGI (PEP 3333)."""
 
 import io
 import os
@@ -9,12 +9,12 @@ from urllib.parse import unquote_to_bytes
 
 from api.server.response_buffer import FileResponse
 
-_IGNORED = frozenset({b"upgrade"})  # to nothing that is spoken here, so the request stands
+_IGNORED = frozenset({b"upgrade"})  # this server upgrades to no other protocol
 _NOT_HTTP = {b"content-type": "CONTENT_TYPE", b"content-length": "CONTENT_LENGTH"}
 
 
 def environ_of(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the environment of a request, without its body, by the scope that ASGI gives.
+    """Return the WSGI environment of a request, without its body, from the scope of ASGI.
 
     Headers with an underscore are left out: they would be taken for those with a hyphen.
     """

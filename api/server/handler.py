@@ -1,4 +1,4 @@
-"""One request on its way through the door: admitted, read, and answered in the loop or a thread."""
+"""How the door handles one request: admits it, reads it, and answers in the loop or a thread."""
 
 import asyncio
 import contextvars
@@ -12,8 +12,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from api.access import admission, identity
 from api.access.admission import ADMITTED, Admitted
 from api.http.answers import DEFERRED, Deferred
-from api.server.bodies import SMALL, Body, ClientGoneError
-from api.server.connection import Connection
+from api.server.bodies import SMALL, ClientGoneError, RequestBody
+from api.server.connection import ClientConnection
 from api.server.responder import Answer
 from api.server.threads import Environ, ThreadResponse, Threads
 from api.services import LoopServices
@@ -32,7 +32,7 @@ _IN_LOOP: Final[dict[str, Handler]] = {
 
 
 class RequestHandler:
-    """Answers one request, which is Flask's `request` meanwhile."""
+    """Handles one request, which is Flask's `request` meanwhile."""
 
     def __init__(
         self,
@@ -40,8 +40,8 @@ class RequestHandler:
         services: LoopServices,
         threads: Threads,
         environ: Environ,
-        body: Body,
-        connection: Connection | None,
+        body: RequestBody,
+        connection: ClientConnection | None,
     ) -> None:
         self._application = application
         self._services = services
@@ -51,7 +51,7 @@ class RequestHandler:
         self._connection = connection
 
     async def answer(self) -> Answer:
-        """Return the answer; raise `ClientGoneError` where nobody waits for one."""
+        """Return the answer; raise `ClientGoneError` where the client has closed the connection."""
         in_loop = request.method != "OPTIONS" and request.endpoint in _IN_LOOP
         try:
             answer: Response | EventStream | None = await admission.admit(self._services)
@@ -64,7 +64,7 @@ class RequestHandler:
                         answer = await handler(self._services, **(request.view_args or {}))
         except ClientGoneError:
             raise
-        except Exception as error:  # each is answered as Flask answers it
+        except Exception as error:  # every error is answered by Flask's handlers
             await self._body.drain()
             return self._failed(error) if in_loop else await self._in_thread(error)
         if answer is None:
@@ -76,7 +76,7 @@ class RequestHandler:
         return self._application.process_response(answer)
 
     def following(self) -> AbstractContextManager[None]:
-        """Take a client that sends no more for gone."""
+        """Count a client that ends its sending as gone."""
         return nullcontext() if self._connection is None else self._connection.following()
 
     async def _in_thread(self, refused: Exception | None = None) -> Response | ThreadResponse:
@@ -95,7 +95,7 @@ class RequestHandler:
         try:
             with self.following():
                 return self._application.process_response(await deferred[0](self._services))
-        except Exception as error:  # each is answered as Flask answers it
+        except Exception as error:  # every error is answered by Flask's handlers
             return self._failed(error)
 
     def _failed(self, error: Exception) -> Response:
@@ -105,7 +105,7 @@ class RequestHandler:
         )
 
     async def _read(self) -> None:
-        """Read the body; raise where it is too large or cannot be taken."""
+        """Read the body; raise where it is too large or its job would not be accepted."""
         body = self._body
         if body.whole:
             return
@@ -121,6 +121,6 @@ class RequestHandler:
         await body.read(most)
 
 
-def _give_body(environ: dict[str, Any], body: Body) -> None:
+def _give_body(environ: dict[str, Any], body: RequestBody) -> None:
     environ |= {"wsgi.input": body.stream(), "CONTENT_LENGTH": str(body.size)}
     environ.pop("HTTP_TRANSFER_ENCODING", None)

@@ -1,4 +1,4 @@
-"""Answers on their way from the event loop to the client."""
+"""Sends answers from the event loop to the client."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import Response, request
 
-from api.server.bodies import Body
+from api.server.bodies import RequestBody
 from api.server.threads import Headers, ThreadResponse
 from api.views.events import EventStream
 
-_AS_THEY_ARE = frozenset({200, 202})  # answers of which WSGI would change no header
+_UNCHANGED = frozenset({200, 202})  # statuses of answers whose headers WSGI would not change
 
 Answer = Response | EventStream | ThreadResponse
 Scope = MutableMapping[str, Any]
@@ -23,12 +23,12 @@ class Responder:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._send = send
-        self._is_old = scope["http_version"] == "1.0"  # which knows no chunks
+        self._is_old = scope["http_version"] == "1.0"  # without chunked answers
         self._is_head = scope["method"] == "HEAD"
         self._connection = scope.get("connection")
 
-    async def send(self, answer: Answer, body: Body) -> None:
-        """Send it; `body` tells whether the client still sends."""
+    async def send(self, answer: Answer, body: RequestBody) -> None:
+        """Send an answer; where `body` has not arrived whole, the connection is closed after it."""
         close = [] if body.whole else [("Connection", "close")]
         if isinstance(answer, Response):
             status, headers, content = _whole(answer)
@@ -39,10 +39,10 @@ class Responder:
         elif isinstance(answer, EventStream):
             await self._follow(answer)
         else:
-            await self._hand_on(answer, close)
+            await self._send_thread_response(answer, close)
 
     def break_off(self) -> None:
-        """End an answer that cannot go on, so that the client notices."""
+        """Close the connection within an answer, by which the client knows that it is cut off."""
         if self._connection is not None:
             self._connection.abort()
 
@@ -53,7 +53,7 @@ class Responder:
                 await self._head(200, headers)
                 await self._send({"type": "http.response.body", "body": b""})
                 return
-            if self._is_old:  # what there is now; the client comes back for the rest
+            if self._is_old:  # the events so far; the client asks again for the rest
                 text = (await anext(answer.events, "")).encode()
                 await self._head(200, [*headers, ("Content-Length", str(len(text)))])
                 await self._send({"type": "http.response.body", "body": text})
@@ -65,7 +65,7 @@ class Responder:
         finally:
             await answer.close()
 
-    async def _hand_on(self, answer: ThreadResponse, close: Headers) -> None:
+    async def _send_thread_response(self, answer: ThreadResponse, close: Headers) -> None:
         try:
             headers = [*answer.headers, *close]
             if self._is_old and not any(name.lower() == "content-length" for name, _ in headers):
@@ -84,14 +84,14 @@ class Responder:
 
     async def _piece(self, content: bytes) -> None:
         await self._send({"type": "http.response.body", "body": content, "more_body": True})
-        await asyncio.sleep(0)  # a client that takes all at once holds up nobody
+        await asyncio.sleep(0)  # let other requests go on, however fast this client reads
 
 
 def _whole(answer: Response) -> tuple[int, Headers, bytes]:
-    """Return the status, the headers and the content of an answer of the event loop."""
-    if answer.status_code in _AS_THEY_ARE:
+    """Return the status, the headers and the content of an answer that was made in the loop."""
+    if answer.status_code in _UNCHANGED:
         content = answer.get_data()
-        answer.headers["Content-Length"] = str(len(content))  # where it is there already, too
+        answer.headers["Content-Length"] = str(len(content))  # also where it was set before
         return answer.status_code, [*answer.headers], content
     pieces, status, headers = answer.get_wsgi_response(request.environ)
     content = b"".join(pieces)

@@ -1,7 +1,7 @@
-"""Answers of threads on their way out: what a client does not take at once waits here.
+"""Answers that threads write and clients read: what is not read yet waits here.
 
-A thread writes and goes on. What waits is kept in memory up to a bound, then in a file without a
-name; a file that is answered is read from where it is.
+So a thread is free once it has written, however slowly the client reads. What waits is kept in
+memory up to a limit, then in a temporary file. An answer that is a file is read from that file.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from typing import IO
 
 from api.server.spool import SpoolBudget
 
-_IN_MEMORY = 256 * 1024  # bytes that wait for one client
+_IN_MEMORY = 256 * 1024  # bytes of one answer
 _PIECE = 64 * 1024  # bytes that are read of a file at once
-_ROOM_S = 5.0  # that a thread waits for room on the disk
+_SPOOL_TIMEOUT_S = 5.0  # for a thread to wait while the spool is full
 
 
 class FileResponse:
@@ -36,7 +36,7 @@ class FileResponse:
 
 
 class ResponseBrokenError(Exception):
-    """Raised where an answer that has begun cannot go on."""
+    """Raised where an answer that has begun cannot be completed."""
 
 
 class ResponseBuffer:
@@ -51,9 +51,9 @@ class ResponseBuffer:
         self._file: IO[bytes] | None = None
         self._read = self._written = 0  # bytes of the file
         self._changed = asyncio.Event()
-        self._over = False
-        self._broken = False  # by whoever writes
-        self._closed = False  # nobody reads any more
+        self._complete = False
+        self._broken = False  # the thread failed
+        self._closed = False  # the client has gone
 
     # -- in a thread ---------------------------------------------------------------------------
 
@@ -70,8 +70,8 @@ class ResponseBuffer:
             close: Callable[[], object] | None = getattr(pieces, "close", None)
             if close is not None:
                 close()
-            self._over = True
-            self._tell()
+            self._complete = True
+            self._notify()
 
     def _write(self, piece: bytes) -> None:
         with self._lock:
@@ -81,10 +81,10 @@ class ResponseBuffer:
                 self._waiting += len(piece)
         if not in_memory:
             self._write_out(piece)
-        self._tell()
+        self._notify()
 
     def _write_out(self, piece: bytes) -> None:
-        until = time.monotonic() + _ROOM_S
+        until = time.monotonic() + _SPOOL_TIMEOUT_S
         while not self._spool.reserve(len(piece)):
             if self._closed or time.monotonic() > until:
                 raise ResponseBrokenError
@@ -92,27 +92,27 @@ class ResponseBuffer:
         with self._lock:
             self._written += len(piece)
             if self._closed:
-                self._forget()
+                self._drop()
                 raise ResponseBrokenError
             if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see `_forget`
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see `_drop`
             self._file.seek(0, os.SEEK_END)
             self._file.write(piece)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         if not self._closed:
             self._loop.call_soon_threadsafe(self._changed.set)
 
     # -- in the event loop ---------------------------------------------------------------------
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Give the answer; raise `ResponseBrokenError` where it does not come to its end."""
+        """Give the answer; raise `ResponseBrokenError` where the thread failed within it."""
         while True:
-            over = self._over
+            complete = self._complete
             piece = self._next()
             if piece:
                 yield piece
-            elif over:
+            elif complete:
                 if self._broken:
                     raise ResponseBrokenError
                 return
@@ -121,18 +121,18 @@ class ResponseBuffer:
                 self._changed.clear()
 
     async def size(self) -> int:
-        """Return how many bytes wait, once all are there."""
-        while not self._over:
+        """Return how many bytes wait, once the thread has written all."""
+        while not self._complete:
             await self._changed.wait()
             self._changed.clear()
         with self._lock:
             return self._waiting + self._written - self._read
 
     def close(self) -> None:
-        """Forget what waits; the thread that writes is stopped."""
+        """Drop what waits; the thread fails at its next write."""
         with self._lock:
             self._closed = True
-            self._forget()
+            self._drop()
 
     def _next(self) -> bytes:
         with self._lock:
@@ -147,10 +147,10 @@ class ResponseBuffer:
             piece = self._file.read(_PIECE)
             self._read += len(piece)
             if self._read == self._written:  # what follows may stay in memory again
-                self._forget()
+                self._drop()
             return piece
 
-    def _forget(self) -> None:
+    def _drop(self) -> None:
         self._memory.clear()
         if self._file is not None:
             self._file.close()

@@ -1,4 +1,7 @@
-"""Flask in threads: a request gets one once it is there whole, and none for its answer's way."""
+"""Flask in a pool of threads.
+
+A request gets a thread once it has arrived whole, and leaves it once its answer is written.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -16,7 +19,7 @@ Headers = list[tuple[str, str]]
 
 @dataclass
 class ThreadResponse:
-    """An answer of which the head is there. It must be closed."""
+    """An answer of a thread: its status and headers, and where its body comes from."""
 
     status: int
     headers: Headers
@@ -33,35 +36,35 @@ class ThreadResponse:
             yield piece
 
     def close(self) -> None:
-        """Forget what was not asked for."""
+        """Drop what was not read."""
         self.buffer.close()
         if self.file is not None:
             self.file.close()
 
 
 class Threads:
-    """Calls a WSGI application (PEP 3333) in one of a number of threads."""
+    """Calls a WSGI application (PEP 3333) in threads."""
 
     def __init__(self, application: Application, count: int, spool: SpoolBudget) -> None:
         self._application = application
         self._pool = ThreadPoolExecutor(count, "flask")
         self._spool = spool
 
-    async def answer(self, environ: Environ, over: Callable[[], None]) -> ThreadResponse:
-        """Return the application's answer; what it raises is raised here.
+    async def answer(self, environ: Environ, done: Callable[[], None]) -> ThreadResponse:
+        """Return the application's answer, once its head is known; raise what it raises.
 
-        `over` is called in the loop once the thread has done all, whoever still waits for it.
+        `done` is called in the loop once the thread has ended, even if the client has gone.
         """
         loop = asyncio.get_running_loop()
         buffer = ResponseBuffer(loop, self._spool)
         head: asyncio.Future[ThreadResponse] = loop.create_future()
 
-        def tell(tell_: Callable[[Any], None], what: Any) -> None:
+        def settle(set_: Callable[[Any], None], outcome: Any) -> None:
             def do() -> None:
                 if not head.done():
-                    tell_(what)
-                elif isinstance(what, ThreadResponse):  # nobody waits for it any more
-                    what.close()
+                    set_(outcome)
+                elif isinstance(outcome, ThreadResponse):  # the client has gone
+                    outcome.close()
 
             loop.call_soon_threadsafe(do)
 
@@ -73,15 +76,15 @@ class Threads:
 
             try:
                 body = self._application(environ, start_response)
-            except BaseException as error:  # the loop is told, and this thread lives on
-                tell(head.set_exception, error)
+            except BaseException as error:  # is raised in the loop; this thread lives on
+                settle(head.set_exception, error)
                 return
             answer.file = body if isinstance(body, FileResponse) else None
-            tell(head.set_result, answer)
+            settle(head.set_result, answer)
             if answer.file is None:
                 buffer.write(body)
 
-        self._pool.submit(work).add_done_callback(lambda _: loop.call_soon_threadsafe(over))
+        self._pool.submit(work).add_done_callback(lambda _: loop.call_soon_threadsafe(done))
         try:
             return await head
         except asyncio.CancelledError:
@@ -89,5 +92,5 @@ class Threads:
             raise
 
     def close(self) -> None:
-        """Take nothing more."""
+        """Stop taking requests."""
         self._pool.shutdown(wait=False, cancel_futures=True)
