@@ -14,7 +14,7 @@ from freezing.sources.opening import open_source
 from freezing.verifying.scores import resolve_scores
 from worker.models.assumptions import assumption
 from worker.models.manifest import Tensor
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 
 
 def freeze_source(report: Report, order: FreezeOrder) -> Any:
@@ -25,7 +25,7 @@ def freeze_source(report: Report, order: FreezeOrder) -> Any:
     """
     request, graph_path = order.request, order.graph
     report.step(Step.READ)
-    choice = Choice(
+    choice = SourceChoice(
         signature=request.signature,
         checkpoint=request.checkpoint,
         allow_code=order.bounds.allow_code,

@@ -78,13 +78,13 @@ def _start(**_: object) -> None:
     if not lanes:
         return
     from worker.inference.classifier import Classifier  # noqa: PLC0415
-    from worker.inference.fork_server import ForkServer  # noqa: PLC0415
     from worker.inference.graphs import Graphs  # noqa: PLC0415
+    from worker.inference.trial_server import TrialServer  # noqa: PLC0415
     from worker.inference.trials import Trials, work  # noqa: PLC0415
 
     settings = get_settings()
     # Before anything starts a thread or makes a session, and while it may still fork.
-    server = ForkServer(work, prepare=partial(confine_trials, settings))
+    server = TrialServer(work, prepare=partial(confine_trials, settings))
     confined = confine_serving(settings)
     slot = Slot(getattr(current_process(), "index", None))
     watchdog = Watchdog(slot)

@@ -9,8 +9,7 @@ import redis
 from worker.contract.base import built
 from worker.contract.keys import Key, NewKey
 from worker.credentials.api_key import parse_scopes
-from worker.credentials.key_store import KeyStore
-from worker.credentials.key_store import NewKey as Made
+from worker.credentials.key_store import KeyStore, KeyWithSecret
 from worker.errors import StoreUnavailableError
 from worker.redis.connection import connect
 from worker.settings import Settings
@@ -66,5 +65,5 @@ class LocalKeys:
         return self._keys.revoke(key_id).answer()
 
 
-def _shown(made: Made) -> NewKey:
+def _shown(made: KeyWithSecret) -> NewKey:
     return built(NewKey, **dict(made.key.answer()), key=made.secret)

@@ -38,7 +38,7 @@ def local_source(source: Path, checkpoint: str | None = None) -> "Located":
     model by itself; `checkpoint` names the one that is meant in a folder. Raises
     `LocalSourceError` where it is no model or not whole.
     """
-    from worker.sources.choice import Choice  # noqa: PLC0415
+    from worker.sources.choice import SourceChoice  # noqa: PLC0415
     from worker.sources.locate import locate  # noqa: PLC0415 - most commands need none of it
 
     if not is_here(source):
@@ -46,6 +46,6 @@ def local_source(source: Path, checkpoint: str | None = None) -> "Located":
             f"There is no file, folder or checkpoint {sendable(str(source))} on this machine."
         )
     try:
-        return locate(source, Choice(checkpoint=checkpoint))
+        return locate(source, SourceChoice(checkpoint=checkpoint))
     except SourceError as error:
         raise LocalSourceError(error.message) from error

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from worker.contract.batches import BatchRow
-from worker.jobs.batches import Row
+from worker.jobs.batches import ResultRow
 from worker.jobs.records import PinnedModel
 
 COLUMNS = tuple(BatchRow.model_fields)
@@ -17,7 +17,7 @@ _LINES_AT_ONCE = 200
 _CHARACTERS_AT_ONCE = 2**20
 
 
-def row_json(row: Row, model: PinnedModel) -> dict[str, Any]:
+def row_json(row: ResultRow, model: PinnedModel) -> dict[str, Any]:
     """Return one finished item as `BatchRow` has it.
 
     A path that is not UTF-8 is shown with each foreign byte as backslash, x and two digits.

@@ -9,7 +9,7 @@ from flask import Blueprint
 
 from api.pages.reference import prose
 from worker.jobs.records import rfc3339
-from worker.models.assumptions import Choice, assumption_of, choices, republishing
+from worker.models.assumptions import LikelyPreprocessing, assumption_of, choices, republishing
 from worker.models.formula import factor
 from worker.models.manifest import Manifest
 
@@ -95,7 +95,7 @@ def assumed(manifest: Manifest) -> str | None:
     return assumption_of(manifest)
 
 
-def meant(manifest: Manifest) -> list[Choice]:
+def meant(manifest: Manifest) -> list[LikelyPreprocessing]:
     """Return what may be meant where something is assumed, each with its command."""
     command = republishing(manifest.name, manifest.version)
     return choices(command, manifest.preprocessing, manifest.basis)

@@ -12,7 +12,7 @@ from api.pages.views import blueprint
 from api.services import LoopServices, services
 from api.services.authentication import secret_in
 from worker.credentials.api_key import Scope, digest_of, parse_scopes
-from worker.credentials.key_store import NewKey
+from worker.credentials.key_store import KeyWithSecret
 from worker.errors import InvalidRequestError, KeyRequiredError, PermafrostError
 
 # What a browser may be sent to after signing in: a path of ours, of which no host can be made.
@@ -103,7 +103,7 @@ def _form(asked: str | None, error: PermafrostError | None = None) -> str:
     return render_template("sign_in.html", next=_next(asked), error=error)
 
 
-def _keys(made: NewKey | None = None, error: PermafrostError | None = None) -> str:
+def _keys(made: KeyWithSecret | None = None, error: PermafrostError | None = None) -> str:
     found: list[Any] = services().keys.all()
     own = identity.grant()
     return render_template(

@@ -30,7 +30,7 @@ from worker.errors import (
 from worker.jobs.records import WITH_LOG, Job, Kind, Lane, Status
 from worker.models.assumptions import assumption_of
 from worker.models.manifest import ModelRef
-from worker.models.registry import Model
+from worker.models.registry import RegisteredModel
 
 blueprint = Blueprint(
     "pages",
@@ -142,7 +142,7 @@ def jobs() -> str:
 def models() -> str:
     """List the models with their versions."""
     registry = services().registry
-    found: list[Model] = []
+    found: list[RegisteredModel] = []
     unreadable: list[str] = []
     for name in registry.names():
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from api.services import services
-from worker.archives import ArchiveLimits, Member, members
+from worker.archives import ArchiveLimits, ArchiveMember, members
 from worker.errors import (
     DamagedMemberError,
     ImageError,
@@ -16,7 +16,7 @@ from worker.errors import (
 )
 from worker.images.folders import is_named_like_an_image
 from worker.images.kinds import HEAD, is_picture
-from worker.jobs.batches import Added, NewImage
+from worker.jobs.batches import AddedImages, NewImage
 from worker.jobs.records import Lane
 
 FILES = frozenset({"images", "archive"})  # the form's fields that are files
@@ -39,7 +39,7 @@ class BatchUpload:
 
     def __init__(
         self,
-        add: Callable[[list[NewImage], int], Added],
+        add: Callable[[list[NewImage], int], AddedImages],
         *,
         rename_duplicates: bool = False,
     ) -> None:
@@ -83,7 +83,7 @@ class BatchUpload:
         self.already += added.already
         self._waiting, self._bytes = [], 0
 
-    def _take_member(self, member: Member, limit: int) -> None:
+    def _take_member(self, member: ArchiveMember, limit: int) -> None:
         try:
             content = member.read_first(HEAD)
             if is_named_like_an_image(member.path) or is_picture(content):

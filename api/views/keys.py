@@ -11,7 +11,7 @@ from api.services import services
 from worker.contract.base import built
 from worker.contract.keys import KeyList, KeyRequest, NewKey, OwnGrant, OwnKey, RenewRequest
 from worker.credentials.api_key import parse_scopes
-from worker.credentials.key_store import NewKey as MadeKey
+from worker.credentials.key_store import KeyWithSecret
 from worker.errors import UnsupportedMediaError
 
 blueprint = Blueprint("keys", __name__)
@@ -68,7 +68,7 @@ def revoke(key_id: str) -> Response:
     return json_response(services().keys.revoke(key_id).answer())
 
 
-def _shown_once(made: MadeKey, status: int) -> Response:
+def _shown_once(made: KeyWithSecret, status: int) -> Response:
     response = json_response(built(NewKey, **dict(made.key.answer()), key=made.secret))
     response.status_code = status
     response.headers["Cache-Control"] = "no-store"

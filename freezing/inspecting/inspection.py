@@ -45,7 +45,7 @@ from worker.models.inspection import (
     Predicted,
     SignatureFact,
 )
-from worker.sources.choice import Choice as Part
+from worker.sources.choice import SourceChoice
 
 _MOST_CANDIDATES = 12
 _MOST_FILES = 100
@@ -58,7 +58,7 @@ def inspect(report: Report, order: InspectionOrder) -> Any:
     """
     request = order.request
     report.step(Step.READ)
-    part = Part(
+    part = SourceChoice(
         signature=request.signature,
         checkpoint=request.checkpoint,
         allow_code=order.bounds.allow_code,

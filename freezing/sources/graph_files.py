@@ -13,7 +13,7 @@ from freezing.graph.leftovers import mend_leftovers
 from worker.auditing.calls import why_endless
 from worker.errors import SourceError
 from worker.out_of_memory import is_out_of_memory
-from worker.sources.contents import Content, is_text, sniff
+from worker.sources.contents import FileContent, is_text, sniff
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ def read_graph(path: Path) -> StoredGraph:
     Of a meta graph only the graph is taken: its collections, saver and devices belong to the
     machine that trained. Raises `SourceError` where the file is damaged, empty or neither.
     """
-    if path.suffix == ".meta" or sniff(path) is Content.META_GRAPH:
+    if path.suffix == ".meta" or sniff(path) is FileContent.META_GRAPH:
         meta = tf.compat.v1.MetaGraphDef()
         parse_message(path, meta, "a meta graph")
         return from_meta_graph(path, meta)

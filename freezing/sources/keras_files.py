@@ -29,8 +29,8 @@ from freezing.sources.source import Loss, Source
 from worker.errors import SourceError
 from worker.models.label_forms import LABEL_KEYS, labels_in_json
 from worker.sources.architecture import architecture_beside
-from worker.sources.choice import Choice
-from worker.sources.contents import Content, sniff
+from worker.sources.choice import SourceChoice
+from worker.sources.contents import FileContent, sniff
 
 _THEANO = "theano"
 _TURNED = (
@@ -48,7 +48,7 @@ _USE_EMA = (
 )
 
 
-def open_keras(path: Path, choice: Choice) -> Source:
+def open_keras(path: Path, choice: SourceChoice) -> Source:
     """Open a Keras model file, or the weights of a `.keras` file that was unpacked to a folder.
 
     Raises `SourceError` saying why it cannot be loaded and `UnsafeSourceError` naming what of it
@@ -60,7 +60,7 @@ def open_keras(path: Path, choice: Choice) -> Source:
             names = (CONFIG_FILE, METADATA_FILE, path.name)
             files = tuple(file for name in names if (file := path.parent / name).is_file())
             return _open_parts(path.parent, path.parent, files, work, choice)
-        if sniff(path) is Content.HDF5:
+        if sniff(path) is FileContent.HDF5:
             return _open_hdf5(path, work, choice)
         parts = work / "parts"
         parts.mkdir()
@@ -68,7 +68,7 @@ def open_keras(path: Path, choice: Choice) -> Source:
         return _open_parts(parts, path, (path,), work, choice)
 
 
-def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
+def _open_hdf5(path: Path, work: Path, choice: SourceChoice) -> Source:
     with hdf5_files.opened(path, path.name) as root:
         stored = hdf5_files.text(root, "model_config")
         version = hdf5_files.text(root, "keras_version") or ""
@@ -119,7 +119,7 @@ def _open_hdf5(path: Path, work: Path, choice: Choice) -> Source:
 
 
 def _open_parts(
-    parts: Path, path: Path, files: tuple[Path, ...], work: Path, choice: Choice
+    parts: Path, path: Path, files: tuple[Path, ...], work: Path, choice: SourceChoice
 ) -> Source:
     """Open the parts of a `.keras` file, which is called `path`."""
     weights = weights_of(parts, path.name)

@@ -13,8 +13,8 @@ from freezing.sources.saved_model_v2 import open_saved_model_v2
 from freezing.sources.source import Source
 from worker.errors import SourceError
 from worker.sources.checkpoint_files import is_checkpoint
-from worker.sources.choice import ANY, Choice
-from worker.sources.contents import Content, sniff
+from worker.sources.choice import ANY, SourceChoice
+from worker.sources.contents import FileContent, sniff
 from worker.sources.locate import Located, locate
 from worker.sources.places import saved_model_file
 
@@ -23,10 +23,10 @@ class Kind(NamedTuple):
     """A kind of source."""
 
     recognises: Callable[[Path], bool]  # a folder, a file, or a checkpoint's prefix
-    open: Callable[[Path, Choice], Source]
+    open: Callable[[Path, SourceChoice], Source]
 
 
-def open_source(path: Path, choice: Choice = ANY) -> Source:
+def open_source(path: Path, choice: SourceChoice = ANY) -> Source:
     """Open what lies at `path`: a folder, a checkpoint prefix or one of its files.
 
     The kind is told from the content, and nothing of it is run. Raises `SourceError` with what is
@@ -48,7 +48,7 @@ def _with_labels(source: Source, located: Located) -> Source:
     return replace(source, label_files=located.label_files)
 
 
-def _open_saved_model(path: Path, choice: Choice) -> Source:
+def _open_saved_model(path: Path, choice: SourceChoice) -> Source:
     file = saved_model_file(path)
     if file is None:
         raise SourceError(f"'{path.name}' is no SavedModel.")
@@ -63,11 +63,11 @@ def _is_saved_model(path: Path) -> bool:
 
 
 def _is_keras_file(path: Path) -> bool:
-    return sniff(path) in (Content.HDF5, Content.KERAS_ZIP)
+    return sniff(path) in (FileContent.HDF5, FileContent.KERAS_ZIP)
 
 
 def _is_graph(path: Path) -> bool:
-    return sniff(path) in (Content.GRAPH, Content.META_GRAPH)
+    return sniff(path) in (FileContent.GRAPH, FileContent.META_GRAPH)
 
 
 # In this order: a folder or a file is what the first one takes it for.

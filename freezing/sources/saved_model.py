@@ -19,7 +19,7 @@ from freezing.sources.source import Signature, Source, Values
 from freezing.sources.tables import assets_beside, read_tables
 from worker.errors import SourceError
 from worker.sources.checkpoint_files import CheckpointData, locate_data
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 from worker.sources.locate import variables_prefix
 
 _SERVE = "serve"
@@ -50,7 +50,7 @@ def is_of_tensorflow_2(message: Any) -> bool:
     return len(message.meta_graphs) == 1 and bool(message.meta_graphs[0].object_graph_def.nodes)
 
 
-def open_saved_model(file: Path, message: Any, choice: Choice) -> Source:
+def open_saved_model(file: Path, message: Any, choice: SourceChoice) -> Source:
     """Open the SavedModel `message`, which was read from `file`.
 
     Of several meta graphs the one tagged `serve` is taken. Raises `SourceError` where files are
@@ -117,7 +117,7 @@ def _tensors(infos: Any) -> dict[str, str]:
     }
 
 
-def _meta_graph(metas: Sequence[Any], choice: Choice, warnings: list[str]) -> Any:
+def _meta_graph(metas: Sequence[Any], choice: SourceChoice, warnings: list[str]) -> Any:
     """Return the meta graph that serves: by tag, then by the signature that was named."""
     serving = [meta for meta in metas if _SERVE in meta.meta_info_def.tags] or list(metas)
     if choice.signature is not None:

@@ -35,7 +35,7 @@ from freezing.sources.source import Signature, Source, Value, Values
 from freezing.sources.tables import read_tables
 from worker.errors import SourceError
 from worker.sources.checkpoint_files import locate_data
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 from worker.sources.locate import variables_prefix
 
 _OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"  # the entry with the checkpoint's own object graph
@@ -44,7 +44,7 @@ _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _MOST_NAMES = 8
 
 
-def open_saved_model_v2(file: Path, message: Any, choice: Choice) -> Source:
+def open_saved_model_v2(file: Path, message: Any, choice: SourceChoice) -> Source:
     """Open the SavedModel `message`, which was read from `file`.
 
     The chosen signature, else the usual one, comes first, with inputs and outputs under its own
@@ -152,7 +152,7 @@ def _tracked(data: Any) -> bytes:
     return bytes(stored.item() if hasattr(stored, "item") else stored)
 
 
-def _chosen(file: Path, choice: Choice, found: Iterable[str], calls: Iterable[str]) -> str:
+def _chosen(file: Path, choice: SourceChoice, found: Iterable[str], calls: Iterable[str]) -> str:
     """Return the name of the signature, or of the function, that is meant."""
     names, others = list(found), list(calls)
     if choice.signature is not None:

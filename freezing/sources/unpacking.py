@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path, PurePosixPath
 
 from worker import errors
-from worker.archives import ArchiveLimits, Member, members, unpacked_pieces
+from worker.archives import ArchiveLimits, ArchiveMember, members, unpacked_pieces
 from worker.errors import SourceError
-from worker.sources.contents import MODELS, Content, sniff
+from worker.sources.contents import MODELS, FileContent, sniff
 from worker.sources.foreign import refusal
 from worker.sources.label_files import MOST_BYTES, MOST_FOUND, may_hold_labels
 from worker.sources.listing import files_in, folders_in, is_left_out
@@ -21,7 +21,7 @@ _LONGEST_NAME = 255  # bytes between two '/', as file systems allow
 _DEEPEST = 32  # folders
 _MOST_BESIDE = 100  # files beside an archive in a folder that means it
 _COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
-_PACKED = (Content.ARCHIVE, Content.COMPRESSED)
+_PACKED = (FileContent.ARCHIVE, FileContent.COMPRESSED)
 
 
 class ArchiveTooLargeError(SourceError):
@@ -56,7 +56,7 @@ def unpacked(source: Path, folder: Path, limits: ArchiveLimits) -> Path:
     target = folder / (packed.name.partition(".")[0] or "model")
     target.mkdir(parents=True)
     try:
-        if sniff(packed) is Content.COMPRESSED:
+        if sniff(packed) is FileContent.COMPRESSED:
             _unpack_file(packed, target, limits)
         else:
             _unpack_archive(packed, target, limits)
@@ -134,7 +134,7 @@ def _place(folder: Path, name: str, called: str) -> Path | None:
     return folder / path
 
 
-def _write(member: Member, path: Path) -> None:
+def _write(member: ArchiveMember, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as written:
         while chunk := member.read(_CHUNK_BYTES):

@@ -46,7 +46,7 @@ from worker.errors import FreezeError
 from worker.images.decode import Limits
 from worker.images.examples import Example
 from worker.models.preprocessing import PreprocessingSpec, resolve_preprocessing
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 
 _SURE = 0.6  # share of a score that a photograph needs to be an example of its class
 _POOL = 200  # photographs
@@ -171,7 +171,7 @@ class Try:
 
 
 def _tried(known: Known, pool: list[Path], draws: int, *, verbose: bool) -> list[Try]:
-    opened = open_source(known.source, Choice())
+    opened = open_source(known.source, SourceChoice())
     request = FreezeRequest.parse({"name": "model", **known.asked})
     plan = make_plan(opened, request)
     author = resolve_preprocessing(

@@ -9,7 +9,7 @@ import redis
 from tests.support.interleaving import Interleaving
 from tests.support.work import CLASSIFYING, MODEL, Work, filled
 from worker.errors import ConflictError
-from worker.jobs.batches import Batches, NewImage, Row
+from worker.jobs.batches import Batches, NewImage, ResultRow
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Item, Job, Kind, Lane, Origin, Outcome, Status
@@ -27,7 +27,7 @@ class OpenBatches(Interleaving):
         self.workers = [Claims(client, settings, f"worker-{n}") for n in range(3)]
         self.paths: dict[str, list[bytes]] = {}  # of each batch, in the order of their numbers
         self.taken: list[tuple[Claims, Claim, set[Item]]] = []
-        self.ended: dict[str, tuple[Job, list[Row]]] = {}
+        self.ended: dict[str, tuple[Job, list[ResultRow]]] = {}
         self.good: dict[tuple[str, int], Any] = {}  # results that workers were told are stored
         self.values = 0
 
@@ -160,7 +160,7 @@ class OpenBatches(Interleaving):
 
     # -- what must hold ---------------------------------------------------------------------
 
-    def _rows(self, job_id: str) -> list[Row]:
+    def _rows(self, job_id: str) -> list[ResultRow]:
         return list(self.batches.rows(job_id, self.work.get(job_id).progress.total))
 
     def check(self) -> None:

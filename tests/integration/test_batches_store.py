@@ -8,7 +8,7 @@ import redis
 
 from worker.errors import ConflictError, OverloadedError
 from worker.jobs import batches
-from worker.jobs.batches import Batches, ClaimLostError, NewImage, Row
+from worker.jobs.batches import Batches, ClaimLostError, NewImage, ResultRow
 from worker.jobs.claims import Claim, Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Job, Kind, Lane, Origin, Outcome, PinnedModel, Status
@@ -80,7 +80,7 @@ class Kitchen:
     def job(self, job_id: str) -> Job:
         return self.store.get(job_id)
 
-    def rows(self, job_id: str, wanted: str | None = None) -> list[Row]:
+    def rows(self, job_id: str, wanted: str | None = None) -> list[ResultRow]:
         return list(self.batches.rows(job_id, self.job(job_id).progress.total, wanted=wanted))
 
     def uploads(self) -> int:

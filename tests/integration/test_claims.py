@@ -20,7 +20,7 @@ from tests.support.work import (
 from worker.jobs import claims as claims_module
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
-from worker.jobs.records import Item, Job, Kind, Lane, Outcome, Progress, Status
+from worker.jobs.records import Item, Job, JobProgress, Kind, Lane, Outcome, Status
 from worker.jobs.scripts import Scripts
 from worker.jobs.tickets import TICKET_MS
 from worker.redis.connection import connect
@@ -205,7 +205,7 @@ def test_a_result_ends_the_job(work: Work, client: redis.Redis, settings: Settin
     assert job.status is Status.SUCCEEDED
     assert job.result == result
     assert job.error is None
-    assert job.progress == Progress(total=1, succeeded=1, failed=0)
+    assert job.progress == JobProgress(total=1, succeeded=1, failed=0)
     assert job.finished_ms is not None
     assert job.expires_ms == job.finished_ms + settings.result_ttl_s * 1000
     assert work.store.upload(job_id) is None
@@ -221,7 +221,7 @@ def test_an_error_fails_the_job(work: Work) -> None:
     assert job.status is Status.FAILED
     assert job.result is None
     assert job.error == {"code": "truncated", "message": "It is."}
-    assert job.progress == Progress(total=1, succeeded=0, failed=1)
+    assert job.progress == JobProgress(total=1, succeeded=0, failed=1)
 
 
 def test_outcomes_can_be_written_one_after_the_other(work: Work) -> None:

@@ -20,7 +20,7 @@ from tests.support.work import CLASSIFYING, Work, prediction
 from worker.contract.workers import Worker, WorkerState
 from worker.images.decode import Limits, decode_for
 from worker.images.preprocess import prepare
-from worker.inference import unavailable as leaving_module
+from worker.inference import unavailable as unavailable_module
 from worker.inference.classifier import Classifier
 from worker.inference.graphs import Graphs
 from worker.jobs.records import Lane, PinnedModel, Status
@@ -210,7 +210,7 @@ def test_a_model_that_nobody_can_load_fails_its_jobs_and_says_so(
     job_id = _accept(work, manifest)
     classifier.work(Lane.INTERACTIVE)
     assert work.get(job_id).status is Status.RUNNING  # the file may come back
-    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(unavailable_module, "_WAIT_S", 0.0)
     classifier.work(Lane.INTERACTIVE)
     error = work.get(job_id).error
     assert error is not None
@@ -232,14 +232,14 @@ def test_a_version_without_a_manifest_is_among_what_cannot_be_loaded(
     folder = settings.models_folder / "m" / "1"
     folder.rename(tmp_path / "elsewhere")
     classifier._registry = Registry(settings.models_folder)
-    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(unavailable_module, "_WAIT_S", 0.0)
     monkeypatch.setattr(Roster, "read", lambda _: [_row("ready")])
     classifier.work(Lane.INTERACTIVE)
     (row,) = graphs.report()
     assert (row.model, row.version, row.state) == ("m", 1, "failed")
     assert work.get(job_id).status is Status.RUNNING
     (tmp_path / "elsewhere").rename(folder)
-    monkeypatch.setattr(leaving_module, "RETRY_S", 0.0)
+    monkeypatch.setattr(unavailable_module, "RETRY_S", 0.0)
     classifier.work(Lane.INTERACTIVE)
     assert states(graphs) == {("m", 1): ("ready", 1)}
     assert work.get(job_id).status is Status.SUCCEEDED
@@ -282,7 +282,7 @@ def test_a_job_of_a_version_that_nobody_has_fails_and_says_what_to_do(
     elsewhere: Registry,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(unavailable_module, "_WAIT_S", 0.0)
     job_id = _accept(work, elsewhere.manifest("m", 1))
     for _ in range(2):
         classifier.work(Lane.INTERACTIVE)
@@ -357,7 +357,7 @@ def test_items_wait_while_another_worker_may_be_able_to_load_their_version(
 ) -> None:
     broken, sound = publish(registry, tmp_path), publish(registry, tmp_path, name="n")
     registry.graph_path("m", 1).unlink()
-    monkeypatch.setattr(leaving_module, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(unavailable_module, "_WAIT_S", 0.0)
     monkeypatch.setattr(Roster, "read", lambda _: rows)
     left, done = _accept(work, broken), _accept(work, sound)
     for _ in range(2):

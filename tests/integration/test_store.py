@@ -14,7 +14,7 @@ from worker.errors import (
     NotFoundError,
 )
 from worker.jobs.keys import TEMPLATES, key, lua_builders
-from worker.jobs.records import Kind, Lane, Progress, Status
+from worker.jobs.records import JobProgress, Kind, Lane, Status
 from worker.jobs.store import JobStore
 from worker.jobs.submissions import new_job_id
 from worker.jobs.tickets import TICKET_MS
@@ -38,7 +38,7 @@ def test_an_accepted_job_can_be_read_as_it_was_accepted(work: Work) -> None:
     assert job.kind is Kind.PREDICTION
     assert job.status is Status.QUEUED
     assert job.model == MODEL
-    assert job.progress == Progress(total=1, succeeded=0, failed=0)
+    assert job.progress == JobProgress(total=1, succeeded=0, failed=0)
     assert job.options == {"top": 5}
     assert (job.started_ms, job.finished_ms, job.expires_ms) == (None, None, None)
     assert (job.result, job.error, job.attempts) == (None, None, 0)

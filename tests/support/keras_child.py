@@ -80,11 +80,11 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print
     from freezing.sources.opening import open_source
     from worker.errors import PermafrostError
-    from worker.sources.choice import Choice
+    from worker.sources.choice import SourceChoice
 
     folder = tempfile.gettempdir()
     watch = Watch(folder)
-    choice = Choice(allow_code=order["allow_code"])
+    choice = SourceChoice(allow_code=order["allow_code"])
     outcomes: dict[str, Any] = {}
 
     def opened(path: str) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.pictures import jpeg
 from worker.errors import ImageError, ImageFileTooLargeError, InvalidRequestError, NotFoundError
-from worker.images.folders import Folder, Skipped, find_folder, walk
+from worker.images.folders import Folder, SkippedFiles, find_folder, walk
 
 IMAGE = jpeg(100)
 
@@ -20,7 +20,7 @@ def folder_of(path: Path, root: Path | None = None) -> Folder:
 
 
 def listed(path: Path, *, root: Path | None = None, **options: object) -> tuple[list[bytes], int]:
-    skipped = Skipped()
+    skipped = SkippedFiles()
     found = list(walk(folder_of(path, root), skipped=skipped, **options))  # type: ignore[arg-type]
     return found, skipped.count
 
@@ -177,7 +177,7 @@ def test_an_empty_folder_has_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_is_removed_during_the_walk_is_counted(tmp_path: Path) -> None:
     put(tmp_path / "a" / "1.jpg")
     put(tmp_path / "b" / "1.jpg")
-    skipped = Skipped()
+    skipped = SkippedFiles()
     found = walk(folder_of(tmp_path), skipped=skipped)
     assert next(found) == b"a/1.jpg"
     (tmp_path / "b" / "1.jpg").unlink()

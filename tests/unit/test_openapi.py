@@ -25,7 +25,7 @@ from worker.contract.jobs import Job as Answered
 from worker.errors import PermafrostError
 from worker.jobs.log_lines import LogLine
 from worker.jobs.presentation import job_answer
-from worker.jobs.records import Job, Kind, PinnedModel, Progress, Status, WebhookState
+from worker.jobs.records import Job, JobProgress, Kind, PinnedModel, Status, WebhookState
 from worker.settings import Settings
 
 OPTIONS = {"model": "cats-dogs", "version": 1, "sha256": "ab" * 32}
@@ -163,7 +163,7 @@ def _job(kind: Kind, status: Status, **fields: Any) -> Job:
         started_ms=2 if status is not Status.QUEUED else None,
         finished_ms=3 if ended else None,
         expires_ms=4 if ended else None,
-        progress=Progress(total=1, succeeded=int(ended), failed=0),
+        progress=JobProgress(total=1, succeeded=int(ended), failed=0),
         attempts=1,
         result=example["result"] if status is Status.SUCCEEDED else None,
         error={"code": "truncated", "message": "It is."} if status is Status.FAILED else None,

@@ -16,7 +16,7 @@ from api import create_app, pages
 from api.pages import filters
 from tests.support.inspected import INSPECTED
 from worker.errors import TooLargeError
-from worker.jobs.records import Job, Kind, PinnedModel, Progress, Status
+from worker.jobs.records import Job, JobProgress, Kind, PinnedModel, Status
 from worker.jobs.store import Page
 from worker.models.manifest import ManifestDraft, Tensor
 from worker.models.preprocessing import Preprocessing
@@ -104,7 +104,7 @@ def job(**changes: Any) -> Job:
         "started_ms": NOW_MS + 7,
         "finished_ms": NOW_MS + 7 + 2400,
         "expires_ms": NOW_MS + 86_400_000,
-        "progress": Progress(total=1, succeeded=1, failed=0),
+        "progress": JobProgress(total=1, succeeded=1, failed=0),
         "attempts": 1,
         "result": {
             "predictions": [
@@ -122,7 +122,7 @@ INSPECTION = job(
     kind=Kind.INSPECTION, model=None, result=INSPECTED, options={"source": None, "signature": None}
 )
 BATCH = job(
-    kind=Kind.BATCH, result=None, progress=Progress(total=12, succeeded=10, failed=2, skipped=1)
+    kind=Kind.BATCH, result=None, progress=JobProgress(total=12, succeeded=10, failed=2, skipped=1)
 )
 WAITING = {"result": None, "started_ms": None, "finished_ms": None, "expires_ms": None}
 FAILURE = {"code": "truncated", "message": "The image is cut off before its last pixel."}
@@ -275,7 +275,7 @@ def every_page(folder: Path) -> dict[str, str]:
         kind=Kind.BATCH,
         status=Status.RUNNING,
         result=None,
-        progress=Progress(total=12_000, succeeded=9, failed=1),
+        progress=JobProgress(total=12_000, succeeded=9, failed=1),
     )
     return {
         "home": shown_home(models=models.stable()),
@@ -644,7 +644,7 @@ def test_a_batch_of_which_nothing_is_done_has_no_table_yet() -> None:
     waiting = job(
         kind=Kind.BATCH,
         status=Status.QUEUED,
-        progress=Progress(total=12, succeeded=0, failed=0),
+        progress=JobProgress(total=12, succeeded=0, failed=0),
         **WAITING,
     )
     page = Document(shown_job(waiting))

@@ -3,11 +3,11 @@
 import pytest
 
 from worker.jobs.presentation import batch_progress
-from worker.jobs.records import Progress, RateWindow
+from worker.jobs.records import JobProgress, RateWindow
 
 
-def progress(**about: object) -> Progress:
-    return Progress(**{"total": 100, "succeeded": 30, "failed": 10, **about})  # type: ignore[arg-type]
+def progress(**about: object) -> JobProgress:
+    return JobProgress(**{"total": 100, "succeeded": 30, "failed": 10, **about})  # type: ignore[arg-type]
 
 
 def test_rate_and_time_left_follow_from_what_ended_lately() -> None:

@@ -10,23 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.http.tabular import COLUMNS, csv_lines, json_lines, row_json
-from worker.jobs.batches import Row
+from worker.jobs.batches import ResultRow
 from worker.jobs.records import PinnedModel
 
 MODEL = PinnedModel(name="tiny", version=3, sha256="ab" * 32)
 
 
-def shown(*rows: Row) -> list[dict[str, Any]]:
+def shown(*rows: ResultRow) -> list[dict[str, Any]]:
     return [row_json(row, MODEL) for row in rows]
 
 
-def as_csv(*rows: Row) -> list[dict[str, str]]:
+def as_csv(*rows: ResultRow) -> list[dict[str, str]]:
     text = "".join(csv_lines(shown(*rows)))
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def classified(path: bytes, label: str = "cat") -> Row:
-    return Row(1, path, [[label, 0.97], ["other", 0.03]], None)
+def classified(path: bytes, label: str = "cat") -> ResultRow:
+    return ResultRow(1, path, [[label, 0.97], ["other", 0.03]], None)
 
 
 def test_a_row_has_what_is_needed_to_use_it_alone() -> None:
@@ -47,11 +47,11 @@ def test_a_row_has_what_is_needed_to_use_it_alone() -> None:
 
 def test_a_failed_row_says_why() -> None:
     error = {"code": "truncated", "message": "The image is cut off."}
-    (row,) = shown(Row(1, b"a.jpg", None, error))
+    (row,) = shown(ResultRow(1, b"a.jpg", None, error))
     assert row["status"] == "failed"
     assert row["error"] == error
     assert (row["label"], row["score"], row["predictions"]) == (None, None, None)
-    (cells,) = as_csv(Row(1, b"a.jpg", None, error))
+    (cells,) = as_csv(ResultRow(1, b"a.jpg", None, error))
     assert json.loads(cells["error"]) == error
     assert cells["label"] == cells["score"] == cells["predictions"] == ""
 
@@ -75,7 +75,7 @@ def test_no_cell_is_a_formula(start: str) -> None:
 
 
 def test_numbers_stay_numbers() -> None:
-    (cells,) = as_csv(Row(1, b"a.jpg", [["cat", -0.5]], None))
+    (cells,) = as_csv(ResultRow(1, b"a.jpg", [["cat", -0.5]], None))
     assert float(cells["score"]) == -0.5
 
 

@@ -30,7 +30,7 @@ _PIECE_BYTES = 256 * 1024
 LONGEST_PATH = 4096  # bytes, as Linux has it
 
 
-class Member:
+class ArchiveMember:
     """One file of an archive, which is read before the next one is asked for."""
 
     in_order = True  # whether those before it are passed over by unpacking them

@@ -6,12 +6,12 @@ from typing import BinaryIO
 
 from worker.archives.decompression import is_compressed
 from worker.archives.limits import ArchiveLimits, Budget
-from worker.archives.member import Member, check_path
+from worker.archives.member import ArchiveMember, check_path
 from worker.archives.tars import is_tar_head, tar_members
 from worker.archives.zips import zip_members
 from worker.errors import BadArchiveError, UnsupportedMediaError
 
-__all__ = ["Member", "examine", "is_tar", "is_zip", "members"]
+__all__ = ["ArchiveMember", "examine", "is_tar", "is_zip", "members"]
 
 HEAD_BYTES = 512  # in which an archive is told
 _EXAMINED_BYTES = 64 * 1024 * 1024  # of what a tar unpacks to, before its job is accepted
@@ -29,7 +29,7 @@ def is_tar(head: bytes) -> bool:
 
 def members(
     stream: BinaryIO, limits: ArchiveLimits, called: str = "The archive"
-) -> Iterator[Member]:
+) -> Iterator[ArchiveMember]:
     """Give the files of a zip or tar archive in their order, without folders, links and devices.
 
     Each is to be read before the next one is asked for. A tar may be compressed with gzip, bzip2 or

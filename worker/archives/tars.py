@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 from worker.archives.decompression import Decompressed, is_compressed
 from worker.archives.limits import Budget
-from worker.archives.member import DAMAGE, Member
+from worker.archives.member import DAMAGE, ArchiveMember
 from worker.errors import BadArchiveError, PermafrostError, UnsupportedMediaError
 
 _HEAD_BYTES = 512  # of one header; everything else is a multiple of it
@@ -42,7 +42,7 @@ def is_tar_head(head: bytes) -> bool:
     return True
 
 
-def tar_members(stream: BinaryIO, budget: Budget) -> Iterator[Member]:
+def tar_members(stream: BinaryIO, budget: Budget) -> Iterator[ArchiveMember]:
     """Give the files of a tar archive one after the other."""
     source = _Forwards(stream, budget)
     if not is_tar_head(source.peek(_HEAD_BYTES)):
@@ -226,7 +226,7 @@ class _Checked(tarfile.TarInfo):
         return super()._proc_member(archive)  # type: ignore[misc,no-any-return]  # not in typeshed
 
 
-class _TarMember(Member):
+class _TarMember(ArchiveMember):
     """A member that stands where the archive is read."""
 
     def __init__(self, archive: tarfile.TarFile, info: tarfile.TarInfo, budget: Budget) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from worker.archives.limits import ArchiveLimits, Budget
-from worker.archives.member import DAMAGE, Member
+from worker.archives.member import DAMAGE, ArchiveMember
 from worker.errors import (
     BadArchiveError,
     DamagedMemberError,
@@ -40,7 +40,7 @@ _METHODS = {
 }
 
 
-def zip_members(stream: BinaryIO, budget: Budget) -> Iterator[Member]:
+def zip_members(stream: BinaryIO, budget: Budget) -> Iterator[ArchiveMember]:
     """Give the files of a zip archive, of which the whole directory was checked before."""
     with _open(stream, budget) as archive:
         infos = archive.infolist()
@@ -136,7 +136,7 @@ def _check_places(infos: list[zipfile.ZipInfo], end: int, called: str) -> None:
         raise BadArchiveError(f"{called} is damaged: a file in it is cut off.")
 
 
-class _ZipMember(Member):
+class _ZipMember(ArchiveMember):
     """A member that can be read in any order with the others."""
 
     in_order = False

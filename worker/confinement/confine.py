@@ -30,7 +30,7 @@ _REQUIRED = (_LANDLOCK, _FILTER)
 
 
 # What was put in force in this process or the one that it was forked from.
-_done: list["Confinement"] = []
+_done: list["InForce"] = []
 
 
 class NotConfinedError(FreezeError):
@@ -40,7 +40,7 @@ class NotConfinedError(FreezeError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confinement:
+class InForce:
     """What is in force."""
 
     in_force: list[str] = field(default_factory=list)
@@ -63,14 +63,14 @@ class Confinement:
         return f"{said} Missing: {'; '.join(self.missing)}." if self.missing else said
 
 
-def confine(read: Iterable[Path], write: Iterable[Path], *, alone: bool = False) -> Confinement:
+def confine(read: Iterable[Path], write: Iterable[Path], *, alone: bool = False) -> InForce:
     """Leave to this process only what working on a model needs.
 
     That is reading below `read` and where Python lives, writing below `write`, and computing;
     unless it is `alone`, also making processes that are confined as it is. What the kernel has not
     is passed over. To be called while there is one thread.
     """
-    found = Confinement()
+    found = InForce()
     if sys.platform != "linux":
         found.missing.append(f"everything (it needs Linux, this is {sys.platform})")
         return found

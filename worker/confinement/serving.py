@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import redis
 import structlog
 
-from worker.confinement.confine import Confinement, confine
+from worker.confinement.confine import InForce, confine
 from worker.confinement.connector import Connector, dial_of
 from worker.redis.connection import redis_url
 from worker.settings import Settings
@@ -30,7 +30,7 @@ class Confined:
     only a new process can read it.
     """
 
-    def __init__(self, confinement: Confinement, roots: Iterable[Path] = ()) -> None:
+    def __init__(self, confinement: InForce, roots: Iterable[Path] = ()) -> None:
         self.confinement = confinement
         self._roots = {root: _identity(root) for root in roots}
 
@@ -46,7 +46,7 @@ def confine_serving(settings: Settings) -> Confined:
     Raises `NotConfinedError` where they demand what cannot be had.
     """
     if settings.worker_confinement == "off":
-        return Confined(Confinement(missing=["everything (PERMAFROST_WORKER_CONFINEMENT=off)"]))
+        return Confined(InForce(missing=["everything (PERMAFROST_WORKER_CONFINEMENT=off)"]))
     roots = [settings.models_folder, *settings.folder_roots]
     for folder in (settings.models_folder, settings.data / "folders"):
         _make(folder)
@@ -94,7 +94,7 @@ def check_serving(settings: Settings) -> None:
     with os.fdopen(reader, encoding="utf-8") as pipe:
         in_force, _, missing = pipe.read().partition("\n\n")
     os.waitpid(pid, 0)
-    found = Confinement(in_force=in_force.splitlines(), missing=missing.splitlines())
+    found = InForce(in_force=in_force.splitlines(), missing=missing.splitlines())
     found.check("PERMAFROST_WORKER_CONFINEMENT", "classify")
 
 

@@ -69,7 +69,7 @@ class ApiKey:
         return as_json(self.answer())
 
 
-class NewKey(NamedTuple):
+class KeyWithSecret(NamedTuple):
     """A key that was made or renewed; the secret is known only here and now."""
 
     key: ApiKey
@@ -91,7 +91,7 @@ class KeyStore:
         *,
         days: float | None = None,
         rate: float | None = None,
-    ) -> NewKey:
+    ) -> KeyWithSecret:
         """Make a key, which expires after so many days if at all; raise `InvalidRequestError`.
 
         From the first one on, the API asks for a key.
@@ -124,7 +124,7 @@ class KeyStore:
             pipe.zadd(key("api_keys"), {key_id: now})
             pipe.hset(key("secrets"), digest, _granted(made))
             pipe.execute()
-        return NewKey(made, secret)
+        return KeyWithSecret(made, secret)
 
     def all(self) -> list[ApiKey]:
         """Return the keys, oldest first."""
@@ -145,7 +145,9 @@ class KeyStore:
                 return _read(key_id, row)
         raise NotFoundError(f"There is no API key '{key_id[:40]}'.")
 
-    def renew(self, key_id: str, *, days: float | None = None, grace_s: float = 0.0) -> NewKey:
+    def renew(
+        self, key_id: str, *, days: float | None = None, grace_s: float = 0.0
+    ) -> KeyWithSecret:
         """Give a key a new secret; the old one works for `grace_s` more seconds.
 
         It keeps its id, and so its jobs. It expires after so many days from now, or, without
@@ -191,7 +193,7 @@ class KeyStore:
             renewed[:] = [after]
 
         self._change(key_id, write)
-        return NewKey(renewed[0], secret)
+        return KeyWithSecret(renewed[0], secret)
 
     def revoke(self, key_id: str) -> ApiKey:
         """Have a key work no more, nor what was signed in with it, and return it."""

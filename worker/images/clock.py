@@ -6,7 +6,7 @@ import time
 from worker.errors import ImageTooCostlyError
 
 
-class Clock:
+class DecodingClock:
     """Measures this thread's processor time from now on."""
 
     def __init__(self, limit_s: float) -> None:
@@ -40,7 +40,7 @@ class TimedFile(io.BytesIO):
     is stopped soon.
     """
 
-    def __init__(self, data: bytes, clock: Clock) -> None:
+    def __init__(self, data: bytes, clock: DecodingClock) -> None:
         super().__init__(data)
         self._clock = clock
 

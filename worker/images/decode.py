@@ -20,13 +20,13 @@ from worker.errors import (
     TruncatedImageError,
     UnsupportedFormatError,
 )
-from worker.images.clock import Clock, TimedFile
+from worker.images.clock import DecodingClock, TimedFile
 from worker.images.essentials import Essentials, jpeg, png, tiff, webp
 from worker.images.essentials.directory import Directory
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.images.modes import eight_bit, memory_of
 from worker.images.plain_jpeg import decode_plain, size_of_plain
-from worker.images.quiet import Quiet, silence_libraries
+from worker.images.quiet import IgnoredWarnings, silence_libraries
 from worker.images.resizing.reduction import Picture, draft, scale_for, upright
 from worker.models.preprocessing import Preprocessing
 
@@ -69,7 +69,7 @@ _LONGEST_SIDE = 65_535  # pixels
 
 # Pillow warns of what is wrong beside the pixels, which does not matter here, and of sizes below
 # its own limit; ours is checked.
-_QUIET = Quiet()
+_QUIET = IgnoredWarnings()
 _CUT_OFF = "The image is cut off before its last pixel."
 _TRUNCATION_WORDS = ("truncated", "end of file", "eof", "unexpected end", "premature")
 
@@ -129,7 +129,7 @@ def _decode(data: bytes, spec: Preprocessing | None, limits: Limits) -> Picture:
             raise error
         raise NotAnImageError(error.message)
     known = _FORMATS[kind]
-    clock = Clock(limits.seconds)
+    clock = DecodingClock(limits.seconds)
     try:
         with _QUIET:
             essentials = known.essentials(data)

@@ -25,7 +25,7 @@ _FILE, _LINK, _OTHER = b"f", b"l", b"o"  # what an entry is, of those that are n
 
 
 @dataclass
-class Skipped:
+class SkippedFiles:
     """Files that were passed over, counted as the walk goes."""
 
     count: int = 0
@@ -98,7 +98,7 @@ def walk(
     recursive: bool = True,
     patterns: Sequence[str] = (),
     after: bytes | None = None,
-    skipped: Skipped | None = None,
+    skipped: SkippedFiles | None = None,
 ) -> Iterator[bytes]:
     """Give the paths of images below `folder`, relative to it, in the order of their bytes.
 
@@ -108,7 +108,7 @@ def walk(
     root; links to folders are not, so there are no loops. `after` resumes behind a path that an
     earlier walk gave. Raises `InvalidRequestError` where the folder itself cannot be read.
     """
-    counter = skipped if skipped is not None else Skipped()
+    counter = skipped if skipped is not None else SkippedFiles()
     for path, kind in _entries(folder.path, recursive, after, counter):
         if patterns and not _matches(os.fsdecode(path), patterns):
             continue
@@ -152,7 +152,7 @@ def _read(descriptor: int, size: int, most_bytes: int) -> bytes:
 
 
 def _entries(
-    base: bytes, recursive: bool, after: bytes | None, counter: Skipped
+    base: bytes, recursive: bool, after: bytes | None, counter: SkippedFiles
 ) -> Iterator[tuple[bytes, bytes]]:
     """Give relative paths of what is no folder, with what it is, sorted by the bytes of the paths.
 

@@ -26,7 +26,7 @@ _MAGIC = (
 )
 
 
-class Foreign(NamedTuple):
+class RefusedFormat(NamedTuple):
     """A kind that is not accepted."""
 
     name: str  # with its article: "a HEIC photograph"
@@ -46,7 +46,7 @@ def sniff(head: bytes) -> str | None:
     return None
 
 
-def foreign(head: bytes) -> Foreign | None:
+def foreign(head: bytes) -> RefusedFormat | None:
     """Return what a file is that is not accepted, by its first `HEAD` bytes; None if unknown."""
     if head[4:8] == b"ftyp":
         return _media_file(head)
@@ -76,21 +76,21 @@ def refusal(head: bytes) -> PermafrostError:
     return UnsupportedMediaError(f"The upload is {found.name} and not an image: {found.advice}.")
 
 
-def _converted(name: str, command: str) -> Foreign:
-    return Foreign(name, f"convert it to JPEG or PNG, for instance with `{command}`")
+def _converted(name: str, command: str) -> RefusedFormat:
+    return RefusedFormat(name, f"convert it to JPEG or PNG, for instance with `{command}`")
 
 
-def _magick(name: str, suffix: str) -> Foreign:
+def _magick(name: str, suffix: str) -> RefusedFormat:
     return _converted(name, f"magick photo.{suffix} photo.png")
 
 
-def _raw(name: str, suffix: str) -> Foreign:
+def _raw(name: str, suffix: str) -> RefusedFormat:
     command = f"darktable-cli photo.{suffix} photo.jpg"
     return _converted(f"a raw photograph ({name})", command)
 
 
-def _other(name: str, advice: str = _SEND) -> Foreign:
-    return Foreign(name, advice, is_picture=False)
+def _other(name: str, advice: str = _SEND) -> RefusedFormat:
+    return RefusedFormat(name, advice, is_picture=False)
 
 
 _HEIC = _converted("a HEIC photograph", "heif-convert photo.heic photo.jpg")
@@ -128,9 +128,9 @@ _FOREIGN = (
     (0, b"FUJIFILMCCD-RAW", _raw("RAF", "raf")),
     (0, b"FOVb", _raw("X3F", "x3f")),
     (0, b"\x00MRM", _raw("MRW", "mrw")),
-    (0, b"v/1\x01", Foreign("an OpenEXR image", f"{_LINEAR} JPEG or PNG")),
-    (0, b"#?RADIANCE", Foreign("a Radiance HDR image", f"{_LINEAR} JPEG or PNG")),
-    (0, b"#?RGBE", Foreign("a Radiance HDR image", f"{_LINEAR} JPEG or PNG")),
+    (0, b"v/1\x01", RefusedFormat("an OpenEXR image", f"{_LINEAR} JPEG or PNG")),
+    (0, b"#?RADIANCE", RefusedFormat("a Radiance HDR image", f"{_LINEAR} JPEG or PNG")),
+    (0, b"#?RGBE", RefusedFormat("a Radiance HDR image", f"{_LINEAR} JPEG or PNG")),
     (0, b"\x00\x00\x01\x00", _converted("an icon (ICO)", "magick 'photo.ico[0]' photo.png")),
     (0, b"icns", _converted("an icon (ICNS)", "sips -s format png photo.icns --out photo.png")),
     (0, b"DDS ", _magick("a DDS texture", "dds")),
@@ -205,7 +205,7 @@ _WRITTEN = (
         _magick("a TGA image", "tga"),
     ),
     (re.compile(rb"P[1-7][\s#]"), _magick("a PNM image", "ppm")),
-    (re.compile(rb"P[Ff]\s"), Foreign("a PFM image", f"{_LINEAR} JPEG or PNG")),
+    (re.compile(rb"P[Ff]\s"), RefusedFormat("a PFM image", f"{_LINEAR} JPEG or PNG")),
     (re.compile(rb"\n[\x00-\x05]\x01[\x01\x02\x04\x08]"), _magick("a PCX image", "pcx")),
     (re.compile(rb"#define \w+_width "), _magick("an XBM image", "xbm")),
     (
@@ -222,7 +222,7 @@ _WRITTEN = (
 )
 
 
-def _media_file(head: bytes) -> Foreign:
+def _media_file(head: bytes) -> RefusedFormat:
     """Return what a file is that is made of boxes; format: ISO/IEC 14496-12."""
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[place : place + 4] for place in range(16, length - 3, 4))]

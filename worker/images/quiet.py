@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 
-class Quiet:
+class IgnoredWarnings:
     """Ignores all warnings inside of `with`. Safe for threads.
 
     `warnings.catch_warnings` alone is not: the filters are the process's, and where two threads

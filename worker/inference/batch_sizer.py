@@ -1,22 +1,22 @@
-"""The pace of bulk work: how many images one micro-batch may have to be over soon.
+"""How many images one micro-batch may have, so that it is over in a given time.
 
-Whoever waits for a single image waits for the micro-batch in front of it. What that takes depends
-on the machine, its load and the model, so it is measured, and micro-batches of batches are made
-as large as fits into a given time: a short one while people ask for single images, a longer one
-while there are only batches, because a network with many weights reads them all for each run.
+A request for a single image waits for the micro-batch in front of it. How long that takes depends
+on the machine, its load and the model, so it is measured. Micro-batches of batches are as large as
+fits into a latency budget: a short one while single images are requested, a longer one while there
+are only batches, because a network with many weights reads them all for each run.
 """
 
 import time
 
-# Of one micro-batch. Far below what makes a person wait ...
+# Budgets of one micro-batch: far below what makes a person wait, and what only the first request
+# after a pause has to wait, behind a slow network.
 _SHORT_S = 0.08
-# ... and what only the first one has to wait after a while, behind a slow network.
 _LONG_S = 0.4
-_WHILE_S = 3.0  # that a single image is remembered for
+_REMEMBERED_S = 3.0  # for which a single image keeps the budget short
 _WEIGHT = 0.3  # of the newest measurement
 
 
-class Pace:
+class BatchSizer:
     """Measures micro-batches and says how large the next one may be."""
 
     def __init__(self, most: int) -> None:
@@ -30,23 +30,24 @@ class Pace:
         return max(1, min(self._most, int(seconds / self._seconds_per_image)))
 
     def measured(self, images: int, seconds: float) -> None:
-        """Take note of how long a micro-batch took."""
+        """Take the time of a micro-batch into account."""
         latest = seconds / images
         before = self._seconds_per_image or latest
         self._seconds_per_image = before + _WEIGHT * (latest - before)
 
 
-class Patience:
-    """How long a micro-batch of a batch may hold up whoever waits for a single image."""
+class LatencyBudget:
+    """How long a micro-batch of a batch may delay requests for single images."""
 
     def __init__(self) -> None:
-        self._asked_at = -_WHILE_S
+        self._requested_at = -_REMEMBERED_S
 
-    def asked(self) -> None:
-        """Take note that somebody waited for a single image."""
-        self._asked_at = time.monotonic()
+    def requested(self) -> None:
+        """Note that a single image was requested."""
+        self._requested_at = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """What one micro-batch may take."""
-        return _SHORT_S if time.monotonic() - self._asked_at < _WHILE_S else _LONG_S
+        """The time that one micro-batch may take."""
+        recent = time.monotonic() - self._requested_at < _REMEMBERED_S
+        return _SHORT_S if recent else _LONG_S

@@ -16,14 +16,14 @@ from worker.errors import (
     NotAClassifierError,
 )
 from worker.images.decode import Limits
-from worker.inference.batch_sizer import Pace, Patience
+from worker.inference.batch_sizer import BatchSizer, LatencyBudget
 from worker.inference.duplicates import classify_once
 from worker.inference.graph import LoadedGraph
 from worker.inference.graphs import BeingTriedError, Graphs
-from worker.inference.listing import Listings
+from worker.inference.listing import FolderListings
 from worker.inference.micro_batch import classify, failure, first_line
 from worker.inference.reading import read
-from worker.inference.unavailable import Leaving
+from worker.inference.unavailable import UnavailableVersions
 from worker.jobs.batches import Batches
 from worker.jobs.claims import Claim
 from worker.jobs.records import Item, Lane, Outcome
@@ -36,14 +36,14 @@ from worker.pool.scoreboard import Casualty
 from worker.pool.watchdog import GraphRun
 
 _log = structlog.get_logger(__name__)
-_TURN_S = 2.0  # a ticket's turn; then the process returns to Celery, which may want to stop it
-# That a start waits for versions that must be tried first; those of good models take less.
-_TRIED_WITHIN_S = 3.0
-_DIED = {  # by a casualty's code
+_TURN_S = 2.0  # time on one ticket; then the process returns to Celery, which may want to stop it
+# Time that a start waits for versions that must be tried first; a good model takes less.
+_WAIT_FOR_TRIALS_S = 3.0
+_DIED = {  # the reason of a strike, by a casualty's code
     "crashed": "a run crashed its process",
     "timed_out": "a run hung its process",
 }
-_SHARE_OF_LIMIT = 0.25  # of the time limit that a micro-batch should take at most
+_SHARE_OF_LIMIT = 0.25  # of its time limit, that a micro-batch should take at most
 
 
 class Classifier:
@@ -66,33 +66,33 @@ class Classifier:
         self._registry = registry
         self._generation: bytes | None = b"never read"
         self._preloading = threading.Lock()
-        self._paces = {lane: Pace(process.settings.micro_batch) for lane in process.lanes}
-        self._patience = Patience()
-        self._efficient = 1  # images of a run of the graph that was run last
+        self._sizers = {lane: BatchSizer(process.settings.micro_batch) for lane in process.lanes}
+        self._latency = LatencyBudget()
+        self._efficient = 1  # images of an efficient run of the graph that was run last
         self._batches = Batches(process.client, process.settings)
-        self._listings = Listings(process, self._batches)
-        self._leaving = Leaving(process, graphs)
+        self._listings = FolderListings(process, self._batches)
+        self._unavailable = UnavailableVersions(process, graphs)
         self._set_aside = SetAsideVersions(process.client, process.settings)
 
     def start(self, casualty: Casualty | None) -> None:
         """Load what `stable` means for every model, so that the first request finds it.
 
-        Versions that must be tried first are waited for, but not for long: one that never ends must
-        not keep others from being served. `casualty` is what the process did when it died that had
-        this one's place before.
+        It waits a short time for versions that must be tried first; one that never ends must not
+        keep others from being served. `casualty` is what the process that this one replaces was
+        running when it died.
         """
         if casualty is not None:
             self._note_strike(casualty.version, casualty.code, _DIED[casualty.code])
-        self.preload(wait_s=_TRIED_WITHIN_S)
+        self.preload(wait_s=_WAIT_FOR_TRIALS_S)
 
     def preload(self, *, wait_s: float = 0.0) -> None:
-        """Load what `stable` means for every model, less what is set aside."""
+        """Load what `stable` means for every model, without versions that are set aside."""
         if self._graphs.trials is not None:
             self._graphs.trials.refresh()
         self._graphs.preload(self._registry.stable(), wait_s=wait_s)
 
     def strike(self, run: GraphRun) -> None:
-        """Take note that this process must be replaced because of what a version does."""
+        """Count that this process must be replaced because of a version."""
         if run.waits:
             reason = "a run needed more memory than it may take"
             self._note_strike(run.version, "out_of_memory", reason)
@@ -104,7 +104,7 @@ class Classifier:
             self._note_strike(run.version, "timed_out", reason)
 
     def tried(self) -> None:
-        """Have it reported, and see to what waits for a version that was tried."""
+        """Report the version that was tried, and send tickets for what waits for it."""
         self._process.wake()
         self._process.send_tickets(self._process.lanes)
 
@@ -117,7 +117,7 @@ class Classifier:
             note(name, number, sha256=sha256, code=code, reason=reason)
 
     def follow_registry(self) -> None:
-        """Preload in a thread of its own when the registry has changed since the last look."""
+        """Preload in a thread of its own if the registry has changed since the last call."""
         now = generation(self._process.client)
         if now == self._generation or not self._preloading.acquire(blocking=False):
             return
@@ -128,14 +128,14 @@ class Classifier:
                 self.preload()
             finally:
                 self._preloading.release()
-                self._process.wake()  # the roster is to say so, and the registry may have changed
+                self._process.wake()  # to report it, and because the registry may have changed
 
         threading.Thread(target=load, name="preload", daemon=True).start()
 
     def work(self, ticket: Lane) -> bool:
         """Work on what waits, interactive first, until the turn is over.
 
-        Where nothing waits, this process does: to be called costs a fraction of a ticket.
+        Where nothing waits, this process waits to be called, which costs a fraction of a ticket.
 
         Returns whether the process may go on; otherwise it should end now, because it has grown too
         much or has to be replaced.
@@ -145,8 +145,8 @@ class Classifier:
         lane: Lane | None = ticket
         while True:
             try:
-                leave = self._leaving.versions()
-                # What is left to others must not be what this process is called to all the time.
+                leave = self._unavailable.versions()
+                # Otherwise it would be called again and again to items that it leaves to others.
                 wait_s = 0.0 if leave else deadline - time.monotonic()
                 claim = process.claims.claim(
                     process.lanes,
@@ -185,7 +185,7 @@ class Classifier:
             self._listings.start(claim, claim.items[0])
             return
         if claim.lane is Lane.INTERACTIVE:
-            self._patience.asked()
+            self._latency.requested()
         started = time.monotonic()
         try:
             outcomes = self._outcomes(claim)
@@ -198,8 +198,7 @@ class Classifier:
             self._process.claims.hand_back(claim, error.message, counts=False)
             return
         except (ModelUnavailableError, ModelNotFoundError) as error:
-            hopeless = any(map(self._leaving.is_hopeless, (claim.pinned, claim.version)))
-            if not hopeless:
+            if not any(map(self._unavailable.is_hopeless, (claim.pinned, claim.version))):
                 self._process.claims.hand_back(claim, error.message, counts=False)
                 return
             gone = failure(ModelUnavailableError.code, error.message)
@@ -212,15 +211,15 @@ class Classifier:
             self._process.claims.hand_back(claim, reason, counts=True)
         else:
             self._process.claims.finish(claim, outcomes)
-        self._paces[claim.lane].measured(len(claim.items), time.monotonic() - started)
+        self._sizers[claim.lane].measured(len(claim.items), time.monotonic() - started)
 
     def _capacity(self, lane: Lane) -> int:
-        pace, limit_s = self._paces.get(lane), self._process.settings.run_time_limit_s
-        if pace is None:
+        sizer, limit_s = self._sizers.get(lane), self._process.settings.run_time_limit_s
+        if sizer is None:
             return 0
-        if lane is Lane.BULK:  # others wait for it
-            return pace.images(self._patience.seconds)
-        return pace.images(limit_s * _SHARE_OF_LIMIT)
+        if lane is Lane.BULK:  # requests for single images wait for it
+            return sizer.images(self._latency.seconds)
+        return sizer.images(limit_s * _SHARE_OF_LIMIT)
 
     def _outcomes(self, claim: Claim) -> dict[Item, Outcome]:
         try:

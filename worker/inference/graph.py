@@ -1,4 +1,4 @@
-"""One version, loaded and warmed in this process, whatever runtime it is served with."""
+"""One version, loaded and warmed in this process, with either runtime."""
 
 import hashlib
 import time
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from worker.errors import ModelUnavailableError
 from worker.inference.checking import check
-from worker.inference.run_size import Pieces
+from worker.inference.run_size import RunSizes
 from worker.inference.tensorflow_session import TensorFlowSession
 from worker.models.manifest import Manifest, Tensor
 from worker.pool.allocator import reusing_freed
@@ -20,17 +20,17 @@ from worker.pool.watchdog import Watchdog
 from worker.settings import Settings
 
 Array = npt.NDArray[Any]
-_WARMED_S = 0.5  # what a full batch may take to be run before the first request
-# As many times as long as its first runs took may take a run that is not taken for hanging.
+_WARMED_S = 0.5  # a full batch is run before the first request if it is likely to take less
+# A run is taken for hanging after so many times the duration of the first runs.
 _TIMES_ONE, _TIMES_FIRST = 20, 5
 
 
-class Session(Protocol):
+class GraphSession(Protocol):
     """A graph in a runtime. Safe for threads."""
 
-    FAILURES: ClassVar[tuple[type[Exception], ...]]  # of what cannot be loaded or run
+    FAILURES: ClassVar[tuple[type[Exception], ...]]  # raised where a graph cannot be loaded or run
     dtype: npt.DTypeLike  # of the input
-    clock: Callable[[], float]  # of the runs, in seconds: the thread's, if it works alone
+    clock: Callable[[], float]  # for runs, in seconds: the thread's time, if it works alone
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class Session(Protocol):
         """Load what `read` returns; `source` is the input and `outputs` are names of tensors."""
 
     def begin(self, batch: Array) -> list[Array]:
-        """Return what `finish` takes for a batch of inputs (images, ...)."""
+        """Run the first part of the graph on a batch (images, ...); return what `finish` takes."""
 
-    def finish(self, begun: list[Array]) -> list[Array]:
-        """Return one array per output for what was begun, also in several batches."""
+    def finish(self, intermediate: list[Array]) -> list[Array]:
+        """Run the rest on the results of one or several batches; return one array per output."""
 
     def close(self) -> None:
         """Free it."""
@@ -80,14 +80,14 @@ class LoadedGraph:
         self.fixed_batch = manifest.inputs[0].fixed_batch
         most = min(settings.micro_batch, most_images or settings.micro_batch)
         self._most_images = most
-        self._pieces = Pieces(most)
+        self._run_sizes = RunSizes(most)
         self._watchdog = watchdog or Watchdog()
         self._hang_s, self._most_s = settings.hang_time_s, settings.run_time_limit_s
         self._one_s = 0.0  # that a run of one image took
         self._first_s = 0.0  # that the very first run took
         self._called = f"{manifest.name}@{manifest.version}"
         runtime = _runtime(manifest)
-        session: Session | None = None
+        session: GraphSession | None = None
         try:
             outputs = [output.name for output in manifest.outputs]
             with reusing_freed():
@@ -109,37 +109,37 @@ class LoadedGraph:
     def run(self, batch: npt.NDArray[np.generic]) -> list[Array]:
         """Run inputs (images, ...) and return one array (images, ...) per output.
 
-        That is done in pieces of the size that the graph was measured to take best. An output that
-        has no row for each image is one piece's.
+        It is done in several runs, of the size that was measured to be best. Of an output that has
+        no row for each image, the last run's value is returned.
         """
         with self._watchdog.watching(self._called, self.limit_s(len(batch))):
             return self._run(batch)
 
     def limit_s(self, images: int) -> float:
         """Return the seconds after which a run of so many images may be taken for hanging."""
-        honest = max(_TIMES_ONE * self._one_s * images, _TIMES_FIRST * self._first_s)
-        return min(self._most_s, max(self._hang_s, honest))
+        usual = max(_TIMES_ONE * self._one_s * images, _TIMES_FIRST * self._first_s)
+        return min(self._most_s, max(self._hang_s, usual))
 
     def _run(self, batch: npt.NDArray[np.generic]) -> list[Array]:
         if self.fixed_batch is not None:
             return self._padded(batch, self.fixed_batch)
-        pieces, start = [], 0
+        runs, start = [], 0
         while waiting := min(len(batch) - start, self._most_images):
-            size = self._pieces.next(waiting)
-            pieces.append((size, self._begin(batch[start : start + size])))
+            size = self._run_sizes.next(waiting)
+            runs.append((size, self._begin(batch[start : start + size])))
             start += size
-        return self._session.finish(_joined(pieces))
+        return self._session.finish(_joined(runs))
 
     def run_at_once(self, batch: npt.NDArray[np.generic]) -> list[Array]:
-        """Do what `run` does in one piece, or in those that a graph's fixed batch makes."""
+        """Do what `run` does in one run, or in as many as a graph's fixed batch requires."""
         if self.fixed_batch is not None:
             return self._padded(batch, self.fixed_batch)
         return self._session.finish(self._begin(batch))
 
     @property
     def efficient(self) -> int:
-        """The number of images from which on a run costs each little more than the best does."""
-        return self.fixed_batch or self._pieces.efficient
+        """The number of images from which on a run costs little more per image than the best."""
+        return self.fixed_batch or self._run_sizes.efficient
 
     def close(self) -> None:
         """Free the session."""
@@ -148,38 +148,38 @@ class LoadedGraph:
     def _begin(self, batch: Array) -> list[Array]:
         clock = self._session.clock
         started = clock()
-        begun = self._session.begin(batch)
-        self._pieces.ran(len(batch), clock() - started)
-        return begun
+        intermediate = self._session.begin(batch)
+        self._run_sizes.ran(len(batch), clock() - started)
+        return intermediate
 
     def _padded(self, batch: Array, fixed: int) -> list[Array]:
-        """Run pieces of a fixed size, the last one padded with zeros, which the answer hides."""
-        session, pieces = self._session, []
+        """Run batches of a fixed size, the last one padded with zeros; drop their answers."""
+        session, runs = self._session, []
         for start in range(0, len(batch), fixed):
-            piece = batch[start : start + fixed]
-            padding = [(0, fixed - len(piece))] + [(0, 0)] * (batch.ndim - 1)
-            answers = session.finish(session.begin(np.pad(piece, padding)))
-            pieces.append([_rows(answer, fixed)[: len(piece)] for answer in answers])
-        return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
+            part = batch[start : start + fixed]
+            padding = [(0, fixed - len(part))] + [(0, 0)] * (batch.ndim - 1)
+            answers = session.finish(session.begin(np.pad(part, padding)))
+            runs.append([_rows(answer, fixed)[: len(part)] for answer in answers])
+        return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
     def _warm(self, micro_batch: int) -> None:
-        """Run once for one image and once for a full batch, so that no request pays for it.
+        """Run once for one image and once for a full batch, so that no request has to wait for it.
 
-        The first run of all copies the weights. That of a full batch prepares little more, and
-        where it takes long it is left to the first request: the version is ready so much sooner.
+        The very first run copies the weights. The first full batch prepares little more. Where it
+        would take long it is left to the first request, so that the version is ready sooner.
         """
         one = np.zeros((1, *self.preprocessing.shape), self.dtype)
-        began = time.monotonic()
+        started = time.monotonic()
         self.run_at_once(one)
-        self._first_s = time.monotonic() - began
-        started, began = self._session.clock(), time.monotonic()
+        self._first_s = time.monotonic() - started
+        clock_started, started = self._session.clock(), time.monotonic()
         self.run_at_once(one)
-        self._one_s = time.monotonic() - began
-        if (self._session.clock() - started) * micro_batch < _WARMED_S:
+        self._one_s = time.monotonic() - started
+        if (self._session.clock() - clock_started) * micro_batch < _WARMED_S:
             self.run_at_once(np.repeat(one, micro_batch, axis=0))
 
 
-def _runtime(manifest: Manifest) -> type[Session]:
+def _runtime(manifest: Manifest) -> type[GraphSession]:
     if manifest.runtime == "onnxruntime":
         # After the fork, and only where such a version is served: it costs memory.
         from worker.inference.onnx_session import OnnxSession  # noqa: PLC0415
@@ -188,13 +188,13 @@ def _runtime(manifest: Manifest) -> type[Session]:
     return TensorFlowSession
 
 
-def _joined(pieces: Sequence[tuple[int, list[Array]]]) -> list[Array]:
-    """Return the arrays of pieces of so many images one behind the other."""
-    if len(pieces) == 1:
-        return pieces[0][1]
+def _joined(runs: Sequence[tuple[int, list[Array]]]) -> list[Array]:
+    """Return the arrays of several runs, each with its number of images, joined."""
+    if len(runs) == 1:
+        return runs[0][1]
     joined = []
-    for arrays in zip(*(arrays for _, arrays in pieces), strict=True):
-        alike = zip(arrays, pieces, strict=True)
+    for arrays in zip(*(arrays for _, arrays in runs), strict=True):
+        alike = zip(arrays, runs, strict=True)
         by_image = all(array.shape[:1] == (size,) for array, (size, _) in alike)
         joined.append(np.concatenate(arrays) if by_image else arrays[-1])
     return joined

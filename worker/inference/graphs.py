@@ -151,7 +151,7 @@ class Graphs:
             entry.state, entry.error = "loading", None
 
     def _needs_trial(self, entry: _Entry) -> bool:
-        """Whether a version must be tried before it is loaded; if so that has begun."""
+        """Whether a version must be tried before it is loaded; if so, start its trial."""
         if self.trials is None:
             return False
         with self._lock:

@@ -7,7 +7,7 @@ import redis
 import structlog
 
 from worker.errors import ConflictError, OverloadedError, PermafrostError
-from worker.images.folders import Skipped, find_folder, walk
+from worker.images.folders import SkippedFiles, find_folder, walk
 from worker.jobs.batches import Batches, ClaimLostError, NewImage
 from worker.jobs.claims import Claim, ClaimedItem
 from worker.jobs.records import Outcome
@@ -25,7 +25,7 @@ _FOR_NOW = (
 )
 
 
-class Listings:
+class FolderListings:
     """Lists folders into their batches. A listing that dies is resumed after its last path."""
 
     def __init__(self, process: WorkerProcess, batches: Batches) -> None:
@@ -59,7 +59,7 @@ class Listings:
         """Add the folder's images and return the number of files skipped since the last of them."""
         roots = self._process.settings.folder_roots
         folder = find_folder(str(claimed.options["folder"]), roots)
-        job_id, skipped = claimed.item.job_id, Skipped()
+        job_id, skipped = claimed.item.job_id, SkippedFiles()
         total, last = self._batches.last(job_id)
         paths = walk(
             folder,

@@ -55,20 +55,20 @@ class OnnxSession:
             time.thread_time if settings.intra_op_threads == 1 else time.perf_counter
         )
         content = read()
-        self._begun = self._outputs  # what is between the parts, where there are two
+        self._between = self._outputs  # tensors between the two parts, where there are two
         self._second: Any = None
         self._first: Any = self._in_parts(content, source) or self._session(content)
         self.dtype: npt.DTypeLike = _dtype(self._first, source.name)
 
     def begin(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """Return what `finish` takes for a batch of inputs (images, ...)."""
-        return _encoded(self._first.run(self._begun, {self._source: batch}))
+        return _encoded(self._first.run(self._between, {self._source: batch}))
 
-    def finish(self, begun: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """Return one array per output for what was begun of any number of images."""
+    def finish(self, intermediate: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Run the second part, where there is one, and return one array per output."""
         if self._second is None:
-            return begun
-        rows = dict(zip(self._begun, begun, strict=True))
+            return intermediate
+        rows = dict(zip(self._between, intermediate, strict=True))
         return _encoded(self._second.run(self._outputs, rows))
 
     def run(self, batch: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
@@ -93,7 +93,7 @@ class OnnxSession:
         (rows,) = first.run([parts.between], {source.name: two})
         if rows.shape[:1] != two.shape[:1]:
             return None
-        self._begun, self._second = [parts.between], self._session(parts.second)
+        self._between, self._second = [parts.between], self._session(parts.second)
         return first
 
     def _session(self, content: bytes) -> Any:

@@ -109,9 +109,9 @@ class TensorFlowSession:
         """Do all of it: to call a part of a graph costs more here than it gains."""
         return self.run(batch)
 
-    def finish(self, begun: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """Return what was begun, in which nothing is missing."""
-        return begun
+    def finish(self, intermediate: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """Return the results, which are complete already."""
+        return intermediate
 
     def close(self) -> None:
         """Free the session."""

@@ -13,7 +13,6 @@ import redis
 import structlog
 
 from worker.errors import ModelSetAsideError, ModelUnavailableError, PermafrostError
-from worker.inference.fork_server import End, Event, ForkServer, Order, Send
 from worker.inference.micro_batch import first_line
 from worker.inference.trial import (
     TrialMemoryError,
@@ -21,6 +20,7 @@ from worker.inference.trial import (
     loading_bytes,
 )
 from worker.inference.trial_limits import end_in_time
+from worker.inference.trial_server import Event, Order, Send, TrialEnd, TrialServer
 from worker.jobs.keys import key
 from worker.models.manifest import Manifest, Measured
 from worker.models.set_aside import SetAside, SetAsideVersions
@@ -28,13 +28,13 @@ from worker.out_of_memory import is_out_of_memory
 from worker.settings import Settings, get_settings
 
 _log = structlog.get_logger(__name__)
-_UNKNOWN = End(overdue=False, waited=False, busy=False, signal=0, no_memory=False, words="")
+_UNKNOWN = TrialEnd(overdue=False, waited=False, busy=False, signal=0, no_memory=False, words="")
 
 
 class Trials:
     """Tries versions, and knows which are proven and which are set aside. Safe for threads."""
 
-    def __init__(self, server: ForkServer, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, server: TrialServer, client: redis.Redis, settings: Settings) -> None:
         self._server = server
         self._client = client
         self._settings = settings
@@ -80,7 +80,7 @@ class Trials:
             end, last, doing = _UNKNOWN, {}, {}
             try:
                 for event in self._server.events(order, self._settings.load_time_limit_s):
-                    if isinstance(event, End):
+                    if isinstance(event, TrialEnd):
                         end = event
                     elif "doing" in event:
                         doing = event
@@ -97,7 +97,7 @@ class Trials:
                 continue
             self._judge(manifest, end, last, doing.get("doing", "loading it"))
 
-    def _judge(self, manifest: Manifest, end: End, last: Event, doing: str) -> None:
+    def _judge(self, manifest: Manifest, end: TrialEnd, last: Event, doing: str) -> None:
         """Raise what has to be said of a version that was not tried well."""
         settings = self._settings
         _log.warning("trial failed", action="trial_failed", doing=doing, stderr=end.words)

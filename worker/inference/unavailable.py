@@ -1,9 +1,8 @@
-"""Leaving work to others: versions that this process cannot load, and what becomes of their items.
+"""Versions that this process cannot load: their items are left to other workers, or fail.
 
-A version is called `NAME@VERSION`, or `NAME@VERSION#DIGEST` where one digest of it is meant.
-
-While another worker may be able to load a version its items wait for that one. Where nobody can,
-they fail, and say why.
+A version is written `NAME@VERSION`, or `NAME@VERSION#DIGEST` where one digest of it is meant. Its
+items wait as long as another worker may be able to load it. Where none can, they fail with the
+reason.
 """
 
 import time
@@ -15,14 +14,15 @@ from worker.inference.graphs import RETRY_S, Graphs
 from worker.jobs.roster import Roster
 from worker.pool.process import WorkerProcess
 
-_PATIENCE_S = 10.0  # for workers that are just starting, and for files that come back
-# For workers that have not tried. Tickets come every three seconds, but the processes of one
-# service do not get them in turns: one that is idle may never see one.
-_UNTRIED_S = 20.0
-_LOOK_S = 1.0  # between looks at the roster
+# Time that items wait in any case: for workers that just start, and for files that come back.
+_WAIT_S = 10.0
+# Time that items wait for workers that have not tried to load the version. Tickets come every three
+# seconds, but not to each process in turn: one that is idle may never get one.
+_WAIT_FOR_UNTRIED_S = 20.0
+_ROSTER_S = 1.0  # between two readings of the roster
 
 
-class Leaving:
+class UnavailableVersions:
     """Decides whether the items of a version that cannot be loaded here are left to others."""
 
     def __init__(self, process: WorkerProcess, graphs: Graphs) -> None:
@@ -30,10 +30,10 @@ class Leaving:
         self._graphs = graphs
         self._roster = Roster(process.client, process.settings)
         self._rows: list[Worker] = []
-        self._looked_at = float("-inf")
+        self._read_at = float("-inf")
 
     def versions(self) -> list[str]:
-        """Return the versions of which nothing is claimed now; later they are tried again."""
+        """Return the versions of which nothing is claimed now. They are tried again later."""
         now = time.monotonic()
         return self._graphs.being_tried() + [
             version
@@ -42,23 +42,25 @@ class Leaving:
         ]
 
     def is_hopeless(self, version: str) -> bool:
-        """Whether no ready worker can load the version or is about to, for long enough."""
+        """Whether a version's items should fail, because no worker could load it for some time."""
         failure = self._graphs.failures().get(version)
         if failure is None:
             return False
         waited = time.monotonic() - failure.since
-        if waited < _PATIENCE_S:
+        if waited < _WAIT_S:
             return False
-        hopeful = {"ready", "loading", "dropped"} | ({None} if waited < _UNTRIED_S else set())
+        hopeful = {"ready", "loading", "dropped"} | (
+            {None} if waited < _WAIT_FOR_UNTRIED_S else set()
+        )
         return not any(_state(row, version) in hopeful for row in self._others())
 
     def _others(self) -> list[Worker]:
         process, now = self._process, time.monotonic()
-        if now - self._looked_at > _LOOK_S:
-            self._looked_at = now
+        if now - self._read_at > _ROSTER_S:
+            self._read_at = now
             try:
                 self._rows = self._roster.read()
-            except redis.RedisError:  # what was known before is as good as anything
+            except redis.RedisError:  # the last reading is good enough
                 return self._rows
         lanes = {lane.value for lane in process.lanes}
         return [
@@ -69,9 +71,9 @@ class Leaving:
 
 
 def _state(row: Worker, version: str) -> str | None:
-    """Return what a worker says of the version; None where it has not tried to load it.
+    """Return the state of the version at a worker; None where it has not tried to load it.
 
-    `other` where it has a version of that name and number, but of another digest.
+    `other` where it has a version of that name and number, but with another digest.
     """
     called, _, wanted = version.partition("#")
     states: dict[str, str] = {}

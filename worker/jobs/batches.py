@@ -43,7 +43,7 @@ class NewImage:
         return json.dumps(self.error, separators=(",", ":")) if self.error else ""
 
 
-class Added(NamedTuple):
+class AddedImages(NamedTuple):
     """What became of images that were to be added."""
 
     added: int
@@ -51,7 +51,7 @@ class Added(NamedTuple):
     ticket_needed: bool
 
 
-class Row(NamedTuple):
+class ResultRow(NamedTuple):
     """One finished item of a batch."""
 
     number: int
@@ -72,7 +72,7 @@ class Batches:
         self._settings = settings
         self._scripts = Scripts(client)
 
-    def add(self, job_id: str, images: Sequence[NewImage], *, client_bytes: int = 0) -> Added:
+    def add(self, job_id: str, images: Sequence[NewImage], *, client_bytes: int = 0) -> AddedImages:
         """Add images in one atomic step, leaving out paths that the batch has.
 
         So the same images can be added again, which is how an upload is resumed. Raises
@@ -86,7 +86,7 @@ class Batches:
 
     def add_all(
         self, job_id: str, images: Sequence[NewImage], *, before: int, client_bytes: int = 0
-    ) -> Added:
+    ) -> AddedImages:
         """Add images of the one request that brings them all.
 
         `before` is the number that it has added so far. A path that the batch has is given a
@@ -103,7 +103,7 @@ class Batches:
 
     def add_listed(
         self, job_id: str, images: Sequence[NewImage], *, claim: int, before: int, skipped: int
-    ) -> Added:
+    ) -> AddedImages:
         """Add images that a worker found in the batch's folder under its `claim`.
 
         `before` is the number of those that the batch has, `skipped` that of files passed over
@@ -124,7 +124,7 @@ class Batches:
         claim: int | None = None,
         skipped: int = 0,
         client_bytes: int = 0,
-    ) -> Added:
+    ) -> AddedImages:
         args: list[str | bytes] = []
         for image in images:
             args += [image.path, image.upload, image.fate]
@@ -149,7 +149,7 @@ class Batches:
             raise OverloadedError("Too many images of this batch wait: add the next ones later.")
         if answer[0] == -4:
             raise too_much_held(held=answer[1], more=answer[2], most=client_bytes)
-        return Added(answer[0], answer[1], answer[2] == 1)
+        return AddedImages(answer[0], answer[1], answer[2] == 1)
 
     def seal(self, job_id: str) -> None:
         """Take no more images: the batch ends with its last item."""
@@ -196,7 +196,7 @@ class Batches:
         *,
         wanted: str | None = None,
         order: Sequence[int] | None = None,
-    ) -> Iterator[Row]:
+    ) -> Iterator[ResultRow]:
         """Give finished items in the order of their numbers, a page at a time.
 
         `wanted` is `succeeded`, `failed` or None for both; `order`: another order of numbers.
@@ -220,7 +220,7 @@ class Batches:
                 if wanted is not None and failed != (wanted == "failed"):
                     continue
                 value = json.loads(raw[1:])
-                yield Row(number, path, None if failed else value, value if failed else None)
+                yield ResultRow(number, path, None if failed else value, value if failed else None)
 
     def by_path(self, job_id: str, total: int) -> list[int]:
         """Return the numbers of all items in the order of their paths.

@@ -10,7 +10,7 @@ from worker.contract.batches import BatchProgress
 from worker.contract.image_jobs import JobBase
 from worker.contract.jobs import KINDS
 from worker.jobs.log_lines import LogLine
-from worker.jobs.records import WITH_LOG, Job, Kind, Progress, WebhookState
+from worker.jobs.records import WITH_LOG, Job, JobProgress, Kind, WebhookState
 
 
 def job_answer(
@@ -101,7 +101,7 @@ def step_of(line: LogLine) -> image_jobs.Step | None:
     return built(image_jobs.Step, name=name, number=number, of=of, at=moment(line.at_ms or None))
 
 
-def plain_progress(progress: Progress) -> image_jobs.Progress:
+def plain_progress(progress: JobProgress) -> image_jobs.Progress:
     """Return how many items of a job there are and have ended."""
     return built(
         image_jobs.Progress,
@@ -111,7 +111,7 @@ def plain_progress(progress: Progress) -> image_jobs.Progress:
     )
 
 
-def batch_progress(progress: Progress, now_ms: int) -> BatchProgress:
+def batch_progress(progress: JobProgress, now_ms: int) -> BatchProgress:
     """Return how far a batch is, with percent, rate and time left.
 
     `rate` is in images per second, over about the last ten seconds; `remaining_s` in seconds, None

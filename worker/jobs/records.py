@@ -85,7 +85,7 @@ class RateWindow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class JobProgress:
     """How many items a job has and how many have ended."""
 
     total: int
@@ -124,7 +124,7 @@ class Job:
     started_ms: int | None
     finished_ms: int | None
     expires_ms: int | None
-    progress: Progress
+    progress: JobProgress
     attempts: int  # claims of its most often claimed item
     result: Any  # the JSON value of `result`, or None
     error: dict[str, str] | None
@@ -160,7 +160,7 @@ class Job:
             started_ms=number("started"),
             finished_ms=number("finished"),
             expires_ms=number("expires") if status in ENDED else None,
-            progress=Progress(
+            progress=JobProgress(
                 total=number("total") or 0,
                 succeeded=number("succeeded") or 0,
                 failed=number("failed") or 0,

@@ -11,11 +11,11 @@ from worker.errors import IdempotencyMismatchError, OverloadedError, StoreUnavai
 from worker.jobs.backlog import Backlog, Limit, overloaded
 from worker.jobs.records import (
     Job,
+    JobProgress,
     Kind,
     Lane,
     Origin,
     PinnedModel,
-    Progress,
     Status,
     WebhookState,
 )
@@ -167,7 +167,7 @@ def accepted(submission: Submission, settings: Settings, answer: Any) -> Accepte
             started_ms=None,
             finished_ms=None,
             expires_ms=None,
-            progress=Progress(
+            progress=JobProgress(
                 total=submission.total, succeeded=0, failed=0, sealed=submission.total == 1
             ),
             attempts=0,

@@ -24,7 +24,7 @@ _COLORS: Final[Mapping[Color, str]] = {
 }
 
 
-class Choice(NamedTuple):
+class LikelyPreprocessing(NamedTuple):
     """A way to prepare images that may be meant."""
 
     preprocessing: dict[str, Any]  # as a request takes it
@@ -72,7 +72,9 @@ def assumption_of(manifest: Manifest) -> str | None:
     return assumption(manifest.name, manifest.preprocessing, manifest.basis)
 
 
-def choices(command: str, preprocessing: Preprocessing | None, basis: Basis | None) -> list[Choice]:
+def choices(
+    command: str, preprocessing: Preprocessing | None, basis: Basis | None
+) -> list[LikelyPreprocessing]:
     """Return what may be meant where something is assumed: that it is right, then what else.
 
     `command` is what takes `--preprocessing` for the model.
@@ -85,7 +87,7 @@ def choices(command: str, preprocessing: Preprocessing | None, basis: Basis | No
         said = other.preprocessing.model_dump(mode="json", exclude_none=True)
         meant.append((said, other.reason))
     return [
-        Choice(said, reason, f"{command} --preprocessing {option_text(said)}")
+        LikelyPreprocessing(said, reason, f"{command} --preprocessing {option_text(said)}")
         for said, reason in meant
     ]
 

@@ -6,7 +6,7 @@ import time
 SETTLED_NS = 2 * 10**9  # after a change, until its time tells it from the next one
 
 
-class Folders:
+class FolderNames:
     """Remembers listings. Any thread may call this.
 
     A folder's time of change is as coarse as the kernel's clock, so a listing of one that has just

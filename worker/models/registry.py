@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
 from worker.models.durable import copy_durably, link_durably, sync_folder, write_durably
-from worker.models.folder_names import SETTLED_NS, Folders
+from worker.models.folder_names import SETTLED_NS, FolderNames
 from worker.models.manifest import (
     Accelerated,
     Manifest,
@@ -49,7 +49,7 @@ _STAGED_S = 24 * 3600  # after which what lies in `.staging` was left behind by 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class RegisteredModel:
     """A name with its aliases and the versions that can be used, oldest first."""
 
     name: str
@@ -72,7 +72,7 @@ class Registry:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._place = os.fspath(root)  # which is looked at for each request: `Path` takes longer
-        self._folders = Folders()
+        self._folders = FolderNames()
         # Of a version: what tells its manifest's file from another one, and what that says.
         self._manifests: dict[tuple[str, int], tuple[tuple[int, int, int], Manifest]] = {}
         self._manifests_lock = threading.Lock()
@@ -86,7 +86,7 @@ class Registry:
         folders = self._folders.names(self._place)
         return [name for name in folders if is_model_name(name) and self._versions(name)]
 
-    def model(self, name: str) -> Model:
+    def model(self, name: str) -> RegisteredModel:
         """Return the model with the versions that are not retired.
 
         Raises `ModelNotFoundError`, and `ModelUnavailableError` where its aliases or all manifests
@@ -108,7 +108,7 @@ class Registry:
                 damaged.append(error)
         if damaged and not versions:
             raise damaged[-1]
-        return Model(
+        return RegisteredModel(
             name=name,
             aliases=self._aliases(name),
             versions=tuple(versions),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.errors import SourceError
-from worker.sources.contents import Content, holds_keras_model, sniff
+from worker.sources.contents import FileContent, holds_keras_model, sniff
 from worker.sources.listing import files_in
 
 _MOST_FILES = 20  # that are looked at beside weights
@@ -57,7 +57,7 @@ def weights_beside(architecture: Path) -> list[Path]:
     return [
         file
         for file in files_in(architecture.parent)
-        if sniff(file) is Content.HDF5
+        if sniff(file) is FileContent.HDF5
         and not holds_keras_model(file)
         and architecture_beside(file) == architecture
     ]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import SourceError
-from worker.sources.contents import Content, holds_variables, sniff
+from worker.sources.contents import FileContent, holds_variables, sniff
 from worker.sources.listing import files_in
 from worker.sources.texts import unescaped
 
@@ -70,7 +70,7 @@ def is_checkpoint(path: Path) -> bool:
     """Whether `path` is a checkpoint's prefix or one of its files."""
     if path.is_dir():
         return False
-    if path.name == STATE_FILE and sniff(path) is Content.STATE:
+    if path.name == STATE_FILE and sniff(path) is FileContent.STATE:
         return True
     folder, prefix = _split(path)
     return bool(prefix) and any(part.suffix != ".meta" for part in _parts(folder, prefix or ""))
@@ -120,10 +120,10 @@ def _split(path: Path) -> tuple[Path, str | None]:
     """Return the folder and the prefix that `path` names; None where the folder decides."""
     if path.is_dir():
         return path, None
-    if path.name == STATE_FILE and path.is_file() and sniff(path) is not Content.TABLE:
+    if path.name == STATE_FILE and path.is_file() and sniff(path) is not FileContent.TABLE:
         return path.parent, None
     part = _PART.match(path.name)
-    if part is None and (not path.is_file() or sniff(path) is Content.TABLE):
+    if part is None and (not path.is_file() or sniff(path) is FileContent.TABLE):
         part = _OLD_SHARD.match(path.name)
     return path.parent, part["prefix"] if part else path.name.rstrip(".")
 
@@ -132,7 +132,7 @@ def _choose(folder: Path, warnings: list[str]) -> str:
     """Return the prefix that the folder's `checkpoint` file names, else the only or latest one."""
     prefixes = _prefixes(folder)
     state = folder / STATE_FILE
-    if state.is_file() and sniff(state) is not Content.TABLE:
+    if state.is_file() and sniff(state) is not FileContent.TABLE:
         named = _named_by_state(state, prefixes)
         if named in prefixes:
             return named
@@ -215,7 +215,7 @@ def _beside(folder: Path, prefix: str) -> list[Path]:
 
 def _is_old_data(path: Path) -> bool:
     """Whether the file holds a checkpoint's data in the V1 format."""
-    return _PART.match(path.name) is None and sniff(path) is Content.TABLE
+    return _PART.match(path.name) is None and sniff(path) is FileContent.TABLE
 
 
 def _old_prefix(path: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class SourceChoice:
     """What a person said about a source, and what may be seen of its surroundings."""
 
     signature: str | None = None  # of a SavedModel
@@ -16,4 +16,4 @@ class Choice:
     reach: Sequence[Path] | None = None
 
 
-ANY = Choice()  # nothing in particular is meant
+ANY = SourceChoice()  # nothing in particular is meant

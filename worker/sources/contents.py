@@ -17,7 +17,7 @@ from worker.sources.protobuf_fields import BYTES, VARINT, ProtoField, fields, in
 from worker.sources.texts import protobuf_text
 
 
-class Content(Enum):
+class FileContent(Enum):
     """What a file holds that a model may be made of, or that holds such files."""
 
     SAVED_MODEL = "a SavedModel"
@@ -35,12 +35,12 @@ class Content(Enum):
 # What a model can be read from, by itself or with what lies beside it.
 MODELS = frozenset(
     {
-        Content.SAVED_MODEL,
-        Content.META_GRAPH,
-        Content.GRAPH,
-        Content.TABLE,
-        Content.HDF5,
-        Content.KERAS_ZIP,
+        FileContent.SAVED_MODEL,
+        FileContent.META_GRAPH,
+        FileContent.GRAPH,
+        FileContent.TABLE,
+        FileContent.HDF5,
+        FileContent.KERAS_ZIP,
     }
 )
 HEAD_BYTES = 64 * 1024
@@ -56,13 +56,13 @@ _KERAS_MODEL = b"model_config"  # the attribute of an HDF5 file that holds a who
 _OP = re.compile(rb"[A-Za-z_][A-Za-z0-9_>./\-]*\Z")
 # How text protocol buffers begin, behind comments: the name of a field of one message only.
 _TEXT = (
-    (Content.SAVED_MODEL, re.compile(r"(saved_model_schema_version|meta_graphs)\s*[:{]")),
+    (FileContent.SAVED_MODEL, re.compile(r"(saved_model_schema_version|meta_graphs)\s*[:{]")),
     (
-        Content.META_GRAPH,
+        FileContent.META_GRAPH,
         re.compile(r"(meta_info_def|graph_def|saver_def|collection_def)\s*:?\s*{"),
     ),
-    (Content.STATE, re.compile(r"(all_)?model_checkpoint_path\s*:")),
-    (Content.GRAPH, re.compile(r"(node|library|versions)\s*:?\s*{")),
+    (FileContent.STATE, re.compile(r"(all_)?model_checkpoint_path\s*:")),
+    (FileContent.GRAPH, re.compile(r"(node|library|versions)\s*:?\s*{")),
 )
 # An op of this name: in NodeDef's field 2, before which its length stands, or in text.
 _VARIABLE = re.compile(
@@ -71,13 +71,13 @@ _VARIABLE = re.compile(
 )
 
 
-def sniff(path: Path) -> Content:
+def sniff(path: Path) -> FileContent:
     """Return what the file holds; `UNKNOWN` also where it cannot be read."""
     try:
         with path.open("rb") as file:
             return _sniff(file)
     except OSError:
-        return Content.UNKNOWN
+        return FileContent.UNKNOWN
 
 
 def is_text(path: Path) -> bool:
@@ -88,7 +88,7 @@ def is_text(path: Path) -> bool:
 
 def holds_variables(path: Path) -> bool:
     """Whether the file is a graph, meta graph or SavedModel with variables in it."""
-    kinds = (Content.GRAPH, Content.META_GRAPH, Content.SAVED_MODEL)
+    kinds = (FileContent.GRAPH, FileContent.META_GRAPH, FileContent.SAVED_MODEL)
     if sniff(path) not in kinds:
         return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -101,63 +101,63 @@ def holds_keras_model(path: Path) -> bool:
         return data.find(_KERAS_MODEL) >= 0
 
 
-def _sniff(file: BinaryIO) -> Content:
+def _sniff(file: BinaryIO) -> FileContent:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(HEAD_BYTES)
     if any(head[place:].startswith(_HDF5_MAGIC) for place in _HDF5_PLACES):
-        return Content.HDF5
+        return FileContent.HDF5
     packed = _packed(file, head)
     if packed is not None:
         return packed
     if size > len(_TABLE_MAGIC):
         file.seek(-len(_TABLE_MAGIC), os.SEEK_END)
         if file.read() == _TABLE_MAGIC:
-            return Content.TABLE
+            return FileContent.TABLE
     text = protobuf_text(head)
     if text is not None:
-        return next((kind for kind, start in _TEXT if start.match(text)), Content.UNKNOWN)
+        return next((kind for kind, start in _TEXT if start.match(text)), FileContent.UNKNOWN)
     return _binary(head)
 
 
-def _packed(file: BinaryIO, head: bytes) -> Content | None:
+def _packed(file: BinaryIO, head: bytes) -> FileContent | None:
     """Return what kind of archive it is; None where it is none."""
     where, magic = _TAR_MAGIC
     if head.startswith(ZIP_MAGICS):
-        return Content.KERAS_ZIP if zip_names(file) >= _KERAS_MEMBERS else Content.ARCHIVE
+        return FileContent.KERAS_ZIP if zip_names(file) >= _KERAS_MEMBERS else FileContent.ARCHIVE
     if head.startswith(_COMPRESSED):
-        return Content.COMPRESSED if is_compressed_file(file) else Content.ARCHIVE
-    return Content.ARCHIVE if head[where] == magic else None
+        return FileContent.COMPRESSED if is_compressed_file(file) else FileContent.ARCHIVE
+    return FileContent.ARCHIVE if head[where] == magic else None
 
 
-def _binary(head: bytes) -> Content:
+def _binary(head: bytes) -> FileContent:
     first = next(fields(head, 0, len(head)), None)
     if first is None:
-        return Content.UNKNOWN
+        return FileContent.UNKNOWN
     if (first.number, first.kind) == (1, VARINT):
         return _versioned(head, list(fields(head, 0, len(head)))[1:])
     inner = next(inside(head, first), None) if first.kind == BYTES else None
     if is_bytes(first, 1) and _is_node(head, first):
-        return Content.GRAPH
+        return FileContent.GRAPH
     if is_bytes(first, 1) and _is_meta_info(head, first):
-        return Content.META_GRAPH
+        return FileContent.META_GRAPH
     if is_bytes(first, 2) and inner is not None and is_bytes(inner, 1):
         # A meta graph without its first field, or a graph of which the functions come first.
-        return Content.META_GRAPH if _is_node(head, inner) else Content.GRAPH
+        return FileContent.META_GRAPH if _is_node(head, inner) else FileContent.GRAPH
     versions = is_bytes(first, 4) and all(part.kind == VARINT for part in inside(head, first))
-    return Content.GRAPH if versions else Content.UNKNOWN
+    return FileContent.GRAPH if versions else FileContent.UNKNOWN
 
 
-def _versioned(head: bytes, rest: list[ProtoField]) -> Content:
+def _versioned(head: bytes, rest: list[ProtoField]) -> FileContent:
     """Return what begins with a version: only in a SavedModel do meta graphs follow alone.
 
     In ONNX it is the producer's name, in Core ML a description and then the kind of model.
     """
     if not rest or not all(is_bytes(one, 2) for one in rest):
-        return Content.UNKNOWN
+        return FileContent.UNKNOWN
     text = head[rest[0].start : rest[0].end]
     printable = text.isascii() and text.decode().isprintable()
-    return Content.UNKNOWN if rest[0].end < len(head) and printable else Content.SAVED_MODEL
+    return FileContent.UNKNOWN if rest[0].end < len(head) and printable else FileContent.SAVED_MODEL
 
 
 def _is_node(head: bytes, field: ProtoField) -> bool:

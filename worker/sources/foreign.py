@@ -28,7 +28,7 @@ from worker.sources.foreign_kinds import (
     PYTORCH,
     SAVE_FROM_CODE,
     THROUGH_ONNX,
-    Foreign,
+    ForeignKind,
 )
 from worker.sources.protobuf_fields import BYTES, VARINT, fields, inside, is_bytes
 from worker.sources.texts import as_text
@@ -48,21 +48,21 @@ _PAGE = re.compile(
 )
 _PYTHON = r"^(import|from)[ \t]+[\w.]+([ \t]+import[ \t]+.+|[ \t]+as[ \t]+\w+)?[ \t\r]*$"
 # Kinds of texts, each with what tells it.
-_TEXTS: tuple[tuple[re.Pattern[str], Foreign], ...] = (
+_TEXTS: tuple[tuple[re.Pattern[str], ForeignKind], ...] = (
     (_PAGE, HTML),
     (
         re.compile(r"\A\s*(<\?xml[^>]*>\s*)?<Error>", re.IGNORECASE),
-        Foreign("an error that a server answered with", f"{AGAIN} from where it lies"),
+        ForeignKind("an error that a server answered with", f"{AGAIN} from where it lies"),
     ),
     (
         re.compile(r"\A\s*(<\?xml[^>]*>\s*)?<net\s"),
-        Foreign("a model of OpenVINO", ORIGINAL),
+        ForeignKind("a model of OpenVINO", ORIGINAL),
     ),
-    (re.compile(r"\A\s*(#[^\n]*\n\s*)*\[net(work)?\]"), Foreign("a network of Darknet", OTHER)),
+    (re.compile(r"\A\s*(#[^\n]*\n\s*)*\[net(work)?\]"), ForeignKind("a network of Darknet", OTHER)),
     (re.compile(r"^[ \t]*(layers?|input_param)[ \t]*\{", re.MULTILINE), CAFFE),
     (
         re.compile(_PYTHON, re.MULTILINE),
-        Foreign("a Python program", "give the model that it saves, and not its code", False),
+        ForeignKind("a Python program", "give the model that it saves, and not its code", False),
     ),
 )
 _OLD_PICKLE = re.compile(rb"\A(\((dp|lp)\d+\n|c[a-zA-Z_][\w.]*\n[A-Za-z_]\w*\n)")
@@ -71,7 +71,7 @@ _PICKLED = ((b"torch", "PyTorch"), (b"sklearn", "scikit-learn"), (b"xgboost", "X
 _EVENTS = b"brain.Event:"  # the version that TensorBoard's logs begin with
 
 
-def foreign(path: Path) -> Foreign | None:
+def foreign(path: Path) -> ForeignKind | None:
     """Return what the file is, if it is known and no model of TensorFlow; None where it may be.
 
     To be asked for files that are nothing else: `sniff` must have found nothing in them.
@@ -109,7 +109,7 @@ def refusal(path: Path) -> SourceError | None:
     return SourceError(f"'{printable(path.name)}' is {found.what}: {found.advice}.")
 
 
-def _foreign(file: BinaryIO) -> Foreign | None:
+def _foreign(file: BinaryIO) -> ForeignKind | None:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -130,15 +130,15 @@ def _foreign(file: BinaryIO) -> Foreign | None:
     )
 
 
-def _nothing(head: bytes, size: int) -> Foreign | None:
+def _nothing(head: bytes, size: int) -> ForeignKind | None:
     if size == 0:
         return EMPTY
     if size > len(head) or head.strip(b"\0"):
         return None
-    return Foreign("nothing but zeros", f"{AGAIN}, for its download or copy broke off", False)
+    return ForeignKind("nothing but zeros", f"{AGAIN}, for its download or copy broke off", False)
 
 
-def _by_magic(head: bytes) -> Foreign | None:
+def _by_magic(head: bytes) -> ForeignKind | None:
     if head[4:8] == b"TFL3":
         return LITE
     if head[257:262] == b"ustar":
@@ -147,26 +147,28 @@ def _by_magic(head: bytes) -> Foreign | None:
     return next((kind for magic, kind in MAGICS if head.startswith(magic)), None)
 
 
-def _pointer(head: bytes, size: int) -> Foreign | None:
+def _pointer(head: bytes, size: int) -> ForeignKind | None:
     if _ANNEX.match(head) and size < _NOTE_BYTES:
-        return Foreign("a pointer of git-annex", "fetch the file with `git annex get`, and repeat")
+        return ForeignKind(
+            "a pointer of git-annex", "fetch the file with `git annex get`, and repeat"
+        )
     if not head.startswith(_LFS_SPECS):
         return None
     named = _LFS_SIZE.search(head)
     large = f" ({int(named[1]) / 1e6:,.1f} MB)" if named else ""
-    return Foreign(
+    return ForeignKind(
         f"a pointer of Git LFS, not the file itself{large}",
         "run `git lfs pull` in the repository that it comes from (https://git-lfs.com), and repeat",
     )
 
 
-def _zip(names: frozenset[str]) -> Foreign | None:
+def _zip(names: frozenset[str]) -> ForeignKind | None:
     """Return what zip archives are that people do not take for archives."""
     ends = {name.rpartition("/")[2] for name in names}
     if "data.pkl" in ends or "constants.pkl" in ends:  # torch.save, and TorchScript
         return PYTORCH
     if names and all(name.endswith(".npy") for name in names):
-        return Foreign("NumPy arrays", "they are numbers without layers; " + SAVE_FROM_CODE)
+        return ForeignKind("NumPy arrays", "they are numbers without layers; " + SAVE_FROM_CODE)
     if any(name.endswith(".mlmodel") for name in names) and "Manifest.json" in ends:
         return CORE_ML
     if "MAR-INF/MANIFEST.json" in names:  # an archive of TorchServe
@@ -174,7 +176,7 @@ def _zip(names: frozenset[str]) -> Foreign | None:
     return None
 
 
-def _pickle(head: bytes, tail: bytes) -> Foreign | None:
+def _pickle(head: bytes, tail: bytes) -> ForeignKind | None:
     binary = head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
     if not (binary and tail.endswith(b".")) and not _OLD_PICKLE.match(head):
         return None
@@ -185,33 +187,33 @@ def _pickle(head: bytes, tail: bytes) -> Foreign | None:
     else:
         what = "a Python pickle"
     advice = THROUGH_ONNX if what.endswith("PyTorch") else SAVE_FROM_CODE
-    return Foreign(f"{what}, which is never opened because it can run any code", advice)
+    return ForeignKind(f"{what}, which is never opened because it can run any code", advice)
 
 
-def _safetensors(head: bytes, size: int) -> Foreign | None:
+def _safetensors(head: bytes, size: int) -> ForeignKind | None:
     """Return what begins with the length of its JSON header: github.com/huggingface/safetensors."""
     length = int.from_bytes(head[:8], "little")
     if not (2 <= length <= size - 8 and head[8:9] == b"{"):
         return None
     if b'"data_offsets"' not in head and b'"__metadata__"' not in head:
         return None
-    return Foreign(
+    return ForeignKind(
         "a safetensors file",
         "it holds weights and no layers; load them in the program that trained the model, and "
         "save the whole model there as a Keras file or a SavedModel",
     )
 
 
-def _events(head: bytes) -> Foreign | None:
+def _events(head: bytes) -> ForeignKind | None:
     """Return what TensorBoard writes: a record (8 bytes of length, 4 of checksum) of an Event."""
     if _EVENTS not in head[:64]:
         return None
-    return Foreign(
+    return ForeignKind(
         "a log for TensorBoard", "give the checkpoint or the model that was saved beside it", False
     )
 
 
-def _protobuf(head: bytes) -> Foreign | None:
+def _protobuf(head: bytes) -> ForeignKind | None:
     """Return what ONNX, Core ML and Caffe write: onnx.proto, Model.proto and caffe.proto."""
     found = list(fields(head, 0, len(head)))
     if len(found) < 2:
@@ -235,21 +237,21 @@ def _protobuf(head: bytes) -> Foreign | None:
     return None
 
 
-def _text(head: bytes) -> Foreign | None:
+def _text(head: bytes) -> ForeignKind | None:
     text = as_text(head)
     if text is None:
         return None
     for told_by, kind in _TEXTS:
         if told_by.search(text):
             return kind
-    return Foreign("a text", "give the model that is to be frozen", is_model=False)
+    return ForeignKind("a text", "give the model that is to be frozen", is_model=False)
 
 
-def _json(file: BinaryIO, head: bytes, size: int) -> Foreign | None:
+def _json(file: BinaryIO, head: bytes, size: int) -> ForeignKind | None:
     text = as_text(head)
     if text is None or text.lstrip()[:1] not in ("{", "["):
         return None
-    nothing = Foreign("JSON and no model", "give the model that it belongs to", is_model=False)
+    nothing = ForeignKind("JSON and no model", "give the model that it belongs to", is_model=False)
     if size > _MOST_JSON_BYTES:
         return nothing
     file.seek(0)

@@ -11,8 +11,8 @@ from worker.errors import SourceError
 from worker.sources import checkpoint_files
 from worker.sources.architecture import architecture_beside
 from worker.sources.checkpoint_files import STATE_FILE, holds_checkpoint, is_checkpoint
-from worker.sources.choice import ANY, Choice
-from worker.sources.contents import Content, holds_keras_model, holds_variables, sniff
+from worker.sources.choice import ANY, SourceChoice
+from worker.sources.contents import FileContent, holds_keras_model, holds_variables, sniff
 from worker.sources.foreign import misfetched, refusal
 from worker.sources.label_files import LabelFile, label_files
 from worker.sources.places import find_model, saved_model_file
@@ -46,7 +46,7 @@ class Located:
         return [(path.relative_to(base).as_posix(), path) for path in paths]
 
 
-def locate(path: Path, choice: Choice = ANY) -> Located:
+def locate(path: Path, choice: SourceChoice = ANY) -> Located:
     """Return the source that `path` means: a folder, a file or a checkpoint's prefix.
 
     Raises `SourceError` where it is no model, or not whole, saying what it is and what to do.
@@ -62,11 +62,11 @@ def locate(path: Path, choice: Choice = ANY) -> Located:
             f"'{found.name}' tells about a SavedModel and holds no graph: give the folder that it "
             "lies in, with saved_model.pb."
         )
-    elif sniff(found) in (Content.HDF5, Content.KERAS_ZIP):
+    elif sniff(found) in (FileContent.HDF5, FileContent.KERAS_ZIP):
         model, files = found, _of_keras(found)
     elif found.is_dir() or is_checkpoint(found):
         model, files = _of_checkpoint(found, warnings)
-    elif sniff(found) in (Content.GRAPH, Content.META_GRAPH):
+    elif sniff(found) in (FileContent.GRAPH, FileContent.META_GRAPH):
         model, files = found, _of_graph(found)
     else:
         model, files = _of_archive(found)
@@ -117,7 +117,7 @@ def _of_saved_model(stored: Path) -> list[Path]:
 
 
 def _of_keras(file: Path) -> list[Path]:
-    if sniff(file) is Content.KERAS_ZIP or holds_keras_model(file):
+    if sniff(file) is FileContent.KERAS_ZIP or holds_keras_model(file):
         return [file]
     if file.name == _KERAS_WEIGHTS and file.with_name(_KERAS_CONFIG).is_file():
         parts = [file.with_name(name) for name in _KERAS_PARTS]
@@ -148,7 +148,7 @@ def _of_archive(file: Path) -> tuple[Path, list[Path]]:
     wrong = refusal(file)
     if wrong is not None:
         raise wrong
-    if sniff(file) in (Content.ARCHIVE, Content.COMPRESSED):
+    if sniff(file) in (FileContent.ARCHIVE, FileContent.COMPRESSED):
         return file, [file]
     raise SourceError(
         f"'{file.name}' is no model that is known: no checkpoint, SavedModel, Keras file or graph."
@@ -157,6 +157,6 @@ def _of_archive(file: Path) -> tuple[Path, list[Path]]:
 
 def _state_beside(path: Path) -> list[Path]:
     state = path.with_name(STATE_FILE)
-    if sniff(state) is Content.STATE and state.stat().st_size <= _MOST_STATE_BYTES:
+    if sniff(state) is FileContent.STATE and state.stat().st_size <= _MOST_STATE_BYTES:
         return [state]
     return []

@@ -15,7 +15,7 @@ from worker.sources.architecture import (
     weights_beside,
 )
 from worker.sources.checkpoint_files import holds_checkpoint, is_checkpoint
-from worker.sources.contents import MODELS, Content, holds_keras_model, sniff
+from worker.sources.contents import MODELS, FileContent, holds_keras_model, sniff
 from worker.sources.foreign import foreign
 from worker.sources.listing import entries_in, files_in, folders_in
 
@@ -35,7 +35,7 @@ def saved_model_file(path: Path) -> Path | None:
         return next((file for file in files if file.is_file()), None)
     if path.name in SAVED_MODEL_NAMES and path.is_file():
         return path
-    return path if sniff(path) is Content.SAVED_MODEL else None
+    return path if sniff(path) is FileContent.SAVED_MODEL else None
 
 
 def find_model(path: Path, checkpoint: str | None = None) -> tuple[Path, list[str]]:
@@ -53,7 +53,7 @@ def find_model(path: Path, checkpoint: str | None = None) -> tuple[Path, list[st
         if found is None:
             raise _no_model(path)
         return found, warnings
-    if path.is_file() and sniff(path) is Content.UNKNOWN and describes_layers(read_json(path)):
+    if path.is_file() and sniff(path) is FileContent.UNKNOWN and describes_layers(read_json(path)):
         weights = weights_beside(path)
         if len(weights) > 1:
             raise SourceError(
@@ -127,7 +127,7 @@ def _model_files(folder: Path) -> list[Path]:
 
 
 def _is_weights_alone(file: Path) -> bool:
-    if sniff(file) is not Content.HDF5 or holds_keras_model(file):
+    if sniff(file) is not FileContent.HDF5 or holds_keras_model(file):
         return False
     return architecture_beside(file) is None
 
@@ -138,7 +138,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _only_archive(folder: Path) -> Path | None:
     """Return the one archive or compressed file of the folder, in which the model may be."""
-    packed = (Content.ARCHIVE, Content.COMPRESSED)
+    packed = (FileContent.ARCHIVE, FileContent.COMPRESSED)
     found = [file for file in files_in(folder) if sniff(file) in packed and foreign(file) is None]
     return found[0] if len(found) == 1 else None
 

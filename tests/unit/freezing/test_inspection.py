@@ -21,7 +21,7 @@ from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.errors import FreezeError, SourceError
 from worker.models.inspection import Inspection
 from worker.models.preprocessing import PreprocessingSpec
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 
 Build = Callable[[], None]
 GRADIENT_DESCENT = v1.train.GradientDescentOptimizer(0.1)
@@ -603,7 +603,7 @@ def test_what_functions_compute_ranks_the_outputs_of_a_signature(heads: Path) ->
 
 
 def test_two_answers_of_one_signature_are_listed(heads: Path) -> None:
-    source = open_source(heads, Choice(signature="two"))
+    source = open_source(heads, SourceChoice(signature="two"))
     found = look(source, signature="two")
     assert not found.choice.clear
     assert {one.op for one in found.outputs[:2]} == {"Softmax", "Sigmoid"}

@@ -15,9 +15,9 @@ from freezing.sources.keras_audit import UnsafeSourceError, parse_config
 from freezing.sources.keras_schema.rebuild import rebuild
 from freezing.sources.opening import open_source
 from worker.errors import SourceError
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 
-ALLOWED = Choice(allow_code=True)
+ALLOWED = SourceChoice(allow_code=True)
 FUNCTIONAL: dict[str, Any] = {
     "layers": [{"class_name": "InputLayer", "config": {"batch_shape": [None, 4], "name": "in"}}],
     "input_layers": [["in", 0, 0]],

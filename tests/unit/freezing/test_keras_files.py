@@ -19,7 +19,7 @@ from tests.unit.freezing import keras_models
 from tests.unit.freezing.keras_models import BUILDERS, save
 from tests.unit.freezing.saved import freeze, v1
 from worker.errors import SourceError
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 
 KERAS_3, KERAS_2 = keras, tf_keras
 FILE, HDF5, SAVED_MODEL = ".keras", ".h5", ""
@@ -214,7 +214,7 @@ def test_a_layer_that_keras_does_not_have_is_named(plain: Path, tmp_path: Path) 
         open_source(path)
     assert error.value.code == "unsafe_source"
     with pytest.raises(SourceError, match=r"written by Keras 2\.3\.1\) needs DropBlock"):
-        open_source(path, Choice(allow_code=True))
+        open_source(path, SourceChoice(allow_code=True))
 
 
 def test_a_file_of_keras_1_says_what_still_reads_it(plain: Path, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from tests.unit.freezing import networks
 from tests.unit.freezing.networks import v1
 from tests.unit.freezing.saved import Saved, assert_same_answers, freeze, save
 from worker.errors import SourceError
-from worker.sources.choice import Choice
-from worker.sources.contents import Content, sniff
+from worker.sources.choice import SourceChoice
+from worker.sources.contents import FileContent, sniff
 
 
 @pytest.fixture(scope="module")
@@ -157,10 +157,10 @@ def test_folders_around_a_model_are_gone_through(saved: Saved, tmp_path: Path) -
     shutil.copytree(saved.folder, around / "run8")
     with pytest.raises(SourceError, match=r"Several folders in 'my model' hold models: run7, run8"):
         open_source(tmp_path / "upload")
-    source = open_source(tmp_path / "upload", Choice(checkpoint="run8/model.ckpt-7"))
+    source = open_source(tmp_path / "upload", SourceChoice(checkpoint="run8/model.ckpt-7"))
     assert source.files[0].parent.name == "run8"
     with pytest.raises(SourceError, match="There is no 'run9' in the folder 'upload'"):
-        open_source(tmp_path / "upload", Choice(checkpoint="run9"))
+        open_source(tmp_path / "upload", SourceChoice(checkpoint="run9"))
 
 
 def test_of_several_model_files_one_must_be_named(frozen_graph: bytes, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_of_several_model_files_one_must_be_named(frozen_graph: bytes, tmp_path:
         (tmp_path / name).write_bytes(frozen_graph)
     with pytest.raises(SourceError, match=r"several models: large\.pb, small\.pb\. Name the one"):
         open_source(tmp_path)
-    assert open_source(tmp_path, Choice(checkpoint="small.pb")).name == "small.pb"
+    assert open_source(tmp_path, SourceChoice(checkpoint="small.pb")).name == "small.pb"
 
 
 def test_a_folder_without_a_model_says_what_is_in_it(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_signatures_come_with_the_usual_one_first(tmp_path: Path) -> None:
     assert source.signatures[0].inputs == {"images": "x:0"}
     assert source.signatures[0].outputs == {"y_pred": "y_pred:0"}
     with pytest.raises(UnknownSignatureError, match=r"no signature 'rav'\. There are: raw"):
-        open_source(folder, Choice(signature="rav"))
+        open_source(folder, SourceChoice(signature="rav"))
 
 
 def test_of_several_graphs_the_one_to_serve_is_taken(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_versions_in_folders_mean_the_latest(tmp_path: Path) -> None:
     source = open_source(tmp_path / "export")
     assert source.name == "10"
     assert "latest, 10" in source.warnings[0]
-    assert open_source(tmp_path / "export", Choice(checkpoint="9")).name == "9"
+    assert open_source(tmp_path / "export", SourceChoice(checkpoint="9")).name == "9"
 
 
 def test_a_saved_model_without_its_variables_says_so(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_saved_model_without_its_variables_says_so(tmp_path: Path) -> None:
 )
 def test_other_files_are_not_taken_for_models(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
-    assert sniff(tmp_path / "file") is Content.UNKNOWN
+    assert sniff(tmp_path / "file") is FileContent.UNKNOWN
 
 
 def test_the_variables_of_a_saved_model_are_not_all_of_it(tmp_path: Path) -> None:

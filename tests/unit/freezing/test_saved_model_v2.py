@@ -14,7 +14,7 @@ from freezing.sources.opening import open_source
 from freezing.sources.saved_model import UnknownSignatureError
 from tests.unit.freezing.saved import Frozen, freeze, v1
 from worker.errors import SourceError
-from worker.sources.choice import Choice
+from worker.sources.choice import SourceChoice
 
 Array = npt.NDArray[Any]
 IMAGES = np.random.default_rng(5).uniform(size=[3, 8, 8, 3]).astype(np.float32)
@@ -120,7 +120,9 @@ def test_the_usual_signature_comes_first_with_its_own_names(
 
 
 def test_the_names_of_the_file_are_good_too(signed: Path, network: Network, tmp_path: Path) -> None:
-    scores = open_source(signed, Choice(signature="backwards")).signatures[1].outputs["scores"]
+    scores = (
+        open_source(signed, SourceChoice(signature="backwards")).signatures[1].outputs["scores"]
+    )
     assert scores.startswith("StatefulPartitionedCall")
     fields = {"inputs": ["serving_default_photo"], "outputs": [scores]}
     frozen = freeze(signed, tmp_path, **fields)
@@ -128,7 +130,7 @@ def test_the_names_of_the_file_are_good_too(signed: Path, network: Network, tmp_
 
 
 def test_another_signature_can_be_chosen(signed: Path, network: Network, tmp_path: Path) -> None:
-    source = open_source(signed, Choice(signature="backwards"))
+    source = open_source(signed, SourceChoice(signature="backwards"))
     assert source.signatures[0].outputs == {"y": "y:0"}
     frozen = freeze(signed, tmp_path, signature="backwards", outputs=["y"])
     _assert_answers(frozen, network.backwards(IMAGES)["y"])
@@ -136,7 +138,7 @@ def test_another_signature_can_be_chosen(signed: Path, network: Network, tmp_pat
 
 def test_a_signature_that_is_not_there_is_refused_with_those_that_are(signed: Path) -> None:
     with pytest.raises(UnknownSignatureError, match=r"no signature 'servig'.*serving_default"):
-        open_source(signed, Choice(signature="servig"))
+        open_source(signed, SourceChoice(signature="servig"))
 
 
 @pytest.mark.parametrize(("lines", "fit"), [(["a", "b", "c"], True), (["a", "b"], False)])

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.system import ROOT, clean_environment
 from worker.confinement import landlock, seccomp
-from worker.confinement.confine import Confinement, NotConfinedError
+from worker.confinement.confine import InForce, NotConfinedError
 
 # What a model that runs code of its own would try. Each answers with the error it met, or "done".
 ATTEMPTS = """
@@ -170,10 +170,8 @@ def test_each_attempt_was_judged(tried: dict[str, Any]) -> None:
 
 
 def test_an_operator_can_demand_it() -> None:
-    Confinement(in_force=["Landlock 4", "a filter of system calls"]).check()
-    weak = Confinement(
-        in_force=["no capabilities"], missing=["Landlock (Function not implemented)"]
-    )
+    InForce(in_force=["Landlock 4", "a filter of system calls"]).check()
+    weak = InForce(in_force=["no capabilities"], missing=["Landlock (Function not implemented)"])
     with pytest.raises(NotConfinedError, match=r"Missing: Landlock .*set it to auto") as refused:
         weak.check()
     assert refused.value.code == "not_confined"

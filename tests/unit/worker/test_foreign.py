@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import SourceError
-from worker.sources.contents import Content, sniff
+from worker.sources.contents import FileContent, sniff
 from worker.sources.foreign import refusal
 from worker.sources.locate import locate
 
@@ -93,7 +93,7 @@ KINDS = {
 def test_it_is_called_by_its_name_with_what_to_do(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "saved.h5"
     file.write_bytes(KINDS[kind])
-    assert sniff(file) in (Content.UNKNOWN, Content.ARCHIVE)
+    assert sniff(file) in (FileContent.UNKNOWN, FileContent.ARCHIVE)
     with pytest.raises(SourceError) as refused:
         locate(file)
     message = refused.value.message
@@ -121,8 +121,8 @@ def test_what_is_compressed_by_itself_is_told_from_an_archive(
 ) -> None:
     (tmp_path / "a").write_bytes(pack(b"\x0a\x0e\x0a\x05dense\x12\x05Const"))
     (tmp_path / "b").write_bytes(pack(tarred("model.pb")))
-    assert sniff(tmp_path / "a") is Content.COMPRESSED
-    assert sniff(tmp_path / "b") is Content.ARCHIVE
+    assert sniff(tmp_path / "a") is FileContent.COMPRESSED
+    assert sniff(tmp_path / "b") is FileContent.ARCHIVE
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_what_is_compressed_by_itself_is_told_from_an_archive(
 )
 def test_models_are_not_called_something_else(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)
-    assert sniff(tmp_path / "file") is not Content.UNKNOWN
+    assert sniff(tmp_path / "file") is not FileContent.UNKNOWN
 
 
 def test_a_directory_of_a_zip_without_end_is_no_directory(tmp_path: Path) -> None:
     for rest in (bytes(100), b"", b"as a text"):
         (tmp_path / "x.zip").write_bytes(b"PK\x03\x04" + rest)
-        assert sniff(tmp_path / "x.zip") is Content.ARCHIVE
+        assert sniff(tmp_path / "x.zip") is FileContent.ARCHIVE
         assert refusal(tmp_path / "x.zip") is None
 
 

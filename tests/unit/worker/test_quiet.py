@@ -5,11 +5,11 @@ import warnings
 
 import pytest
 
-from worker.images.quiet import Quiet
+from worker.images.quiet import IgnoredWarnings
 
 
 def test_warnings_are_ignored_inside_and_only_there() -> None:
-    quiet = Quiet()
+    quiet = IgnoredWarnings()
     with quiet:
         warnings.warn("too large", stacklevel=1)
     with pytest.warns(UserWarning, match="too large"):
@@ -18,13 +18,13 @@ def test_warnings_are_ignored_inside_and_only_there() -> None:
 
 def test_filters_come_back_after_an_error() -> None:
     before = list(warnings.filters)
-    with pytest.raises(ValueError, match="broken"), Quiet():
+    with pytest.raises(ValueError, match="broken"), IgnoredWarnings():
         raise ValueError("broken")
     assert warnings.filters == before
 
 
 def test_whoever_leaves_first_leaves_the_others_undisturbed() -> None:
-    quiet, before = Quiet(), list(warnings.filters)
+    quiet, before = IgnoredWarnings(), list(warnings.filters)
     inside, left = threading.Event(), threading.Event()
     failures = []
 

@@ -13,7 +13,7 @@ _BIG_SIZES = {16: 8, 17: 8, 18: 8}
 _NUMBERS = {1: 1, 3: 2, 4: 4, 16: 8}  # bytes of each whole number without sign, by its type
 
 
-class Entry(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """One entry: a tag and its values, which lie in the file at `place`."""
 
     tag: int
@@ -47,7 +47,7 @@ class Directory:
     def __contains__(self, tag: int) -> bool:
         return tag in self._entries
 
-    def get(self, tag: int) -> Entry | None:
+    def get(self, tag: int) -> DirectoryEntry | None:
         """Return the entry of a tag, if there is one."""
         return self._entries.get(tag)
 
@@ -68,7 +68,7 @@ class Directory:
             for at in range(0, len(values) - size + 1, size)
         )
 
-    def _read(self, start: int) -> Iterator[Entry]:
+    def _read(self, start: int) -> Iterator[DirectoryEntry]:
         if self.is_big:
             counted, layout, step, inside = "Q", "HHQQ", 20, 8
         else:
@@ -82,7 +82,7 @@ class Directory:
             tag, kind, values, offset = struct.unpack_from(self._mark + layout, self._data, place)
             length = values * sizes.get(kind, 1)
             at = place + step - inside if length <= inside else offset
-            yield Entry(tag, kind, values, at, length, self._data[place : place + step])
+            yield DirectoryEntry(tag, kind, values, at, length, self._data[place : place + step])
 
     def of(self, tags: frozenset[int]) -> bytes:
         """Return a directory with only these of the entries, and none behind it."""

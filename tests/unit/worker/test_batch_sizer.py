@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.inference.batch_sizer import Pace, Patience
+from worker.inference.batch_sizer import BatchSizer, LatencyBudget
 
 
 @pytest.fixture
@@ -14,11 +14,11 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_the_first_micro_batch_is_as_large_as_allowed() -> None:
-    assert Pace(32).images(0.08) == 32
+    assert BatchSizer(32).images(0.08) == 32
 
 
 def test_a_fast_model_gets_whole_micro_batches_and_a_slow_one_few_images() -> None:
-    pace = Pace(32)
+    pace = BatchSizer(32)
     pace.measured(32, 0.032)
     assert pace.images(0.08) == 32
     for _ in range(20):
@@ -31,7 +31,7 @@ def test_a_fast_model_gets_whole_micro_batches_and_a_slow_one_few_images() -> No
 
 
 def test_one_slow_micro_batch_does_not_decide() -> None:
-    pace = Pace(80)
+    pace = BatchSizer(80)
     for _ in range(10):
         pace.measured(16, 0.016)
     pace.measured(16, 0.08)
@@ -39,14 +39,14 @@ def test_one_slow_micro_batch_does_not_decide() -> None:
 
 
 def test_micro_batches_are_short_while_people_ask_for_single_images(now: list[float]) -> None:
-    patience = Patience()
+    patience = LatencyBudget()
     alone = patience.seconds
-    patience.asked()
+    patience.requested()
     beside = patience.seconds
     assert (beside, alone) == pytest.approx((0.08, 0.4))
     for _ in range(3):
         now[0] += 2.9
         assert patience.seconds == beside
-        patience.asked()
+        patience.requested()
     now[0] += 3.1
     assert patience.seconds == alone

@@ -32,7 +32,7 @@ Send = Callable[[Event], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class End:
+class TrialEnd:
     """How the process of a trial ended."""
 
     overdue: bool  # by its limit of time
@@ -43,7 +43,7 @@ class End:
     words: str  # these
 
 
-class ForkServer:
+class TrialServer:
     """Has an order worked on in processes of their own, several at a time. Safe for threads."""
 
     def __init__(
@@ -65,7 +65,7 @@ class ForkServer:
         self._socket = ours
         self._lock = threading.Lock()
 
-    def events(self, order: Order, limit_s: float) -> Iterator[Event | End]:
+    def events(self, order: Order, limit_s: float) -> Iterator[Event | TrialEnd]:
         """Have an order worked on; give what is sent from there, and how it ended at last.
 
         Raises `OSError` where the server is gone.
@@ -79,7 +79,7 @@ class ForkServer:
             with ours.makefile("rb") as lines:
                 for line in lines:
                     event: Event = json.loads(line)
-                    yield End(**event["ended"]) if "ended" in event else event
+                    yield TrialEnd(**event["ended"]) if "ended" in event else event
 
 
 def _serve(
@@ -136,7 +136,7 @@ def _supervise(descriptor: int, work: Callable[[Order, Send], None]) -> NoReturn
             overdue = code in (OVERDUE, -signal.SIGALRM)
             words = tail.decode(errors="replace")
             used = usage.ru_utime + usage.ru_stime
-            ended = End(
+            ended = TrialEnd(
                 overdue=overdue,
                 waited=code == WAITED,
                 busy=overdue and used < order["limit_s"] * CPU_SHARE,
