@@ -28,6 +28,7 @@ from worker.errors import InvalidRequestError, UnsupportedMediaError
 
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]{1,80}){0,10}")
 
+_METHODS: Final = "GET, HEAD, POST, PUT, DELETE, OPTIONS"  # of all resources together
 
 ADMITTED: Final = "permafrost.admitted"  # in the environment of a request
 
@@ -65,6 +66,8 @@ async def admit(loop_services: LoopServices) -> Response | None:
     policy.check(_head(settings.trusted_proxies))
     if (answer := cors.preflight_response()) is not None:
         return answer
+    if request.method == "OPTIONS" and request.environ.get("RAW_URI") == "*":
+        return Response(status=204, headers={"Allow": _METHODS})
     _check_expectation()
     _check_encoding()
     await credentials.authenticate(loop_services)

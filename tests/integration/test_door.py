@@ -84,6 +84,7 @@ class _Strict:
         (b"GET /v1/models", 200),
         (b"GET /", 200),
         (b"OPTIONS /v1/jobs", 200),
+        (b"OPTIONS *", 204),  # of the server itself (RFC 9110, 9.3.7)
     ],
 )
 def test_no_header_of_an_answer_is_repeated(api: Api, request_: bytes, status: int) -> None:
