@@ -17,6 +17,13 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
+def shown_url(url: str) -> str:
+    """Return what anybody may see of a webhook's URL: its path may hold a secret."""
+    scheme, _, rest = url.partition("://")
+    authority, _, path = rest.partition("/")
+    return f"{scheme}://{authority}/{'...' if path else ''}"
+
+
 def no_field(called: str, name: str, fields: Iterable[str]) -> str:
     """Return the sentence about a field `name` that is not among the `fields` of something.
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from worker.webhooks.targets import shown_url
+from worker.printable import shown_url
 
 
 class Kind(StrEnum):

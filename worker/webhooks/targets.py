@@ -14,7 +14,7 @@ from typing import Self
 import idna
 
 from worker.errors import WebhookError
-from worker.printable import printable
+from worker.printable import printable, shown_url
 from worker.webhooks.public_addresses import Address, Network, is_public
 
 _LONGEST_URL = 2048  # characters
@@ -120,13 +120,6 @@ class Target:
             port=port if port is not None else (443 if scheme == "https" else 80),
             path=rest if rest.startswith("/") else f"/{rest}",
         )
-
-
-def shown_url(url: str) -> str:
-    """Return what anybody may see of a URL that `Target.url` gave."""
-    scheme, _, rest = url.partition("://")
-    authority, _, path = rest.partition("/")
-    return f"{scheme}://{authority}/{'...' if path else ''}"
 
 
 class AllowedHosts:
