@@ -1,8 +1,8 @@
-"""Knowing from the words of libraries that memory ran out."""
+"""Whether an error or a message of a library means that memory ran out."""
 
 import re
 
-# As Python, numpy, protobuf, OpenBLAS, oneDNN, TensorFlow, the C++ runtime and the loader say it.
+# Messages of Python, numpy, protobuf, OpenBLAS, oneDNN, TensorFlow, the C++ runtime and the loader.
 # A thread that cannot be started has no memory for its stack: the number of threads has no limit.
 _SAID = re.compile(
     r"bad_alloc|alloc failed|MemoryError|out of memory|OOM when|cannot allocate memory"
@@ -19,7 +19,7 @@ def says_out_of_memory(text: str) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says, in the words of whoever raised it, that memory ran out."""
+    """Whether an error means that memory ran out; its class or its message shows it."""
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return True
     return says_out_of_memory(str(error))

@@ -1,4 +1,4 @@
-"""Every setting: one field each, read from the environment once, by whoever composes a program."""
+"""Every setting: one field each, read from the environment once when a program starts."""
 
 import os
 import re

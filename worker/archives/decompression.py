@@ -110,9 +110,9 @@ class Decompressed:
         except (zlib.error, OSError, ValueError, EOFError):
             raise self._damaged() from None
 
-    def _next_stream(self, begun: bytes) -> None:
+    def _next_stream(self, start: bytes) -> None:
         """Begin with the stream behind the one that ended; zeros may stand before and after it."""
-        self._input = begun
+        self._input = start
         while True:
             self._input = self._input.lstrip(b"\0")
             if len(self._input) >= len(XZ):

@@ -13,7 +13,7 @@ from worker.errors import BadArchiveError, UnsupportedMediaError
 
 __all__ = ["ArchiveMember", "examine", "is_tar", "is_zip", "members"]
 
-HEAD_BYTES = 512  # in which an archive is told
+HEAD_BYTES = 512  # by which an archive is recognised
 _EXAMINED_BYTES = 64 * 1024 * 1024  # of what a tar unpacks to, before its job is accepted
 
 
@@ -64,7 +64,7 @@ def members(
 def examine(stream: BinaryIO, limits: ArchiveLimits, called: str = "The archive") -> None:
     """Raise what `members` would, as far as that is found out at little cost.
 
-    Of a zip the whole directory is looked at, of a tar what lies within its first 64 MiB.
+    Of a zip the whole directory is read, of a tar the first 64 MiB.
     """
     seen = 0
     for member in members(stream, limits, called):

@@ -2,7 +2,7 @@
 
 `tarfile` reads whatever a header says about another one into memory, passes over files by unpacking
 them, and follows sizes wherever they lead. Here it reads from a file that goes only forwards and
-counts, and extended headers are looked at before it does. Format: pax(1) of POSIX and tar's manual.
+counts, and extended headers are examined before that. Format: pax(1) of POSIX and tar's manual.
 """
 
 import os
@@ -82,7 +82,7 @@ def _open(source: "_Forwards") -> tarfile.TarFile | None:
 
 
 def _guarded(do: Callable[[], _T], budget: Budget) -> _T:
-    """Have damage told in our words."""
+    """Replace errors about damage by our own."""
     try:
         return do()
     except PermafrostError:
@@ -192,7 +192,7 @@ class _BrokenHeaderError(ValueError):
 
 
 class _Checked(tarfile.TarInfo):
-    """A header that is looked at before `tarfile` goes by it."""
+    """A header that is checked before `tarfile` uses it."""
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: str, errors: str) -> "_Checked":

@@ -23,7 +23,7 @@ from worker.errors import (
 
 _MOST_AT_ONCE = 16 * 1024 * 1024  # bytes; of the directory, which zipfile reads as one
 _ENTRY = b"PK\x01\x02"  # how an entry of the directory begins
-_MOST_NAMES = 100_000  # that are looked at to tell what an archive is
+_MOST_NAMES = 100_000  # that are read to recognise what an archive holds
 _LOCAL_HEAD_BYTES = 30  # before a member's name and content
 _ENCRYPTED, _STRONGLY_ENCRYPTED, _UTF_8 = 0x1, 0x40, 0x800  # of a member's flags
 _AES = 99  # in place of a method, where AES encrypts a member

@@ -100,7 +100,7 @@ def dial_of(connection: Any, timeout_s: float) -> Dial:
 
 
 def _serve(channel: socket.socket, dial: Dial, parent: int) -> NoReturn:
-    """Connect for whoever asks, until nobody can ask any more."""
+    """Connect for the confined processes, until all of them have ended."""
     try:
         gc.disable()  # it would copy what the processes have in common
         # A worker that is asked to stop still has to write what it has done.

@@ -1,4 +1,4 @@
-"""What all requests have in common: how they are read, and what is said of a wrong field."""
+"""What all requests have in common: how they are parsed, and the error about a wrong field."""
 
 import json
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -45,7 +45,7 @@ TOP_MEANS: Final = "How many labels are answered; more than there are means all.
 MODEL_MEANS: Final = (
     "`NAME`, `NAME@VERSION` or `NAME@ALIAS`; needed where there is more than one model."
 )
-# Only said: what is wrong with a name is told by whoever looks for the model.
+# Only documented: looking for the model says what is wrong with a name.
 NAMED: Final[dict[str, Any]] = {"pattern": MODEL}
 WEBHOOK_MEANS: Final = (
     "Address that is told when the job has ended; https and public, unless the operator lists the "

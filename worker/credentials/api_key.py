@@ -38,7 +38,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """What was found to be allowed to whoever sent a key."""
+    """What the sender of a key may do."""
 
     key: str  # the key's id, by which jobs are owned and clients counted
     name: str

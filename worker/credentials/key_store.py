@@ -82,7 +82,7 @@ class KeyStore:
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
-    # -- for whoever manages keys ---------------------------------------------------------------
+    # -- managing keys --------------------------------------------------------------------------
 
     def create(
         self,
@@ -220,7 +220,7 @@ class KeyStore:
 
         self._client.transaction(change, name)
 
-    # -- for whoever lets requests in -------------------------------------------------------------
+    # -- checking requests ------------------------------------------------------------------------
 
     def guarded(self) -> bool:
         """Whether a key was ever made here, if it was revoked since or not."""

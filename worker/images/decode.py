@@ -186,9 +186,9 @@ def _loaded(
 
 
 def _damage(data: bytes, name: str, error: Exception) -> ImageError:
-    """Return what is said of an image that Pillow could not decode.
+    """Return the error for an image that Pillow could not decode.
 
-    Its own words are for programmers; they are in the log.
+    Pillow's own message is for programmers; it is in the log.
     """
     name = "WebP" if name == "WEBP" else name
     reason = str(error).lower()

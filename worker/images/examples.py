@@ -15,7 +15,7 @@ from worker.images.kinds import HEAD, sniff
 from worker.printable import printable
 
 MOST_EXAMPLES = 200  # that are sent and tried: ten for each of twenty classes
-_MOST_FILES = 20_000  # looked at
+_MOST_FILES = 20_000  # examined at most
 _MOST_TABLE_BYTES = 4 << 20
 _LONGEST_LABEL = 500  # characters
 _DELIMITERS = ",;\t"
@@ -36,8 +36,8 @@ def find_examples(place: Path, *, is_own: bool = False) -> list[Example]:
     """Return the examples of a folder, or of a table (CSV), in a fixed order.
 
     A folder that holds a table is read by that; of several, by `examples.csv`. Files that are no
-    pictures are passed over. Where `is_own`, links and paths may lead anywhere, because whoever
-    wrote them may read that too. Raises `ExamplesError`.
+    pictures are skipped. Where `is_own`, links and paths may lead anywhere, because the user who
+    wrote them may read those files anyway. Raises `ExamplesError`.
     """
     table = place if place.is_file() else _table(place)
     found = (

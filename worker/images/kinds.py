@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from worker.errors import PermafrostError, UnsupportedFormatError, UnsupportedMediaError
 
-# Bytes of a file that tell any kind. Those of the accepted ones are told by 16.
+# Bytes of a file by which any kind is recognised. For accepted kinds 16 would do.
 HEAD = 1024
 
 _SEND = "send a JPEG, PNG, GIF, WebP, BMP or TIFF"

@@ -32,8 +32,8 @@ Array = npt.NDArray[Any]
 _FILES_OF_LOADING = 16  # times a version's file that loading it may take
 _FULL_S = 2.0  # that the largest run of a trial should take at most
 _NOISE_SEED = 20_240_229
-_SMALL_BYTES = 16 * 1024 * 1024  # of a run, below which nothing is told from it about larger ones
-_LOOK_S = 0.002  # between looks at the memory of a run; only long runs are told from
+_SMALL_BYTES = 16 * 1024 * 1024  # a run that takes less says nothing about larger ones
+_LOOK_S = 0.002  # between two measurements of a run's memory; only long runs count
 
 
 class TrialMemoryError(Exception):

@@ -1,10 +1,10 @@
-"""The fork server: forks processes for trials from one that has TensorFlow loaded and no session.
+"""The trial server: a process that has loaded TensorFlow and made no session, and forks trials.
 
-A session made before a fork hangs what is forked, so a process that serves cannot fork a trial
+A session made before a fork hangs the forked process, so a serving process cannot fork a trial
 itself. It starts this server before it makes its first session. Loading TensorFlow takes four
-seconds, a fork of a process that has loaded it milliseconds.
+seconds; forking a process that has loaded it takes milliseconds.
 
-Each trial has a supervisor, which tells how it ended. All of them die with the process that serves.
+Each trial has a supervisor, which reports how it ended. All of them end with the serving process.
 """
 
 import json
@@ -24,7 +24,7 @@ from worker.out_of_memory import says_out_of_memory
 
 _NICENESS = 5  # predictions go first
 _MOST_DESCRIPTORS = 1024  # that may have been open
-_TAIL_BYTES = 8192  # of what a trial wrote to standard error, looked at where it died
+_TAIL_BYTES = 8192  # of a trial's standard error, examined where it died
 
 Order = dict[str, Any]
 Event = dict[str, Any]
@@ -35,21 +35,21 @@ Send = Callable[[Event], None]
 class TrialEnd:
     """How the process of a trial ended."""
 
-    overdue: bool  # by its limit of time
+    overdue: bool  # past its time limit
     waited: bool  # for memory that it may not take
-    busy: bool  # but it got little of the processor for that
+    busy: bool  # past its time limit, but it had got little of the processor
     signal: int  # that killed it, or 0
-    no_memory: bool  # as the last words of its libraries say
-    words: str  # these
+    no_memory: bool  # the end of its standard error says so
+    words: str  # the end of its standard error
 
 
 class TrialServer:
-    """Has an order worked on in processes of their own, several at a time. Safe for threads."""
+    """Runs orders in processes of their own, several at a time. Safe for threads."""
 
     def __init__(
         self, work: Callable[[Order, Send], None], *, prepare: Callable[[], None] = lambda: None
     ) -> None:
-        """Fork the server; `work` is what is done with an order in a process forked from it.
+        """Fork the server, which calls `work` with each order in a process forked from it.
 
         `prepare` is called once in the server. To be called while there is one thread, and before
         the first session.
@@ -66,7 +66,7 @@ class TrialServer:
         self._lock = threading.Lock()
 
     def events(self, order: Order, limit_s: float) -> Iterator[Event | TrialEnd]:
-        """Have an order worked on; give what is sent from there, and how it ended at last.
+        """Run an order; give the events that it sends, and at last how it ended.
 
         Raises `OSError` where the server is gone.
         """
@@ -112,7 +112,7 @@ def _serve(
 
 
 def _supervise(descriptor: int, work: Callable[[Order, Send], None]) -> NoReturn:
-    """Have the order done in one more process, and tell how that ended."""
+    """Run the order in one more process, and report how that ended."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         die_with(os.getppid())
@@ -158,7 +158,7 @@ def _work(
     try:
         if die_with(supervisor):
             work(order, lambda event: channel.sendall(json.dumps(event).encode() + b"\n"))
-    except BaseException as error:  # it must not get into the code of the process forked from
+    except BaseException as error:  # it must not reach the code of the process that was forked
         with suppress(Exception):
             os.write(2, repr(error).encode())
     finally:

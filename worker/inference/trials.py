@@ -1,7 +1,7 @@
-"""Trials of versions that nobody has tried yet, before they are loaded into a process that serves.
+"""Trials of versions that were not tried yet, before they are loaded into a serving process.
 
-What a version does beyond its limits costs a process of its own; the version is then set aside, for
-all workers. What was tried well is remembered in Redis, so that a start costs nothing.
+A version that exceeds its limits or crashes does so in a process of its own, and is then set aside
+for all workers. Versions that passed are noted in Redis, so that a later start costs nothing.
 """
 
 import json
@@ -40,15 +40,15 @@ class Trials:
         self._settings = settings
         self._versions = SetAsideVersions(client, settings)
         self._aside: dict[str, SetAside] = {}
-        self.is_lost = False  # whether nothing can be tried any more in this process
+        self.is_lost = False  # whether the trial server is gone, so that nothing can be tried
 
     def refresh(self) -> None:
-        """Look which versions are set aside now."""
-        with suppress(redis.RedisError):  # what was known before is as good as anything
+        """Read which versions are set aside now."""
+        with suppress(redis.RedisError):  # the last reading is good enough
             self._aside = self._versions.all()
 
     def check(self, manifest: Manifest) -> None:
-        """Raise `ModelSetAsideError` where the version was set aside at the last look."""
+        """Raise `ModelSetAsideError` where the version was set aside when `refresh` last read."""
         found = self._aside.get(f"{manifest.name}@{manifest.version}")
         if found is not None and found.means(manifest.sha256):
             raise found.error(manifest.name, manifest.version)
@@ -93,12 +93,12 @@ class Trials:
                 return self._proven(manifest, Measured.model_validate(last["measured"]))
             died = end.waited or end.signal not in (0, signal.SIGKILL)
             if doing.get("images", 0) > 1 and died:
-                most = doing["images"] // 2  # it died of a micro-batch: smaller ones may do
+                most = doing["images"] // 2  # a micro-batch killed it; a smaller one may pass
                 continue
             self._judge(manifest, end, last, doing.get("doing", "loading it"))
 
     def _judge(self, manifest: Manifest, end: TrialEnd, last: Event, doing: str) -> None:
-        """Raise what has to be said of a version that was not tried well."""
+        """Raise the error for a version that did not pass its trial."""
         settings = self._settings
         _log.warning("trial failed", action="trial_failed", doing=doing, stderr=end.words)
         if "unavailable" in last:
@@ -144,9 +144,9 @@ class Trials:
         )
 
     def _proven(self, manifest: Manifest, measured: Measured) -> Measured:
-        told = json.dumps({"terms": self._terms(manifest), "measured": measured.model_dump()})
+        entry = json.dumps({"terms": self._terms(manifest), "measured": measured.model_dump()})
         with suppress(redis.RedisError):
-            self._client.hset(key("proven"), f"{manifest.name}@{manifest.version}", told)
+            self._client.hset(key("proven"), f"{manifest.name}@{manifest.version}", entry)
         _log.info(
             "version tried",
             action="version_tried",
@@ -156,7 +156,7 @@ class Trials:
         return measured
 
     def _terms(self, manifest: Manifest) -> list[str | int]:
-        """Return under what a version was tried, or else it is tried anew."""
+        """Return the limits that a version was tried under; with others it is tried again."""
         settings = self._settings
         return [manifest.served.sha256, settings.micro_batch, settings.run_memory_bytes]
 
@@ -164,7 +164,7 @@ class Trials:
 def work(order: Order, send: Send) -> None:
     """Try a version; done in a process forked from the fork server."""
     manifest, path = Manifest.model_validate(order["manifest"]), Path(order["path"])
-    with suppress(OSError):  # which is told below
+    with suppress(OSError):  # `attempt` says so below
         path.read_bytes()  # so that waiting for a disk or a network is not taken for anything else
     end_in_time(order["limit_s"])
     try:

@@ -32,19 +32,19 @@ class NewImage:
 
     path: bytes  # relative, as the client or the file system spells it
     upload: bytes = b""  # empty where the worker reads it from the batch's folder
-    error: dict[str, str] | None = None  # what it ends with at once, where it cannot be accepted
+    error: dict[str, str] | None = None  # with which it fails at once, where it cannot be accepted
     skipped: bool = False  # no image: counted, but no item
 
     @property
     def fate(self) -> str:
-        """What the script is told of it."""
+        """The script's argument of this name: empty, an error (JSON), or `-` for no image."""
         if self.skipped:
             return "-"
         return json.dumps(self.error, separators=(",", ":")) if self.error else ""
 
 
 class AddedImages(NamedTuple):
-    """What became of images that were to be added."""
+    """How many images were added, and how many were not."""
 
     added: int
     already: int  # left out because the batch has their paths
@@ -156,12 +156,12 @@ class Batches:
         self._scripts.run("seal", job=job_id, result_ms=self._settings.result_ttl_s * 1000)
 
     def break_off(self, job_id: str) -> None:
-        """Fail a batch whose one request broke off; nothing of it goes on or stays."""
+        """Fail a batch whose one request broke off, and delete what it sent."""
         self._scripts.run("break_off", job=job_id, result_ms=self._settings.result_ttl_s * 1000)
         clean(self._client, _CLEANING_S)
 
     def keep(self, job_ids: Sequence[str]) -> None:
-        """Say that requests still bring the images of batches; else they are given up soon."""
+        """Note that requests still send the images of these batches, lest they are given up."""
         self._scripts.run("keep", *job_ids, give_up_ms=self._settings.stalled_upload_ttl_s * 1000)
 
     def retry(self, job_id: str) -> tuple[int, bool]:
@@ -268,6 +268,6 @@ class Batches:
 
 
 def label_counts(counts: Mapping[bytes, bytes]) -> dict[str, int]:
-    """Return how often each label came first, by what Redis keeps of it; most often first."""
+    """Return how often each label came first, from the hash in Redis; most often first."""
     pairs = [(label.decode(), int(count)) for label, count in counts.items()]
     return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0])))

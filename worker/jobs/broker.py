@@ -1,4 +1,4 @@
-"""How tickets travel: the Celery application, made from the settings."""
+"""The Celery application that carries tickets, made from the settings."""
 
 from celery import Celery
 from kombu import Queue
@@ -31,7 +31,7 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-        # The watch of a process over itself (`worker.pool.process`) comes first.
+        # `worker.pool.overdue` ends a process sooner.
         task_time_limit=max(settings.task_time_limit_s, round(settings.run_time_limit_s) + 75),
         # A child that loads graphs needs longer than the default of 4 s, after which Celery kills
         # it.
@@ -39,8 +39,8 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         worker_consumer="worker.pool.consumer:Consumer",
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # Such as Redis gives when it is full. Without this the worker would exit, and so would each
-        # one that is started before there is room again.
+        # Redis raises such errors when it is full. Without this the worker would exit, and so would
+        # each one that is started while it is full.
         broker_channel_error_retry=True,
         broker_transport_options={
             # Must exceed the longest task, or a ticket is delivered again while it is worked on.
@@ -56,7 +56,7 @@ def celery_app(settings: Settings, *, timeout_s: float = 4.0) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
-        # By it whoever reaches the broker could stop every worker. `/v1/workers` says more than
+        # Otherwise any client of the broker could stop every worker. `/v1/workers` shows more than
         # `celery inspect`.
         worker_enable_remote_control=False,
         timezone="UTC",

@@ -104,10 +104,10 @@ class Claims:
         `ticket` is the lane whose ticket led here: from now on another one may be sent.
         `leave` names versions (`NAME@VERSION`, or `NAME@VERSION#DIGEST`) that are left to other
         workers.
-        `wait_s`: where nothing waits, work of these seconds is announced by calling this process,
-        which must then be in `called`.
-        `efficient` is the number of images from which on a run costs each of them little more than
-        the largest does: others get their shares of the bulk lane, but not by smaller claims.
+        `wait_s`: where nothing waits, this process is called to work that arrives within this time;
+        it must then wait in `called`.
+        `efficient` is the number of images from which on a run is efficient: sharing the bulk lane
+        with others does not make claims smaller than that.
         """
         capacities = dict.fromkeys(Lane, capacity)
         if bulk is not None:
@@ -186,10 +186,10 @@ class Claims:
         return self._client, self._scripts
 
     def called(self, wait_s: float, *, until: Callable[[], bool]) -> bool:
-        """Wait to be called, for as long as `claim` was told; return whether that happened.
+        """Wait to be called, with the `wait_s` of `claim`; return whether this process was called.
 
-        Waiting ends early where `until` says so. Being called promises nothing: another process may
-        have taken the work by now.
+        Waiting ends early where `until` returns True. Another process may have taken the work by
+        the time that this one is called.
         """
         if wait_s <= 0:
             return False
@@ -201,7 +201,7 @@ class Claims:
         return self.stop_waiting()
 
     def stop_waiting(self) -> bool:
-        """Be called no more; return whether this process had been."""
+        """No longer wait to be called; return whether this process was called."""
         with self._client.pipeline() as pipe:  # a transaction: nobody calls in between
             for lane in Lane:
                 pipe.zrem(key("waiting", lane.value), self._worker_id)
@@ -292,7 +292,7 @@ class Claims:
         return int(taken)
 
     def abandon(self, claim: Claim) -> None:
-        """Renew the claim no longer: what is left of it is taken back when its lease runs out."""
+        """No longer renew the claim: what is left of it is taken back when its lease runs out."""
         self._held.discard(claim.number)
 
     def holds(self, claim: Claim) -> bool:

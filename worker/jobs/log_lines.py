@@ -1,4 +1,4 @@
-"""Lines of a job's log: what was told, when, and which step it begins."""
+"""Lines of a job's log: the text, when it was logged, and which step begins with it."""
 
 import json
 from typing import NamedTuple
@@ -7,7 +7,7 @@ _LONGEST = 2000  # characters
 
 
 class StepMark(NamedTuple):
-    """Which step of how many a line begins."""
+    """Which step begins with a line, and of how many."""
 
     name: str
     number: int  # from 1
@@ -15,7 +15,7 @@ class StepMark(NamedTuple):
 
 
 class LogLine(str):
-    """The text of a line, with the time at which it was told."""
+    """The text of a line, with the time at which it was logged."""
 
     at_ms: int  # since 1970; 0 until it is stored
     step: StepMark | None
@@ -43,5 +43,5 @@ class LogLine(str):
         return cls(text, at_ms=at_ms, step=StepMark(*step) if step else None)
 
     def encode_at(self, at_ms: int) -> str:
-        """Return it as it is stored, told at that time; what is too long is cut."""
+        """Return the line as it is stored, with its time; a text that is too long is cut."""
         return json.dumps([self[:_LONGEST], at_ms, *(self.step or ())], separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""How a job is shown in full: the same to who reads it and to who is told of its ending."""
+"""A job as the contract shows it, both in answers and in webhooks."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ def job_answer(
     """Return a job as the contract shows it.
 
     `labels`: of a batch, how often each came first; `log`: of a freezing worker's job, what it
-    reported, which its `steps` are read from; `root`: where the API lies, for the links.
+    reported, which its `steps` are derived from; `root`: where the API lies, for the links.
     """
     self_url = f"{root}/v1/jobs/{job.id}"
     # As it was written when the job ended, perhaps by an earlier Permafrost.
@@ -50,12 +50,12 @@ def job_answer(
         error=job.error,
         attempts=job.attempts,
         links=built(image_jobs.Links, self=self_url, results=rows, events=f"{self_url}/events"),
-        **_what_is_said(job, log),
+        **_optional_fields(job, log),
     )
 
 
-def _what_is_said(job: Job, log: Sequence[LogLine] | None) -> dict[str, Any]:
-    """Return the fields that are left out where there is nothing to say."""
+def _optional_fields(job: Job, log: Sequence[LogLine] | None) -> dict[str, Any]:
+    """Return the fields that are left out where they are empty."""
     found: dict[str, Any] = {}
     if job.owner:
         found["owner"] = job.owner
@@ -115,7 +115,7 @@ def batch_progress(progress: JobProgress, now_ms: int) -> BatchProgress:
     """Return how far a batch is, with percent, rate and time left.
 
     `rate` is in images per second, over about the last ten seconds; `remaining_s` in seconds, None
-    while it cannot be told.
+    while it is unknown.
     """
     rate = remaining = None
     if progress.rate_window is not None:

@@ -103,7 +103,7 @@ class JobProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookState:
-    """How far it is that a receiver is told of a job's ending."""
+    """The state of the webhook that reports the end of a job."""
 
     url: str  # as anybody may see it
     state: str | None = None  # pending, delivered or failed; None before the job has ended

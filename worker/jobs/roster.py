@@ -1,4 +1,4 @@
-"""The roster: what each worker process last said of itself."""
+"""The roster: the last report of each worker process."""
 
 import json
 import os
@@ -40,7 +40,7 @@ class GraphReport:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerReport:
-    """What one worker process says of itself."""
+    """The report of one worker process."""
 
     id: str
     pid: int
@@ -56,18 +56,18 @@ class WorkerReport:
     confinement: Mapping[str, Sequence[str]] | None = None
 
 
-def new_worker_id(mark: str = "") -> str:
-    """Return a name for this process that no other one has: `HOST-PID-MARKRANDOM`.
+def new_worker_id(pool_id: str = "") -> str:
+    """Return a name for this process that no other one has: `HOST-PID-POOLRANDOM`.
 
-    Processes of one mark have one parent, so that one can tell whether another lives.
+    Processes with one `pool_id` have the same parent, so that one can see whether another lives.
     """
-    return f"{socket.gethostname()}-{os.getpid()}-{mark}{os.urandom(3).hex()}"
+    return f"{socket.gethostname()}-{os.getpid()}-{pool_id}{os.urandom(3).hex()}"
 
 
-def is_dead_relative(worker_id: str, mark: str) -> bool:
-    """Whether a worker of the same mark has ended; without a mark nobody is known."""
+def is_dead_relative(worker_id: str, pool_id: str) -> bool:
+    """Whether a process of the same pool has ended; False where `pool_id` is empty."""
     match = _WORKER_ID.search(worker_id)
-    if not mark or match is None or not match[2].startswith(mark):
+    if not pool_id or match is None or not match[2].startswith(pool_id):
         return False
     return not psutil.pid_exists(int(match[1]))
 
@@ -81,7 +81,7 @@ class Roster:
         self._lifetime_ms = round(settings.heartbeat_s * 4000)
 
     def report(self, worker: WorkerReport) -> None:
-        """Say that this process lives and how it is."""
+        """Write the report of this process, which also shows that it lives."""
         ready_for = [lane for lane in Lane if lane in worker.queues and worker.state == "ready"]
         said = json.dumps(asdict(worker))
         self._scripts.run(
@@ -97,8 +97,8 @@ class Roster:
                 pipe.zrem(key("serving", lane), worker_id)
             pipe.execute()
 
-    def bury(self, is_dead: Callable[[str], bool]) -> None:
-        """Take off the roster whom `is_dead` knows to be gone, before their reports grow old."""
+    def remove_dead(self, is_dead: Callable[[str], bool]) -> None:
+        """Take processes off the roster that `is_dead` knows to have ended, at once."""
         for raw in self._client.zrange(key("workers"), 0, -1):
             if is_dead(raw.decode()):
                 self.leave(raw.decode())
@@ -118,7 +118,7 @@ class Roster:
 
 
 def _worker(said: dict[str, Any], seen_ms: int) -> Worker:
-    """Return what a process said, perhaps one of another Permafrost, which says less or more."""
+    """Return a report, perhaps of another version of Permafrost, whose fields differ."""
     graphs = [
         built(WorkerGraph, **{"digest": "", **_known(WorkerGraph, graph)})
         for graph in said["graphs"]

@@ -136,10 +136,9 @@ class JobStore:
         return content
 
     def add_log(self, job_id: str, *lines: str) -> None:
-        """Append lines, told now, to what the job reports; those past 1,000 are dropped.
+        """Append lines to the job's log, with the present time; those past 1,000 are dropped.
 
-        A line that cannot be stored is dropped too: what a job does is worth more than what it
-        says of it.
+        A line that cannot be stored is dropped too: the job matters more than its log.
         """
         if not lines:
             return

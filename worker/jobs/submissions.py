@@ -45,7 +45,7 @@ class Submission:
     job_id: str | None = None  # chosen by the caller where uploads were stored under it
     idempotency_digest: str = ""  # of the client's key
     fingerprint: str = ""  # of the request, to tell a repetition from another request
-    webhook: Target | None = None  # who is told when the job has ended
+    webhook: Target | None = None  # the receiver to which the end of the job is sent
     client: str = ""  # for whom the uploads are counted; empty: for nobody
     client_bytes: int = 0  # that may lie in Redis for that client; 0: any
     owner: str = ""  # the API key that makes it; empty where none is needed
@@ -73,8 +73,8 @@ def new_job_id() -> str:
 def target_of(submission: Submission, job_id: str) -> str:
     """Return the name of the queue that the job's items wait in.
 
-    Each batch has its own, so that workers take turns between batches of one model too. So has each
-    digest: what a worker must leave to others is told by the queue.
+    Each batch has a queue of its own, so that workers also alternate between batches of one model.
+    So has each digest, so that a worker can leave versions to others by their queues.
     """
     model = submission.model
     if model is None:

@@ -1,8 +1,7 @@
-"""Files of an uploaded source, kept in Redis in pieces until the job ends.
+"""Files of an uploaded source, kept in Redis in chunks until the job ends.
 
-They travel through Redis because the API and the freezing worker need not share a disk. Pieces of
-a job that was not accepted are deleted at once, or by a sweeper where whoever stored them fell
-silent.
+They go through Redis because the API and the freezing worker need not share a disk. Chunks of a job
+that was not accepted are deleted at once, or by a sweeper where the process that stored them died.
 """
 
 import re
@@ -24,7 +23,7 @@ CHUNK_BYTES = 4 * 1024 * 1024
 _UNACCEPTED_TTL_S = 3600  # for the case that no sweeper runs
 _LONGEST_PART = 255  # bytes between two '/', as file systems allow
 MOST_FILES = 1000
-# Where sample images lie among a source's files, each in a numbered folder of its own.
+# The folder of sample images among a source's files, each in a numbered folder of its own.
 SAMPLES_FOLDER = ".samples"
 EXAMPLES_FOLDER = ".examples"  # and pictures whose label is known, as they were sent
 

@@ -26,8 +26,8 @@ _COLORS: Final[dict[Color, str]] = {
 def usual(found: Preprocessing, assumed: Collection[Aspect]) -> list[Alternative]:
     """Return the usual ways to prepare images that differ from `found` in what is assumed.
 
-    What is not assumed stays as it is. A scaling comes with its order of colours, so that whoever
-    chooses it has said both.
+    What is not assumed stays as it is. A scaling comes with its order of colours, so that a choice
+    states both.
     """
     made = []
     is_coloured, any_order = found.channels == 3, "color" in assumed

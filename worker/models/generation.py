@@ -9,9 +9,9 @@ _log = structlog.get_logger(__name__)
 
 
 def announce_change(client: redis.Redis) -> None:
-    """Let workers look at the registry again soon.
+    """Have workers read the registry again soon.
 
-    The change itself is on disk. If Redis cannot be told, workers only load the new graph when
+    The change itself is on disk. If Redis cannot be reached, workers only load the new graph when
     the first job asks for it.
     """
     try:

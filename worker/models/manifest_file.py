@@ -1,8 +1,8 @@
 """The manifest as it stands in a registry, written by this Permafrost, an older or a newer one.
 
-What a newer one has added is passed over, as long as no answer hangs on it: what answers hang on
-goes into the manifest's digest, which stands in the file, and a program that comes to another one
-does not know something. What cannot be told by that has a higher number of the format.
+Fields that a newer program added are ignored unless answers depend on them. All that answers depend
+on goes into the manifest's digest, which stands in the file: a program that computes another digest
+lacks something. Changes that the digest does not show have a higher number of the format.
 """
 
 import json
@@ -63,7 +63,7 @@ def _newer(called: str, why: str) -> ModelUnavailableError:
 
 
 def _basis(given: Any) -> Basis | None:
-    """Return what the preprocessing rests on, as far as it is understood: no answer hangs on it."""
+    """Return what the preprocessing rests on, as far as this program understands it."""
     if not isinstance(given, dict):
         return None
     listed = given.get("alternatives")

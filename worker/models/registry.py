@@ -45,7 +45,7 @@ ACCELERATED_FILE = "graph.onnx"
 MANIFEST_FILE = "manifest.json"
 _RETIRED_FILE = "retired"
 _ALIASES_FILE = "aliases.json"
-_STAGED_S = 24 * 3600  # after which what lies in `.staging` was left behind by a process that died
+_STAGED_S = 24 * 3600  # after which a folder in `.staging` was left behind by a process that died
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ class RegisteredModel:
     damaged: tuple[str, ...] = ()  # a sentence for each version whose manifest cannot be read
 
 
-class _Held(NamedTuple):
-    """What the files of a version hold."""
+class _Files(NamedTuple):
+    """The files of a version that is being published."""
 
     sha256: str  # of the graph
     bytes: int
@@ -71,12 +71,12 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._place = os.fspath(root)  # which is looked at for each request: `Path` takes longer
+        self._place = os.fspath(root)  # used for each request, for which `Path` is slow
         self._folders = FolderNames()
-        # Of a version: what tells its manifest's file from another one, and what that says.
+        # By version: inode, time of change and size of its manifest's file, and the manifest.
         self._manifests: dict[tuple[str, int], tuple[tuple[int, int, int], Manifest]] = {}
         self._manifests_lock = threading.Lock()
-        # Of a model: inode, time of change in ns and size of the file with its aliases, and these.
+        # By model: inode, time of change in ns and size of the file with its aliases, and these.
         self._known_aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
 
     # -- reading ----------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Registry:
         return self.manifest(ref.name, self.number(ref))
 
     def number(self, ref: ModelRef) -> int:
-        """Return the number of the version that `ref` means now, be its manifest damaged.
+        """Return the number of the version that `ref` means now; its manifest may be damaged.
 
         Raises `ModelNotFoundError`, also where it was retired.
         """
@@ -216,7 +216,7 @@ class Registry:
         error. Returns the manifest with its version, sha256 and size.
         """
         with self._staged(draft, alias) as staging:
-            held = _Held(
+            held = _Files(
                 *copy_durably(graph, staging / GRAPH_FILE), _accelerated(accelerated, staging)
             )
             return self._published(draft, staging, held, alias, before)
@@ -245,7 +245,7 @@ class Registry:
                 files[ACCELERATED_FILE] = source.served
             for name, wanted in files.items():
                 self._link(source, name, wanted, staging)
-            held = _Held(source.sha256, source.bytes, source.accelerated)
+            held = _Files(source.sha256, source.bytes, source.accelerated)
             return self._published(draft, staging, held, alias, check)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
@@ -291,7 +291,7 @@ class Registry:
 
     @contextlib.contextmanager
     def _staged(self, draft: ManifestDraft, alias: str) -> Iterator[Path]:
-        """Give a folder to write a version in, of which nothing is left that is not published."""
+        """Give a folder to write a version in; what was not published is deleted afterwards."""
         check_alias_name(alias)
         check_model_name(draft.name)
         staging = self._stage()
@@ -301,7 +301,7 @@ class Registry:
             shutil.rmtree(staging, ignore_errors=True)
 
     def _link(self, source: Manifest, name: str, wanted: tuple[str, int], staging: Path) -> None:
-        """Have a file of a version in `staging` too, if it still holds what was published."""
+        """Link a file of a version into `staging`, if it still holds what was published."""
         path = self._folder(source.name, source.version) / name
         try:
             found = link_durably(path, staging / name)
@@ -317,7 +317,7 @@ class Registry:
         self,
         draft: ManifestDraft,
         staging: Path,
-        held: _Held,
+        held: _Files,
         alias: str,
         before: Callable[[], None],
     ) -> Manifest:
@@ -382,9 +382,9 @@ class Registry:
     def _aliases(self, name: str) -> dict[str, int]:
         path = f"{self._place}/{name}/{_ALIASES_FILE}"
         try:
-            # The file is replaced and never written in place, so a look at it tells of a change;
-            # but a file just written may be told from the next one neither by its time, which is
-            # as coarse as the kernel's clock, nor by its inode, which may be used again.
+            # The file is replaced and never written in place, so its inode and time show a change.
+            # A file that was just written may have both in common with the next one: time is as
+            # coarse as the kernel's clock, and inodes are used again. So it is not remembered yet.
             found = os.stat(path)  # noqa: PTH116
             state = (found.st_ino, found.st_mtime_ns, found.st_size)
             known = self._known_aliases.get(name)

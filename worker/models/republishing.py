@@ -99,7 +99,7 @@ def _basis(source: Manifest, found: Preprocessing, asked: PreprocessingSpec) -> 
 
 
 def _unknown(source: Manifest) -> Basis:
-    """Return what is known of a version that was published before this was told."""
+    """Return the basis of a version that was published before manifests recorded it."""
     reason = f"it was not told when version {source.version} was published"
     return Basis(
         kind="assumed",

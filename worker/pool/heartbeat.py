@@ -72,4 +72,4 @@ class Heartbeat:
 
     def remove_dead(self, is_dead: Callable[[str], bool]) -> None:
         """Take processes that are known to have died off the roster."""
-        self._roster.bury(is_dead)
+        self._roster.remove_dead(is_dead)

@@ -1,8 +1,8 @@
 """What a Redis address may look like, and how it is shown: without anything of its password.
 
-A password in which special characters are not percent-encoded is cut in the middle by whoever reads
-the address, and parts of it then stand where hosts and ports do. So such addresses are refused
-before anything else reads them, with a sentence that holds nothing of them.
+A password in which special characters are not percent-encoded is split wrongly by any parser of
+URLs, and parts of it are taken for host and port. So such addresses are refused before anything
+else reads them, with a sentence that holds nothing of them.
 """
 
 import re
@@ -34,7 +34,7 @@ def _is_sound(url: str) -> bool:
         return False
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises where it is no number, and then says what stands there
+        _ = parts.port  # raises where it is no number
     except ValueError:
         return False
     if parts.scheme == "unix":

@@ -1,4 +1,4 @@
-"""Where Redis is, in the two spellings that redis-py and Celery want."""
+"""Connections to Redis: its URL for redis-py and for Celery, and clients."""
 
 import hashlib
 import os
@@ -55,7 +55,7 @@ def broker_url(settings: Settings) -> str:
 def broker_encryption(settings: Settings) -> dict[str, Any] | None:
     """Return how Celery checks the broker's certificate: as redis-py does; None without TLS.
 
-    kombu checks nothing where it is not told to.
+    kombu checks nothing by default.
     """
     options = _options(settings)
     if not _is_encrypted(options):

@@ -8,7 +8,7 @@ from worker.errors import SourceError
 from worker.sources.contents import FileContent, holds_keras_model, sniff
 from worker.sources.listing import files_in
 
-_MOST_FILES = 20  # that are looked at beside weights
+_MOST_FILES = 20  # that are examined beside weights
 _MOST_BYTES = 16 * 2**20
 
 

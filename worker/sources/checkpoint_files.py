@@ -1,8 +1,8 @@
 """Where a checkpoint's files are: its data, in the V2 or the old V1 format, and its graph.
 
 V2 (TensorFlow 0.12 on): `PREFIX.index` and `PREFIX.data-00000-of-00001`. V1: one file `PREFIX`, or
-`PREFIX-00000-of-00002` and so on, which are told by their content. `PREFIX.meta` holds the graph;
-where it is missing, another file that holds a graph with variables may stand for it.
+`PREFIX-00000-of-00002` and so on, recognised by their content. `PREFIX.meta` holds the graph; where
+it is missing, another file that holds a graph with variables may take its place.
 """
 
 import difflib
@@ -84,7 +84,7 @@ def holds_checkpoint(folder: Path) -> bool:
 def locate(path: Path) -> CheckpointFiles:
     """Find the checkpoint that `path` (a folder, a prefix or one of the files) means.
 
-    Raises `SourceError` saying which file is missing in which folder, with what is there.
+    Raises `SourceError` saying which file is missing in which folder, and which files are there.
     """
     warnings: list[str] = []
     values = locate_data(path, warnings)
@@ -95,7 +95,7 @@ def locate(path: Path) -> CheckpointFiles:
 def locate_data(path: Path, warnings: list[str]) -> CheckpointData:
     """Find the files with the variables of the checkpoint that `path` means, without its graph.
 
-    Raises `SourceError` saying which file is missing in which folder, with what is there.
+    Raises `SourceError` saying which file is missing in which folder, and which files are there.
     """
     folder, prefix = _split(path)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Which part of a source is meant, where it holds several."""
+"""The part of a source that is meant, where it holds several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class SourceChoice:
     signature: str | None = None  # of a SavedModel
     checkpoint: str | None = None  # the prefix of a checkpoint, or the name of a model file
     allow_code: bool = False  # whether a Keras file may bring code of its own
-    # Folders and files outside of which nothing is looked at for labels; None: no bounds.
+    # Folders and files in which labels are searched; None: anywhere.
     reach: Sequence[Path] | None = None
 
 

@@ -1,4 +1,4 @@
-"""What a file holds, told from its bytes and never from its name.
+"""What a file holds, recognised by its bytes and never by its name.
 
 Protocol buffers carry no magic number. Their first fields tell which message they are: see
 saved_model.proto and meta_graph.proto in tensorflow/core/protobuf, graph.proto and node_def.proto

@@ -35,7 +35,7 @@ from worker.sources.texts import as_text
 
 _MOST_JSON_BYTES = 16 * 2**20
 _TAIL_BYTES = 512
-_NOTE_BYTES = 2048  # in which a pointer or a web page is told
+_NOTE_BYTES = 2048  # by which a pointer or a web page is recognised
 _LFS_SPECS = (
     b"version https://git-lfs.github.com/spec/",
     b"version https://hawser.github.com/spec/",

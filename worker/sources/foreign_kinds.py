@@ -1,6 +1,6 @@
 """Kinds of files that are no model of TensorFlow: what they are called, and what to do with them.
 
-How each is told from its content is in `foreign`.
+`foreign` recognises each by its content.
 """
 
 from collections.abc import Callable

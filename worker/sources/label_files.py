@@ -12,7 +12,7 @@ from worker.sources.architecture import read_json
 from worker.sources.contents import MODELS, sniff
 from worker.sources.listing import files_in
 
-_MOST_FILES = 1000  # of a folder that are looked at
+_MOST_FILES = 1000  # of a folder that are examined
 MOST_FOUND = 20
 MOST_BYTES = 4 * 2**20
 _ASSETS = ("assets", "assets.extra")  # folders of a SavedModel; Keras 3 keeps `assets` too
@@ -41,7 +41,7 @@ def label_files(folder: Path, model: str, reach: Sequence[Path] | None = None) -
 
     `model` is what the model is called, without suffix: files that are called like another model
     of the folder belong to that. A file counts by its content: what gives each class one name.
-    Nothing is looked at that lies outside of `reach`, where that is given.
+    Nothing outside of `reach` is read, where that is given.
     """
     found: list[LabelFile] = []
     for place in (*(folder / name for name in _ASSETS), folder):

@@ -115,7 +115,7 @@ def _inside(folder: Path, warnings: list[str], deepest: int) -> Path | None:
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """Return the files in the folder that hold a model, told by their content.
+    """Return the files in the folder that hold a model, recognised by their content.
 
     Weights of a Keras model without its layers are none where another file is a whole one.
     """

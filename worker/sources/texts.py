@@ -1,4 +1,4 @@
-"""Files of text, told from their first bytes."""
+"""Text files, recognised by their first bytes."""
 
 import re
 

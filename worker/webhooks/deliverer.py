@@ -38,7 +38,7 @@ _MOST_RESOLVERS = 64  # threads that ask for addresses
 
 
 class Deliverer:
-    """Sends webhooks until it is told to stop."""
+    """Sends webhooks until it is stopped."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -117,7 +117,7 @@ class Deliverer:
     def _call(self) -> None:
         try:
             self._deliveries.wait(_CALL_S)
-        except redis.RedisError:  # told of by the next question
+        except redis.RedisError:  # the next call raises it again
             time.sleep(_RETRY_S)
 
     async def _deliver(self, delivery: Delivery) -> None:

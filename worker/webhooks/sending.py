@@ -26,7 +26,7 @@ from worker.webhooks.public_addresses import Address
 from worker.webhooks.targets import AllowedHosts, Target, check_addresses
 
 _MOST_READ = 64 * 1024  # bytes of an answer, its headers and all that comes before them included
-_BODY_READ = 4096  # bytes of its body, which is not looked at; small ones end the usual way
+_BODY_READ = 4096  # bytes of its body, which is ignored; a small body is read to its end
 _MOST_ADDRESSES = 4  # of one host, that are tried
 _LONGEST_PAUSE_S = 24 * 3600.0  # that a receiver may ask for
 

@@ -5,7 +5,7 @@ import re
 from worker.images.essentials.directory import Directory
 
 _ORIENTATION = 0x0112
-_LONGEST = 1 << 20  # bytes of XMP that are looked at
+_LONGEST = 1 << 20  # bytes of XMP that are searched
 _XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])[\"'<\s]")
 
 

@@ -49,7 +49,7 @@ def essentials(data: bytes) -> Essentials:
             orientation = orientation or said or None
         position = end + 4
         if kind == b"IEND":
-            position = len(data)  # what is behind it is not looked at
+            position = len(data)  # the rest is not examined
             break
     else:
         raise ImageError(f"The PNG is in more than {_MOST_CHUNKS:,} pieces: save it again.")

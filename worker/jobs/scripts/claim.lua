@@ -1,17 +1,17 @@
--- Give a worker as many items of one target as it takes of a lane, under a lease. Lanes are looked at
--- in the order given; within a lane the target that was served longest ago comes first. The claim's
--- number is its fencing token: only a worker whose claim still holds an item may write its outcome.
--- Reads the uploads along with the items, which saves a round trip per image.
+-- Give a worker items of one target under a lease, as many as it takes of the lane. Lanes are
+-- searched in the order given; within a lane the target that was served longest ago comes first. The
+-- claim's number is its fencing token: only a worker whose claim still holds an item may write its
+-- outcome. The uploads are returned with the items, which saves a round trip per image.
 --
--- Of the bulk lane a worker gets no more than its share of what waits, so that all that work or could
--- work are done at about the same time: little before the end of a batch claims become smaller
--- (guided self-scheduling, Polychronopoulos and Kuck 1987).
+-- Of the bulk lane a worker gets no more than its share of what waits, so that all workers finish at
+-- about the same time: shortly before the end of a batch claims become smaller (guided
+-- self-scheduling, Polychronopoulos and Kuck 1987).
 --
--- An item that was claimed before is given alone: it may be what killed its worker, and must not
--- take the others down with it again. So is the listing of a folder, which takes longer.
+-- An item that was claimed before is given alone: it may have killed its worker, and must not affect
+-- others again. So is the listing of a folder, which takes longer.
 --
--- Where nothing waits, the worker may wait itself: from then on it is called instead of a ticket sent.
--- That is noted here so that nothing comes in between.
+-- Where nothing waits, the worker may wait itself: it is then called, and no ticket is sent. That is
+-- noted in this same step, so that no work can arrive in between.
 --
 -- The first write is a DEL, a ZREM or an LPOP, so that a full Redis can still be worked empty.
 --
@@ -73,10 +73,10 @@ local function take_item(id, number, attempts, job)
   return {id .. ':' .. number, attempts, job.place, upload, path}
 end
 
--- How many items a worker takes of a queue: all that it can, or of the bulk lane its share. Who waits, or
--- is ready and has no ticket, has nothing better to do, and is only spared what costs more to claim than
--- it saves. Who is at work gets a share as well, but not at the price of claims of less than half of what
--- they could be, or of runs that are too small to be efficient.
+-- How many items a worker takes of a queue: all that it can, or of the bulk lane its share. Idle workers
+-- (that wait, or are ready and have no ticket) share it equally, but none gets so few that claiming
+-- costs more than it saves. Busy workers are left a share as well, unless claims would then be smaller
+-- than half of what they could be, or runs too small to be efficient.
 local function share(lane, target, capacity)
   if lane ~= 'bulk' or capacity <= least_share then return capacity end
   local length = redis.call('LLEN', K.queue(lane, target))

@@ -1,5 +1,5 @@
--- Forget ended jobs whose time has passed, the oldest first, and after longer still that they were
--- forgotten. Bounded, so that everybody else is served between two calls: of jobs that ended within
+-- Forget ended jobs whose time has passed, the oldest first. That they existed is remembered for some
+-- time longer. Bounded, so that everybody else is served between two calls: of jobs that ended within
 -- one second there may be thousands. It begins by removing, so that it works on a full Redis too.
 -- Few commands with many keys each, because every command is written to the append-only file.
 --

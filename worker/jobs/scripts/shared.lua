@@ -51,7 +51,7 @@ local function set_status(id, kind, from, to, owner, more)
 end
 
 -- Count bytes that lie here for a client, or no longer do where the number is below 0. Every script
--- that writes or deletes an upload counts it, so the sum is that of what is there.
+-- that writes or deletes an upload counts it, so that the sum is always right.
 local function hold(client, bytes)
   if not client or client == '' or bytes == 0 then return end
   if redis.call('HINCRBY', K.held(), client, bytes) <= 0 then redis.call('HDEL', K.held(), client) end
@@ -135,9 +135,9 @@ local function belongings(id)
   return {K.log(id), K.items(id), K.results(id), K.failures(id), K.labels(id)}
 end
 
--- Write down that a receiver has to be told of a job's ending, in the same step in which it ends. A
--- batch whose failures are tried again ends once more, which is another delivery. What is told is how
--- the job stands now, however long it takes. The expiry is for the case that nobody ever delivers.
+-- Write the webhook about a job that ends, in the same step in which it ends. A batch whose failures
+-- are tried again ends once more, which is another delivery. The webhook carries the job's state of
+-- this moment, however late it is sent. The expiry is for the case that no deliverer runs.
 local WEBHOOK_MS = 7 * 24 * 3600000
 local function announce(id, kind, status, url, host)
   local now = now_ms()
@@ -193,7 +193,7 @@ local function end_job(id, status, field, value, ttl_ms)
   end
   redis.call('HINCRBY', K.totals(), job[1] .. ':' .. status, 1)
   if job[8] then announce(id, job[1], status, job[8], job[9]) end
-  -- Whoever waits for a prediction gets the record at once, which saves reading it.
+  -- Requests that wait for a prediction get its record at once, which saves reading it.
   local record = job[1] == 'prediction' and cjson.encode(redis.call('HGETALL', K.job(id))) or ''
   redis.call('PUBLISH', K.ended(), id .. record)
 end
@@ -227,8 +227,8 @@ local function seal_batch(id, ttl_ms)
   end_batch_if_done(id, ttl_ms)
 end
 
--- Fail a batch whose one request broke off: the client was never told of it. An idempotency key
--- that leads to it is as good as unused.
+-- Fail a batch whose one request broke off: its client never got an answer. An idempotency key that
+-- leads to it counts as unused.
 local function break_off(id, ttl_ms)
   redis.call('ZREM', K.open(), id)
   redis.call('HSET', K.job(id), 'broken', 1, 'keep_upload_ms', 0)
@@ -241,7 +241,7 @@ local function new_tally(client)
   return {succeeded = 0, failed = 0, labels = {}, client = client, freed = 0}
 end
 
--- Write what became of one image of a batch and add it to a tally, for `settle`.
+-- Write the outcome of one image of a batch and add it to a tally, for `settle`.
 local function write_item(id, number, field, value, label, digest, keep_ms, tally)
   redis.call('HSET', K.results(id), number, string.sub(field, 1, 1) .. value)
   if field == 'result' then
@@ -256,8 +256,8 @@ local function write_item(id, number, field, value, label, digest, keep_ms, tall
   end
 end
 
--- Add a tally to a batch's record: its counts, how often each label came first, and how far it was
--- about ten seconds ago, for its rate. Ends the batch with its last item.
+-- Add a tally to a batch's record: its counts, how often each label came first, and how many items
+-- had ended about ten seconds ago, for its rate. Ends the batch with its last item.
 local function settle(id, tally, ttl_ms)
   local succeeded = redis.call('HINCRBY', K.job(id), 'succeeded', tally.succeeded)
   local done = succeeded + redis.call('HINCRBY', K.job(id), 'failed', tally.failed)
@@ -301,8 +301,8 @@ local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_m
   redis.call('ZADD', K.lane(lane), 'NX', 0, target)
 end
 
--- Take a claim apart: return what the fields with '@' say of it, and its items as {item, attempts},
--- the last one first, so that putting one after the other at the head of a queue keeps their order.
+-- Delete a claim: return its fields with '@', and its items as {item, attempts}, the last one first,
+-- so that putting them one by one at the head of a queue keeps their order.
 local function take_apart(claim)
   local rows = redis.call('HGETALL', K.claim(claim))
   local about, items = {}, {}
@@ -318,7 +318,7 @@ local function take_apart(claim)
   return about, items
 end
 
--- Take a claim back from a worker that is gone: its items have had their attempt.
+-- Take a claim back from a worker that has ended; this counts as an attempt of its items.
 local function bury(claim, max_attempts, ttl_ms)
   local about, items = take_apart(claim)
   for _, row in ipairs(items) do
@@ -335,8 +335,8 @@ local function backlog(lane)
   local depth, age = 0, 0
   for _, kind in ipairs(KINDS[lane]) do
     depth = depth + redis.call('ZCARD', K.index(kind, 'queued'))
-    local looked_at = kind == 'batch' and 99 or 0
-    for _, id in ipairs(redis.call('ZRANGE', K.index(kind, 'queued'), 0, looked_at)) do
+    local last = kind == 'batch' and 99 or 0
+    for _, id in ipairs(redis.call('ZRANGE', K.index(kind, 'queued'), 0, last)) do
       if kind ~= 'batch' or not redis.call('ZSCORE', K.open(), id) then
         age = math.max(age, now_ms() - (redis.call('HGET', K.job(id), 'created') or now_ms()))
         break
@@ -347,8 +347,8 @@ local function backlog(lane)
   return depth, age
 end
 
--- Call a worker process that waits for work of a lane, and say whether there was one. The one that
--- came last is called, so that others return to where tickets find them.
+-- Call a worker process that waits for work of a lane, and return whether there was one. The one that
+-- came last is called, so that the others return to Celery, where they get tickets.
 local function called(lane)
   local latest = redis.call('ZREVRANGE', K.waiting(lane), 0, 0, 'WITHSCORES')
   if not latest[1] then return false end

@@ -24,8 +24,8 @@ local now = now_ms()
 redis.call('ZREMRANGEBYRANK', K.expired(), 0, -1 - tonumber(ARG.most_tombstones))
 redis.call('SET', K.sweeper(), ARG.worker, 'PX', interval_ms)
 
--- Where nobody has swept for so long, Redis stood still or everybody was gone. Whoever lives on
--- could not renew, so each claim gets one more lease before it is taken for dead.
+-- Where no sweep took place for so long, Redis was down or no worker ran. Workers that live could not
+-- renew their claims meanwhile, so each claim gets one more lease before it is taken back.
 local last = tonumber(redis.call('GET', K.swept()) or now)
 if now - last > lease_ms + interval_ms then
   for _, claim in ipairs(redis.call('ZRANGEBYSCORE', K.leases(), '-inf', now)) do
@@ -37,7 +37,7 @@ redis.call('SET', K.swept(), now)
 local dead = redis.call('ZRANGEBYSCORE', K.leases(), '-inf', now, 'LIMIT', 0, bound)
 for _, claim in ipairs(dead) do bury(claim, max_attempts, ttl_ms) end
 
--- Look at the heads of the queues, where the oldest are. A batch has no limit on its waiting.
+-- Examine the heads of the queues, where the oldest items are. A batch may wait for any time.
 local late, dropped = 0, 0
 for n = EACH_FIRST, #ARGV do
   local lane = EACH.lane
@@ -67,8 +67,8 @@ for n = EACH_FIRST, #ARGV do
   end
 end
 
--- Batches that nobody adds to any more: what an open one has is all that it gets; one whose request
--- broke off without a word, as when the API was killed, is not what anybody asked for.
+-- Batches to which no images are added any more: an open one is sealed with what it has; one whose
+-- request broke off, as when the API was killed, fails.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.open(), '-inf', now, 'LIMIT', 0, bound)) do
   redis.call('ZREM', K.open(), id)
   local job = redis.call('HMGET', K.job(id), 'status', 'origin')
