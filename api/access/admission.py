@@ -1,4 +1,4 @@
-"""What every request passes before anything is done for it, in this order.
+"""The checks that every request passes first, in this order.
 
 1. The host that it names is one of this server's (`api.access.origin_policy`).
 2. If it changes something, no page of another origin sent it (`api.access.origin_policy`). A
@@ -6,9 +6,9 @@
 3. It has an API key that allows what it asks for, where one is needed (`api.access.credentials`).
 4. Its client may send so much (`api.access.clients`).
 
-That is decided in the event loop, by the head of the request, before anything of its body is read:
-behind the door (`api.server.door`) once for whatever answers it then, and under another WSGI server
-when Flask begins with it.
+They need only the head of the request, so they run in the event loop before its body is read:
+behind the door (`api.server.door`) once, whether the loop or a thread answers then; under another
+WSGI server, when Flask begins the request.
 """
 
 import re
@@ -35,7 +35,7 @@ ADMITTED: Final = "permafrost.admitted"  # in the environment of a request
 
 @dataclass(frozen=True, kw_only=True)
 class Admitted:
-    """What the door found out about a request that Flask answers."""
+    """What the door found out about a request that a thread answers."""
 
     refused: Exception | None = None
     grant: Grant | None = None
@@ -43,7 +43,7 @@ class Admitted:
 
 
 def register(app: Flask) -> None:
-    """Make `app` admit requests that have not been admitted by the door."""
+    """Make `app` admit requests that the door has not admitted."""
 
     def admit_() -> Response | None:
         admitted: Admitted | None = request.environ.get(ADMITTED)
@@ -59,7 +59,7 @@ def register(app: Flask) -> None:
 
 
 async def admit(loop_services: LoopServices) -> Response | None:
-    """Let Flask's request in, or raise; return an answer where that is all there is to say."""
+    """Admit Flask's request, or raise; return an answer where it needs no view."""
     settings = loop_services.settings
     policy: OriginPolicy = current_app.extensions["origin_policy"]
     _check_prefix()
@@ -76,7 +76,7 @@ async def admit(loop_services: LoopServices) -> Response | None:
 
 
 def _check_prefix() -> None:
-    """Raise where a proxy tells a path that links cannot begin with."""
+    """Raise where the path prefix of a proxy cannot begin a link."""
     if not _PREFIX.fullmatch(request.script_root):
         raise InvalidRequestError(
             f"'{request.script_root[:80]}' in X-Forwarded-Prefix is no path under which this "
@@ -85,13 +85,13 @@ def _check_prefix() -> None:
 
 
 def _check_expectation() -> None:
-    """Raise where the client expects of the server what it does not do (RFC 9110, 10.1.1)."""
+    """Raise where the client expects what this server does not do (RFC 9110, 10.1.1)."""
     if request.headers.get("Expect", "100-continue").strip().lower() != "100-continue":
         raise ExpectationFailed("The only Expect that is understood is 100-continue.")
 
 
 def _check_encoding() -> None:
-    """Raise where the body is compressed, which says nothing of how large it will be."""
+    """Raise where the body is compressed: its real size would be unknown."""
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedMediaError(
@@ -101,17 +101,17 @@ def _check_encoding() -> None:
 
 
 def is_secure(proxies: int) -> bool:
-    """Whether the client of this request speaks TLS, be it with a trusted proxy."""
+    """Whether the client of this request uses TLS, with this server or with a trusted proxy."""
     return request.is_secure or _forwarded(request.headers, "X-Forwarded-Proto", proxies) == "https"
 
 
 def _head(proxies: int) -> RequestHead:
     """Return the head of the request that this thread serves."""
     headers, environ = request.headers, request.environ
-    before = environ.get("werkzeug.proxy_fix.orig", {})  # what a proxy told took its place
+    before = environ.get("werkzeug.proxy_fix.orig", {})  # the values before ProxyFix replaced them
     hosts = [before.get("HTTP_HOST") or environ.get("HTTP_HOST", "")]
     target = str(environ.get("RAW_URI", "/"))
-    if not target.startswith("/") and "://" in target:  # it is for the host that it names itself
+    if not target.startswith("/") and "://" in target:  # an absolute target names a host of its own
         hosts.append(urlsplit(target).netloc)
     hosts += filter(None, [_forwarded(headers, "X-Forwarded-Host", proxies)])
     return RequestHead(
@@ -125,7 +125,7 @@ def _head(proxies: int) -> RequestHead:
 
 
 def _forwarded(headers: Headers, name: str, proxies: int) -> str:
-    """Return what the outermost of so many trusted proxies tells in a header, if anything."""
+    """Return the value of a header that the outermost trusted proxy set, or nothing."""
     if not proxies:
         return ""
     values = [value.strip() for value in headers.get(name, "").split(",")]

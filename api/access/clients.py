@@ -12,7 +12,7 @@ from api.access import identity
 from api.services import LoopServices
 from worker.settings import Settings
 
-_NETWORK_BITS = 64  # of IPv6: whoever has one address has as many
+_NETWORK_BITS = 64  # of IPv6: a client gets a whole network of this size
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -22,7 +22,7 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def behind_proxies(application: Callable[..., Any], settings: Settings) -> Callable[..., Any]:
-    """Return what calls an application with what the trusted proxies tell of a request."""
+    """Return an application behind the trusted proxies, which sees the client that they name."""
     proxies = settings.trusted_proxies
     if not proxies:
         return application
@@ -32,7 +32,7 @@ def behind_proxies(application: Callable[..., Any], settings: Settings) -> Calla
 
 
 async def spend_rate(loop_services: LoopServices) -> None:
-    """Count what the client of this request submits; raise `RateLimitedError` for too much."""
+    """Count a submission of this request's client; raise `RateLimitedError` for too many."""
     if request.method == "POST":
         grant = identity.grant()
         await loop_services.rates.spend(client(), rate=grant.rate if grant else None)

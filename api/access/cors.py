@@ -20,7 +20,7 @@ _SHOWN: Final = (
     *("Content-Disposition", "ETag", "Location", "Preference-Applied"),
     "Retry-After",
 )
-_KEPT_S: Final = 600  # that a browser need not ask again
+_MAX_AGE_S: Final = 600  # for which a browser may cache the answer to a preflight request
 
 
 def register(app: Flask) -> None:
@@ -41,11 +41,11 @@ def register(app: Flask) -> None:
 
 
 def preflight_response() -> Response | None:
-    """Return the answer to a browser that asks before it sends a request of a foreign page."""
+    """Return the answer to a preflight request of a browser, or None where it is none."""
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
         return None
     response = Response(status=204)
     response.access_control_allow_methods = HeaderSet(_METHODS)
     response.access_control_allow_headers = HeaderSet(_HEADERS)
-    response.access_control_max_age = _KEPT_S
+    response.access_control_max_age = _MAX_AGE_S
     return response

@@ -1,4 +1,4 @@
-"""The key or the session that Flask's request brings, and whether it may do what it asks for."""
+"""Checks the API key or the session of Flask's request against the view that it asks for."""
 
 from contextlib import suppress
 from urllib.parse import urlsplit
@@ -17,9 +17,9 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 async def authenticate(loop_services: LoopServices) -> None:
-    """Find out whose this request is; raise where it needs a key and has none that allows it.
+    """Find out whose request this is; raise where it needs a key and has none that allows it.
 
-    What everybody may ask for is answered whatever is sent along; so are addresses that are none.
+    Public views and unknown addresses are answered even if the key that is sent is wrong.
     """
     required = loop_services.authentication.required
     if request.endpoint is None or request.endpoint in permissions.PUBLIC:
@@ -75,8 +75,8 @@ async def _become(loop_services: LoopServices, authorization: str) -> Grant:
 def _check_sent_by_own_page() -> None:
     """Raise where a browser does not say that a page of this very server sent the request.
 
-    A cookie comes along whoever sends it, if the browser does not keep it back. All browsers of
-    today say where a request comes from that changes something; one that says nothing is refused.
+    Browsers send cookies with requests of other sites' pages, too. All browsers of today say which
+    site a changing request comes from; a request that does not say it is refused.
     """
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")

@@ -1,4 +1,4 @@
-"""Who sent the request that this thread serves, as `api.access.admission` found out."""
+"""Who sent Flask's request, as `api.access.admission` found out."""
 
 from flask import g
 
@@ -6,7 +6,7 @@ from worker.credentials.api_key import Grant, Scope
 
 
 def set_grant(grant: Grant | None, *, signed_in: bool = False) -> None:
-    """Serve this request for whoever has this; None where no key is needed."""
+    """Note whose request this is; None where no key is needed."""
     g.grant, g.signed_in = grant, signed_in
 
 

@@ -1,10 +1,10 @@
 """Which hosts a request may name, and which pages may send one that changes something.
 
-Any page that a user happens to open can have the browser send requests here. A name of its own that
-it lets lead here (DNS rebinding) would even let it read the answers: so the host that a request
-names must be one of ours. What changes something must not come from a page of another origin, which
+Any page that a user opens can make the browser send requests here. If the page's own host name is
+made to resolve to this server (DNS rebinding), it can even read the answers: so a request must name
+a host of ours. A request that changes something must not come from a page of another origin, which
 browsers say in `Origin` and `Sec-Fetch-Site` (Fetch Metadata Request Headers, W3C); other clients
-send neither. Pure functions of a request's head, for every door through which requests come.
+send neither. These are pure functions of a request's head.
 """
 
 import ipaddress
@@ -35,18 +35,18 @@ class HostPort(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestHead:
-    """What these rules look at in a request."""
+    """The part of a request that the rules look at."""
 
     method: str
     version: tuple[int, int] = (1, 1)  # of HTTP
-    hosts: Sequence[str]  # that it names: `Host`, the one of its target, the one a proxy tells
-    scheme: str | None = None  # as a trusted proxy tells it
+    hosts: Sequence[str]  # that it names: in `Host`, in its target, in a header of a trusted proxy
+    scheme: str | None = None  # in a header of a trusted proxy
     origin: str | None = None
     fetch_site: str | None = None
 
 
 def parse_host(text: str) -> HostPort | None:
-    """Return what the value of a `Host` header names, or None if it is none (RFC 3986, 3.2.2)."""
+    """Return host and port of a `Host` header, or None if it is malformed (RFC 3986, 3.2.2)."""
     found = _HOST.fullmatch(text.strip(" \t").lower())
     if not found:
         return None
@@ -65,7 +65,7 @@ def is_address(host: str) -> bool:
 
 
 class OriginPolicy:
-    """The rules, as the settings have them."""
+    """The rules, with the names and origins of the settings."""
 
     def __init__(self, settings: Settings) -> None:
         names = listed(settings.allowed_hosts)
@@ -84,11 +84,11 @@ class OriginPolicy:
 
     @property
     def trusts_any(self) -> bool:
-        """Whether there are pages of other origins that may change something and read answers."""
+        """Whether pages of any other origin may change something and read answers."""
         return bool(self._origins)
 
     def trusts(self, origin: str) -> bool:
-        """Whether pages of an origin may."""
+        """Whether pages of this origin may."""
         return _without_default_port(origin.strip(" \t").lower()) in self._origins
 
     def check_host(self, head: RequestHead) -> None:
@@ -148,7 +148,7 @@ def _foreign(origin: str | None) -> ForeignOriginError:
 def _is_of(origin: str, host: str, scheme: str | None) -> bool:
     """Whether an origin is that of a host.
 
-    Where nobody tells the `scheme` that the browser sees (TLS may end at a proxy), either will do.
+    Where the `scheme` that the browser uses is unknown (TLS may end at a proxy), both match.
     """
     split, named = _ORIGIN.fullmatch(origin), parse_host(host)
     if not split or named is None or (scheme is not None and split[1] != scheme):

@@ -5,7 +5,7 @@ from typing import Final
 from worker.credentials.api_key import Grant, Scope
 from worker.errors import ScopeMissingError
 
-# Answered without a key: what tells nobody's data, and what is needed to sign in.
+# Answered without a key: what shows no data of anybody, and what is needed to sign in.
 PUBLIC: Final = frozenset(
     {
         *("health.healthz", "health.readyz", "openapi.spec"),
@@ -17,7 +17,7 @@ PUBLIC: Final = frozenset(
 _SUBMIT, _READ, _FREEZE, _ADMIN = (frozenset({scope}) for scope in Scope)
 _ANY = frozenset(Scope)
 
-# Answered to nobody where no key is needed: else whoever comes along could make one that stays.
+# Refused as long as no key is needed: else any caller could make a key that stays valid.
 OF_KEYS: Final = frozenset(
     {
         *("keys.index", "keys.create", "keys.renew", "keys.revoke"),

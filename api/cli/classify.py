@@ -111,7 +111,7 @@ def _predictions(
 
     with reported(interrupted="Stopped; nothing was written." if output else "Stopped."):
         started = time.monotonic()
-        with connect(server, patience_s=_PATIENCE_S) as client:
+        with connect(server, retry_for_s=_PATIENCE_S) as client:
             run = Predictions(
                 client,
                 model=chosen_model(client, model),
@@ -166,7 +166,7 @@ def _batch(
                 + (f" ({counted(found.skipped, 'other file')})." if found.skipped else ".")
             )
         started = time.monotonic()
-        with connect(server, patience_s=_BATCH_PATIENCE_S) as client:
+        with connect(server, retry_for_s=_BATCH_PATIENCE_S) as client:
             wanted = Wanted(
                 paths=paths,
                 survey=found,

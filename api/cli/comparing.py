@@ -26,7 +26,7 @@ def compare(
     from api.cli.output import console, write_json  # noqa: PLC0415 - imports rich
     from api.client import document  # noqa: PLC0415 - imports httpx
 
-    with reported(as_json=as_json), connect(server, patience_s=PATIENCE_S) as client:
+    with reported(as_json=as_json), connect(server, retry_for_s=PATIENCE_S) as client:
         job = client.compare(model, images, top=top, webhook=webhook)
         job = follow(client, job, as_json=as_json)
     if as_json:

@@ -153,7 +153,7 @@ def freeze(
         options = {field: value for field, value in fields.items() if value}
         if not optimise:
             options["optimise"] = False
-        with connect(server, patience_s=PATIENCE_S) as client:
+        with connect(server, retry_for_s=PATIENCE_S) as client:
             job = submit_source(
                 client.freeze_files,
                 source,

@@ -38,7 +38,7 @@ def inspect(
     given = {"signature": signature, "checkpoint": checkpoint}
     options = {field: value for field, value in given.items() if value}
     with reported(as_json=as_json):
-        with connect(server, patience_s=PATIENCE_S) as client:
+        with connect(server, retry_for_s=PATIENCE_S) as client:
             asked = {**options, "webhook": webhook} if webhook else options
             job = submit_source(client.inspect_files, source, asked, as_json=as_json)
             job = follow(client, job, as_json=as_json)

@@ -14,7 +14,7 @@ from api.client import DEFAULT_SERVER
 
 if TYPE_CHECKING:
     from api.cli.command_client import CommandClient
-    from api.client.reading import JobPage
+    from api.client.reading import JobBasePage
     from worker.contract.image_jobs import JobBase
 
 _PAGE = 200  # most jobs that a server gives at once
@@ -80,7 +80,7 @@ def cancel(
 
 def newest(
     client: "CommandClient", *, kind: str | None, status: str | None, limit: int
-) -> "JobPage":
+) -> "JobBasePage":
     """Return the newest jobs, of several pages, as one."""
     page = client.job_page(kind=kind, status=status, limit=min(limit, _PAGE))
     found = page.jobs

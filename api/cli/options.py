@@ -49,7 +49,7 @@ Checkpoint = Annotated[
 ]
 
 
-def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "CommandClient":
+def connect(server: str, *, retry_for_s: float = _PATIENCE_S) -> "CommandClient":
     """Return a client of the server. Its waits for a busy server are told on standard error."""
     from api.cli.command_client import CommandClient  # noqa: PLC0415 - imports httpx: not for --help
     from api.cli.output import message  # noqa: PLC0415 - imports rich
@@ -61,7 +61,7 @@ def connect(server: str, *, patience_s: float = _PATIENCE_S) -> "CommandClient":
             told.append(sentence)
             message(sentence)
 
-    return CommandClient(server, patience_s=patience_s, on_retry=tell_once)
+    return CommandClient(server, retry_for_s=retry_for_s, on_retry=tell_once)
 
 
 def show_version(asked: bool) -> None:

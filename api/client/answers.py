@@ -1,4 +1,4 @@
-"""What it means that an answer is not what was asked for, or that there is none."""
+"""The errors for answers that are no success, and for requests that got no answer."""
 
 import time
 from email.utils import parsedate_to_datetime

@@ -1,4 +1,4 @@
-"""The attempts of one request: sent again where waiting helps, for as long as patience lasts."""
+"""The attempts of one request, which is sent again where waiting helps, for a limited time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,11 +7,11 @@ import httpx
 
 from api.client.answers import failure, not_permafrost, not_permafrost_at, refusal, worth_waiting
 from api.client.connection import Connection
-from api.client.steps import Give, Json, Open, Pause, Read, Request, Send, Steps
+from api.client.steps import ApiRequest, Give, Json, Open, Pause, Read, Send, Steps
 from api.client.waits import Waits
 from worker.errors import PermafrostError
 
-# Of what answers are told by.
+# The members by which answers are recognised, and their types.
 _KINDS = {
     "added": int,
     "aliases": dict,
@@ -23,13 +23,13 @@ _KINDS = {
     "versions": list,
     "workers": list,
 }
-_TOLD_FROM_S = 1.0  # shorter waits are nobody's concern
+_REPORTED_FROM_S = 1.0  # shorter waits are not reported to `on_retry`
 _LONGEST_LINE = 64 * 1024 * 1024  # bytes; no row is nearly as long
 _MOST_RESETS = 5  # attempts of one request that end without an answer
 
 
-def answer_to(connection: Connection, request: Request) -> Steps[httpx.Response]:
-    """Send a request until there is an answer that waiting would not change; return a success."""
+def answer_to(connection: Connection, request: ApiRequest) -> Steps[httpx.Response]:
+    """Send a request until it succeeds; return the answer. Raise where waiting does not help."""
     attempts = _Attempts(connection, repeatable=request.repeatable)
     while True:
         outcome = yield Send(request)
@@ -39,7 +39,7 @@ def answer_to(connection: Connection, request: Request) -> Steps[httpx.Response]
         yield Pause(attempts.pause_after(outcome))
 
 
-def document(connection: Connection, request: Request, key: str) -> Steps[Json]:
+def document(connection: Connection, request: ApiRequest, key: str) -> Steps[Json]:
     """Return the JSON object that a request is answered with, which must hold `key`."""
     return json_of((yield from answer_to(connection, request)), connection, key)
 
@@ -56,15 +56,15 @@ def json_of(answer: httpx.Response, connection: Connection, key: str) -> Json:
 
 
 def _is_answer(found: Json, key: str) -> bool:
-    """Return whether what operations look into is there, and what they take it for."""
+    """Return whether the members that operations use are there and of the right types."""
     is_job = "status" not in found or isinstance(found["status"], str)
     return is_job and key in found and isinstance(found[key], _KINDS.get(key, object))
 
 
 def lines(
-    connection: Connection, request: Request, read: Callable[[bytes], Any], *, fixed: bool = True
+    connection: Connection, request: ApiRequest, read: Callable[[bytes], Any], *, fixed: bool = True
 ) -> Steps[None]:
-    r"""Give what `read` makes of each line, as it comes; after a loss, go on behind.
+    r"""Give what `read` makes of each line as it arrives; after a lost connection, go on behind it.
 
     `fixed`: whether the lines are the same ones in the same order at every reading; else those that
     were given are remembered. Only `\n` ends one (`str.splitlines` knows ten more signs). Where
@@ -127,12 +127,12 @@ def _parsed(line: bytes, read: Callable[[bytes], Any], connection: Connection) -
 
 
 class _Attempts:
-    """How long to wait before the next one, or why there is none."""
+    """Decides after each attempt how long to wait before the next, or that there is none."""
 
     def __init__(self, connection: Connection, *, repeatable: bool) -> None:
         self._connection = connection
         self._repeatable = repeatable
-        self._waits = Waits(connection.patience_s)
+        self._waits = Waits(connection.retry_for_s)
         self._resets = 0
 
     def pause_after(self, outcome: httpx.Response | httpx.RequestError) -> float:
@@ -149,7 +149,7 @@ class _Attempts:
         pause = self._waits.next(error.retry_after) if helps else None
         if pause is None:
             raise error
-        if pause >= _TOLD_FROM_S:
+        if pause >= _REPORTED_FROM_S:
             self._connection.on_retry(f"{error} Trying again in {pause:.2g} s.")
         return pause
 

@@ -1,4 +1,4 @@
-"""How operations are done by a program that awaits them."""
+"""Runs the steps of operations in a program that awaits them."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -11,13 +11,13 @@ import httpx
 
 from api.client.connection import Connection, made
 from api.client.steps import (
-    Body,
+    ApiRequest,
+    BodyStream,
     Give,
     Open,
     Operation,
     Pause,
     Read,
-    Request,
     Send,
     Step,
     Steps,
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class AsyncSession:
-    """Takes the steps of operations as `Session` does, which says what its options mean.
+    """Runs the steps of operations as `BlockingSession` does, which explains the options.
 
     Files are read in threads, so that nothing else is held up.
     """
@@ -41,7 +41,7 @@ class AsyncSession:
         *,
         api_key: str | None = None,
         timeout_s: float = 30.0,
-        patience_s: float = 60.0,
+        retry_for_s: float = 60.0,
         on_retry: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         transport: httpx.AsyncBaseTransport | None = None,
@@ -50,7 +50,7 @@ class AsyncSession:
             server,
             api_key=api_key,
             timeout_s=timeout_s,
-            patience_s=patience_s,
+            retry_for_s=retry_for_s,
             on_retry=on_retry,
             clock=clock,
         )
@@ -74,7 +74,7 @@ class AsyncSession:
         await self._http.aclose()
 
     async def run(self, steps: Steps[T]) -> T:
-        """Take the steps, of which none gives anything, and return what they return."""
+        """Run steps that give no items, and return what they return."""
         outcome: Any = None
         while True:
             try:
@@ -85,9 +85,9 @@ class AsyncSession:
             outcome = await self._take(step)
 
     async def iterate(self, steps: Steps[Any], read: Callable[[Any], T]) -> AsyncIterator[T]:
-        """Take the steps, and give what they give."""
+        """Run steps, and give their items as `read` reads them."""
         outcome: Any = None
-        opened: _Opened | None = None
+        opened: _AsyncOpened | None = None
         try:
             while True:
                 try:
@@ -111,7 +111,7 @@ class AsyncSession:
                     await opened.close()
 
     async def _take(self, step: Step) -> Any:
-        """Take a step; return what is sent back."""
+        """Run one step; return its outcome."""
         if isinstance(step, Pause):
             await anyio.sleep(step.seconds)
             return None
@@ -125,18 +125,18 @@ class AsyncSession:
             return error
 
     async def _open(
-        self, request: Request
-    ) -> "tuple[_Opened | None, httpx.Response | httpx.RequestError]":
+        self, request: ApiRequest
+    ) -> "tuple[_AsyncOpened | None, httpx.Response | httpx.RequestError]":
         try:
             answer = await self._http.send(self._request(request), stream=True)
             if answer.is_success:
-                return _Opened(answer), answer
+                return _AsyncOpened(answer), answer
             await answer.aread()
         except httpx.RequestError as error:
             return None, error
         return None, answer
 
-    def _request(self, request: Request) -> httpx.Request:
+    def _request(self, request: ApiRequest) -> httpx.Request:
         body = request.body
         return self._http.build_request(
             request.method,
@@ -144,11 +144,11 @@ class AsyncSession:
             params=request.params,
             headers=request.all_headers(),
             content=body if isinstance(body, bytes) else _in_threads(body),
-            timeout=self.connection.timeout(request.patience_s),
+            timeout=self.connection.timeout(request.extra_timeout_s),
         )
 
 
-class _Opened:
+class _AsyncOpened:
     """An answer whose body is read piece by piece."""
 
     def __init__(self, answer: httpx.Response) -> None:
@@ -165,7 +165,7 @@ class _Opened:
         await self._answer.aclose()
 
 
-async def _in_threads(body: Body) -> AsyncIterator[bytes]:
+async def _in_threads(body: BodyStream) -> AsyncIterator[bytes]:
     pieces = iter(body)
     while piece := await anyio.to_thread.run_sync(next, pieces, b""):
         yield piece

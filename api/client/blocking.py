@@ -1,4 +1,4 @@
-"""How operations are done by a program that waits for them."""
+"""Runs the steps of operations in a program that blocks until each is done."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ import httpx
 
 from api.client.connection import Connection, made
 from api.client.steps import (
+    ApiRequest,
     Give,
     Open,
     Operation,
     Pause,
     Read,
-    Request,
     Send,
     Step,
     Steps,
@@ -26,16 +26,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Session:
-    """Takes the steps of operations, one by one, over connections that stay open.
+class BlockingSession:
+    """Runs the steps of operations over connections that stay open.
 
     Safe for threads. `server`: the server's URL, by default what PERMAFROST_URL holds, else
     http://127.0.0.1:8000; without a scheme, http is meant.
     `api_key`: the API key to send; by default that of PERMAFROST_API_KEY, else the one that
     ~/.config/permafrost/keys (or the file that PERMAFROST_API_KEY_FILE names) has for the server.
     `timeout_s`: seconds after which a silent server is given up.
-    `patience_s`: seconds of waiting, summed up over the attempts of one request, that a busy
-    server (429, 503) or a lost connection may cost before the request fails.
+    `retry_for_s`: seconds for which one request is tried again, in all, while the server is busy
+    (429, 503) or the connection is lost; then it fails.
     `on_retry`: called with a sentence before each such wait of a second or more.
     `sleep`, `clock`, `transport`: for tests.
 
@@ -49,7 +49,7 @@ class Session:
         *,
         api_key: str | None = None,
         timeout_s: float = 30.0,
-        patience_s: float = 60.0,
+        retry_for_s: float = 60.0,
         on_retry: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -59,7 +59,7 @@ class Session:
             server,
             api_key=api_key,
             timeout_s=timeout_s,
-            patience_s=patience_s,
+            retry_for_s=retry_for_s,
             on_retry=on_retry,
             clock=clock,
         )
@@ -84,7 +84,7 @@ class Session:
         self._http.close()
 
     def run(self, steps: Steps[T]) -> T:
-        """Take the steps, of which none gives anything, and return what they return."""
+        """Run steps that give no items, and return what they return."""
         outcome: Any = None
         while True:
             try:
@@ -95,7 +95,7 @@ class Session:
             outcome = self._take(step)
 
     def iterate(self, steps: Steps[Any], read: Callable[[Any], T]) -> Iterator[T]:
-        """Take the steps, and give what they give."""
+        """Run steps, and give their items as `read` reads them."""
         outcome: Any = None
         opened: _Opened | None = None
         try:
@@ -120,7 +120,7 @@ class Session:
                 opened.close()
 
     def _take(self, step: Step) -> Any:
-        """Take a step; return what is sent back."""
+        """Run one step; return its outcome."""
         if isinstance(step, Pause):
             self._sleep(step.seconds)
             return None
@@ -134,7 +134,7 @@ class Session:
             return error
 
     def _open(
-        self, request: Request
+        self, request: ApiRequest
     ) -> "tuple[_Opened | None, httpx.Response | httpx.RequestError]":
         try:
             answer = self._http.send(self._request(request), stream=True)
@@ -145,14 +145,14 @@ class Session:
             return None, error
         return None, answer
 
-    def _request(self, request: Request) -> httpx.Request:
+    def _request(self, request: ApiRequest) -> httpx.Request:
         return self._http.build_request(
             request.method,
             request.path,
             params=request.params,
             headers=request.all_headers(),
             content=request.body,
-            timeout=self.connection.timeout(request.patience_s),
+            timeout=self.connection.timeout(request.extra_timeout_s),
         )
 
 
@@ -173,19 +173,21 @@ class _Opened:
         self._answer.close()
 
 
-def blocking(operation: Operation[P, Any, T]) -> Callable[Concatenate[Session, P], T]:
+def blocking(operation: Operation[P, Any, T]) -> Callable[Concatenate[BlockingSession, P], T]:
     """Make a method of an operation that returns an answer."""
 
-    def method(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> T:
+    def method(self: BlockingSession, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return operation.read(self.run(operation.steps(self.connection, *args, **kwargs)))
 
     return described(method, operation)
 
 
-def iterating(operation: Operation[P, Any, T]) -> Callable[Concatenate[Session, P], Iterator[T]]:
+def iterating(
+    operation: Operation[P, Any, T],
+) -> Callable[Concatenate[BlockingSession, P], Iterator[T]]:
     """Make a method of an operation that gives things as they come."""
 
-    def method(self: Session, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    def method(self: BlockingSession, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
         return self.iterate(operation.steps(self.connection, *args, **kwargs), operation.read)
 
     return described(method, operation)

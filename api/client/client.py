@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, TypeVar
 
 from api.client import reading
-from api.client.blocking import Session, blocking, iterating
+from api.client.blocking import BlockingSession, blocking, iterating
 from api.client.operations import batches, many, predictions, sources
 from api.client.operations import jobs as of_jobs
 from api.client.operations import keys as of_keys
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 JobT = TypeVar("JobT", bound="JobBase")
 
 
-class Client(Session):
+class Client(BlockingSession):
     """What a server does, with answers as the contract's models."""
 
     classify = blocking(predictions.classify)

@@ -22,7 +22,7 @@ _CONNECT_S = 5.0  # longest wait for a connection
 
 
 class Connection:
-    """One server. `server`, `api_key`, `timeout_s`, `patience_s`, `on_retry`: see the clients."""
+    """One server. `server`, `api_key`, `timeout_s`, `retry_for_s`, `on_retry`: see the clients."""
 
     def __init__(
         self,
@@ -30,13 +30,13 @@ class Connection:
         *,
         api_key: str | None,
         timeout_s: float,
-        patience_s: float,
+        retry_for_s: float,
         on_retry: Callable[[str], None] | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         usual = os.environ.get("PERMAFROST_URL") or DEFAULT_SERVER
         self.server = server_url(usual if server is None else server)
-        self.patience_s = patience_s
+        self.retry_for_s = retry_for_s
         self.on_retry = on_retry or (lambda _: None)
         self.clock = clock
         self.answered = threading.Event()  # whether a server answered ever

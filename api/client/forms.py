@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from api.client.steps import Body
+from api.client.steps import BodyStream
 from api.client.uploads import opened, sendable, size_of
 
 _PLAIN = re.compile(r"[A-Za-z0-9_ ./()+-]+")  # names that need no escapes between quotes
@@ -51,7 +51,7 @@ class Form:
         """Return the headers that describe the body."""
         return {"Content-Type": f"multipart/form-data; boundary={self._boundary}"}
 
-    def body(self) -> bytes | Body:
+    def body(self) -> bytes | BodyStream:
         """Return the body; it can be read again for another attempt."""
         pieces = [*self._pieces, f"--{self._boundary}--\r\n".encode()]
         in_memory = [piece for piece in pieces if isinstance(piece, bytes)]

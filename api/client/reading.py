@@ -55,7 +55,7 @@ class Classification:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobPage:
+class JobBasePage:
     """Jobs of one page, newest first; their results, perhaps of an earlier version, as JSON."""
 
     jobs: "list[JobBase]"
@@ -109,9 +109,9 @@ def any_job(found: Any) -> "AnyJob":
     return job
 
 
-def job_page(found: "Json") -> JobPage:
+def job_page(found: "Json") -> JobBasePage:
     """Read one page of jobs."""
-    return JobPage(jobs=[job_base(one) for one in found["jobs"]], next=found.get("next"))
+    return JobBasePage(jobs=[job_base(one) for one in found["jobs"]], next=found.get("next"))
 
 
 def job_base(found: Any) -> "JobBase":

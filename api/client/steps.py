@@ -1,7 +1,7 @@
-"""What a client does, as steps that are taken one by one, or awaited.
+"""The steps of a client's operations, which the blocking and the asynchronous client both run.
 
-An operation is a generator. It yields what is to be done next, is sent what came of it, and returns
-its answer. So each request, each attempt and each wait is written once for both clients.
+An operation is a generator. It yields the next step, is sent the outcome of that step, and returns
+its answer. So each request, each retry and each wait is written once for both clients.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -20,11 +20,11 @@ M = TypeVar("M", bound=Callable[..., Any])
 Json = dict[str, Any]
 Params = dict[str, str | int | float]
 
-_SLOWEST_BYTES = 5_000_000  # of a body, that a busy server takes in a second
+_LEAST_RATE = 5_000_000  # bytes of a body that a busy server takes in a second
 
 
-class Body(Protocol):
-    """What a request sends and need not be in memory; every attempt reads it from its beginning."""
+class BodyStream(Protocol):
+    """A body that need not be in memory; every attempt reads it from its beginning."""
 
     length: int  # bytes
 
@@ -33,25 +33,25 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """One request, whatever sends it and however often."""
+class ApiRequest:
+    """One request, which may be sent several times."""
 
     method: str
     path: str
     params: Params = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | Body = b""
+    body: bytes | BodyStream = b""
     wait_s: float = 0  # seconds for which the server may hold its answer
     repeatable: bool = True  # whether it may be sent again once a server may have taken it
 
     @property
-    def patience_s(self) -> float:
-        """Seconds for which it may take longer than usual until the answer begins.
+    def extra_timeout_s(self) -> float:
+        """Seconds that the answer may take beyond the usual timeout.
 
-        A server stores a large body before it answers, and one that is sent again takes as long.
+        A server may hold its answer, and it stores a large body before it answers.
         """
         length = len(self.body) if isinstance(self.body, bytes) else self.body.length
-        return self.wait_s + length / _SLOWEST_BYTES
+        return self.wait_s + length / _LEAST_RATE
 
     def all_headers(self) -> dict[str, str]:
         """Return its headers with what a body needs that is not in memory."""
@@ -61,19 +61,19 @@ class Request:
 
 
 class Send(NamedTuple):
-    """Send a request and read its answer; sent back is the answer, or why there is none."""
+    """Send a request and read its answer; the outcome is the answer, or the error."""
 
-    request: Request
+    request: ApiRequest
 
 
 class Open(NamedTuple):
-    """The same, but a success is not read; what was opened before is closed."""
+    """Send a request whose successful answer is read by `Read`; closes the one opened before."""
 
-    request: Request
+    request: ApiRequest
 
 
 class Read(NamedTuple):
-    """Read on in what is open; sent back are bytes, none at the end, or why there are none."""
+    """Read on in the open answer; the outcome are bytes, none at the end, or the error."""
 
 
 class Pause(NamedTuple):
@@ -83,13 +83,13 @@ class Pause(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Do what may take a while, such as reading files; sent back is what it returns."""
+    """Call a function that may block, such as for reading files; the outcome is what it returns."""
 
     function: Callable[[], Any]
 
 
 class Give(NamedTuple):
-    """Hand something to whoever iterates."""
+    """Give an item to the caller who iterates."""
 
     item: Any
 
@@ -100,14 +100,14 @@ Steps = Generator[Step, Any, T]
 
 @dataclass(frozen=True)
 class Operation(Generic[P, R, T]):
-    """Something that a server does: the steps to its answer, and how that, or a line, is read."""
+    """One thing that a server does: the steps to its answer, and how the answer is read."""
 
     steps: Callable[Concatenate[Connection, P], Steps[R]]
     read: Callable[[Any], T]
 
 
-class Answers(Generic[T]):
-    """Makes an operation of a generator that returns an answer, as it came."""
+class ReadBy(Generic[T]):
+    """A decorator: makes an operation of a generator, whose answer `read` turns into a model."""
 
     def __init__(self, read: Callable[[Any], T]) -> None:
         self._read = read
@@ -118,7 +118,7 @@ class Answers(Generic[T]):
 
 
 def altered(steps: Steps[T], change: Callable[[Any], Iterable[Any]]) -> Steps[T]:
-    """Take the steps, giving what `change` makes of each thing given; return what they return."""
+    """Run the steps, but give what `change` makes of each item; return what they return."""
     outcome: Any = None
     while True:
         try:

@@ -13,8 +13,8 @@ _random = random.SystemRandom()
 class Waits:
     """The pauses between the attempts of one request, up to a sum."""
 
-    def __init__(self, patience_s: float) -> None:
-        self._left_s = patience_s
+    def __init__(self, retry_for_s: float) -> None:
+        self._left_s = retry_for_s
         self._pause_s = _FIRST_PAUSE_S
 
     def next(self, asked_s: int | None) -> float | None:

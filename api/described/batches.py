@@ -11,8 +11,8 @@ from api.described.operation import (
     STORED,
     SUBMITTING,
     UPLOADED,
-    Answer,
-    Operation,
+    DescribedAnswer,
+    DescribedOperation,
     accepted,
     json_answer,
 )
@@ -49,7 +49,7 @@ _LINES: Final = {
 }
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/batches",
         id="create_batch",
@@ -67,7 +67,7 @@ OPERATIONS: Final = (
         answers=accepted(Job, examples.BATCH_QUEUED, examples.BATCH),
         errors=(*UPLOADED, *SUBMITTED, *ASKING, *ARCHIVES, NotFoundError),
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/batches/{job_id}/images",
         id="add_images",
@@ -84,7 +84,7 @@ OPERATIONS: Final = (
             *(ConflictError, OverloadedError, ShareExceededError),
         ),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/batches/{job_id}/images",
         id="list_images",
@@ -92,7 +92,7 @@ OPERATIONS: Final = (
         tag="batches",
         summary="List the paths of the images that a batch has.",
         answers=(
-            Answer(
+            DescribedAnswer(
                 about="One JSON string per line, in the order in which they were added",
                 content={"application/jsonl": {"type": "string"}},
                 example='"cats/cat.1.jpg"\n"cats/cat.2.jpg"\n',
@@ -100,7 +100,7 @@ OPERATIONS: Final = (
         ),
         errors=(*STORED, *_OF_ONE),
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/batches/{job_id}/seal",
         id="seal_batch",
@@ -113,7 +113,7 @@ OPERATIONS: Final = (
         answers=accepted(Job, examples.BATCH_QUEUED, examples.BATCH),
         errors=(*POSTED, *_OF_ONE, ConflictError),
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/batches/{job_id}/retry",
         id="retry_batch",
@@ -126,7 +126,7 @@ OPERATIONS: Final = (
         answers=accepted(Job, examples.BATCH_QUEUED, examples.BATCH),
         errors=(*POSTED, *_OF_ONE, ConflictError, StorageError),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/batches/{job_id}/results",
         id="read_results",
@@ -137,7 +137,7 @@ OPERATIONS: Final = (
         "same columns, with `predictions` and `error` as JSON.",
         query=ResultsQuery,
         answers=(
-            Answer(
+            DescribedAnswer(
                 about="A row for each image",
                 content={"application/jsonl": _LINES, "text/csv": {"type": "string"}},
                 example=f"{examples.ROW.model_dump_json()}\n",

@@ -21,7 +21,7 @@ from api.described import (
     problems,
     workers,
 )
-from api.described.operation import JSON, Answer, Header, Operation
+from api.described.operation import JSON, DescribedAnswer, DescribedOperation, Header
 from api.described.webhooks import WEBHOOKS
 from worker.contract.base import as_json
 from worker.contract.batches import BatchProgress, BatchRow
@@ -37,7 +37,7 @@ from worker.errors import (
     ScopeMissingError,
 )
 
-OPERATIONS: Final[tuple[Operation, ...]] = (
+OPERATIONS: Final[tuple[DescribedOperation, ...]] = (
     *predictions.OPERATIONS,
     *batches.OPERATIONS,
     *freezes.OPERATIONS,
@@ -138,7 +138,9 @@ class _Schemas:
         return TypeAdapter(described).json_schema()
 
 
-def _operation(operation: Operation, schemas: _Schemas, refusals: dict[str, Any]) -> dict[str, Any]:
+def _operation(
+    operation: DescribedOperation, schemas: _Schemas, refusals: dict[str, Any]
+) -> dict[str, Any]:
     public = operation.view in permissions.PUBLIC
     errors = operation.errors if public else (*operation.errors, *_GUARDED)
     if "{" in operation.path:
@@ -176,7 +178,7 @@ def _security(view: str) -> list[dict[str, list[str]]]:
     return keys if view in permissions.OF_KEYS else [{}, *keys]
 
 
-def _about(operation: Operation, *, public: bool) -> str:
+def _about(operation: DescribedOperation, *, public: bool) -> str:
     if public:
         return operation.about
     wanted = permissions.scopes_for(operation.view)
@@ -185,7 +187,7 @@ def _about(operation: Operation, *, public: bool) -> str:
     return f"{operation.about}\n\n{scope}" if operation.about else scope
 
 
-def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
+def _parameters(operation: DescribedOperation) -> Iterable[dict[str, Any]]:
     if operation.query is not None:
         schema = operation.query.model_json_schema()
         for name, field in schema["properties"].items():
@@ -208,7 +210,7 @@ def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
         yield {"name": name, "in": "header", "description": about, "schema": dict(kind)}
 
 
-def _answer(answer: Answer, schemas: _Schemas) -> dict[str, Any]:
+def _answer(answer: DescribedAnswer, schemas: _Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {"description": answer.about}
     if answer.headers:
         described["headers"] = {name: _header(one) for name, one in answer.headers.items()}

@@ -4,14 +4,14 @@ from typing import Final
 
 from api.described import examples
 from api.described.batches import ARCHIVES
-from api.described.operation import FORM, JSON, SUBMITTING, UPLOADED, Operation, accepted
+from api.described.operation import FORM, JSON, SUBMITTING, UPLOADED, DescribedOperation, accepted
 from api.described.predictions import SUBMITTED
 from worker.contract.forms import FreezeForm, InspectionForm, WaitQuery
 from worker.contract.jobs import Job
 from worker.contract.source_requests import SourceFreezeRequest, SourceInspectionRequest
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/freezes",
         id="create_freeze",
@@ -37,7 +37,7 @@ OPERATIONS: Final = (
         answers=accepted(Job, examples.FREEZE_QUEUED, examples.FREEZE),
         errors=(*UPLOADED, *SUBMITTED, *ARCHIVES),
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/inspections",
         id="create_inspection",

@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from api.described.operation import ALWAYS, JSON, STORED, Answer, Operation, json_answer
+from api.described.operation import (
+    ALWAYS,
+    JSON,
+    STORED,
+    DescribedAnswer,
+    DescribedOperation,
+    json_answer,
+)
 from worker.contract.health import Health, Readiness
 
 _READY: Final = Readiness(status="ready", reasons=[], workers=2, models={"cats-dogs": "ready"})
@@ -11,7 +18,7 @@ _UNREADY: Final = Readiness(
 )
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="get",
         path="/healthz",
         id="check_health",
@@ -22,7 +29,7 @@ OPERATIONS: Final = (
         answers=(json_answer(Health, Health(status="ok"), "It answers"),),
         errors=ALWAYS,
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/readyz",
         id="check_readiness",
@@ -38,7 +45,7 @@ OPERATIONS: Final = (
         ),
         errors=ALWAYS,
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/metrics",
         id="read_metrics",
@@ -46,7 +53,7 @@ OPERATIONS: Final = (
         tag="operations",
         summary="Read the system's numbers in Prometheus's text format.",
         answers=(
-            Answer(
+            DescribedAnswer(
                 about="The numbers",
                 content={"text/plain": {"type": "string"}},
                 example='permafrost_jobs_total{kind="prediction",event="succeeded"} 200.0\n',
@@ -54,7 +61,7 @@ OPERATIONS: Final = (
         ),
         errors=STORED,
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/openapi.json",
         id="read_description",
@@ -62,7 +69,9 @@ OPERATIONS: Final = (
         tag="operations",
         summary="Read this document.",
         answers=(
-            Answer(about="It", content={JSON: {"type": "object"}}, example={"openapi": "3.1.0"}),
+            DescribedAnswer(
+                about="It", content={JSON: {"type": "object"}}, example={"openapi": "3.1.0"}
+            ),
         ),
         errors=ALWAYS,
     ),

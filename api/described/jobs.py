@@ -7,8 +7,8 @@ from api.described.operation import (
     CHANGING,
     PREFER,
     STORED,
-    Answer,
-    Operation,
+    DescribedAnswer,
+    DescribedOperation,
     json_answer,
 )
 from api.described.problems import REF
@@ -49,7 +49,7 @@ _EVENTS: Final = {
 }
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/jobs",
         id="list_jobs",
@@ -59,7 +59,7 @@ OPERATIONS: Final = (
         query=JobsQuery,
         answers=(json_answer(JobPage, examples.JOBS, "A page of jobs"),),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/jobs/{job_id}",
         id="read_job",
@@ -73,7 +73,7 @@ OPERATIONS: Final = (
         answers=(json_answer(Job, examples.PREDICTION, "The job as it is"),),
         errors=(*STORED, *_OF_ONE),
     ),
-    Operation(
+    DescribedOperation(
         method="delete",
         path="/v1/jobs/{job_id}",
         id="cancel_job",
@@ -84,7 +84,7 @@ OPERATIONS: Final = (
         answers=(json_answer(Job, examples.PREDICTION, "The job as it is now"),),
         errors=(*CHANGING, *_OF_ONE),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/jobs/{job_id}/events",
         id="follow_job",
@@ -102,12 +102,12 @@ OPERATIONS: Final = (
             )
         },
         answers=(
-            Answer(
+            DescribedAnswer(
                 about="Events, as they happen",
                 content={"text/event-stream": _EVENTS},
                 example=examples.EVENT,
             ),
-            Answer(status=204, about="The job has ended and its `end` was seen"),
+            DescribedAnswer(status=204, about="The job has ended and its `end` was seen"),
         ),
         errors=(*STORED, *_OF_ONE, OverloadedError),
     ),

@@ -9,14 +9,14 @@ from api.described.operation import (
     POSTED,
     STORED,
     WITH_BODY,
-    Operation,
+    DescribedOperation,
     json_answer,
 )
 from worker.contract.keys import Key, KeyList, KeyRequest, NewKey, OwnKey, RenewRequest
 from worker.errors import ConflictError, NotFoundError
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/keys",
         id="list_keys",
@@ -25,7 +25,7 @@ OPERATIONS: Final = (
         summary="List the API keys, oldest first: what they allow, and when they were used.",
         answers=(json_answer(KeyList, examples.KEYS, "All keys"),),
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/keys",
         id="create_key",
@@ -44,7 +44,7 @@ OPERATIONS: Final = (
         ),
         errors=(*POSTED, *WITH_BODY),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/keys/own",
         id="read_own_key",
@@ -54,7 +54,7 @@ OPERATIONS: Final = (
         answers=(json_answer(OwnKey, examples.OWN_KEY, "What it allows"),),
         errors=STORED,
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/keys/{key_id}/renew",
         id="renew_key",
@@ -69,7 +69,7 @@ OPERATIONS: Final = (
         ),
         errors=(*POSTED, *WITH_BODY, NotFoundError, ConflictError),
     ),
-    Operation(
+    DescribedOperation(
         method="delete",
         path="/v1/keys/{key_id}",
         id="revoke_key",

@@ -10,9 +10,9 @@ from api.described.operation import (
     POSTED,
     STORED,
     WITH_BODY,
-    Answer,
+    DescribedAnswer,
+    DescribedOperation,
     Header,
-    Operation,
     json_answer,
 )
 from api.described.problems import NoSuchPartError
@@ -44,7 +44,7 @@ _PUBLISHING: Final = (
 _ETAG: Final = Header(about="Changes when the file does.", always=True)
 _FILE: Final = Header(about="A name for the file.", always=True)
 _PART: Final = Header(about="Which bytes these are, of how many.", always=True)
-_SAME: Final = Answer(status=304, about="The file is the one of `If-None-Match`")
+_SAME: Final = DescribedAnswer(status=304, about="The file is the one of `If-None-Match`")
 _IF_CHANGED: Final = {
     "If-None-Match": ("The `ETag` of the file that is already there.", {"type": "string"})
 }
@@ -57,7 +57,7 @@ _PUBLISHED: Final = json_answer(
 )
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/models",
         id="list_models",
@@ -66,7 +66,7 @@ OPERATIONS: Final = (
         summary="List models with their aliases and versions.",
         answers=(json_answer(ModelList, examples.MODELS, "All models, by name"),),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/models/{name}",
         id="read_model",
@@ -76,7 +76,7 @@ OPERATIONS: Final = (
         answers=(json_answer(Model, examples.MODEL, "The model"),),
         errors=(*STORED, *_OF_ONE),
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/models/{name}/versions",
         id="republish",
@@ -90,7 +90,7 @@ OPERATIONS: Final = (
         answers=(_PUBLISHED,),
         errors=_PUBLISHING,
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/models/{name}/versions/{version}/preprocessing",
         id="republish_version",
@@ -104,7 +104,7 @@ OPERATIONS: Final = (
         answers=(_PUBLISHED,),
         errors=_PUBLISHING,
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/models/{name}/versions/{version}",
         id="read_version",
@@ -114,7 +114,7 @@ OPERATIONS: Final = (
         answers=(json_answer(Version, examples.VERSION, "The version"),),
         errors=(*STORED, *_OF_ONE),
     ),
-    Operation(
+    DescribedOperation(
         method="delete",
         path="/v1/models/{name}/versions/{version}",
         id="retire_version",
@@ -128,7 +128,7 @@ OPERATIONS: Final = (
         answers=(json_answer(Retired, examples.RETIRED, "The model as it is now"),),
         errors=(*CHANGING, *_OF_ONE, ConflictError, StorageError),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/models/{name}/versions/{version}/graph",
         id="download_graph",
@@ -140,12 +140,12 @@ OPERATIONS: Final = (
             "Range": ("A part of the file: `bytes=FIRST-LAST`.", {"type": "string"}),
         },
         answers=(
-            Answer(
+            DescribedAnswer(
                 about="The file",
                 content={"application/octet-stream": BINARY},
                 headers={"ETag": _ETAG, "Content-Disposition": _FILE},
             ),
-            Answer(
+            DescribedAnswer(
                 about="The part of it that `Range` asks for",
                 status=206,
                 content={"application/octet-stream": BINARY},
@@ -155,7 +155,7 @@ OPERATIONS: Final = (
         ),
         errors=(*STORED, *_OF_ONE, NoSuchPartError),
     ),
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/models/{name}/versions/{version}/savedmodel",
         id="download_savedmodel",
@@ -165,7 +165,7 @@ OPERATIONS: Final = (
         about="It holds the folder `NAME/VERSION`.",
         headers=_IF_CHANGED,
         answers=(
-            Answer(
+            DescribedAnswer(
                 about="The archive",
                 content={"application/zip": BINARY},
                 headers={"ETag": _ETAG, "Content-Disposition": _FILE},
@@ -174,7 +174,7 @@ OPERATIONS: Final = (
         ),
         errors=(*STORED, *_OF_ONE),
     ),
-    Operation(
+    DescribedOperation(
         method="put",
         path="/v1/models/{name}/aliases/{alias}",
         id="move_alias",
@@ -186,7 +186,7 @@ OPERATIONS: Final = (
         answers=(json_answer(ModelSummary, examples.SUMMARY, "The model as it is now"),),
         errors=(*CHANGING, *WITH_BODY, *_OF_ONE, ModelSetAsideError, StorageError),
     ),
-    Operation(
+    DescribedOperation(
         method="delete",
         path="/v1/models/{name}/versions/{version}/set-aside",
         id="try_version_again",

@@ -51,7 +51,7 @@ class Header:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class DescribedAnswer:
     """What an operation answers with one status."""
 
     about: str
@@ -62,7 +62,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation:
+class DescribedOperation:
     """One request that the server answers."""
 
     method: str
@@ -77,7 +77,7 @@ class Operation:
     body: Mapping[str, Described] = field(default_factory=dict)  # by media type
     body_needed: bool = True
     example: Mapping[str, Any] | None = None  # of a body that is JSON
-    answers: tuple[Answer, ...]
+    answers: tuple[DescribedAnswer, ...]
     errors: Errors = STORED
 
 
@@ -88,9 +88,9 @@ def json_answer(
     *,
     status: int = 200,
     headers: Mapping[str, Header] | None = None,
-) -> Answer:
+) -> DescribedAnswer:
     """Return an answer that is JSON of a model."""
-    return Answer(
+    return DescribedAnswer(
         about=about, status=status, content={JSON: model}, example=example, headers=headers or {}
     )
 
@@ -122,7 +122,9 @@ SUBMITTING: Final[_Sent] = {
 }
 
 
-def accepted(model: type[BaseModel], queued: BaseModel, ended: BaseModel) -> tuple[Answer, ...]:
+def accepted(
+    model: type[BaseModel], queued: BaseModel, ended: BaseModel
+) -> tuple[DescribedAnswer, ...]:
     """Return the two answers to what makes a job, or has it go on."""
     headers = {"Location": _JOB_URL, "Preference-Applied": _APPLIED}
     return (

@@ -3,7 +3,7 @@
 from typing import Final
 
 from api.described import examples
-from api.described.operation import BINARY, FORM, SUBMITTING, UPLOADED, Operation, accepted
+from api.described.operation import BINARY, FORM, SUBMITTING, UPLOADED, DescribedOperation, accepted
 from worker.contract.forms import ComparisonForm, PredictionForm, WaitingSubmissionQuery
 from worker.contract.jobs import Job
 from worker.errors import (
@@ -32,7 +32,7 @@ ASKING: Final = (
 )
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/predictions",
         id="create_prediction",
@@ -54,7 +54,7 @@ OPERATIONS: Final = (
         answers=accepted(Job, examples.PREDICTION_QUEUED, examples.PREDICTION),
         errors=(*UPLOADED, *SUBMITTED, *ASKING, UnsupportedFormatError),
     ),
-    Operation(
+    DescribedOperation(
         method="post",
         path="/v1/comparisons",
         id="create_comparison",

@@ -3,11 +3,11 @@
 from typing import Final
 
 from api.described import examples
-from api.described.operation import Operation, json_answer
+from api.described.operation import DescribedOperation, json_answer
 from worker.contract.workers import WorkerList
 
 OPERATIONS: Final = (
-    Operation(
+    DescribedOperation(
         method="get",
         path="/v1/workers",
         id="list_workers",

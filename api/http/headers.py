@@ -1,17 +1,17 @@
-"""Headers of every answer: what browsers may make of it, and who may keep it."""
+"""Headers of every answer: how browsers may use it, and which caches may store it."""
 
 from typing import Final
 
 from flask import Flask, Response, request
 
-# On everything, what is no HTTP too: never taken for another kind of content than it is,
-# and never handed to a page of another origin that embeds it as an image or a script.
+# On every answer, also on errors of the parser: browsers must not guess another content type, and
+# must not let a page of another origin embed the answer as an image or a script.
 ALWAYS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-NOT_KEPT: Final = "no-store"
-_ASKED_EACH_TIME: Final = "private, no-cache"
+NOT_STORED: Final = "no-store"
+_REVALIDATED: Final = "private, no-cache"
 
 
 def register(app: Flask) -> None:
@@ -24,7 +24,7 @@ def _set(response: Response) -> Response:
     headers.extend(ALWAYS)
     kept = headers.get("Cache-Control")
     if kept is None:
-        headers.add("Cache-Control", NOT_KEPT)
+        headers.add("Cache-Control", NOT_STORED)
     elif kept == "no-cache" and request.path.startswith("/v1/"):  # a file with an ETag
-        headers["Cache-Control"] = _ASKED_EACH_TIME
+        headers["Cache-Control"] = _REVALIDATED
     return response

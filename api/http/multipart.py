@@ -32,7 +32,7 @@ _MOST_FIELD_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 1024 * 1024  # of a file that is spooled; the rest goes to the disk
 
 _MOST_HEADERS = 16  # of one part
-# Which nobody reads in another way.
+# Heads that every reader understands alike.
 _PLAIN = re.compile(r'form-data; name="[^"\\%]+"(?:; filename="[^"\\%]+")?')
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BACKSLASH = re.compile(r'\\(["\\])|\\')
@@ -95,7 +95,7 @@ def parts(
     field is one of `whole`; that may be `most_whole` bytes. Raises `InvalidRequestError` if the
     body is damaged or cut off, or can be read in two ways, and `ArchiveTooLargeError`.
     """
-    reader = _Reader(stream, boundary)
+    reader = _PartReader(stream, boundary)
     for segment in reader.segments():
         name, filename = _disposition(segment)
         if filename is None:
@@ -117,7 +117,7 @@ def parts(
 
 
 class _First:
-    """Passes on the first bytes of what is written."""
+    """Passes on the first bytes that are written, and drops the rest."""
 
     def __init__(self, sink: _Sink, most: int) -> None:
         self._sink = sink
@@ -129,8 +129,8 @@ class _First:
             self._left -= len(data)
 
 
-class _Reader:
-    """Reads a body's parts one after the other; holds two reads' worth of it."""
+class _PartReader:
+    """Reads the parts of a body one after the other; holds at most two reads in memory."""
 
     def __init__(self, stream: BinaryIO, boundary: bytes) -> None:
         self._stream = stream
@@ -138,12 +138,12 @@ class _Reader:
             boundary,
             max_header_size=_MOST_HEAD_BYTES,
             max_header_count=_MOST_HEADERS,
-            header_charset="latin-1",  # which keeps bytes of any other
+            header_charset="latin-1",  # keeps the bytes of any encoding
         )
         self._events = self._all_events()
         self._delimiter = b"--" + boundary
-        self._end = b""  # of what was read, in which a delimiter may have begun
-        self._delimiters = 0  # that were met, wherever in a line
+        self._end = b""  # the last bytes read, in which a delimiter may begin
+        self._delimiters = 0  # found so far, anywhere in a line
 
     def segments(self) -> Iterator[MultipartSegment]:
         """Give the head of each part, whose content is to be copied before the next."""
@@ -152,7 +152,7 @@ class _Reader:
             if isinstance(event, MultipartSegment):
                 count += 1
                 yield event
-        # Elsewhere than behind CRLF and before CRLF, it is one to some readers and none to others.
+        # Some readers accept a delimiter that does not stand alone in its line, others do not.
         if self._delimiters != count + 1:
             raise InvalidRequestError(
                 "The multipart request has its boundary in places where it ends no part: send it "
@@ -171,7 +171,7 @@ class _Reader:
             while data := self._stream.read(_READ_BYTES):
                 self._count(data)
                 yield from self._parser.parse(data)
-            self._parser.close()  # says so where the last boundary is missing
+            self._parser.close()  # raises where the last boundary is missing
         except ParserLimitReached:
             raise InvalidRequestError(
                 "The multipart request has a part with too long a head."

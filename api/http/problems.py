@@ -29,9 +29,9 @@ _CODES = {
     415: "unsupported_media",
     417: "expectation_failed",
 }
-# That uploads in TMPDIR or the registry cannot be written.
+# Uploads in TMPDIR, or the registry, cannot be written.
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
-# What Redis says while it cannot be written, be it a replica, its disk full or a failover going on.
+# How errors begin while Redis takes no writes: on a replica, with a full disk, in a failover.
 _NOT_WRITABLE = ("READONLY", "MISCONF", "NOREPLICAS", "MASTERDOWN", "CLUSTERDOWN", "BUSY ")
 
 
@@ -45,7 +45,7 @@ def register(app: Flask) -> None:
 
 
 def problem(status: int, code: str, detail: str, *, retry_after: int | None = None) -> Response:
-    """Return one error in the form that the client understands."""
+    """Return an error as problem+json, or as a page for a browser."""
     title = HTTPStatus(status).phrase
     detail = printable(detail)
     if _wants_page():
@@ -86,7 +86,7 @@ def _permafrost_error(error: PermafrostError) -> Response:
 def _store_error(error: redis.RedisError) -> Response:
     text = str(error)
     _log.warning("store error", action="store_error", error=text)
-    # Redis 6 wraps what it says to a command of a script into a sentence of its own.
+    # Redis 6 wraps the error of a command in a script into a sentence of its own.
     if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in text:
         return _permafrost_error(
             OverloadedError("The queue's memory is full: nothing was accepted, try again later.")
@@ -97,7 +97,7 @@ def _store_error(error: redis.RedisError) -> Response:
         return _permafrost_error(
             StoreUnavailableError("The job store cannot be written at present: try again later.")
         )
-    if isinstance(error, redis.ResponseError):  # Redis is well; what we sent it was wrong
+    if isinstance(error, redis.ResponseError):  # Redis works; our command was wrong
         return _unexpected_error(error)
     return _permafrost_error(
         StoreUnavailableError("The job store does not answer at present: try again in a moment.")

@@ -20,7 +20,7 @@ _CHARACTERS_AT_ONCE = 2**20
 def row_json(row: ResultRow, model: PinnedModel) -> dict[str, Any]:
     """Return one finished item as `BatchRow` has it.
 
-    A path that is not UTF-8 is shown with each foreign byte as backslash, x and two digits.
+    In a path, a byte that is not UTF-8 is written as backslash, x and two digits.
     """
     predictions = (
         [{"label": label, "score": score} for label, score in row.result]

@@ -22,7 +22,7 @@ _FILE_MODE, _FOLDER_MODE = 0o100644 << 16, 0o40755 << 16 | 0x10
 
 
 @dataclass(frozen=True, kw_only=True)
-class Member:
+class ZipMember:
     """A file of the archive, or a folder if its name ends in a slash."""
 
     name: str
@@ -30,18 +30,18 @@ class Member:
     read: Callable[[], Iterable[bytes]] = tuple  # gives the same bytes each time
 
 
-def in_memory(name: str, content: bytes) -> Member:
+def in_memory(name: str, content: bytes) -> ZipMember:
     """Return a small file as a member."""
-    return Member(name=name, size=len(content), read=lambda: (content,))
+    return ZipMember(name=name, size=len(content), read=lambda: (content,))
 
 
-def archive_size(members: Sequence[Member]) -> int:
+def archive_size(members: Sequence[ZipMember]) -> int:
     """Return the number of bytes that `archive` gives."""
     heads = _FILE.size + _DIRECTORY.size
     return _END.size + sum(heads + 2 * len(m.name.encode()) + m.size for m in members)
 
 
-def archive(members: Sequence[Member], modified: datetime) -> Iterator[bytes]:
+def archive(members: Sequence[ZipMember], modified: datetime) -> Iterator[bytes]:
     """Give the archive in pieces.
 
     Raises `ValueError` where a member does not give as many bytes as it says.
@@ -63,7 +63,7 @@ def archive(members: Sequence[Member], modified: datetime) -> Iterator[bytes]:
     yield directory + _END.pack(0x06054B50, 0, 0, count, count, len(directory), at, 0)
 
 
-def _checksum(member: Member) -> int:
+def _checksum(member: ZipMember) -> int:
     checksum = size = 0
     for piece in member.read():
         checksum = zlib.crc32(piece, checksum)

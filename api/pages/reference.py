@@ -13,7 +13,7 @@ _LAST = "operations"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Field:
+class ReferenceField:
     """A parameter, or a member of a body."""
 
     name: str
@@ -23,7 +23,7 @@ class Field:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation:
+class ReferenceOperation:
     """One request that the server answers."""
 
     method: str
@@ -31,8 +31,8 @@ class Operation:
     anchor: str
     summary: str
     about: str
-    parameters: list[Field]
-    bodies: list[tuple[str, list[Field]]]  # media type, members
+    parameters: list[ReferenceField]
+    bodies: list[tuple[str, list[ReferenceField]]]  # media type, members
     responses: list[tuple[str, str]]  # status, meaning
 
 
@@ -42,12 +42,12 @@ class Resource:
 
     title: str
     anchor: str
-    operations: list[Operation]
+    operations: list[ReferenceOperation]
 
 
 def resources(spec: dict[str, Any]) -> list[Resource]:
     """Return the document's operations by resource, `/healthz` and the like last."""
-    found: dict[str, list[Operation]] = {}
+    found: dict[str, list[ReferenceOperation]] = {}
     for path, methods in sorted(spec["paths"].items()):
         for method in _METHODS:
             if method in methods:
@@ -64,16 +64,18 @@ def prose(text: str) -> Markup:
     return Markup("<br>".join(marked))  # noqa: S704 - escaped above  # nosec B704
 
 
-def _operation(spec: dict[str, Any], method: str, path: str, given: dict[str, Any]) -> Operation:
+def _operation(
+    spec: dict[str, Any], method: str, path: str, given: dict[str, Any]
+) -> ReferenceOperation:
     body = given.get("requestBody") or {}
-    return Operation(
+    return ReferenceOperation(
         method=method.upper(),
         path=path,
         anchor=f"{method}-{re.sub(r'[^a-z0-9]+', '-', path.lower()).strip('-')}",
         summary=given.get("summary", ""),
         about=given.get("description", ""),
         parameters=[
-            Field(
+            ReferenceField(
                 name=one["name"],
                 kind=_kind(one.get("schema") or {}),
                 about=one.get("description", ""),
@@ -92,14 +94,14 @@ def _operation(spec: dict[str, Any], method: str, path: str, given: dict[str, An
     )
 
 
-def _members(spec: dict[str, Any], schema: dict[str, Any]) -> list[Field]:
+def _members(spec: dict[str, Any], schema: dict[str, Any]) -> list[ReferenceField]:
     schema = _resolved(spec, schema)
     if "anyOf" in schema:  # one of several objects, or a text
         members = [one for kind in schema["anyOf"] for one in _members(spec, kind)]
         return list({one.name: one for one in members}.values())
     required = schema.get("required", [])
     return [
-        Field(
+        ReferenceField(
             name=name,
             kind=_kind(one),
             about=one.get("description", ""),

@@ -1,4 +1,4 @@
-"""The pages that say who is who: signing in with an API key and out again, and the keys."""
+"""The pages for signing in with an API key, for signing out, and for the keys themselves."""
 
 import re
 from typing import Any
@@ -15,7 +15,7 @@ from worker.credentials.api_key import Scope, digest_of, parse_scopes
 from worker.credentials.key_store import KeyWithSecret
 from worker.errors import InvalidRequestError, KeyRequiredError, PermafrostError
 
-# What a browser may be sent to after signing in: a path of ours, of which no host can be made.
+# Where a browser may be led after signing in: a path of ours, never the name of a host.
 _PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]{0,500}")
 
 
@@ -29,7 +29,7 @@ def sign_in() -> AnyResponse:
 
 @blueprint.post("/sign-in")
 def signing_in() -> AnyResponse:
-    """Begin a session for whoever has a key; what was begun before ends."""
+    """Begin a session with the key of the form, and end the one before."""
     asked = request.form.get("next")
     try:
         digest = digest_of(secret_in(f"Bearer {request.form.get('key', '').strip() or '-'}"))

@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from api.http.headers import ALWAYS, NOT_KEPT
+from api.http.headers import ALWAYS, NOT_STORED
 
 
 class ErrorResponse(NamedTuple):
@@ -23,7 +23,7 @@ class ErrorResponse(NamedTuple):
             "Connection": "close",
             "Content-Type": "application/problem+json",
             "Content-Length": str(len(body)),
-            "Cache-Control": NOT_KEPT,
+            "Cache-Control": NOT_STORED,
             **ALWAYS,
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

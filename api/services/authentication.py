@@ -1,9 +1,8 @@
-"""Whose request this is: found out by its API key, or by the session that a browser signed in to.
+"""Finds out whose request it is, by its API key or by the session of a browser that signed in.
 
-What Redis says of a key is believed for a second, so that a key costs a request next to nothing and
-one that is revoked stops working about as soon. Only keys that are good are remembered, and not
-more of them than so many. From when this process first heard that keys are asked for, it asks for
-them, even should Redis lose all that it has.
+Grants are cached for a second: a key costs a request next to nothing, and a revoked key stops
+working about a second later. Only valid keys are cached, and a limited number of them. Once this
+process has read in Redis that keys are required, it requires them even if Redis loses its data.
 """
 
 import asyncio
@@ -23,10 +22,10 @@ from worker.jobs.keys import key
 from worker.loopback import is_loopback
 from worker.settings import Settings
 
-FRESH_S = 1.0  # for which what Redis said is believed
-_TIMEOUT_S = 1.0  # of what is asked about a request's key, before anything else is
-_MOST_REMEMBERED = 4096
-_NOTED_S = 60.0  # between two notes that a key is used
+FRESH_S = 1.0  # for which a grant is cached
+_TIMEOUT_S = 1.0  # for Redis to answer about a key
+_MOST_CACHED = 4096
+_NOTED_S = 60.0  # between two notes in Redis that a key is used
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 REQUIRED = (
@@ -36,7 +35,7 @@ REQUIRED = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _Cached:
     grant: Grant
     at: float  # monotonic
 
@@ -47,28 +46,30 @@ class Authentication:
     def __init__(self, pipeline: CommandPipeline, settings: Settings) -> None:
         self._pipeline = pipeline
         self._open = settings.access == "open"
-        self._guarded = settings.access == "keys" or (
+        self._keys_required = settings.access == "keys" or (
             settings.access == "auto" and not is_loopback(settings.host)
         )
-        self._asked: float | None = None  # when Redis last said that no key was ever made
-        self._seen: dict[str, _Seen] = {}
+        self._asked_at: float | None = (
+            None  # when Redis last answered that no key was ever made; monotonic
+        )
+        self._cache: dict[str, _Cached] = {}
         self._noted: dict[str, float] = {}
 
     async def required(self) -> bool:
-        """Whether requests need a key; raises redis's errors where that was never known."""
-        if self._open or self._guarded:
-            return self._guarded and not self._open
-        if self._asked is not None and time.monotonic() - self._asked < FRESH_S:
+        """Whether requests need a key; raises redis's errors if Redis has never answered that."""
+        if self._open or self._keys_required:
+            return self._keys_required and not self._open
+        if self._asked_at is not None and time.monotonic() - self._asked_at < FRESH_S:
             return False
         try:
             guarded = bool(await self._ask("EXISTS", key("guarded")))
         except redis.RedisError:
-            if self._asked is None:
+            if self._asked_at is None:
                 raise
-            guarded = False  # nobody can have made a key meanwhile
-        self._guarded = self._guarded or guarded
-        self._asked = time.monotonic()
-        return self._guarded
+            guarded = False  # without Redis no key can have been made meanwhile
+        self._keys_required = self._keys_required or guarded
+        self._asked_at = time.monotonic()
+        return self._keys_required
 
     async def of_header(self, authorization: str) -> Grant:
         """Return what the key in an `Authorization` header allows; raise `KeyRequiredError`."""
@@ -80,24 +81,24 @@ class Authentication:
             raise KeyRequiredError(REQUIRED)
         digest = digest_of(session_id)
         name = f"session {digest}"
-        known = self._fresh(name)
+        known = self._cached(name)
         if known is not None:
             return known
         of_key = await self._ask("GET", key("session", digest))
         grant = await self._granted(of_key.decode()) if of_key else None
         if grant is None:
-            self._seen.pop(name, None)
+            self._cache.pop(name, None)
             raise KeyUnknownError("You are signed in no more: sign in again.")
         return self._remember(name, grant)
 
     async def of_digest(self, digest: str) -> Grant:
         """Return what the key of a digest allows; raise `KeyUnknownError` or `KeyExpiredError`."""
-        known = self._fresh(digest)
+        known = self._cached(digest)
         if known is not None:
             return known
         grant = await self._granted(digest)
         if grant is None:
-            self._seen.pop(digest, None)
+            self._cache.pop(digest, None)
             raise KeyUnknownError(
                 "This API key is not known here, or was revoked: use another one. "
                 "`./permafrost keys` lists those that there are."
@@ -105,11 +106,11 @@ class Authentication:
         return self._remember(digest, grant)
 
     def is_to_be_noted(self, grant: Grant) -> bool:
-        """Whether it is time to note that a key is used; says so once a minute for each."""
+        """Whether to note now that a key is used: true once a minute for each key."""
         now = time.monotonic()
         if now - self._noted.get(grant.key, float("-inf")) < _NOTED_S:
             return False
-        if len(self._noted) >= _MOST_REMEMBERED:
+        if len(self._noted) >= _MOST_CACHED:
             self._noted.clear()
         self._noted[grant.key] = now
         return True
@@ -122,7 +123,7 @@ class Authentication:
 
     async def forget(self, session_id: str) -> None:
         """Forget a session that has ended."""
-        self._seen.pop(f"session {digest_of(session_id)}", None)
+        self._cache.pop(f"session {digest_of(session_id)}", None)
 
     async def _granted(self, digest: str) -> Grant | None:
         return read_grant(await self._ask("HGET", key("secrets"), digest))
@@ -134,17 +135,17 @@ class Authentication:
         except TimeoutError:
             raise redis.TimeoutError("Redis does not answer.") from None
 
-    def _fresh(self, name: str) -> Grant | None:
-        seen = self._seen.get(name)
+    def _cached(self, name: str) -> Grant | None:
+        seen = self._cache.get(name)
         if seen is None or time.monotonic() - seen.at >= FRESH_S:
             return None
-        return _lasting(seen.grant)
+        return _not_expired(seen.grant)
 
     def _remember(self, name: str, grant: Grant) -> Grant:
-        _lasting(grant)
-        if len(self._seen) >= _MOST_REMEMBERED:
-            self._seen.clear()
-        self._seen[name] = _Seen(grant, time.monotonic())
+        _not_expired(grant)
+        if len(self._cache) >= _MOST_CACHED:
+            self._cache.clear()
+        self._cache[name] = _Cached(grant, time.monotonic())
         return grant
 
 
@@ -165,7 +166,7 @@ def secret_in(authorization: str) -> str:
     return found[1]
 
 
-def _lasting(grant: Grant) -> Grant:
+def _not_expired(grant: Grant) -> Grant:
     if grant.until_ms is not None and time.time() * 1000 >= grant.until_ms:
         raise KeyExpiredError(
             f"The API key '{grant.name}' has expired: have it renewed with "

@@ -60,7 +60,7 @@ class LoopServices:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Cancel the work in the background and close the connections."""
         background = list(self._background)
         for task in background:
             task.cancel()
@@ -74,7 +74,7 @@ class LoopServices:
         self._completions.wake_all()
 
     def in_background(self, work: Coroutine[Any, Any, object]) -> None:
-        """Do something that no answer waits for; what fails of Redis is logged only."""
+        """Run a coroutine that no answer waits for; an error of Redis is only logged."""
 
         async def do() -> None:
             try:
@@ -91,8 +91,8 @@ class LoopServices:
     async def submit(self, submission: Submission, *, wait_s: float = 0.0) -> Accepted:
         """Accept a job; raise as `Services.submit` does.
 
-        With `wait_s` a new job is followed for so long, and what is returned is how it stands then,
-        or stood when something was last heard of it: once it is accepted nothing here fails.
+        With `wait_s`, the job of the answer is as it is once it has ended or that time is up. If
+        Redis fails meanwhile, it is as it was last known: an accepted job is never an error.
         """
         if not self._memory.is_fresh():
             self._memory.note(await self.redis.run("INFO", "memory"))
@@ -103,7 +103,7 @@ class LoopServices:
         if wait_s <= 0 or not self.take_slot():
             return await self._accept(submission)
         try:
-            # Watched before it exists, so that nothing has to be read to know how it stands.
+            # Watched before it is accepted, so that its end is never missed and need not be read.
             with self.watch(job_id) as completion:
                 accepted = await self._accept(submission)
                 if accepted.job is None:
@@ -148,7 +148,7 @@ class LoopServices:
     async def wait_for(self, job_id: str, seconds: float, *, owner: str | None = None) -> Job:
         """Return the job once it has ended, or as it is when the time is up or no slot is free.
 
-        `owner`: an API key to which there are no jobs but its own.
+        `owner`: an API key that sees only its own jobs.
         """
         until = self._until(seconds)
         job = await self.get(job_id, owner=owner)
@@ -161,7 +161,7 @@ class LoopServices:
             self.release_slot()
 
     def watch(self, job_id: str) -> AbstractContextManager[Completion]:
-        """Give what wakes when it is time to look at the job again."""
+        """Give what wakes the request when the job ends, or may have ended."""
         return self._completions.watch(job_id)
 
     @property
@@ -192,7 +192,7 @@ class LoopServices:
         return time.monotonic() + min(seconds, self.settings.max_wait_s)
 
     async def _follow(self, job: Job, completion: Completion, until: float) -> Job:
-        """Return the job once it has ended, or as it is at a time or was last heard of."""
+        """Return the job once it has ended or the time is up, or as last known if Redis fails."""
         try:
             while not job.status.ended and not self.stopping:
                 left = until - time.monotonic()

@@ -14,7 +14,7 @@ from api.services.loop import LoopServices
 
 _Answer = TypeVar("_Answer")
 _START_S = 10.0
-_THREADS = 2  # for what the loop must not wait for: Celery's messages, looks at a lane
+_THREADS = 2  # for calls that block: sending Celery's messages, asking whether a lane is full
 
 
 class LoopRunner:
@@ -53,7 +53,7 @@ class LoopRunner:
             yield item
 
     def close(self) -> None:
-        """End the thread, if there is one, and let go of connections."""
+        """End the thread, if one was started, and close its connections."""
         with self._lock:
             loop, thread = self._loop, self._thread
             if loop is None or thread is None:

@@ -56,7 +56,7 @@ class Services:
         self._broker = celery_app(settings, timeout_s=_TICKET_TIMEOUT_S)
 
     def close(self) -> None:
-        """Let go of all connections, once nothing is served any more."""
+        """Close all connections; no request may be served after this."""
         self.loop.close()
         self._broker.close()
         self.client.close()

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: how a repeated request is known again."""
+"""`Idempotency-Key`: how a repeated request is recognised."""
 
 import hashlib
 
@@ -14,7 +14,7 @@ _LONGEST_KEY = 255  # characters
 def idempotency(kind: Kind, *marks: bytes) -> tuple[str, str]:
     """Return the digest of the request's key and the fingerprint of what it asks for.
 
-    `marks` tell one request from another. Both are empty where the request has no key. Raises
+    `marks` are what two requests may differ in. Both are empty where the request has no key. Raises
     `InvalidRequestError` for a key that is too long.
     """
     key = request.headers.get("Idempotency-Key")
@@ -23,7 +23,7 @@ def idempotency(kind: Kind, *marks: bytes) -> tuple[str, str]:
     if len(key) > _LONGEST_KEY:
         raise InvalidRequestError(f"Idempotency-Key is longer than {_LONGEST_KEY} characters.")
     digest = hashlib.sha256(key.encode("latin-1", "replace"))
-    if owner := identity.key_id():  # whoever else uses the same key means another request
+    if owner := identity.key_id():  # two owners may choose the same key for different requests
         digest.update(b"\0" + owner.encode())
     fingerprint = hashlib.sha256(b"|".join([kind.encode(), *marks]))
     return digest.hexdigest(), fingerprint.hexdigest()

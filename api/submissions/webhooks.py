@@ -1,4 +1,4 @@
-"""The field `webhook` of a submission: who is told when the job has ended."""
+"""The field `webhook` of a submission: the address that is called when the job has ended."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ def webhook_of(value: Any) -> Target | None:
     """Return the receiver that a submission names; None where it names none.
 
     Raises `WebhookError` where it is no address that webhooks are sent to, and `WebhooksOffError`.
-    Names are not looked up here: that would let strangers ask this server's resolver, and the
-    deliverer must look once more in any case.
+    Host names are not resolved here: clients could use this server to resolve any name, and the
+    deliverer has to resolve it again in any case.
     """
     if value is None or value == "":
         return None

@@ -47,7 +47,7 @@ def create() -> Response:
     add images in deferred requests and seal the batch after. `model`, `top` and `webhook` as JSON
     members, in the query, or as form fields before the first file.
     """
-    preferred_wait()  # a bad one is refused before anything is accepted
+    preferred_wait()  # raises for a bad value before anything is accepted
     services().check_accepting(Lane.BULK, client())
     if request.mimetype == "multipart/form-data":
         return _from_upload()
@@ -99,7 +99,7 @@ def paths(job_id: str) -> Response:
 @blueprint.post("/v1/batches/<job_id>/seal")
 def seal(job_id: str) -> Response:
     """Say that nothing more is added; sealing twice changes nothing."""
-    preferred_wait()  # a bad one is refused before anything is done
+    preferred_wait()  # raises for a bad value before anything is done
     services().batches.seal(_open_batch(job_id).id)
     return respond_to_submission(job_id)
 
@@ -107,7 +107,7 @@ def seal(job_id: str) -> Response:
 @blueprint.post("/v1/batches/<job_id>/retry")
 def retry(job_id: str) -> Response:
     """Queue the failed images again; what was classified stays."""
-    preferred_wait()  # a bad one is refused before anything is done
+    preferred_wait()  # raises for a bad value before anything is done
     _, ticket_needed = services().batches.retry(_batch(job_id).id)
     if ticket_needed:
         services().send_ticket(Lane.BULK)
@@ -139,7 +139,7 @@ def _from_json(body: Any) -> Accepted:
     fields = {name: value for name, value in _from_query().items() if name != "top"}
     if isinstance(body, dict) and "open" in body:
         asked: Common = OpenBatchRequest.parse({**fields, **body})
-        return accept_batch(_said(asked), {"open": True}, Origin.OPEN)
+        return accept_batch(_common_fields(asked), {"open": True}, Origin.OPEN)
     if isinstance(body, dict) and "folder" not in body and not body.keys() - {*_FIELDS}:
         raise InvalidRequestError(
             'Name a `folder` under the server\'s folders root, or send `"open": true` to add '
@@ -148,11 +148,11 @@ def _from_json(body: Any) -> Accepted:
     folder = FolderBatchRequest.parse({**fields, **body} if isinstance(body, dict) else body)
     find_folder(folder.folder, services().settings.folder_roots)
     options = folder.model_dump(include={"folder", "recursive", "patterns"})
-    return accept_batch(_said(folder), options, Origin.FOLDER)
+    return accept_batch(_common_fields(folder), options, Origin.FOLDER)
 
 
-def _said(asked: Common) -> dict[str, Any]:
-    """Return the fields that any submission of images has, as this one says them."""
+def _common_fields(asked: Common) -> dict[str, Any]:
+    """Return the fields that all submissions of images share, from the body or the query."""
     found = asked.model_dump(include={*_FIELDS}, exclude_none=True)
     return {**_from_query(), **found}
 
@@ -173,12 +173,12 @@ def _from_upload() -> Response:
         raise InvalidRequestError(
             f"The file field '{part.name[:40]}' is not known: use `images` or `archive`."
         )
-    if part.name in WHOLE:  # what is wrong with it is said before there is a batch
+    if part.name in WHOLE:  # raises for a bad archive before there is a batch
         examine(part.stream, ArchiveLimits.of(services().settings))
     accepted = accept_batch(fields, {}, Origin.REQUEST)
     if accepted.created:
         fill_batch(accepted.job_id, chain([part], found))
-    else:  # the request was sent before; it is read to its end, so that the client hears the answer
+    else:  # a repetition: its body is read to the end, so that the client gets the answer
         deque(found, maxlen=0)
     return respond_to_submission(accepted.job_id)
 
@@ -196,7 +196,7 @@ def _parts() -> Iterator[FormField | FormFile]:
 
 
 def _unknown(name: str, known: Iterable[str]) -> InvalidRequestError:
-    """Return the error of a form with a field that means nothing."""
+    """Return the error for a field of a form that does not exist."""
     if name in FILES:
         return InvalidRequestError(f"The field '{name}' holds text: send it as a file.")
     return InvalidRequestError(no_field("form", name, known))

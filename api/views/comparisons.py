@@ -32,7 +32,7 @@ def create() -> Response:
     the `ways`, first the one that is served, each with its answers and the command that makes it
     the model's.
     """
-    preferred_wait()  # a bad one is refused before anything is accepted
+    preferred_wait()  # raises for a bad value before anything is accepted
     if request.mimetype != "multipart/form-data":
         raise UnsupportedMediaError("Send multipart/form-data with `images` and `model`.")
     services().check_accepting(Lane.FREEZING, client(), request.content_length or 0)
@@ -40,7 +40,7 @@ def create() -> Response:
     request.max_content_length = MOST_COMPARED * settings.max_image_bytes + _OTHER_BYTES
     request.max_form_parts = MOST_COMPARED + 10
     fields = {**request.args.to_dict(), **request.form.to_dict()}
-    webhook_of(fields.get("webhook"))  # a bad one is refused before anything is stored
+    webhook_of(fields.get("webhook"))  # raises for a bad value before anything is stored
     files = [(_name(place, file.filename), file) for place, file in enumerate(_images())]
     manifest = resolve_model(fields.get("model"))
     asked = ComparisonRequest(

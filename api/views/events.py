@@ -23,8 +23,8 @@ _log = structlog.get_logger(__name__)
 
 blueprint = Blueprint("events", __name__)
 
-_LOOK_S = 0.25  # between looks at the record
-_MOST_LOOKS = 400.0  # in a second, of all streams of this process
+_LOOK_S = 0.25  # between two reads of the job
+_MOST_LOOKS = 400.0  # reads in a second, of all streams of this process
 _KEEP_ALIVE_S = 15.0  # between comments that keep proxies from closing an idle stream
 _END = "end"  # the id of the last event
 _LONGEST_S = 300.0  # then the client connects again, with Last-Event-ID
@@ -43,13 +43,13 @@ def stream(job_id: str) -> Response:
         return found
     response = found.head
     response.response = stream_with_context(services().loop.iterate(found.events))
-    # Not in the generator, which is never begun for HEAD or where the client is gone already.
+    # Not in the generator, which never starts for HEAD or where the client has gone already.
     response.call_on_close(partial(services().loop.run, lambda _: found.close()))
     return response
 
 
 class EventStream:
-    """A stream that has begun. It must be closed, and leaves its place then."""
+    """A stream of events, which holds a slot for waiting requests until it is closed."""
 
     def __init__(self, loop_services: LoopServices, events: AsyncGenerator[str]) -> None:
         self._loop_services = loop_services
@@ -60,7 +60,7 @@ class EventStream:
         self.head.headers["X-Accel-Buffering"] = "no"  # nginx hands on each event at once
 
     async def close(self) -> None:
-        """End it."""
+        """End the stream and release its slot."""
         if not self._closed:
             self._closed = True
             self._loop_services.release_slot()
@@ -84,7 +84,7 @@ async def _follow(loop_services: LoopServices, job: Job, seen: int) -> AsyncGene
         async for text in _events(loop_services, job, seen):
             yield text
     except (redis.RedisError, PermafrostError) as error:
-        # The answer has begun, so it can only end here; the client connects again.
+        # The status has been sent, so the answer can only end; the client connects again.
         _log.warning("events interrupted", action="events_interrupted", error=str(error))
 
 
@@ -127,7 +127,7 @@ async def _events(loop_services: LoopServices, job: Job, seen: int) -> AsyncGene
 
 
 def _look_s(loop_services: LoopServices) -> float:
-    """Return the seconds until the next look: longer where many follow, so that looks are few."""
+    """Return the seconds until the next read: the more requests wait, the longer."""
     return max(_LOOK_S, loop_services.waiting / _MOST_LOOKS)
 
 

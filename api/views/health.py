@@ -44,9 +44,9 @@ def readyz() -> Response:
 
     `models` says for each model whether a worker holds its stable version, is loading it, or why it
     cannot. One that fails while others are served does not make the whole system unready. Where
-    keys are needed, models and workers are told to those who may read them only.
+    keys are needed, only callers whose key may read see models and workers.
     """
-    known = True  # to whoever asks
+    may_see = True  # the caller: models and workers
     reasons: list[str] = []
     models: dict[str, str] = {}
     ready: list[Worker] = []
@@ -54,7 +54,7 @@ def readyz() -> Response:
         workers = services().roster.read()
         ready = [w for w in workers if w.state == "ready" and Lane.INTERACTIVE in w.queues]
         models = _model_states(ready)
-        known = _is_known()
+        may_see = _may_see()
     except redis.RedisError:
         reasons.append("Redis does not answer.")
     else:
@@ -63,23 +63,23 @@ def readyz() -> Response:
         elif models and "ready" not in models.values():
             reasons += (
                 [f"Model {name}: {state}." for name, state in models.items()]
-                if known
+                if may_see
                 else ["No model is ready."]
             )
-    told = {"workers": len(ready), "models": models} if known else {}
-    body = built(Readiness, status="unready" if reasons else "ready", reasons=reasons, **told)
+    details = {"workers": len(ready), "models": models} if may_see else {}
+    body = built(Readiness, status="unready" if reasons else "ready", reasons=reasons, **details)
     response = json_response(body)
     response.status_code = 503 if reasons else 200
     return response
 
 
-def _is_known() -> bool:
-    """Whether who asks may know what there is."""
+def _may_see() -> bool:
+    """Whether the caller may see which models and workers there are."""
     if identity.grant() is not None:
         return identity.may(Scope.READ)
     try:
         return not services().loop.run(_needs_key)
-    except redis.RedisError:  # which is then all that there is to tell
+    except redis.RedisError:  # there is nothing to hide then but this error
         return True
 
 
@@ -123,8 +123,8 @@ def _is_of(graph: WorkerGraph, manifest: Manifest) -> bool:
     return same and graph.digest in ("", manifest.digest)
 
 
-class _Numbers(Collector):
-    """The system's numbers, read from Redis at each scrape, so that every API process agrees."""
+class _Metrics(Collector):
+    """The system's metrics, read from Redis at each scrape: the same from every API process."""
 
     def collect(self) -> Iterable[Metric]:
         """Read the numbers."""
@@ -193,5 +193,5 @@ class _Numbers(Collector):
 def metrics() -> Response:
     """Return the numbers in Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers())
+    registry.register(_Metrics())
     return Response(generate_latest(registry), mimetype=CONTENT_TYPE_LATEST)

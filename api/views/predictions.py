@@ -32,7 +32,7 @@ def create() -> Response:
 
 async def classify(loop_services: LoopServices) -> Response:
     """Answer the request in the event loop; its body is there."""
-    wait = preferred_wait()  # a bad one is refused before anything is accepted
+    wait = preferred_wait()  # raises for a bad value before anything is accepted
     image, fields = _image()
     asked = prediction(
         image,

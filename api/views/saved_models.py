@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, request
 
-from api.http.zip_stream import Member, archive, archive_size, in_memory
+from api.http.zip_stream import ZipMember, archive, archive_size, in_memory
 from api.services import services
 from worker.errors import ModelNotFoundError, ModelUnavailableError
 from worker.models.manifest import Manifest, ModelRef
@@ -39,7 +39,7 @@ def download(name: str, version: str) -> Response:
     return response
 
 
-def _members(manifest: Manifest, graph: Path) -> Sequence[Member]:
+def _members(manifest: Manifest, graph: Path) -> Sequence[ZipMember]:
     which = f"{manifest.name}@{manifest.version}"
     try:
         size = graph.stat().st_size
@@ -60,12 +60,12 @@ def _members(manifest: Manifest, graph: Path) -> Sequence[Member]:
         yield behind
 
     members = [
-        Member(
+        ZipMember(
             name=f"{folder}/saved_model.pb",
             size=len(before) + manifest.bytes + len(behind),
             read=read,
         ),
-        Member(name=f"{folder}/variables/"),  # empty, but loaders look for it
+        ZipMember(name=f"{folder}/variables/"),  # empty, but loaders look for it
         in_memory(
             f"{folder}/assets.extra/manifest.json", manifest.model_dump_json(indent=1).encode()
         ),

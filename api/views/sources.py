@@ -73,7 +73,7 @@ def inspect() -> Response:
 
 
 def _submit(kind: Kind) -> Response:
-    preferred_wait()  # a bad one is refused before anything is accepted
+    preferred_wait()  # raises for a bad value before anything is accepted
     sent = (request.content_length or 0) if request.mimetype == "multipart/form-data" else 0
     services().check_accepting(Lane.FREEZING, client(), sent)
     request.max_content_length = OPTIONS_BYTES
@@ -97,7 +97,7 @@ def _submit(kind: Kind) -> Response:
 
 def _from_upload(kind: Kind) -> Response:
     asked = _REQUESTS[kind].parse(_options(kind))
-    webhook_of(asked.webhook)  # a bad one is refused before anything is stored
+    webhook_of(asked.webhook)  # raises for a bad value before anything is stored
     files = _source_files()
     for folder in (SAMPLES_FOLDER, EXAMPLES_FOLDER):
         if any(name.startswith(f"{folder}/") for name, _ in files):
@@ -119,7 +119,9 @@ def _source_files() -> list[tuple[str, BinaryIO]]:
     if len(archives) > 1 or (files and archives):
         raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
     for _, stream in archives:
-        if not is_compressed_file(stream):  # else the worker unpacks it, within the same bounds
+        if not is_compressed_file(
+            stream
+        ):  # a compressed file is unpacked by the worker, within the same limits
             examine(stream, ArchiveLimits.of(services().settings))
         stream.seek(0)
     return [*files, *((name or "archive", stream) for name, stream in archives)]
@@ -150,7 +152,7 @@ def _files(field: str) -> list[tuple[str, BinaryIO]]:
 
 
 def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
-    """Return the images to verify with, named so that they are told from the source's files."""
+    """Return the images to verify with; a folder in their names sets them apart from the source."""
     samples = _files("samples") if kind is Kind.FREEZE else []
     if len(samples) > MOST_SAMPLES:
         raise InvalidRequestError(f"At most {MOST_SAMPLES} samples are taken.")
@@ -167,7 +169,7 @@ def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
 def _examples(asked: InspectionRequest) -> list[tuple[str, BinaryIO]]:
     """Return the examples that are uploaded: one archive of them, or pictures and perhaps a table.
 
-    Named so that they are told from the source's files.
+    A folder in their names sets them apart from the source's files.
     """
     examples = _files("examples") if isinstance(asked, FreezeRequest) else []
     if not examples or not isinstance(asked, FreezeRequest):

@@ -118,7 +118,7 @@ class System:
         # Known to this process only, and to nobody once the demo model is there.
         self._secret = new_secret()
         self._client = Client(
-            options.local_url, timeout_s=20.0, patience_s=10.0, api_key=self._secret
+            options.local_url, timeout_s=20.0, retry_for_s=10.0, api_key=self._secret
         )
         self._readiness = Readiness(options.local_url)
         self._deaths: list[float] = []

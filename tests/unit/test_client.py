@@ -23,7 +23,7 @@ from api.client import (
     ServerUnreachableError,
 )
 from api.client.awaiting import AsyncSession
-from api.client.blocking import Session
+from api.client.blocking import BlockingSession
 from api.client.reading import prediction_job
 from api.client.waits import Waits
 from tests.support.batch_server import ulid
@@ -305,7 +305,7 @@ def test_a_busy_server_is_asked_again_when_it_says_with_the_same_key() -> None:
 def test_patience_ends_before_it_is_exceeded() -> None:
     server = Server(problem(503, "overloaded", "Too much.", retry_after="4"))
     with pytest.raises(ServerError, match="Too much") as caught:
-        server.client(patience_s=10).job_page()
+        server.client(retry_for_s=10).job_page()
     assert server.slept == [4.0, 4.0]
     assert (caught.value.code, caught.value.status) == ("overloaded", 503)
     assert caught.value.retry_after == 4
@@ -314,7 +314,7 @@ def test_patience_ends_before_it_is_exceeded() -> None:
 def test_a_retry_after_beyond_patience_is_told_at_once() -> None:
     server = Server(problem(503, "overloaded", "Too much.", retry_after="86400"))
     with pytest.raises(ServerError, match="Too much") as caught:
-        server.client(patience_s=60).job_page()
+        server.client(retry_for_s=60).job_page()
     assert (caught.value.retry_after, server.slept) == (86400, [])
 
 
@@ -322,7 +322,7 @@ def test_a_retry_after_within_patience_is_waited_for_whole() -> None:
     server = Server(
         problem(503, "overloaded", "Too much.", retry_after="90"), answer(200, {"jobs": []})
     )
-    server.client(patience_s=100).job_page()
+    server.client(retry_for_s=100).job_page()
     assert server.slept == [90.0]
 
 
@@ -354,7 +354,7 @@ def test_a_retry_after_that_makes_no_sense_does_no_harm(text: str) -> None:
     server = Server(
         problem(503, "overloaded", "Too much.", retry_after=text), answer(200, {"jobs": []})
     )
-    server.client(patience_s=60).job_page()
+    server.client(retry_for_s=60).job_page()
     assert 0 < sum(server.slept) <= 60
 
 
@@ -385,7 +385,7 @@ def test_a_lost_connection_is_made_again_with_growing_pauses() -> None:
 def test_a_connection_that_is_lost_every_time_is_given_up() -> None:
     server = Server(httpx.ReadError("reset"))
     with pytest.raises(ConnectionLostError, match="closed the connection"):
-        server.client(patience_s=1000).predict(b"x", model="m")
+        server.client(retry_for_s=1000).predict(b"x", model="m")
     assert len(server.requests) == 5
 
 
@@ -420,7 +420,7 @@ def test_a_server_that_answered_before_is_waited_for_while_it_starts_again() -> 
         *[httpx.ConnectError("refused")] * 8,
         answer(200, {"jobs": [job()]}),
     )
-    client = server.client(patience_s=60)
+    client = server.client(retry_for_s=60)
     client.job_page()
     assert [found.id for found in client.job_page().jobs] == [ID]
     assert len(server.slept) == 8
@@ -521,12 +521,12 @@ def test_names_cannot_leave_their_place_in_a_path(name: str, path: bytes) -> Non
     assert server.requests[0].url.raw_path == path
 
 
-def methods(kind: type[Session] | type[AsyncSession], base: type) -> set[str]:
+def methods(kind: type[BlockingSession] | type[AsyncSession], base: type) -> set[str]:
     return {name for name in dir(kind) if not name.startswith("_")} - set(dir(base))
 
 
 def test_both_clients_have_the_methods_that_the_page_names() -> None:
-    blocking, awaited = methods(Client, Session), methods(AsyncClient, AsyncSession)
+    blocking, awaited = methods(Client, BlockingSession), methods(AsyncClient, AsyncSession)
     page = (ROOT / "docs" / "client.md").read_text()
     table = page.partition("## All methods")[2].partition("## ")[0]
     rows = re.findall(r"^\| [a-z ]+ \| (`.*) \|$", table, re.MULTILINE)

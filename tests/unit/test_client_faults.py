@@ -171,7 +171,7 @@ def test_a_refusal_has_its_code_its_status_and_its_sentence(call: Call) -> None:
 def test_a_server_that_asks_for_too_long_a_wait_is_not_waited_for(call: Call) -> None:
     busy = http("429 Too Many Requests", {"detail": "Slow down."}, ["Retry-After: 3600"])
     with answering(busy) as server, pytest.raises(ServerError) as caught:
-        call(server.url, "models", client={"patience_s": 5.0})
+        call(server.url, "models", client={"retry_for_s": 5.0})
     assert caught.value.retry_after == 3600
     assert len(server.asked) == 1
 
@@ -237,7 +237,7 @@ def test_a_large_upload_gives_the_server_time_to_store_it(call: Call, tmp_path: 
         assert call(server.url, "predict", large, client={"timeout_s": 0.2}).id == ULID
         assert [len(asked.body) for asked in server.asked] == [20_000_000]
         with pytest.raises(ServerUnreachableError, match="in time"):
-            call(server.url, "predict", small, client={"timeout_s": 0.2, "patience_s": 0.0})
+            call(server.url, "predict", small, client={"timeout_s": 0.2, "retry_for_s": 0.0})
 
 
 def test_nobody_at_the_address_is_an_error_at_once(call: Call) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from api.http.zip_stream import Member, archive, archive_size, in_memory
+from api.http.zip_stream import ZipMember, archive, archive_size, in_memory
 
 MOMENT = datetime(2026, 11, 24, 10, 20, 31, tzinfo=UTC)
 
@@ -18,8 +18,8 @@ def _large() -> Iterator[bytes]:
 
 
 MEMBERS = [
-    Member(name="a/large.bin", size=1_000_000, read=_large),
-    Member(name="a/empty/"),
+    ZipMember(name="a/large.bin", size=1_000_000, read=_large),
+    ZipMember(name="a/empty/"),
     in_memory("a/größe.txt", "größer".encode()),
     in_memory("a/nothing", b""),
 ]
@@ -57,6 +57,6 @@ def test_no_more_than_a_piece_is_in_memory_at_once() -> None:
 
 
 def test_a_member_that_is_shorter_than_it_says_ends_the_archive() -> None:
-    member = Member(name="x", size=3, read=lambda: (b"ab",))
+    member = ZipMember(name="x", size=3, read=lambda: (b"ab",))
     with pytest.raises(ValueError, match="x has 2 bytes and not 3"):
         list(archive([member], MOMENT))

@@ -11,18 +11,18 @@ from api.client.connection import Connection
 from api.client.forms import Form
 from api.client.operations.jobs import HasId, id_of
 from api.client.operations.submitting import given, read_job, submitted
-from api.client.steps import Answers, Json, Pause, Request, Steps
+from api.client.steps import ApiRequest, Json, Pause, ReadBy, Steps
 
 if TYPE_CHECKING:
     from worker.contract.batches import BatchRow
 
-GIVES_ROWS = Answers["BatchRow"](lambda row: row)  # which are read as they come
+GIVES_ROWS = ReadBy["BatchRow"](lambda row: row)  # which are read as they come
 
 _HOLD_S = 1.0  # for which a server holds its answer while the results of a batch are awaited
 _PAUSE_S = 0.2  # where it does not
 
 
-@Answers(reading.batch_job)
+@ReadBy(reading.batch_job)
 def open_batch(
     connection: Connection,
     *,
@@ -39,7 +39,7 @@ def open_batch(
     return (yield from submitted(connection, "/v1/batches", body=asked, key=key))
 
 
-@Answers(reading.batch_job)
+@ReadBy(reading.batch_job)
 def batch_folder(
     connection: Connection,
     folder: str,
@@ -57,14 +57,14 @@ def batch_folder(
     return (yield from submitted(connection, "/v1/batches", body=asked, key=key))
 
 
-@Answers(reading.added)
+@ReadBy(reading.added)
 def add_images(connection: Connection, job_id: str | HasId, form: Form) -> Steps[Json]:
     """Add the files `images` of a form to an open batch; paths that it has are left out.
 
     Returns `added`, `already` and `skipped`. Raises `ServerError` with the code `conflict` where
     the batch takes no more.
     """
-    request = Request(
+    request = ApiRequest(
         method="POST",
         path=f"/v1/batches/{path_part(id_of(job_id))}/images",
         body=form.body(),
@@ -73,25 +73,25 @@ def add_images(connection: Connection, job_id: str | HasId, form: Form) -> Steps
     return (yield from document(connection, request, "added"))
 
 
-@Answers(reading.batch_job)
+@ReadBy(reading.batch_job)
 def seal(connection: Connection, job_id: str | HasId) -> Steps[Json]:
     """Say that nothing more is added, and return the job."""
     path = f"/v1/batches/{path_part(id_of(job_id))}/seal"
     return (yield from submitted(connection, path))
 
 
-@Answers(reading.batch_job)
+@ReadBy(reading.batch_job)
 def retry(connection: Connection, job_id: str | HasId) -> Steps[Json]:
     """Queue the failed images of a batch again, and return the job."""
     path = f"/v1/batches/{path_part(id_of(job_id))}/retry"
     return (yield from submitted(connection, path))
 
 
-@Answers(str)
+@ReadBy(str)
 def batch_paths(connection: Connection, job_id: str | HasId) -> Steps[None]:
     """Give the paths of all images that a batch has, in the order in which they came."""
     path = f"/v1/batches/{path_part(id_of(job_id))}/images"
-    yield from lines(connection, Request(method="GET", path=path), _text)
+    yield from lines(connection, ApiRequest(method="GET", path=path), _text)
 
 
 @GIVES_ROWS
@@ -163,7 +163,7 @@ def rows(
 
     `fixed`: whether the batch has ended, so that there will be no others.
     """
-    request = Request(
+    request = ApiRequest(
         method="GET",
         path=f"/v1/batches/{path_part(job_id)}/results",
         params=given(format="jsonl", status=status, order=order),

@@ -9,7 +9,7 @@ from api.client.attempts import answer_to, document, json_of
 from api.client.connection import Connection
 from api.client.errors import NotEndedError
 from api.client.operations.submitting import given, read_job
-from api.client.steps import Answers, Give, Json, Pause, Request, Steps, altered
+from api.client.steps import ApiRequest, Give, Json, Pause, ReadBy, Steps, altered
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -33,29 +33,29 @@ def id_of(job: str | HasId) -> str:
     return job if isinstance(job, str) else job.id
 
 
-@Answers(reading.any_job)
+@ReadBy(reading.any_job)
 def job(connection: Connection, job_id: str | HasId, *, wait_s: float = 0) -> Steps[Json]:
     """Return a job; with `wait_s`, the server holds the answer until it ended or as long."""
     return (yield from read_job(connection, id_of(job_id), wait_s))
 
 
-@Answers(reading.batch_job)
+@ReadBy(reading.batch_job)
 def batch(connection: Connection, job_id: str) -> Steps[Json]:
     """Return a job that is a batch."""
     return (yield from read_job(connection, job_id))
 
 
-@Answers(reading.any_job)
+@ReadBy(reading.any_job)
 def cancel(connection: Connection, job_id: str | HasId) -> Steps[Json]:
     """Cancel a job and return it as it is then."""
-    request = Request(method="DELETE", path=f"/v1/jobs/{path_part(id_of(job_id))}")
+    request = ApiRequest(method="DELETE", path=f"/v1/jobs/{path_part(id_of(job_id))}")
     answer = yield from answer_to(connection, request)
     if not answer.content:
         return (yield from read_job(connection, id_of(job_id)))
     return json_of(answer, connection, "id")
 
 
-@Answers(reading.job_page)
+@ReadBy(reading.job_page)
 def page(
     connection: Connection,
     *,
@@ -66,11 +66,11 @@ def page(
 ) -> Steps[Json]:
     """Return one page of jobs, newest first, and the `cursor` of the next one."""
     params = given(kind=kind, status=status, cursor=cursor, limit=limit)
-    request = Request(method="GET", path="/v1/jobs", params=params)
+    request = ApiRequest(method="GET", path="/v1/jobs", params=params)
     return (yield from document(connection, request, "jobs"))
 
 
-@Answers(reading.any_job)
+@ReadBy(reading.any_job)
 def jobs(
     connection: Connection,
     *,
@@ -134,7 +134,7 @@ def waited(connection: Connection, job_id: str, within_s: float | None) -> Steps
     return (yield from altered(seen, lambda _: ()))
 
 
-@Answers(reading.any_job)
+@ReadBy(reading.any_job)
 def follow(
     connection: Connection, job: str | HasId, *, within_s: float | None = None
 ) -> Steps[Json]:
@@ -150,7 +150,7 @@ def follow(
     return (yield from altered(states(connection, found, within_s=within_s), changed))
 
 
-@Answers(str)
+@ReadBy(str)
 def log(connection: Connection, job: str | HasId, *, within_s: float | None = None) -> Steps[Json]:
     """Give the lines of a job's log: those so far, and others as they come, until it has ended."""
     found = yield from read_job(connection, id_of(job))

@@ -7,25 +7,25 @@ from api.client.address import path_part
 from api.client.attempts import document
 from api.client.connection import Connection
 from api.client.operations.submitting import JSON, given
-from api.client.steps import Answers, Json, Request, Steps
+from api.client.steps import ApiRequest, Json, ReadBy, Steps
 from api.client.uploads import json_bytes
 
 
-@Answers(reading.own_key)
+@ReadBy(reading.own_key)
 def own_key(connection: Connection) -> Steps[Json | None]:
     """Return id, name and scopes of the key that this client sends; None: none is needed."""
-    answer = yield from document(connection, Request(method="GET", path="/v1/keys/own"), "key")
+    answer = yield from document(connection, ApiRequest(method="GET", path="/v1/keys/own"), "key")
     found: Json | None = answer["key"]
     return found
 
 
-@Answers(reading.keys)
+@ReadBy(reading.keys)
 def keys(connection: Connection) -> Steps[Json]:
     """Return every API key, without the keys themselves."""
-    return (yield from document(connection, Request(method="GET", path="/v1/keys"), "keys"))
+    return (yield from document(connection, ApiRequest(method="GET", path="/v1/keys"), "keys"))
 
 
-@Answers(reading.new_key)
+@ReadBy(reading.new_key)
 def create_key(
     connection: Connection,
     name: str,
@@ -41,7 +41,7 @@ def create_key(
     )
 
 
-@Answers(reading.new_key)
+@ReadBy(reading.new_key)
 def renew_key(
     connection: Connection,
     key_id: str,
@@ -54,15 +54,15 @@ def renew_key(
     return (yield from _made(connection, f"/v1/keys/{path_part(key_id)}/renew", asked))
 
 
-@Answers(reading.key)
+@ReadBy(reading.key)
 def revoke_key(connection: Connection, key_id: str) -> Steps[Json]:
     """Have a key work no more, and return what is known of it."""
-    request = Request(method="DELETE", path=f"/v1/keys/{path_part(key_id)}")
+    request = ApiRequest(method="DELETE", path=f"/v1/keys/{path_part(key_id)}")
     return (yield from document(connection, request, "id"))
 
 
 def _made(connection: Connection, path: str, asked: Json) -> Steps[Json]:
-    request = Request(
+    request = ApiRequest(
         method="POST",
         path=path,
         headers=JSON,

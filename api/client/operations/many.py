@@ -21,7 +21,7 @@ from api.client.operations.batches import (
 )
 from api.client.operations.jobs import cancel
 from api.client.sources import OnServer
-from api.client.steps import Answers, Give, Steps, Work
+from api.client.steps import Give, ReadBy, Steps, Work
 from worker.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LOOK_S = 1.0  # between two looks at what has ended while images are still sent
 Images = str | Path | OnServer | Iterable[str | Path]
 
 
-class Problem(NamedTuple):
+class UnsentImage(NamedTuple):
     """An image that could not be sent, and why."""
 
     entry: Entry
@@ -111,14 +111,14 @@ def requests(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         yield chunk
 
 
-@Answers(list)
-def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps[list[Problem]]:
+@ReadBy(list)
+def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps[list[UnsentImage]]:
     """Add the images of one request to an open batch; return what could not be sent.
 
     Raises `ServerError` with the code `conflict` where the batch takes no more.
     """
     form: Form
-    problems: list[Problem]
+    problems: list[UnsentImage]
     form, problems = yield Work(lambda: _form(entries))
     try:
         if form.count:
@@ -126,22 +126,22 @@ def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps
     except OSError as error:
         problems.append(_unreadable(entries[0], error))
     except InvalidRequestError as error:  # a large one could not be opened
-        problems.append(Problem(entries[0], "unreadable", error.message))
+        problems.append(UnsentImage(entries[0], "unreadable", error.message))
     except ServerError as error:
         if error.status != 413 or len(entries) > 1:
             raise
-        problems.append(Problem(entries[0], error.code, error.message))
+        problems.append(UnsentImage(entries[0], error.code, error.message))
     return problems
 
 
-def _form(entries: Iterable[Entry]) -> tuple[Form, list[Problem]]:
+def _form(entries: Iterable[Entry]) -> tuple[Form, list[UnsentImage]]:
     """Return a form of images, and what of them cannot be read."""
     form, problems = Form(), []
     for entry in entries:
         path = Path(entry.path)
         try:
             if entry.error is not None:
-                problems.append(Problem(entry, entry.code, entry.error))
+                problems.append(UnsentImage(entry, entry.code, entry.error))
             elif entry.size > REQUEST_BYTES:
                 form.add("images", entry.name, path)  # read while it is sent
             else:
@@ -151,11 +151,11 @@ def _form(entries: Iterable[Entry]) -> tuple[Form, list[Problem]]:
     return form, problems
 
 
-def _unreadable(entry: Entry, error: OSError) -> Problem:
-    return Problem(entry, "unreadable", f"The file cannot be read: {error.strerror or error}.")
+def _unreadable(entry: Entry, error: OSError) -> UnsentImage:
+    return UnsentImage(entry, "unreadable", f"The file cannot be read: {error.strerror or error}.")
 
 
-def _failed(problem: Problem, model: "PinnedVersion") -> "BatchRow":
+def _failed(problem: UnsentImage, model: "PinnedVersion") -> "BatchRow":
     """Return the row of an image that the model has not seen."""
     from worker.contract.batches import BatchRow  # noqa: PLC0415
     from worker.contract.problems import Fault  # noqa: PLC0415

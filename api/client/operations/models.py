@@ -9,31 +9,31 @@ from api.client.address import path_part
 from api.client.attempts import document
 from api.client.connection import Connection
 from api.client.operations.submitting import JSON
-from api.client.steps import Answers, Json, Params, Request, Send, Steps
+from api.client.steps import ApiRequest, Json, Params, ReadBy, Send, Steps
 from api.client.uploads import json_bytes
 
 
-@Answers(reading.models)
+@ReadBy(reading.models)
 def models(connection: Connection) -> Steps[Json]:
     """Return every model."""
-    return (yield from document(connection, Request(method="GET", path="/v1/models"), "models"))
+    return (yield from document(connection, ApiRequest(method="GET", path="/v1/models"), "models"))
 
 
-@Answers(reading.model)
+@ReadBy(reading.model)
 def model(connection: Connection, name: str) -> Steps[Json]:
     """Return one model with its aliases and versions."""
-    request = Request(method="GET", path=f"/v1/models/{path_part(name)}")
+    request = ApiRequest(method="GET", path=f"/v1/models/{path_part(name)}")
     return (yield from document(connection, request, "versions"))
 
 
-@Answers(reading.version)
+@ReadBy(reading.version)
 def version(connection: Connection, name: str, version: int | str) -> Steps[Json]:
     """Return the manifest of one version, a number or an alias."""
-    request = Request(method="GET", path=_version(name, version))
+    request = ApiRequest(method="GET", path=_version(name, version))
     return (yield from document(connection, request, "version"))
 
 
-@Answers(reading.version)
+@ReadBy(reading.version)
 def republish(
     connection: Connection,
     name: str,
@@ -51,7 +51,7 @@ def republish(
     """
     given: Json = {"preprocessing": preprocessing, "labels": labels, "scores": scores}
     asked = {key: value for key, value in given.items() if value is not None}
-    request = Request(
+    request = ApiRequest(
         method="POST",
         path=f"/v1/models/{path_part(name)}/versions",
         headers=JSON,
@@ -61,10 +61,10 @@ def republish(
     return (yield from document(connection, request, "version"))
 
 
-@Answers(reading.model_summary)
+@ReadBy(reading.model_summary)
 def set_alias(connection: Connection, name: str, alias: str, version: int) -> Steps[Json]:
     """Make an alias of a model mean a version and return the model."""
-    request = Request(
+    request = ApiRequest(
         method="PUT",
         path=f"/v1/models/{path_part(name)}/aliases/{path_part(alias)}",
         headers=JSON,
@@ -73,34 +73,36 @@ def set_alias(connection: Connection, name: str, alias: str, version: int) -> St
     return (yield from document(connection, request, "aliases"))
 
 
-@Answers(reading.retired)
+@ReadBy(reading.retired)
 def retire(connection: Connection, name: str, version: int, *, force: bool = False) -> Steps[Json]:
     """Take a version out of use for new jobs and return the model.
 
     With `force` also where an alias means it; `moved` says what such aliases mean now.
     """
     params: Params = {"force": "true"} if force else {}
-    request = Request(method="DELETE", path=_version(name, version), params=params)
+    request = ApiRequest(method="DELETE", path=_version(name, version), params=params)
     return (yield from document(connection, request, "aliases"))
 
 
-@Answers(reading.model_summary)
+@ReadBy(reading.model_summary)
 def try_again(connection: Connection, name: str, version: int) -> Steps[Json]:
     """Have a version that was set aside tried again, and return the model."""
-    request = Request(method="DELETE", path=f"{_version(name, version)}/set-aside")
+    request = ApiRequest(method="DELETE", path=f"{_version(name, version)}/set-aside")
     return (yield from document(connection, request, "aliases"))
 
 
-@Answers(reading.workers)
+@ReadBy(reading.workers)
 def workers(connection: Connection) -> Steps[Json]:
     """Return what each worker process says of itself."""
-    return (yield from document(connection, Request(method="GET", path="/v1/workers"), "workers"))
+    return (
+        yield from document(connection, ApiRequest(method="GET", path="/v1/workers"), "workers")
+    )
 
 
-@Answers(bool)
+@ReadBy(bool)
 def ready(connection: Connection) -> Steps[bool]:  # noqa: ARG001 - as all operations
     """Return whether the server could make a prediction now. Raises nothing."""
-    outcome = yield Send(Request(method="GET", path="/readyz"))
+    outcome = yield Send(ApiRequest(method="GET", path="/readyz"))
     return isinstance(outcome, httpx.Response) and outcome.status_code == 200
 
 

@@ -7,7 +7,7 @@ from api.client.connection import Connection
 from api.client.forms import Streamed
 from api.client.operations.jobs import states
 from api.client.operations.submitting import given, submitted
-from api.client.steps import Answers, Json, Steps, altered
+from api.client.steps import Json, ReadBy, Steps, altered
 
 _BYTES = {"Content-Type": "application/octet-stream"}
 _HOLD_S = 30.0  # for which a server is asked to hold its answer
@@ -15,7 +15,7 @@ _HOLD_S = 30.0  # for which a server is asked to hold its answer
 Image = str | Path | bytes
 
 
-@Answers(reading.prediction_job)
+@ReadBy(reading.prediction_job)
 def predict(
     connection: Connection,
     image: Image,
@@ -44,7 +44,7 @@ def predict(
     return job
 
 
-@Answers(reading.classification)
+@ReadBy(reading.classification)
 def classify(
     connection: Connection,
     image: Image,

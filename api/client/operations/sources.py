@@ -10,7 +10,7 @@ from api.client.examples import archive_of_examples, example_files, local_exampl
 from api.client.forms import Form
 from api.client.operations.submitting import given, submitted
 from api.client.sources import OnServer, local_source
-from api.client.steps import Answers, Json, Steps, Work
+from api.client.steps import Json, ReadBy, Steps, Work
 from api.client.uploads import ARCHIVE_SUFFIXES, LocalFile, json_bytes
 from worker.images.examples import Example
 
@@ -22,7 +22,7 @@ Scores = Literal["probabilities", "logits", "sigmoid"]
 Runtime = Literal["tensorflow", "onnxruntime"]
 
 
-@Answers(reading.freeze_job)
+@ReadBy(reading.freeze_job)
 def freeze(
     connection: Connection,
     source: Source,
@@ -84,7 +84,7 @@ def freeze(
     return (yield from freeze_files.steps(connection, sent, options, on_sent=on_sent, key=key))
 
 
-@Answers(reading.inspection_job)
+@ReadBy(reading.inspection_job)
 def inspect(
     connection: Connection,
     source: Source,
@@ -104,7 +104,7 @@ def inspect(
     return (yield from inspect_files.steps(connection, files, options, on_sent=on_sent, key=key))
 
 
-@Answers(reading.freeze_job)
+@ReadBy(reading.freeze_job)
 def freeze_files(
     connection: Connection,
     files: Sequence[LocalFile],
@@ -122,7 +122,7 @@ def freeze_files(
     return (yield from submitted(connection, "/v1/freezes", body=body, key=key))
 
 
-@Answers(reading.inspection_job)
+@ReadBy(reading.inspection_job)
 def inspect_files(
     connection: Connection,
     files: Sequence[LocalFile],
@@ -136,7 +136,7 @@ def inspect_files(
     return (yield from submitted(connection, "/v1/inspections", body=body, key=key))
 
 
-@Answers(reading.comparison_job)
+@ReadBy(reading.comparison_job)
 def compare(
     connection: Connection,
     model: str,

@@ -8,7 +8,7 @@ from api.client.address import path_part
 from api.client.attempts import document
 from api.client.connection import Connection
 from api.client.forms import Form
-from api.client.steps import Body, Json, Params, Request, Steps
+from api.client.steps import ApiRequest, BodyStream, Json, Params, Steps
 from api.client.uploads import json_bytes, sendable
 
 JSON = {"Content-Type": "application/json"}
@@ -18,7 +18,7 @@ def submitted(
     connection: Connection,
     path: str,
     *,
-    body: bytes | Body | Form | Json = b"",
+    body: bytes | BodyStream | Form | Json = b"",
     params: Params | None = None,
     headers: Mapping[str, str] | None = None,
     key: str | None = None,
@@ -37,7 +37,7 @@ def submitted(
     elif isinstance(body, dict):
         headers |= JSON
         body = json_bytes(body)
-    request = Request(
+    request = ApiRequest(
         method="POST", path=path, body=body, params=params or {}, headers=headers, wait_s=wait_s
     )
     job = yield from document(connection, request, "id")
@@ -47,7 +47,7 @@ def submitted(
 def read_job(connection: Connection, job_id: str, wait_s: float = 0) -> Steps[Json]:
     """Return a job; with `wait_s`, the server holds the answer until it ended or as long."""
     params: Params = {"wait": whole_seconds(wait_s)} if wait_s > 0 else {}
-    request = Request(
+    request = ApiRequest(
         method="GET", path=f"/v1/jobs/{path_part(job_id)}", params=params, wait_s=wait_s
     )
     job = yield from document(connection, request, "id")

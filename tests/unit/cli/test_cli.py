@@ -81,7 +81,7 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("api.client.blocking.Session._take", interrupt)
+    monkeypatch.setattr("api.client.blocking.BlockingSession._take", interrupt)
     found = run(*arguments)
     assert (found.exit_code, found.stdout) == (130, "")
     assert "Stopped." in found.stderr

@@ -220,8 +220,8 @@ def test_a_busy_server_is_waited_for_as_long_as_it_asks(
     slept: list[float] = []
     monkeypatch.setattr("api.client.waits._SPREAD", 0.0)
 
-    def connect(url: str, *, patience_s: float) -> CommandClient:
-        return CommandClient(url, patience_s=patience_s, sleep=slept.append)
+    def connect(url: str, *, retry_for_s: float) -> CommandClient:
+        return CommandClient(url, retry_for_s=retry_for_s, sleep=slept.append)
 
     monkeypatch.setattr("api.cli.classify.connect", connect)
     busy = [problem(503, "overloaded", "Too much waits.", **{"retry-after": "7"})] * 3
