@@ -1,4 +1,4 @@
-"""The document itself, made of the operations."""
+"""Makes the OpenAPI document of the described operations."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -69,9 +69,15 @@ _SECURITY: Final = {
 
 @cache
 def document() -> dict[str, Any]:
-    """Return the whole document, of a server that is reached at `/`. Nobody may change it."""
+    """Return the document of a server that is reached at `/`. It is cached: do not change it."""
     schemas, refusals = _Schemas(), dict[str, Any]()
-    for model in (StatusEvent, Progress, BatchProgress, LogEvent, BatchRow):  # JSON in texts
+    for model in (
+        StatusEvent,
+        Progress,
+        BatchProgress,
+        LogEvent,
+        BatchRow,
+    ):  # JSON within streams of text
         schemas.answered(model)
     schemas.answered(JobEnded)
     found: dict[str, dict[str, Any]] = {}
@@ -100,22 +106,22 @@ def document() -> dict[str, Any]:
 
 
 class _Schemas:
-    """Collects the models that are named, and names them."""
+    """Collects the models that the document refers to."""
 
     def __init__(self) -> None:
         self._asked: dict[type[BaseModel], None] = {}
         self._answered: dict[type[BaseModel], None] = {}
 
     def asked(self, described: Any) -> dict[str, Any]:
-        """Return the schema of what is sent."""
+        """Return the schema of a request's body."""
         return self._of(described, self._asked)
 
     def answered(self, described: Any) -> dict[str, Any]:
-        """Return the schema of what is answered."""
+        """Return the schema of an answer's body."""
         return self._of(described, self._answered)
 
     def defined(self) -> dict[str, Any]:
-        """Return the schemas of all of them and of what they are made of."""
+        """Return the schemas of all models that were referred to, and of their parts."""
         wanted = [
             *((model, "validation") for model in self._asked),
             *((model, "serialization") for model in self._answered),
@@ -171,7 +177,7 @@ def _operation(
 
 
 def _security(view: str) -> list[dict[str, list[str]]]:
-    """Return what lets a request in: a key or a session, or, as long as no key is needed, none."""
+    """Return how a request may authenticate: by a key, a session, or not at all."""
     if view in permissions.PUBLIC:
         return []
     keys: list[dict[str, list[str]]] = [{"key": []}, {"session": []}]
@@ -196,7 +202,7 @@ def _parameters(operation: DescribedOperation) -> Iterable[dict[str, Any]]:
             kind = next(one for one in kinds if one.get("type") != "null")
             if "$ref" in kind:
                 kind = schema["$defs"][kind["$ref"].rpartition("/")[2]]
-            # Text in an address is never null.
+            # A parameter of an address is never null.
             hidden = {
                 "title",
                 "description",
@@ -204,7 +210,7 @@ def _parameters(operation: DescribedOperation) -> Iterable[dict[str, Any]]:
             }
             shown = {key: value for key, value in {**kind, **field}.items() if key not in hidden}
             parameter = {"name": name, "in": "query", "description": about, "schema": shown}
-            # An empty one is none, but for seconds to wait.
+            # An empty parameter counts as left out, except the seconds to wait.
             yield parameter if name == "wait" else {**parameter, "allowEmptyValue": True}
     for name, (about, kind) in operation.headers.items():
         yield {"name": name, "in": "header", "description": about, "schema": dict(kind)}

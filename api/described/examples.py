@@ -1,4 +1,4 @@
-"""Answers as they are, shown in the document."""
+"""Examples of answers, which the document shows."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""What an operator's machinery asks."""
+"""Health, readiness, metrics and the document itself: what monitoring asks."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What is said of one operation."""
+"""How an operation is described: its parameters, body, answers and errors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,15 +28,15 @@ Errors = tuple[type[PermafrostError], ...]
 # What a body or an answer is: a model, a union of models, or a schema where it is no JSON.
 Described = Any
 
-# Anything may be refused for these.
+# Errors that any request may get,
 ALWAYS: Final[Errors] = (InvalidRequestError, HostNotAllowedError)
-# And what asks the store or the registry,
+# requests that read the store or the registry,
 STORED: Final[Errors] = (*ALWAYS, StoreUnavailableError, OverloadedError)
-# what changes something,
+# requests that change something,
 CHANGING: Final[Errors] = (*STORED, ForeignOriginError)
-# what is sent with POST, of which each client has a share,
+# requests by POST, whose rate is limited for each client,
 POSTED: Final[Errors] = (*CHANGING, RateLimitedError)
-# and what has a body.
+# and requests with a body.
 WITH_BODY: Final[Errors] = (TooLargeError, UnsupportedMediaError)
 UPLOADED: Final[Errors] = (*POSTED, *WITH_BODY, StorageError)
 
@@ -125,7 +125,7 @@ SUBMITTING: Final[_Sent] = {
 def accepted(
     model: type[BaseModel], queued: BaseModel, ended: BaseModel
 ) -> tuple[DescribedAnswer, ...]:
-    """Return the two answers to what makes a job, or has it go on."""
+    """Return the two answers to a request that makes a job or resumes it: accepted, and ended."""
     headers = {"Location": _JOB_URL, "Preference-Applied": _APPLIED}
     return (
         json_answer(

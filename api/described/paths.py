@@ -16,7 +16,7 @@ _KNOWN: Final = {
 
 
 def parameters(path: str) -> list[dict[str, Any]]:
-    """Return what is said of the parameters in a path."""
+    """Describe the parameters of a path."""
     made = []
     for name in _PARAMETER.findall(path):
         about, pattern, example = _KNOWN[name]

@@ -20,12 +20,12 @@ from worker.errors import (
     WebhooksOffError,
 )
 
-# What a submission may be refused for,
+# Errors that a submission may get,
 SUBMITTED: Final = (
     *(OverloadedError, ShareExceededError, IdempotencyMismatchError),
     *(WebhookError, WebhooksOffError),
 )
-# and one that asks a model.
+# and one that names a model.
 ASKING: Final = (
     *(ModelNotFoundError, ModelSetAsideError, ModelUnavailableError),
     *(TakesNoImagesError, GivesNoScoresError),

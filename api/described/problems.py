@@ -1,4 +1,4 @@
-"""How refusals are described: one schema for each status, an example for each code."""
+"""How errors are described: one schema for each status, an example for each code."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""What this server sends: the ending of a job, to whom its submission named as `webhook`."""
+"""What this server sends: that a job has ended, to the `webhook` of its submission."""
 
 from typing import Any, Final
 

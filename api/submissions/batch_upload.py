@@ -26,7 +26,7 @@ _BYTES_AT_ONCE = 1024 * 1024
 # Images that are written at once: few at first, so that workers begin while the rest comes.
 _FIRST_AT_ONCE, _IMAGES_AT_ONCE = 8, 200
 _UNNAMED = b"unnamed"
-_MOST_NAMES = 100_000  # of one request, that are compared
+_MOST_NAMES = 100_000  # of one request that are remembered
 _SUFFIXED = re.compile(rb"\A(.*?)((?<=[^/])\.[^./]*)?\Z", re.DOTALL)
 
 

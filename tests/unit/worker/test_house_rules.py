@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,28 @@ def _module(path: Path) -> str:
 
 
 MODULES = {_module(path): path for path in FILES}
+
+
+def _when_run(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield what lies in a node, less what only type checkers see."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from _when_run(child)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    imports: dict[str, set[str]] = {}
+    for module, path in MODULES.items():
+        names = {
+            f"{node.module}.{alias.name}"
+            for node in _when_run(_tree(path))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        named = {name if name in MODULES else name.rpartition(".")[0] for name in names}
+        imports[module] = (named & MODULES.keys()) - {module}
+    assert len([*TopologicalSorter(imports).static_order()]) == len(MODULES)  # raises CycleError
 
 
 def _imported(path: Path) -> set[str]:
