@@ -19,7 +19,7 @@ from freezing.running.orders import Bounds, ComparisonOrder, FreezeOrder, Order,
 from freezing.running.runs import TimeLimit, limit_runs
 from freezing.running.steps import Report
 from worker.confinement.confine import confine
-from worker.confinement.system import die_with
+from worker.confinement.system import die_with_parent
 
 _LEAST_BYTES = 32 << 20  # beyond what is loaded, without which nothing can be read
 
@@ -30,7 +30,7 @@ def main() -> int:
     order = read_order(sys.stdin.read())
     bounds = order.bounds
     os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
-    if not die_with(bounds.parent):
+    if not die_with_parent(bounds.parent):
         return 1
     limit(bounds.memory_bytes)
     limit_runs(

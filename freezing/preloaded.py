@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from freezing.running.limits import let_others_first
-from worker.confinement.system import die_with, hide_memory, show_memory
+from worker.confinement.system import die_with_parent, hide_memory, show_memory
 
 _MOST_DESCRIPTORS = 1024  # that may have been open
 _MOST_BYTES = 1 << 16  # of a message
@@ -30,7 +30,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 
 def _serve(parent: int, idle_s: float) -> None:
     """Fork a child for each message, until there is none for so many seconds."""
-    if not die_with(parent):
+    if not die_with_parent(parent):
         return
     let_others_first()
     for number in _SIGNALS:

@@ -19,14 +19,14 @@ from worker.auditing.allowed_ops import VERSION
 from worker.auditing.graph_def import ForbiddenModelError, audit_graph
 from worker.auditing.onnx_model import audit_onnx, parse
 from worker.confinement.confine import confine
-from worker.confinement.system import die_with
+from worker.confinement.system import die_with_parent
 from worker.out_of_memory import is_out_of_memory
 
 
 def main() -> int:
     """Audit what the descriptors hold; return the exit code."""
     parent, memory_bytes, confinement, graph, *accelerated = sys.argv[1:]
-    if not die_with(int(parent)):
+    if not die_with_parent(int(parent)):
         return 1
     limit(int(memory_bytes))
     graph_def, wanted = _messages().GraphDef, Wanted.model_validate_json(sys.stdin.read())

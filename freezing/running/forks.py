@@ -26,7 +26,7 @@ from freezing.running.failures import (
 from freezing.running.runs import Run, tell_runs, told
 from freezing.running.steps import Report
 from worker.confinement.confine import confine_alone
-from worker.confinement.system import die_with
+from worker.confinement.system import die_with_parent
 from worker.errors import FreezeError
 from worker.inference.trial_limits import OVERDUE, WAITED
 
@@ -115,7 +115,7 @@ def _run(
             pipe.flush()
 
         try:
-            if die_with(parent):
+            if die_with_parent(parent):
                 confine_alone(write)
                 tell_runs(send)
                 send({"event": "done", "outcome": function(Report(send), *arguments)})

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import redis.connection
 import structlog
 
-from worker.confinement.system import die_with
+from worker.confinement.system import die_with_parent
 
 _log = structlog.get_logger(__name__)
 _MOST_AT_ONCE = 16
@@ -111,7 +111,7 @@ def _serve(channel: socket.socket, dial: Dial, parent: int) -> NoReturn:
         os.closerange(3, channel.fileno())
         os.closerange(channel.fileno() + 1, _MOST_DESCRIPTORS)
         slots = threading.BoundedSemaphore(_MOST_AT_ONCE)
-        if not die_with(parent):
+        if not die_with_parent(parent):
             os._exit(0)
         while True:
             asked, descriptors, _, _ = socket.recv_fds(channel, 16, 1)

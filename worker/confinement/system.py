@@ -43,7 +43,7 @@ def keep_capabilities(kept: int) -> None:
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(left, left, 0, 0, 0, 0)))
 
 
-def die_with(parent: int) -> bool:
+def die_with_parent(parent: int) -> bool:
     """Ask Linux to kill this process when its parent dies; False where it has died already."""
     if sys.platform == "linux":
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

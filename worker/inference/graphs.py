@@ -1,4 +1,4 @@
-"""The graphs that this process keeps: the most recently used ones within a memory budget."""
+"""The graphs that this process keeps loaded: the most recently used, within a memory budget."""
 
 import gc
 import threading
@@ -7,16 +7,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import structlog
 
 from worker.errors import ModelSetAsideError, ModelUnavailableError
+from worker.inference.absent import AbsentVersions, Failure
 from worker.inference.graph import LoadedGraph
 from worker.inference.trial import loading_bytes
 from worker.inference.trials import Trials
 from worker.jobs.roster import GraphReport
-from worker.models.manifest import Manifest, Measured, pinned_name
+from worker.models.manifest import Manifest, Measured
 from worker.models.registry import Registry
 from worker.pool.allocator import release_freed
 from worker.pool.memory import MemoryHeadroom
@@ -26,28 +26,8 @@ from worker.settings import Settings
 _log = structlog.get_logger(__name__)
 RETRY_S = 10.0  # a graph that failed to load is not tried again sooner
 _TRIALS_AT_ONCE = 2
-_SLOT_S = 3.0  # after which a version that is still tried lets another one be tried beside it
-_MOST_ABSENT = 100  # versions that are remembered as not being here; the latest ones
-_IDLE_S = 60.0  # after which a version that is not stable any more is let go
-
-
-class Failure(NamedTuple):
-    """How long a version could not be loaded. Times are monotonic."""
-
-    since: float
-    last: float
-
-
-@dataclass
-class _Absent:
-    """A version that is not here: no manifest can be read, or it is of another digest."""
-
-    name: str
-    version: int
-    digest: str  # of the version that is wanted; empty for any
-    error: str
-    since: float
-    last: float
+_SLOT_S = 3.0  # after which a trial that still runs no longer keeps another one waiting
+_IDLE_S = 60.0  # after which a version that no alias `stable` means is dropped
 
 
 @dataclass
@@ -62,7 +42,7 @@ class _Entry:
     failing_since: float | None = None
     used_at: float = 0.0
     measured: Measured | None = None
-    trial: threading.Thread | None = None  # while it is tried beside other work
+    trial: threading.Thread | None = None  # while the version is tried
 
     @property
     def bytes(self) -> int:
@@ -70,17 +50,32 @@ class _Entry:
         loaded = self.measured.loaded_bytes if self.measured else 0
         return max(self.manifest.served.bytes, loaded)
 
+    def report(self) -> GraphReport:
+        """Return its row in the report."""
+        return GraphReport(
+            model=self.manifest.name,
+            version=self.manifest.version,
+            sha256=self.manifest.sha256,
+            digest=self.manifest.digest,
+            state=self.state,
+            loads=self.loads,
+            load_seconds=round(self.graph.load_seconds, 3) if self.graph else 0.0,
+            bytes=self.manifest.served.bytes,
+            runtime=self.manifest.runtime,
+            error=self.error,
+        )
+
 
 class BeingTriedError(ModelUnavailableError):
-    """The version is tried just now, beside other work."""
+    """The version is being tried."""
 
 
 class Graphs:
     """Loads each graph at most once at a time and drops the least recently used over budget.
 
-    With `trials` a version that nobody has tried yet is first tried in a process of its own, beside
-    what this one does; `on_tried` is called after that. `watchdog` watches over loading and runs,
-    and `headroom` is raised for loading.
+    With `trials` a version that was not tried yet is first tried in a process of its own, while
+    this one works on; `on_tried` is called afterwards. `watchdog` watches loading and runs, and
+    `headroom` is raised for loading.
     """
 
     def __init__(
@@ -100,7 +95,7 @@ class Graphs:
         self._registry = registry
         self._settings = settings
         self._entries: OrderedDict[tuple[str, int], _Entry] = OrderedDict()
-        self._absent: dict[str, _Absent] = {}  # by `NAME@VERSION` or `NAME@VERSION#DIGEST`
+        self._absent = AbsentVersions()
         self._lock = threading.Lock()
 
     def get(self, manifest: Manifest) -> LoadedGraph:
@@ -112,8 +107,7 @@ class Graphs:
         """
         key = (manifest.name, manifest.version)
         with self._lock:
-            for digest in ("", manifest.digest):
-                self._absent.pop(pinned_name(manifest.name, manifest.version, digest), None)
+            self._absent.remove(manifest)
             entry = self._entries.get(key)
             if entry is None or entry.manifest.digest != manifest.digest:  # a registry restored
                 entry = self._entries[key] = _Entry(manifest, threading.Lock())
@@ -138,7 +132,7 @@ class Graphs:
             return self._load(entry)
 
     def _check(self, entry: _Entry) -> None:
-        """Raise `ModelSetAsideError` where the version is set aside, and let its graph go."""
+        """Raise `ModelSetAsideError` where the version is set aside, and drop its graph."""
         if self.trials is None:
             return
         try:
@@ -171,9 +165,9 @@ class Graphs:
     def _try(self, trials: Trials, entry: _Entry) -> None:
         """Try a version in a process of its own, and load it where that went well.
 
-        Few are tried at the same time, but one that takes long does not keep others waiting.
+        Few are tried at the same time, but a long trial does not keep others waiting.
         """
-        slot = _Slot(self._slots)
+        slot = _TrialPlace(self._slots)
         waiting = threading.Timer(_SLOT_S, slot.leave)
         waiting.daemon = True
         waiting.start()
@@ -187,7 +181,7 @@ class Graphs:
                 self._check(entry)
         except ModelUnavailableError as error:
             self._failed(entry, error.message)
-        except Exception:  # whatever it was, it must be seen in the report
+        except Exception:  # any error must be visible in the report
             _log.exception("trial failed", action="trial_failed")
             self._failed(entry, f"{entry.manifest.name}@{entry.manifest.version} cannot be tried.")
         finally:
@@ -199,12 +193,12 @@ class Graphs:
     def preload(self, manifests: list[Manifest], *, wait_s: float = 0.0) -> None:
         """Load what fits into the budget together; the rest is loaded when it is asked for.
 
-        Failures are kept for the report. Other graphs that have not been asked for lately are let
-        go, so that a model that is published again and again does not fill the memory. Versions
-        that must be tried first are waited for so long.
+        Failures are kept for the report. Other graphs that were not used lately are dropped, so
+        that a model that is often published does not fill the memory. Waits for versions that must
+        be tried first, `wait_s` at most.
         """
         until = time.monotonic() + wait_s
-        self._let_go({(manifest.name, manifest.version) for manifest in manifests})
+        self._drop_idle({(manifest.name, manifest.version) for manifest in manifests})
         room = self._settings.graph_memory_bytes
         for manifest in manifests:
             if manifest.served.bytes > room:
@@ -228,7 +222,7 @@ class Graphs:
                 trial.join(left)
 
     def being_tried(self) -> list[str]:
-        """Return the versions (`NAME@VERSION`) that are tried just now."""
+        """Return the versions (`NAME@VERSION`) that are being tried."""
         with self._lock:
             return [
                 f"{name}@{version}"
@@ -249,14 +243,8 @@ class Graphs:
 
         With `digest`, that what is here under this name and number is of another digest.
         """
-        called = pinned_name(name, version, digest)
-        now = time.monotonic()
         with self._lock:
-            since = self._absent[called].since if called in self._absent else now
-            self._absent.pop(called, None)
-            self._absent[called] = _Absent(name, version, digest, error, since, now)
-            while len(self._absent) > _MOST_ABSENT:
-                del self._absent[next(iter(self._absent))]
+            self._absent.add(name, version, error, digest)
 
     def failures(self) -> dict[str, Failure]:
         """Return the versions (`NAME@VERSION`, or with `#DIGEST`) that this process cannot load."""
@@ -266,44 +254,15 @@ class Graphs:
                 for (name, version), entry in self._entries.items()
                 if entry.failing_since is not None
             }
-            for called, absent in self._absent.items():
-                failures[called] = Failure(absent.since, absent.last)
+            failures.update(self._absent.failures())
         return failures
 
     def report(self) -> list[GraphReport]:
         """Return one row per graph that this process loads, has or failed to load."""
         with self._lock:
             entries = list(self._entries.values())
-            absent = list(self._absent.values())
-        return [
-            GraphReport(
-                model=missing.name,
-                version=missing.version,
-                sha256="",
-                digest=missing.digest,
-                runtime="",
-                state="failed",
-                loads=0,
-                load_seconds=0.0,
-                bytes=0,
-                error=missing.error,
-            )
-            for missing in absent
-        ] + [
-            GraphReport(
-                model=entry.manifest.name,
-                version=entry.manifest.version,
-                sha256=entry.manifest.sha256,
-                digest=entry.manifest.digest,
-                state=entry.state,
-                loads=entry.loads,
-                load_seconds=round(entry.graph.load_seconds, 3) if entry.graph else 0.0,
-                bytes=entry.manifest.served.bytes,
-                runtime=entry.manifest.runtime,
-                error=entry.error,
-            )
-            for entry in entries
-        ]
+            absent = self._absent.report()
+        return absent + [entry.report() for entry in entries]
 
     def _load(self, entry: _Entry) -> LoadedGraph:
         manifest = entry.manifest
@@ -320,7 +279,7 @@ class Graphs:
         except ModelUnavailableError as error:
             self._failed(entry, error.message)
             raise
-        except Exception as error:  # whatever it was, it must be seen in the report
+        except Exception as error:  # any error must be visible in the report
             _log.exception("graph failed", action="graph_failed")
             message = (
                 f"{manifest.name}@{manifest.version} cannot be loaded: the worker met "
@@ -337,7 +296,7 @@ class Graphs:
             seconds=round(graph.load_seconds, 3),
             loads=entry.loads,
         )
-        self._make_room(keep=entry)
+        self._drop_least_recent(keep=entry)
         return graph
 
     @contextmanager
@@ -356,7 +315,7 @@ class Graphs:
         if entry.failing_since is None:
             entry.failing_since = now
 
-    def _let_go(self, wanted: set[tuple[str, int]]) -> None:
+    def _drop_idle(self, wanted: set[tuple[str, int]]) -> None:
         idle_since = time.monotonic() - _IDLE_S
         dropped = 0
         with self._lock:
@@ -367,7 +326,7 @@ class Graphs:
                     dropped += entry.graph is not None
         _free(dropped)
 
-    def _make_room(self, keep: _Entry) -> None:
+    def _drop_least_recent(self, keep: _Entry) -> None:
         dropped = 0
         with self._lock:
             loaded = [entry for entry in self._entries.values() if entry.graph is not None]
@@ -378,23 +337,23 @@ class Graphs:
                 if entry is keep:
                     continue
                 used -= entry.bytes
-                # The session is freed when the last micro-batch that runs in it lets go of it.
+                # The session is freed when the last micro-batch that runs in it has ended.
                 entry.graph, entry.state = None, "dropped"
                 dropped += 1
         _free(dropped)
 
 
-class _Slot:
-    """A place among the versions that are tried at the same time."""
+class _TrialPlace:
+    """One of the places of trials that run at the same time."""
 
     def __init__(self, slots: threading.Semaphore) -> None:
-        """Take one as soon as there is one."""
+        """Take a place as soon as one is free."""
         self._slots: threading.Semaphore | None = slots
         self._lock = threading.Lock()
         slots.acquire()
 
     def leave(self) -> None:
-        """Leave it to the next one, once."""
+        """Free the place; further calls do nothing."""
         with self._lock:
             slots, self._slots = self._slots, None
         if slots is not None:
@@ -404,8 +363,8 @@ class _Slot:
 def _free(dropped: int) -> None:
     """Free the memory of graphs that were dropped.
 
-    TensorFlow's graphs refer to themselves, and Python would wait for many more objects before it
-    looks for such circles. It looks at little: what there was before the fork is frozen.
+    TensorFlow's graphs refer to themselves, and Python would collect such cycles much later. The
+    collection is fast, because all objects from before the fork are frozen.
     """
     if dropped:
         gc.collect()

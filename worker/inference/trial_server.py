@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from worker.confinement.system import die_with
+from worker.confinement.system import die_with_parent
 from worker.inference.trial_limits import CPU_SHARE, OVERDUE, WAITED
 from worker.out_of_memory import says_out_of_memory
 
@@ -89,7 +89,7 @@ def _serve(
     prepare: Callable[[], None],
 ) -> NoReturn:
     try:
-        if not die_with(parent):
+        if not die_with_parent(parent):
             os._exit(0)
         os.closerange(3, descriptor)
         os.closerange(descriptor + 1, _MOST_DESCRIPTORS)
@@ -115,7 +115,7 @@ def _supervise(descriptor: int, work: Callable[[Order, Send], None]) -> NoReturn
     """Run the order in one more process, and report how that ended."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        die_with(os.getppid())
+        die_with_parent(os.getppid())
         with socket.socket(fileno=descriptor) as channel:
             with channel.makefile("rb") as reader:
                 order = json.loads(reader.read())
@@ -156,7 +156,7 @@ def _work(
     work: Callable[[Order, Send], None],
 ) -> NoReturn:
     try:
-        if die_with(supervisor):
+        if die_with_parent(supervisor):
             work(order, lambda event: channel.sendall(json.dumps(event).encode() + b"\n"))
     except BaseException as error:  # it must not reach the code of the process that was forked
         with suppress(Exception):

@@ -13,12 +13,8 @@ them.
 
 import contextlib
 import fcntl
-import json
 import os
-import shutil
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,8 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from worker.errors import ConflictError, ModelNotFoundError, ModelUnavailableError
-from worker.models.durable import copy_durably, link_durably, sync_folder, write_durably
-from worker.models.folder_names import SETTLED_NS, FolderNames
+from worker.models.alias_files import AliasFiles
+from worker.models.durable import copy_durably, sync_folder, write_durably
+from worker.models.folder_names import FolderNames
 from worker.models.manifest import (
     Accelerated,
     Manifest,
@@ -38,14 +35,13 @@ from worker.models.manifest import (
     is_model_name,
 )
 from worker.models.manifest_file import read, written
+from worker.models.staging import link, staged
 
 STABLE = "stable"
 GRAPH_FILE = "graph.pb"
 ACCELERATED_FILE = "graph.onnx"
 MANIFEST_FILE = "manifest.json"
 _RETIRED_FILE = "retired"
-_ALIASES_FILE = "aliases.json"
-_STAGED_S = 24 * 3600  # after which a folder in `.staging` was left behind by a process that died
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +72,7 @@ class Registry:
         # By version: inode, time of change and size of its manifest's file, and the manifest.
         self._manifests: dict[tuple[str, int], tuple[tuple[int, int, int], Manifest]] = {}
         self._manifests_lock = threading.Lock()
-        # By model: inode, time of change in ns and size of the file with its aliases, and these.
-        self._known_aliases: dict[str, tuple[tuple[int, int, int], dict[str, int]]] = {}
+        self._aliases = AliasFiles(root)
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -110,7 +105,7 @@ class Registry:
             raise damaged[-1]
         return RegisteredModel(
             name=name,
-            aliases=self._aliases(name),
+            aliases=self._aliases.read(name),
             versions=tuple(versions),
             damaged=tuple(error.message for error in damaged),
         )
@@ -165,7 +160,7 @@ class Registry:
         version = ref.version
         if version is None:
             alias = ref.alias or STABLE
-            version = self._aliases(ref.name).get(alias)
+            version = self._aliases.read(ref.name).get(alias)
             if version is None:
                 self.model(ref.name)
                 raise ModelNotFoundError(self._no_version(ref.name, alias))
@@ -215,7 +210,9 @@ class Registry:
         run twice publishes once. `before` is called just before the rename and prevents it by an
         error. Returns the manifest with its version, sha256 and size.
         """
-        with self._staged(draft, alias) as staging:
+        check_alias_name(alias)
+        check_model_name(draft.name)
+        with staged(self._root) as staging:
             held = _Files(
                 *copy_durably(graph, staging / GRAPH_FILE), _accelerated(accelerated, staging)
             )
@@ -239,12 +236,15 @@ class Registry:
             self.number(ModelRef(source.name, source.version, None))
             before()
 
-        with self._staged(draft, alias) as staging:
+        check_alias_name(alias)
+        check_model_name(draft.name)
+        with staged(self._root) as staging:
+            folder = self._folder(source.name, source.version)
             files = {GRAPH_FILE: (source.sha256, source.bytes)}
             if source.accelerated is not None:
                 files[ACCELERATED_FILE] = source.served
             for name, wanted in files.items():
-                self._link(source, name, wanted, staging)
+                link(folder / name, f"{source.name}@{source.version}", wanted, staging)
             held = _Files(source.sha256, source.bytes, source.accelerated)
             return self._published(draft, staging, held, alias, check)
 
@@ -254,7 +254,7 @@ class Registry:
         self.resolve(ModelRef(name, version, None))
         with self._locked(name):
             self.resolve(ModelRef(name, version, None))  # it may have been retired meanwhile
-            self._move_alias(name, alias, version)
+            self._aliases.move(name, alias, version)
 
     def retire(
         self, name: str, version: int, *, force: bool = False, passed_over: Collection[int] = ()
@@ -269,7 +269,7 @@ class Registry:
         self.number(ModelRef(check_model_name(name), version, None))
         moved: dict[str, int | None] = {}
         with self._locked(name):
-            aliases = self._aliases_or_none(name) if force else self._aliases(name)
+            aliases = self._aliases.read_or_none(name) if force else self._aliases.read(name)
             used = [alias for alias, v in aliases.items() if v == version]
             if used and not force:
                 raise ConflictError(
@@ -283,35 +283,11 @@ class Registry:
                 left = {alias: v for alias, v in aliases.items() if v != version}
                 if instead is not None:
                     left |= dict.fromkeys(used, instead)
-                self._write_aliases(name, left)
+                self._aliases.write(name, left)
             write_durably(self._folder(name, version) / _RETIRED_FILE, b"")
         return moved
 
     # -- inside -----------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _staged(self, draft: ManifestDraft, alias: str) -> Iterator[Path]:
-        """Give a folder to write a version in; what was not published is deleted afterwards."""
-        check_alias_name(alias)
-        check_model_name(draft.name)
-        staging = self._stage()
-        try:
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-    def _link(self, source: Manifest, name: str, wanted: tuple[str, int], staging: Path) -> None:
-        """Link a file of a version into `staging`, if it still holds what was published."""
-        path = self._folder(source.name, source.version) / name
-        try:
-            found = link_durably(path, staging / name)
-        except FileNotFoundError:
-            found = None
-        if found != wanted:
-            raise ModelUnavailableError(
-                f"The file {name} of {source.name}@{source.version} is not what was published: "
-                "freeze the model again."
-            )
 
     def _published(
         self,
@@ -326,8 +302,8 @@ class Registry:
             published = self._published_by(draft)
             if published is not None:
                 # It may have been interrupted before this.
-                if self._aliases(draft.name).get(alias, 0) < published.version:
-                    self._move_alias(draft.name, alias, published.version)
+                if self._aliases.read(draft.name).get(alias, 0) < published.version:
+                    self._aliases.move(draft.name, alias, published.version)
                 return published
             version = max(self._versions(draft.name), default=0) + 1
             manifest = Manifest(
@@ -344,18 +320,8 @@ class Registry:
             staging.rename(self._folder(draft.name, version))
             sync_folder(self._root / draft.name)
             sync_folder(self._root)
-            self._move_alias(draft.name, alias, version)
+            self._aliases.move(draft.name, alias, version)
             return manifest
-
-    def _stage(self) -> Path:
-        """Make a folder to write a version in, after clearing away what dead processes left."""
-        root = self._root / ".staging"
-        root.mkdir(parents=True, exist_ok=True)
-        for left in root.iterdir():
-            with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime > _STAGED_S:
-                    shutil.rmtree(left, ignore_errors=True)
-        return Path(tempfile.mkdtemp(dir=root))
 
     def _folder(self, name: str, version: int) -> Path:
         return self._root / name / str(version)
@@ -379,37 +345,6 @@ class Registry:
     def _retired(self, name: str, version: int) -> bool:
         return os.path.exists(f"{self._place}/{name}/{version}/{_RETIRED_FILE}")  # noqa: PTH110
 
-    def _aliases(self, name: str) -> dict[str, int]:
-        path = f"{self._place}/{name}/{_ALIASES_FILE}"
-        try:
-            # The file is replaced and never written in place, so its inode and time show a change.
-            # A file that was just written may have both in common with the next one: time is as
-            # coarse as the kernel's clock, and inodes are used again. So it is not remembered yet.
-            found = os.stat(path)  # noqa: PTH116
-            state = (found.st_ino, found.st_mtime_ns, found.st_size)
-            known = self._known_aliases.get(name)
-            if known is None or known[0] != state:
-                settled = time.time_ns() - found.st_mtime_ns > SETTLED_NS
-                aliases = json.loads(Path(path).read_bytes())
-                known = (state, {str(alias): int(number) for alias, number in aliases.items()})
-                if settled:
-                    self._known_aliases[name] = known
-            return dict(known[1])
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise ModelUnavailableError(
-                f"The aliases of model '{name}' cannot be read ({type(error).__name__}): name a "
-                "version, or set the aliases again."
-            ) from error
-
-    def _aliases_or_none(self, name: str) -> dict[str, int]:
-        """Return the aliases; none where their file is damaged, which is then written anew."""
-        try:
-            return self._aliases(name)
-        except ModelUnavailableError:
-            return {}
-
     def _successor(self, name: str, version: int, passed_over: Collection[int]) -> int | None:
         """Return the version that aliases of one that is retired mean instead."""
         found: list[Manifest] = []
@@ -421,16 +356,6 @@ class Registry:
         usable = [manifest.version for manifest in found if manifest.classifies]
         before = [number for number in usable if number < version]
         return max(before or usable, default=None)
-
-    def _move_alias(self, name: str, alias: str, version: int) -> None:
-        self._write_aliases(name, {**self._aliases_or_none(name), alias: version})
-
-    def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
-        folder = self._root / name
-        staged = folder / f".{_ALIASES_FILE}.{os.getpid()}"
-        write_durably(staged, json.dumps(aliases, indent=1, sort_keys=True).encode())
-        staged.replace(folder / _ALIASES_FILE)
-        sync_folder(folder)
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -446,7 +371,7 @@ class Registry:
 
     def _no_version(self, name: str, which: str) -> str:
         versions = [str(v) for v in self._versions(name) if not self._retired(name, v)]
-        aliases = [f"{alias} ({v})" for alias, v in self._aliases(name).items()]
+        aliases = [f"{alias} ({v})" for alias, v in self._aliases.read(name).items()]
         return (
             f"Model '{name}' has no version or alias '{which}'. "
             f"Versions: {', '.join(versions) or 'none'}; aliases: {', '.join(aliases) or 'none'}."

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.models import durable, registry
+from worker.models.alias_files import AliasFiles
 
 _ORDER = Path(os.environ["PERMAFROST_DATA"]) / "die"
-_write, _move_alias = durable.write_durably, registry.Registry._move_alias
+_write, _move_alias = durable.write_durably, AliasFiles.move
 
 
 def _die(where: str) -> None:
@@ -28,10 +29,10 @@ def _write_or_die(path: Path, content: bytes) -> None:
         _die("staged")
 
 
-def _move_or_die(self: registry.Registry, *args: Any) -> None:
+def _move_or_die(self: AliasFiles, *args: Any) -> None:
     _die("renamed")
     _move_alias(self, *args)
 
 
 vars(registry)["write_durably"] = _write_or_die
-registry.Registry._move_alias = _move_or_die  # type: ignore[method-assign, assignment] # likewise
+AliasFiles.move = _move_or_die  # type: ignore[method-assign, assignment] # likewise
