@@ -17,6 +17,7 @@ from freezing.running.steps import Report
 from freezing.verifying.answers import Expected
 from freezing.verifying.verify import verify
 from worker.errors import FreezeError, VerificationError
+from worker.formatting import size
 
 SUFFIX = ".onnx"
 _OPSET = 18  # the newest that tf2onnx 1.17 writes
@@ -57,16 +58,16 @@ def accelerate(
         raise VerificationError(f"Converted to ONNX: {error} {_ADVICE}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    size = path.stat().st_size
+    written = path.stat().st_size
     report.log(
-        f"Converted and verified in ONNX Runtime: {size / 1e6:.1f} MB, the largest difference is "
+        f"Converted and verified in ONNX Runtime: {size(written)}, the largest difference is "
         f"{verification.max_abs_difference:.2g}."
     )
     return Accelerated(
         format="onnx",
         opset=_OPSET,
         onnxruntime=version("onnxruntime"),
-        bytes=size,
+        bytes=written,
         verification=verification,
     )
 

@@ -38,6 +38,7 @@ from freezing.verifying.scores import check_labels
 from freezing.verifying.sessions import GraphSession, Original
 from freezing.verifying.verify import Answers, SourceFailsError, observe
 from worker.contract.source_requests import FreezeRequest
+from worker.formatting import size
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import Preprocessing
 
@@ -107,7 +108,7 @@ def ask(
     values = take_averages(opened.values, averages, asked=request.averages, warnings=warnings)
     made = _freeze_into(graph_path, plan, values, request)
     warnings += made.warnings
-    report.log(f"Froze {len(made.names)} nodes, {megabytes(graph_path.stat().st_size)}.")
+    report.log(f"Froze {len(made.names)} nodes, {size(graph_path.stat().st_size)}.")
     report.step(Step.RUN_SOURCE)
     proven: Proven | None = None
     with Original(plan, values) as session:
@@ -240,8 +241,3 @@ def _freeze_into(path: Path, plan: Plan, values: Values, request: FreezeRequest)
         findings=look(frozen.graph, plan.input, plan.outputs[0]),
         warnings=frozen.warnings,
     )
-
-
-def megabytes(count: int) -> str:
-    """Return a size as it stands in a log line."""
-    return f"{count / 1e6:.1f} MB"

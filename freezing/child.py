@@ -20,6 +20,7 @@ from freezing.running.orders import FreezeOrder, Order
 from freezing.running.steps import Report, Step
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
+from worker.formatting import binary_size
 from worker.out_of_memory import says_out_of_memory
 
 _log = structlog.get_logger(__name__)
@@ -176,16 +177,16 @@ class Child:
         return starting and self._order.bounds.memory_bytes < _STARTS_WITHIN
 
     def _too_little_memory(self) -> str:
-        limit = self._order.bounds.memory_bytes / 2**20
+        limit = binary_size(self._order.bounds.memory_bytes)
         said = (
-            f"Freezing needed more memory than there is; {limit:.0f} MiB are allowed "
+            f"Freezing needed more memory than there is; {limit} are allowed "
             "(PERMAFROST_FREEZE_MEMORY_BYTES)"
         )
         if not isinstance(self._order, FreezeOrder):
             return f"{said}."
         run = self._order.serving.run_memory_bytes
         return (
-            f"{said}, and {run / 2**20:.0f} MiB for one run of what was frozen "
+            f"{said}, and {binary_size(run)} for one run of what was frozen "
             "(PERMAFROST_RUN_MEMORY_BYTES)."
         )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from freezing.asking import ask, megabytes
+from freezing.asking import ask
 from freezing.choosing.serving import gives_scores
 from freezing.converting.parameters import total
 from freezing.graph.graph import Graph
@@ -12,6 +12,7 @@ from freezing.running.orders import FreezeOrder
 from freezing.running.steps import Report, Step
 from freezing.sources.opening import open_source
 from freezing.verifying.scores import resolve_scores
+from worker.formatting import size
 from worker.models.assumptions import assumption
 from worker.models.manifest import Tensor
 from worker.sources.choice import SourceChoice
@@ -34,7 +35,7 @@ def freeze_source(report: Report, order: FreezeOrder) -> Any:
     opened = open_source(order.source, choice)
     report.log(
         f"Read the {opened.kind_words} {opened.name}: {len(opened.graph_def.node)} nodes, "
-        f"{megabytes(opened.bytes)}."
+        f"{size(opened.bytes)}."
     )
     asked = ask(report, order, opened, request)
     made, answers = asked.made, asked.answers

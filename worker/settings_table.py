@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from worker.formatting import binary_size
 from worker.settings import MIB, Settings, variables
 
 _HEAD = """\
@@ -63,7 +64,7 @@ def _default(field: FieldInfo) -> str:
     if value == "" or isinstance(value, SecretStr):
         return ""
     if isinstance(value, int) and value and value % MIB == 0:
-        return f"`{value}` ({value // MIB} MiB)"
+        return f"`{value}` ({binary_size(value)})"
     return f"`{value}`"
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
+from api.cli.escaping import escaped
 from api.cli.options import again
-from api.cli.text import printable
 from worker.models.basis import Basis
 from worker.models.formula import formula
 from worker.models.preprocessing import Preprocessing
@@ -37,5 +37,5 @@ def preprocessing_text(prepared: Preprocessing | None) -> str:
 def show_choices(out: Console, choices: Iterable[tuple[str, str]], server: str) -> None:
     """Print what may be meant: when, and the command that makes it so on `server`."""
     for reason, command in choices:
-        out.print(Text(f"If {printable(reason)}:"))
-        out.print(Text(f"  {printable(again(command, server))}", style="bold"), soft_wrap=True)
+        out.print(Text(f"If {escaped(reason)}:"))
+        out.print(Text(f"  {escaped(again(command, server))}", style="bold"), soft_wrap=True)

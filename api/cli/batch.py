@@ -19,10 +19,10 @@ from api.cli.images import Survey
 from api.cli.options import again
 from api.cli.results import Row, in_order
 from api.cli.sending import send
-from api.cli.text import counted, number
 from api.client.images import Entry, walk
 from api.client.uploads import path_text
 from worker.errors import ConflictError, PermafrostError
+from worker.formatting import counted, number
 
 if TYPE_CHECKING:
     from api.cli.command_client import CommandClient

@@ -17,11 +17,11 @@ from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.predictions import Predictions
 from api.cli.program import PROGRAM, as_typed_here
 from api.cli.results import check_output, write_results
-from api.cli.text import counted
 from api.client import DEFAULT_SERVER
 from api.client.images import walk
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError, NotFoundError, PermafrostError
+from worker.formatting import counted
 
 if TYPE_CHECKING:
     from api.cli.command_client import CommandClient

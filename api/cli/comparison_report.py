@@ -6,8 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from api.cli import program
+from api.cli.escaping import escaped
 from api.cli.output import Column, table
-from api.cli.text import printable, score
+from worker.formatting import score
 from worker.models.comparison import Answer, Comparison
 
 
@@ -18,12 +19,12 @@ def show_comparison(
     columns = [
         Column(title="", justify="right"),
         Column(title="prepared with", wide=True),
-        *(Column(title=printable(name), wide=True) for name in result.images),
+        *(Column(title=escaped(name), wide=True) for name in result.images),
     ]
     rows = [
         (
             str(number),
-            f"{printable(way.called)}{' (as it is now)' if way.served else ''}",
+            f"{escaped(way.called)}{' (as it is now)' if way.served else ''}",
             *map(_answers, way.answers),
         )
         for number, way in enumerate(result.ways, 1)
@@ -32,9 +33,9 @@ def show_comparison(
     out.print("\nTo have images prepared otherwise from now on, without freezing again:")
     for number, way in enumerate(result.ways, 1):
         if way.command and not way.served:
-            line = f"{number:>3}  {again(printable(way.command))}"
+            line = f"{number:>3}  {again(escaped(way.command))}"
             out.print(Text(line), soft_wrap=True)
 
 
 def _answers(answers: Sequence[Answer]) -> str:
-    return ", ".join(f"{printable(answer.label)} {score(answer.score)}" for answer in answers)
+    return ", ".join(f"{escaped(answer.label)} {score(answer.score)}" for answer in answers)

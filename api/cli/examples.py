@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.cli.text import counted
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
+from worker.formatting import counted
 from worker.images.examples import Example
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from api.cli.escaping import escaped
 from api.cli.outcome import reported
 from api.cli.program import PROGRAM
-from api.cli.text import counted, printable, size
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
+from worker.formatting import counted, size
 
 if TYPE_CHECKING:
     from api.cli.command_client import CommandClient
@@ -81,7 +82,7 @@ def check_may_be_on_server(source: str) -> None:
 
 def _named(files: "Sequence[LocalFile]") -> str:
     """Return what was sent, by name."""
-    names = ", ".join(printable(path_text(file.name)) for file in files[:_MOST_NAMES])
+    names = ", ".join(escaped(path_text(file.name)) for file in files[:_MOST_NAMES])
     if len(files) == 1:
         return names
     more = ", ..." if len(files) > _MOST_NAMES else ""
@@ -114,6 +115,6 @@ def follow(client: "CommandClient", job: "JobT", *, as_json: bool) -> "JobT":
                 lines = read_new(last.log or []) if isinstance(last, LoggedJob) else []
                 for line in lines:
                     message(f"  {line}")
-                step = printable(lines[-1]) if lines else f"{last.status} ..."
+                step = escaped(lines[-1]) if lines else f"{last.status} ..."
                 shown.update(task, description=step)
     return last

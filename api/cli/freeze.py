@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from api.cli.escaping import escaped
 from api.cli.examples import read_examples
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
@@ -18,7 +19,6 @@ from api.cli.options import (
     connect,
 )
 from api.cli.outcome import check_succeeded, reported
-from api.cli.text import printable
 from api.client import DEFAULT_SERVER
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _tell(job: "FreezeJob", *, alias: str | None, server: str, as_json: bool) ->
         show_freeze(out, job.result, server)
         if not job.result.classifies:
             return
-        model = printable(job.result.model)
+        model = escaped(job.result.model)
         if alias not in (None, "stable"):
             model = f"{model}@{alias}"
         out.print(f"\nTry it: {again(f'classify photo.jpg --model {model}', server)}")

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.text import Text
 
 from api.cli.basis_view import basis_text, preprocessing_text, show_choices
+from api.cli.escaping import escaped
 from api.cli.output import Column, facts, table
 from api.cli.proof_report import show_proof
-from api.cli.text import number, printable, size
 from api.client import DEFAULT_SERVER
 from worker.contract.freezes import (
     Audit,
@@ -18,6 +18,7 @@ from worker.contract.freezes import (
     Optimised,
     Verification,
 )
+from worker.formatting import number, size
 from worker.models.manifest import Tensor
 
 MOST_LAYERS = 40  # layers listed; of more, the largest
@@ -25,7 +26,7 @@ MOST_LAYERS = 40  # layers listed; of more, the largest
 
 def show_freeze(out: Console, result: FreezeResult, server: str = DEFAULT_SERVER) -> None:
     """Print a freeze job's result, with commands for whom asks `server`."""
-    title = f"{printable(result.model)}@{result.version}"
+    title = f"{escaped(result.model)}@{result.version}"
     out.print(Text(title, style="bold"), Text("is published."))
     facts(
         out,
@@ -54,7 +55,7 @@ def show_freeze(out: Console, result: FreezeResult, server: str = DEFAULT_SERVER
         out.print()
         _show_layers(out, layers, result.parameters)
     for warning in result.warnings:
-        out.print(Text(f"Warning: {printable(warning)}", style="yellow"))
+        out.print(Text(f"Warning: {escaped(warning)}", style="yellow"))
     show_choices(out, ((choice.reason, choice.command) for choice in result.choices), server)
 
 
@@ -106,7 +107,7 @@ def tensors(found: Iterable[Tensor]) -> str:
 def _tensor(tensor: Tensor) -> str:
     shape = tensor.shape
     sides = "" if shape is None else f" [{', '.join('?' if s is None else str(s) for s in shape)}]"
-    return f"{printable(tensor.name)}{sides} {tensor.dtype}".rstrip()
+    return f"{escaped(tensor.name)}{sides} {tensor.dtype}".rstrip()
 
 
 def _removed(removed: dict[str, int]) -> str:
@@ -119,7 +120,7 @@ def _runtime(result: FreezeResult) -> str:
     made = result.accelerated
     if made is None:
         return result.runtime
-    form = f"{result.runtime}: {printable(made.format)}"
+    form = f"{result.runtime}: {escaped(made.format)}"
     return f"{form}, {size(made.bytes)}, verified {_verified(made.verification)}"
 
 
@@ -153,7 +154,7 @@ def _verified(verification: Verification) -> str:
         f"largest difference {verification.max_abs_difference:.2g}",
         f"the best label agrees for {verification.top1_agreement:.1%}",
         *(
-            f"{printable(output.name)} by {output.max_abs_difference:.2g}"
+            f"{escaped(output.name)} by {output.max_abs_difference:.2g}"
             for output in verification.outputs[1:]
         ),
     ]

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.text import Text
 
 from api.cli.basis_view import basis_text, preprocessing_text
+from api.cli.escaping import escaped
 from api.cli.output import Column, facts, table
-from api.cli.text import counted, number, printable, size
 from api.client.reading import read
 from api.client.uploads import path_text
+from worker.formatting import counted, number, size
 from worker.models.inspection import (
     Candidate,
     Dropped,
@@ -46,8 +47,8 @@ class _Typed(Protocol):
 
 def show_inspection(out: Console, result: Inspection) -> None:
     """Print an inspection job's result."""
-    kind = _KINDS.get(result.kind, printable(result.kind))
-    out.print(Text(printable(result.name), style="bold"), Text(kind))
+    kind = _KINDS.get(result.kind, escaped(result.kind))
+    out.print(Text(escaped(result.name), style="bold"), Text(kind))
     guess = result.preprocessing
     facts(
         out,
@@ -86,7 +87,7 @@ def freeze_words(source: str, body: dict[str, Any]) -> str:
             words += [f"--{key}", str(body[key])]
     if body.get("averages"):
         words.append("--averages")
-    return shlex.join(printable(word) for word in words)
+    return shlex.join(escaped(word) for word in words)
 
 
 def _show_signatures(out: Console, signatures: Iterable[SignatureFact]) -> None:
@@ -103,10 +104,10 @@ def _show_candidates(out: Console, title: str, candidates: Iterable[Candidate]) 
     rows = [
         (
             Text("->" if one.chosen else "", style="green"),
-            Text(printable(one.name), style="bold" if one.chosen else ""),
+            Text(escaped(one.name), style="bold" if one.chosen else ""),
             _tensor(one),
             one.op,
-            "; ".join(map(printable, one.reasons)),
+            "; ".join(map(escaped, one.reasons)),
         )
         for one in candidates
     ]
@@ -176,8 +177,8 @@ def _show_findings(out: Console, findings: Sequence[Finding]) -> None:
     if findings:
         out.print()
     for one in findings:
-        nodes = ", ".join(map(printable, one.nodes))
-        text = f"{one.level.capitalize()}: {printable(one.message)}"
+        nodes = ", ".join(map(escaped, one.nodes))
+        text = f"{one.level.capitalize()}: {escaped(one.message)}"
         out.print(Text(text + (f" ({nodes})" if nodes else ""), style=_LEVEL_STYLES[one.level]))
 
 
@@ -213,11 +214,11 @@ def _resolved(fields: dict[str, Any]) -> Preprocessing | None:
 
 
 def _tensor(one: _Typed) -> str:
-    dtype = printable(one.dtype or "?")
+    dtype = escaped(one.dtype or "?")
     if one.shape is None:
         return f"{dtype}, unknown"
     return f"{dtype} [{', '.join('?' if side is None else str(side) for side in one.shape)}]"
 
 
 def _tensors(found: dict[str, str]) -> str:
-    return ", ".join(f"{printable(name)} = {printable(text)}" for name, text in found.items())
+    return ", ".join(f"{escaped(name)} = {escaped(text)}" for name, text in found.items())

@@ -1,16 +1,17 @@
 """One job in full, as a person reads it."""
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Console
 
+from api.cli.escaping import escaped
 from api.cli.output import Column, facts, status_text, table
 from api.cli.results_view import show_labels
-from api.cli.text import age, counted, duration, elapsed, number, printable, score
 from worker.contract.base import rfc3339
 from worker.contract.batches import BatchProgress
 from worker.contract.image_jobs import BatchJob, JobBase, LoggedJob, PredictionJob, Webhook
+from worker.formatting import age, counted, duration, number, score
 
 
 def show_job(out: Console, job: JobBase, *, server: str) -> None:
@@ -44,7 +45,7 @@ def show_job(out: Console, job: JobBase, *, server: str) -> None:
     if isinstance(job, LoggedJob) and job.log:
         out.print("\nlog")
         for line in job.log:
-            out.print(f"  {printable(line)}")
+            out.print(f"  {escaped(line)}")
     if job.result:
         out.print()
         show_result(out, job)
@@ -91,7 +92,7 @@ def _show_of_source(out: Console, job: JobBase) -> None:
 
 def model_text(job: JobBase) -> str | None:
     """Return the model that a job uses, or that a freeze has published, as `NAME@VERSION`."""
-    return f"{printable(job.model.name)}@{job.model.version}" if job.model else None
+    return f"{escaped(job.model.name)}@{job.model.version}" if job.model else None
 
 
 def progress_text(job: JobBase) -> str:
@@ -127,3 +128,11 @@ def _files(progress: BatchProgress | None) -> str | None:
 
 def _time(moment: datetime | None) -> str | None:
     return f"{rfc3339(moment)} ({age(moment)})" if moment else None
+
+
+def elapsed(job: JobBase, now: datetime | None = None) -> str:
+    """Return how long a job has worked, or did."""
+    if job.started_at is None:
+        return "-"
+    ended = job.finished_at or now or datetime.now(UTC)
+    return duration((ended - job.started_at).total_seconds())

@@ -9,8 +9,8 @@ import typer
 from api.cli.following import follow
 from api.cli.options import AsJson, Server, connect
 from api.cli.outcome import check_succeeded, reported
-from api.cli.text import age, elapsed
 from api.client import DEFAULT_SERVER
+from worker.formatting import age
 
 if TYPE_CHECKING:
     from api.cli.command_client import CommandClient
@@ -92,7 +92,12 @@ def newest(
 
 
 def _show_jobs(found: "Sequence[JobBase]") -> None:
-    from api.cli.job_view import left_text, model_text, progress_text  # noqa: PLC0415 - imports rich
+    from api.cli.job_view import (  # noqa: PLC0415 - imports rich
+        elapsed,
+        left_text,
+        model_text,
+        progress_text,
+    )
     from api.cli.output import (  # noqa: PLC0415 - imports rich
         Column,
         console,

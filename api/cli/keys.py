@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from api.cli.escaping import escaped
 from api.cli.options import AsJson, connect
 from api.cli.outcome import reported
 from api.cli.program import PROGRAM
-from api.cli.text import age, number, printable
 from api.client import DEFAULT_SERVER
 from worker.errors import InvalidRequestError
+from worker.formatting import age, number
 
 if TYPE_CHECKING:
     from worker.contract.keys import Key, NewKey
@@ -181,7 +182,7 @@ def revoke(
     if as_json:
         write_json(document(revoked))
     else:
-        message(f"API key {revoked.id} ({printable(revoked.name)}) is revoked.")
+        message(f"API key {revoked.id} ({escaped(revoked.name)}) is revoked.")
 
 
 @contextlib.contextmanager
@@ -220,7 +221,7 @@ def _show_once(made: "NewKey", server: str, *, save: bool, as_json: bool) -> Non
         typer.echo(made.key)
         scopes = ", ".join(made.scopes)
         until = f", until {rfc3339(made.expires_at)}" if made.expires_at else ""
-        message(f"This is API key {made.id} ({printable(made.name)}): {scopes}{until}.")
+        message(f"This is API key {made.id} ({escaped(made.name)}): {scopes}{until}.")
         message("It is not shown again. Programs send it as `Authorization: Bearer KEY`.")
     if path is not None:
         message(f"It is in {path}, where {PROGRAM} finds it.")

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli.escaping import escaped
 from api.cli.freeze import Scores
 from api.cli.freeze_options import read_labels, read_preprocessing
 from api.cli.options import AsJson, Server, connect
 from api.cli.outcome import reported
 from api.cli.program import PROGRAM
-from api.cli.text import age, number, printable, size
 from api.client import DEFAULT_SERVER
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
+from worker.formatting import age, number, size
 
 if TYPE_CHECKING:
     from worker.contract.models import ListedVersion, Model, ModelSummary, VersionSummary
@@ -118,7 +119,7 @@ def models(
         write_json({**document(model), **more, **published})
         return
     if published:
-        message(f"Published as {printable(named)}@{published['published']}.")
+        message(f"Published as {escaped(named)}@{published['published']}.")
     for moved, now in meant.items():
         what = "was removed: no other version can be used" if now is None else f"means {now} now"
         message(f"The alias {moved} {what}.")
@@ -262,6 +263,6 @@ def _aliases(aliases: dict[str, int]) -> str:
 
 def _labels(labels: list[str]) -> str:
     """Return the first labels and how many more there are."""
-    named = ", ".join(printable(label) for label in labels[:_MOST_LABELS])
+    named = ", ".join(escaped(label) for label in labels[:_MOST_LABELS])
     rest = len(labels) - _MOST_LABELS
     return f"{named} and {number(rest)} more" if rest > 0 else named

@@ -14,7 +14,7 @@ from rich.file_proxy import FileProxy
 from rich.table import Table
 from rich.text import Text
 
-from api.cli.text import printable
+from api.cli.escaping import escaped
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def console(stream: TextIO | None = None) -> Console:
 
 def message(sentence: str, *, style: str = "") -> None:
     """Write a sentence to standard error, above a progress bar if there is one."""
-    text = "\n".join(printable(line) for line in sentence.splitlines())
+    text = "\n".join(escaped(line) for line in sentence.splitlines())
     if isinstance(sys.stderr, FileProxy):  # a bar is shown: it must move before a line is written
         print(text, file=sys.stderr)
     else:
@@ -130,9 +130,9 @@ def facts(out: Console, pairs: Iterable[tuple[str, object]]) -> None:
 
 def status_text(status: object) -> Text:
     """Return a status in its colour."""
-    word = printable(status)
+    word = escaped(status)
     return Text(word, style=STATUS_STYLES.get(word, ""))
 
 
 def _cell(value: object) -> Text:
-    return value if isinstance(value, Text) else Text(printable(value))
+    return value if isinstance(value, Text) else Text(escaped(value))

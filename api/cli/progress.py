@@ -21,8 +21,8 @@ from rich.table import Column
 from rich.text import Text
 
 from api.cli.output import console
-from api.cli.text import duration, number
 from worker.contract.image_jobs import BatchJob
+from worker.formatting import duration, number
 
 _NARROW = 60  # columns of a terminal below which the bar itself gives way to its numbers
 

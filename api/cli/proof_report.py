@@ -3,8 +3,9 @@
 from rich.console import Console
 from rich.text import Text
 
+from api.cli.escaping import escaped
 from api.cli.output import Column, table
-from api.cli.text import number, printable
+from worker.formatting import number
 from worker.models.proof import Proof
 
 MOST_TRIED = 20  # ways of preparing images listed
@@ -15,7 +16,7 @@ def show_proof(out: Console, proof: Proof) -> None:
     found = proof.candidates
     rows = [
         (
-            f"{printable(one.called)}{' (taken)' if one.taken else ''}",
+            f"{escaped(one.called)}{' (taken)' if one.taken else ''}",
             f"{number(one.right)} of {number(one.of)}",
             f"{one.log_likelihood:.3g}",
             _odds(one.odds),
@@ -37,7 +38,7 @@ def show_proof(out: Console, proof: Proof) -> None:
             f"{proof.after.right} of {proof.after.of} after."
         )
     for sentence in proof.unreadable:
-        out.print(Text(f"Left out: {printable(sentence)}", style="yellow"))
+        out.print(Text(f"Left out: {escaped(sentence)}", style="yellow"))
 
 
 def _odds(odds: float | None) -> str:

@@ -9,10 +9,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from api.cli.escaping import escaped
 from api.cli.output import Column, console, message, table, write_json_lines
 from api.cli.results import Row, write_results
-from api.cli.text import counted, duration, number, printable, score
 from worker.contract.predictions import Prediction
+from worker.formatting import counted, duration, number, score
 
 MOST_ROWS = 50  # more images than this are summed up by label
 MOST_FAILURES = 20  # failures named below such a summary
@@ -103,7 +104,7 @@ def summary(
     if skipped:
         said.append(f"{counted(skipped, 'other file')} passed over.")
     if output is not None:
-        said.append(f"Results are in {printable(output)}.")
+        said.append(f"Results are in {escaped(output)}.")
     message(" ".join(said))
 
 
@@ -121,7 +122,7 @@ def _show_one(predictions: Sequence[Prediction]) -> None:
         drawn.add_column(width=_BAR_WIDTH)
     for prediction in predictions:
         value = prediction.score
-        cells: list[Text | ProgressBar] = [Text(printable(prediction.label)), Text(score(value))]
+        cells: list[Text | ProgressBar] = [Text(escaped(prediction.label)), Text(score(value))]
         if with_bars and 0 <= value <= 1:
             cells.append(ProgressBar(total=1.0, completed=value, width=_BAR_WIDTH))
         drawn.add_row(*cells)
@@ -140,7 +141,7 @@ def _show_few(rows: Sequence[Row]) -> None:
 
 def _cells(row: Row) -> tuple[object, ...]:
     if row.error is not None:
-        return (row.path, Text(printable(row.error.message), style="red"), "", "")
+        return (row.path, Text(escaped(row.error.message), style="red"), "", "")
     others = [f"{one.label} {score(one.score)}" for one in (row.predictions or [])[1:3]]
     return (row.path, row.label, score(row.score), ", ".join(others))
 

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from api.cli.escaping import escaped
 from api.cli.options import AsJson, Server, connect
 from api.cli.outcome import reported
-from api.cli.text import number, printable, size
 from api.client import DEFAULT_SERVER
+from worker.formatting import number, size
 
 if TYPE_CHECKING:
     from worker.contract.workers import WorkerGraph
@@ -44,7 +45,7 @@ def workers(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
             worker.pid,
             worker.host,
             worker.state,
-            ", ".join(map(printable, worker.queues)),
+            ", ".join(map(escaped, worker.queues)),
             "; ".join(map(graph_text, worker.graphs)),
             size(worker.memory_bytes),
             number(worker.items),
@@ -57,6 +58,6 @@ def workers(server: Server = DEFAULT_SERVER, as_json: AsJson = False) -> None:
 def graph_text(graph: "WorkerGraph") -> str:
     """Return a loaded graph as `cats-dogs@1 loads: 1 (0.42 s)`."""
     ending = "" if graph.state == "ready" else f" {graph.state}"
-    error = f": {printable(graph.error)}" if graph.error else ""
+    error = f": {escaped(graph.error)}" if graph.error else ""
     loads = f"loads: {graph.loads} ({graph.load_seconds:.2f} s)"
-    return f"{printable(graph.model)}@{graph.version} {loads}{ending}{error}"
+    return f"{escaped(graph.model)}@{graph.version} {loads}{ending}{error}"

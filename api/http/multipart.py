@@ -25,6 +25,7 @@ from multipart import (
 from werkzeug.http import parse_options_header
 
 from worker.errors import ArchiveTooLargeError, InvalidRequestError
+from worker.formatting import binary_size
 
 _READ_BYTES = 64 * 1024
 _MOST_HEAD_BYTES = 16 * 1024  # of one part
@@ -109,7 +110,7 @@ def parts(
             reader.copy(_First(spool, (most_whole if name in whole else most_bytes) + 1))
             if name in whole and spool.tell() > most_whole:
                 raise ArchiveTooLargeError(
-                    f"The archive is larger than {most_whole / 2**20:g} MiB, which is the limit: "
+                    f"The archive is larger than {binary_size(most_whole)}, which is the limit: "
                     "send it in parts."
                 )
             spool.seek(0)

@@ -18,6 +18,7 @@ from worker.errors import (
     StoreUnavailableError,
     TooLargeError,
 )
+from worker.formatting import binary_size
 from worker.printable import printable
 
 _log = structlog.get_logger(__name__)
@@ -116,7 +117,7 @@ def _http_error(error: HTTPException) -> Response:
         limit = request.max_content_length or 0
         return _permafrost_error(
             TooLargeError(
-                f"The request is larger than the limit of {limit / 2**20:.1f} MiB, or its form has "
+                f"The request is larger than the limit of {binary_size(limit)}, or its form has "
                 "too many or too long fields."
             )
         )

@@ -1,6 +1,5 @@
 """Values as a person reads them, for the templates."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from flask import Blueprint
 
 from api.pages.reference import prose
+from worker import formatting
 from worker.jobs.records import rfc3339
 from worker.models.assumptions import LikelyPreprocessing, assumption_of, choices, republishing
 from worker.models.formula import factor
@@ -16,54 +16,19 @@ from worker.models.manifest import Manifest
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
 
-def size(count: float) -> str:
-    """Return a number of bytes in decimal units: `8.5 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(count) < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+def duration(milliseconds: float) -> str:
+    """Return a time span that is given in milliseconds."""
+    return formatting.duration(milliseconds / 1000)
 
 
-def number(value: float) -> str:
-    """Return a count with its thousands set apart: `62,378,344`."""
-    return f"{value:,}"
-
-
-def score(value: float) -> str:
-    """Return a score in percent where it is a share, else as a number."""
-    return f"{value:.1%}" if 0 <= value <= 1 else f"{value:.4g}"
+def age(milliseconds: float) -> str:
+    """Return how long ago a moment was that is given in milliseconds since 1970."""
+    return formatting.age(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 def share(value: float) -> str:
     """Return the length of a score's bar, from `0%` to `100%`."""
     return f"{min(max(value, 0.0), 1.0) * 100:.2f}%"
-
-
-def duration(milliseconds: float) -> str:
-    """Return a time span: `85 ms`, `2.4 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`."""
-    seconds = max(0.0, milliseconds / 1000)
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    whole = round(seconds)
-    for span, unit, below, lower in ((86400, "d", 3600, "h"), (3600, "h", 60, "min")):
-        if whole >= span:
-            return f"{whole // span} {unit} {whole % span // below} {lower}"
-    return f"{whole // 60} min {whole % 60} s"
-
-
-def age(milliseconds: float, now: float | None = None) -> str:
-    """Return how long ago a moment was, given in milliseconds since 1970: `5 min ago`.
-
-    `now` is in seconds since 1970; None means now.
-    """
-    seconds = int((time.time() if now is None else now) - milliseconds / 1000)
-    for span, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
-        if seconds >= span:
-            return f"{seconds // span} {unit} ago"
-    return "just now"
 
 
 def moment(milliseconds: int) -> str:
@@ -106,18 +71,19 @@ def register(blueprint: Blueprint) -> None:
     filters: dict[str, Callable[..., Any]] = {
         "age": age,
         "assumed": assumed,
+        "binary_size": formatting.binary_size,
         "duration": duration,
         "factor": factor,
         "meant": meant,
         "milliseconds": milliseconds,
         "moment": moment,
-        "number": number,
+        "number": formatting.number,
         "prose": prose,
         "rfc3339": rfc3339,
-        "score": score,
+        "score": formatting.score,
         "shape": shape,
         "share": share,
-        "size": size,
+        "size": formatting.size,
         "tiny": tiny,
     }
     for name, function in filters.items():

@@ -14,6 +14,7 @@ from worker.errors import (
     InvalidRequestError,
     NotAnImageError,
 )
+from worker.formatting import binary_size
 from worker.images.folders import is_named_like_an_image
 from worker.images.kinds import HEAD, is_picture
 from worker.jobs.batches import AddedImages, NewImage
@@ -123,8 +124,8 @@ class BatchUpload:
 
     def _fault(self, content: bytes | None) -> dict[str, str] | None:
         if content is None:
-            limit = services().settings.max_image_bytes / 2**20
-            message = f"The file is larger than one image may be ({limit:.1f} MiB)."
+            limit = binary_size(services().settings.max_image_bytes)
+            message = f"The file is larger than one image may be ({limit})."
             return {"code": ImageFileTooLargeError.code, "message": message}
         if not content:
             return {"code": NotAnImageError.code, "message": "The file is empty."}

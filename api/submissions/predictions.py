@@ -6,6 +6,7 @@ from api.services import services
 from api.submissions.idempotency import idempotency
 from api.submissions.models import pinned, resolve_model, top_of
 from worker.errors import InvalidRequestError, TooLargeError
+from worker.formatting import binary_size
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.jobs.records import Kind, Lane
 from worker.jobs.submissions import Accepted, Submission
@@ -36,8 +37,8 @@ def prediction(
         )
     if len(image) > settings.max_image_bytes:
         raise TooLargeError(
-            f"The image has {len(image) / 2**20:.1f} MiB; "
-            f"at most {settings.max_image_bytes / 2**20:.1f} MiB are accepted."
+            f"The image has {binary_size(len(image))}; "
+            f"at most {binary_size(settings.max_image_bytes)} are accepted."
         )
     if sniff(image[:16]) is None:
         raise refusal(image[:HEAD])

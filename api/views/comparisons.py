@@ -15,6 +15,7 @@ from api.submissions.sources import accept_files, size_of
 from api.submissions.webhooks import webhook_of
 from worker.contract.source_requests import ComparisonRequest
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
+from worker.formatting import binary_size
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.jobs.records import Kind, Lane
 from worker.models.comparison import MOST_COMPARED
@@ -56,7 +57,7 @@ def create() -> Response:
         if size_of(stream) > settings.max_image_bytes:
             raise TooLargeError(
                 f"'{PurePosixPath(name).name[:80]}' is larger than "
-                f"{settings.max_image_bytes / 2**20:g} MiB."
+                f"{binary_size(settings.max_image_bytes)}."
             )
         head = stream.read(HEAD)
         stream.seek(0)

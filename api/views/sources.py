@@ -25,6 +25,7 @@ from worker.contract.source_requests import (
     SourceInspectionRequest,
 )
 from worker.errors import InvalidRequestError, TooLargeError, UnsupportedMediaError
+from worker.formatting import binary_size
 from worker.images.examples import MOST_EXAMPLES
 from worker.jobs.records import Kind, Lane
 from worker.jobs.uploads import EXAMPLES_FOLDER, MOST_FILES, SAMPLES_FOLDER
@@ -159,7 +160,7 @@ def _samples(kind: Kind) -> list[tuple[str, BinaryIO]]:
     most = services().settings.max_image_bytes
     for name, stream in samples:
         if size_of(stream) > most:
-            raise TooLargeError(f"The sample '{name[:80]}' is larger than {most / 2**20:g} MiB.")
+            raise TooLargeError(f"The sample '{name[:80]}' is larger than {binary_size(most)}.")
     return [
         (f"{SAMPLES_FOLDER}/{place:02}/{PurePosixPath(name).name or 'image'}", stream)
         for place, (name, stream) in enumerate(samples)
@@ -188,7 +189,7 @@ def _examples(asked: InspectionRequest) -> list[tuple[str, BinaryIO]]:
         return [(f"{EXAMPLES_FOLDER}/{PurePosixPath(name).name or 'archive'}", stream)]
     for name, stream in examples:
         if size_of(stream) > most:
-            raise TooLargeError(f"The example '{name[:80]}' is larger than {most / 2**20:g} MiB.")
+            raise TooLargeError(f"The example '{name[:80]}' is larger than {binary_size(most)}.")
     return [(f"{EXAMPLES_FOLDER}/{name}", stream) for name, stream in examples]
 
 

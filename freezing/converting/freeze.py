@@ -27,6 +27,7 @@ from freezing.graph.side_effects import drop_side_effects
 from freezing.graph.suggestions import leaving_training
 from freezing.sources.source import Indexed, Values
 from worker.errors import FreezeError
+from worker.formatting import binary_size
 
 # Protocol buffers, and with them a .pb file, end at 2 GiB.
 MOST_BYTES = 2**31 - 2**20
@@ -126,7 +127,7 @@ def _check_size(graph: Graph, variables: list[Any], values: Values) -> None:
             total += values.bytes_of(node)
     if total > MOST_BYTES:
         raise TooLargeToFreezeError(
-            f"The frozen graph would have {total / 2**30:.1f} GiB in {len(variables)} variables; a "
+            f"The frozen graph would have {binary_size(total)} in {len(variables)} variables; a "
             ".pb file can hold 2 GiB. Choose an output that needs less of the model, or save it "
             "with half precision."
         )

@@ -14,6 +14,7 @@ from freezing.graph.flow import Flow
 from freezing.graph.graph import PLACEHOLDER_OPS, RANDOM_OPS, Graph, base_type, op_def
 from freezing.graph.suggestions import as_option
 from freezing.sources.source import Source
+from worker.formatting import binary_size
 from worker.models.inspection import Finding, Level
 from worker.sources.listing import files_in
 
@@ -228,7 +229,7 @@ def _about_size(predicted_bytes: int) -> list[Finding]:
         finding(
             "too_large",
             "error",
-            f"The frozen graph would have {predicted_bytes / 2**30:.1f} GiB; a .pb file can hold "
+            f"The frozen graph would have {binary_size(predicted_bytes)}; a .pb file can hold "
             "2 GiB.",
         )
     ]

@@ -13,6 +13,7 @@ from worker.errors import (
     UnknownNodeError,
     VerificationError,
 )
+from worker.formatting import binary_size
 from worker.out_of_memory import is_out_of_memory
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
@@ -39,7 +40,7 @@ class MemoryRefusedError(FreezeError):
     def in_freeze(cls, what: str) -> "MemoryRefusedError":
         """Return the error for a run that had what a freeze may use."""
         most, _ = resource.getrlimit(resource.RLIMIT_DATA)
-        limit = "the" if most == resource.RLIM_INFINITY else f"the {most / 2**20:.0f} MiB of"
+        limit = "the" if most == resource.RLIM_INFINITY else f"the {binary_size(most)} of"
         return cls(
             f"{capital(what)} needed more than {limit} memory that a freeze may use "
             f"(PERMAFROST_FREEZE_MEMORY_BYTES), so nothing was published. {cls.ADVICE}"

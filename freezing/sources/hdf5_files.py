@@ -10,6 +10,7 @@ import h5py
 from freezing.running.reasons import reason
 from freezing.sources.keras_audit import UnsafeSourceError
 from worker.errors import SourceError
+from worker.formatting import binary_size
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _MOST_OBJECTS = 200_000
@@ -97,5 +98,5 @@ def _check(root: Any, name: str) -> None:
                     size += child.nbytes
     if size > _MOST_BYTES:
         raise SourceError(
-            f"'{name}' says that its arrays need {size / 2**30:.1f} GiB; a .pb file can hold 2 GiB."
+            f"'{name}' says that its arrays need {binary_size(size)}; a .pb file can hold 2 GiB."
         )

@@ -27,6 +27,7 @@ from freezing.running.runs import limited
 from freezing.sources.restore import restored_entry
 from worker.auditing import allowed_ops
 from worker.errors import FreezeError, SourceError
+from worker.formatting import binary_size
 
 Array = npt.NDArray[Any]
 
@@ -253,7 +254,7 @@ def table_types(node: Any) -> tuple[Any, Any]:
 
 def _lines(file: Path) -> list[bytes]:
     if file.stat().st_size > _MOST_BYTES:
-        raise SourceError(f"its file '{file.name}' is larger than {_MOST_BYTES / 2**20:.0f} MiB.")
+        raise SourceError(f"its file '{file.name}' is larger than {binary_size(_MOST_BYTES)}.")
     content = file.read_bytes().replace(b"\r", b"")
     lines = content.split(b"\n")
     return lines[:-1] if lines[-1] == b"" else lines

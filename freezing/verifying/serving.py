@@ -13,6 +13,7 @@ from freezing.running.reasons import reason
 from freezing.running.runs import TimeLimit, limited
 from freezing.running.steps import Report
 from worker.errors import PermafrostError
+from worker.formatting import binary_size
 from worker.inference.trial import TrialMemoryError, attempt, loading_bytes
 from worker.models.manifest import Accelerated, Manifest, ManifestDraft, Measured
 from worker.out_of_memory import is_out_of_memory
@@ -129,7 +130,7 @@ def _too_large(
     if error.what == _LOADING:
         needed = loading_bytes(manifest, settings)
     return MemoryRefusedError(
-        f"{capital(error.what)} needed more than the {needed / 2**20:.0f} MiB of memory that it "
+        f"{capital(error.what)} needed more than the {binary_size(needed)} of memory that it "
         "may take where it is served (PERMAFROST_RUN_MEMORY_BYTES), so nothing was published. "
         f"{MemoryRefusedError.ADVICE}"
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.errors import ArchiveTooLargeError
+from worker.formatting import binary_size
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -78,7 +79,7 @@ class Budget:
     def too_large(self) -> ArchiveTooLargeError:
         """Return the error that says that too much comes out."""
         return ArchiveTooLargeError(
-            f"{self.called} unpacks to more than {self.limits.unpacked_bytes / 2**20:g} MiB, which "
+            f"{self.called} unpacks to more than {binary_size(self.limits.unpacked_bytes)}, which "
             "is the limit: send it in parts."
         )
 

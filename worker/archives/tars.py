@@ -15,6 +15,7 @@ from worker.archives.decompression import Decompressed, is_compressed
 from worker.archives.limits import Budget
 from worker.archives.member import DAMAGE, ArchiveMember
 from worker.errors import BadArchiveError, PermafrostError, UnsupportedMediaError
+from worker.formatting import binary_size
 
 _HEAD_BYTES = 512  # of one header; everything else is a multiple of it
 _PIECE_BYTES = 64 * 1024  # passed over at once
@@ -218,7 +219,7 @@ class _Checked(tarfile.TarInfo):
             if self.size > most or source.global_headers > _MOST_GLOBAL:
                 raise BadArchiveError(
                     f"{called} says more about one of its files than is accepted "
-                    f"({_MOST_EXTENDED_BYTES // 1024} KiB): pack it without attributes, and with "
+                    f"({binary_size(_MOST_EXTENDED_BYTES)}): pack it without attributes, and with "
                     "shorter names."
                 )
             if self.type in _PAX and _LONG_NUMBER.search(source.peek(self.size)):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from worker.errors import ExamplesError
+from worker.formatting import binary_size
 from worker.images.kinds import HEAD, sniff
 from worker.printable import printable
 
@@ -69,7 +70,7 @@ def _table(folder: Path) -> Path | None:
 def _of_table(table: Path, *, is_own: bool) -> list[Example]:
     called = printable(table.name)[:80]
     if table.stat().st_size > _MOST_TABLE_BYTES:
-        raise ExamplesError(f"'{called}' is larger than {_MOST_TABLE_BYTES >> 20} MiB.")
+        raise ExamplesError(f"'{called}' is larger than {binary_size(_MOST_TABLE_BYTES)}.")
     try:
         text = table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import ImageError, ImageFileTooLargeError, InvalidRequestError, NotFoundError
+from worker.formatting import binary_size
 from worker.images.kinds import HEAD, is_picture
 
 # A file so named is meant to be an image; one that cannot be read is a failed row, not skipped. The
@@ -60,8 +61,8 @@ class Folder:
                     raise ImageError("There is no file of that name any more.")
                 if about.st_size > most_bytes:
                     raise ImageFileTooLargeError(
-                        f"The file has {about.st_size / 2**20:.1f} MiB; "
-                        f"at most {most_bytes / 2**20:.1f} MiB are allowed."
+                        f"The file has {binary_size(about.st_size)}; "
+                        f"at most {binary_size(most_bytes)} are allowed."
                     )
                 return _read(descriptor, about.st_size, most_bytes)
             finally:
@@ -148,7 +149,7 @@ def _read(descriptor: int, size: int, most_bytes: int) -> bytes:
             return b"".join(pieces) if len(pieces) != 1 else pieces[0]
         pieces.append(piece)
         total += len(piece)
-    raise ImageFileTooLargeError(f"The file is larger than {most_bytes / 2**20:.1f} MiB.")
+    raise ImageFileTooLargeError(f"The file is larger than {binary_size(most_bytes)}.")
 
 
 def _entries(

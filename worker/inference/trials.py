@@ -13,6 +13,7 @@ import redis
 import structlog
 
 from worker.errors import ModelSetAsideError, ModelUnavailableError, PermafrostError
+from worker.formatting import binary_size
 from worker.inference.micro_batch import first_line
 from worker.inference.trial import (
     TrialMemoryError,
@@ -110,8 +111,8 @@ class Trials:
             raise self._beyond(
                 manifest,
                 "out_of_memory",
-                f"{last.get('out_of_memory') or doing} needed more than the {needed / 2**20:.0f} "
-                "MiB of memory that it may take (PERMAFROST_RUN_MEMORY_BYTES)",
+                f"{last.get('out_of_memory') or doing} needed more than the {binary_size(needed)} "
+                "of memory that it may take (PERMAFROST_RUN_MEMORY_BYTES)",
             )
         if end.overdue and end.busy:
             raise self._not_now(manifest, "the machine has too much to do")

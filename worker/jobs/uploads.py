@@ -14,6 +14,7 @@ import redis
 import structlog
 
 from worker.errors import InvalidRequestError, PermafrostError, ShareExceededError, TooLargeError
+from worker.formatting import binary_size
 from worker.jobs.keys import key
 from worker.jobs.scripts import Scripts
 
@@ -68,7 +69,7 @@ def store_files(
                 total += len(piece)
                 if total > most_bytes:
                     raise TooLargeError(
-                        f"The files are larger than {most_bytes / 2**20:g} MiB together: put them "
+                        f"The files are larger than {binary_size(most_bytes)} together: put them "
                         "under a sources root of the server and name their path instead."
                     )
                 kept, held = scripts.run(
@@ -98,12 +99,12 @@ def too_much_held(*, held: int, more: int, most: int) -> PermafrostError:
     """Return the error that says why `more` bytes of a client that has `held` are too many."""
     if more > most:
         return TooLargeError(
-            f"At most {most / 2**20:.1f} MiB of uploads may wait here for one client, and this one "
-            f"has {more / 2**20:.1f} MiB: name a folder or a path that the server can read instead."
+            f"At most {binary_size(most)} of uploads may wait here for one client, and this one "
+            f"has {binary_size(more)}: name a folder or a path that the server can read instead."
         )
     return ShareExceededError(
-        f"{held / 2**20:.1f} MiB of your uploads wait here already, and one client may have "
-        f"{most / 2**20:.1f} MiB, so that others find room: wait until some are done, then send it "
+        f"{binary_size(held)} of your uploads wait here already, and one client may have "
+        f"{binary_size(most)}, so that others find room: wait until some are done, then send it "
         "again."
     )
 

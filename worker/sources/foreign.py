@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
+from worker import formatting
 from worker.archives import zip_names
 from worker.errors import SourceError
 from worker.printable import printable
@@ -155,7 +156,7 @@ def _pointer(head: bytes, size: int) -> ForeignKind | None:
     if not head.startswith(_LFS_SPECS):
         return None
     named = _LFS_SIZE.search(head)
-    large = f" ({int(named[1]) / 1e6:,.1f} MB)" if named else ""
+    large = f" ({formatting.size(int(named[1]))})" if named else ""
     return ForeignKind(
         f"a pointer of Git LFS, not the file itself{large}",
         "run `git lfs pull` in the repository that it comes from (https://git-lfs.com), and repeat",

@@ -22,6 +22,7 @@ import certifi
 import httpcore
 
 from worker.errors import WebhookError
+from worker.formatting import binary_size
 from worker.webhooks.public_addresses import Address
 from worker.webhooks.targets import AllowedHosts, Target, check_addresses
 
@@ -246,7 +247,7 @@ def _network_error(error: BaseException) -> str:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, _TooMuchError):
-            return f"The receiver's answer has more than {_MOST_READ // 1024} kB."
+            return f"The receiver's answer has more than {binary_size(_MOST_READ)}."
         if isinstance(seen, ssl.SSLCertVerificationError):
             return f"The receiver's certificate is not valid: {seen.verify_message}."
         if isinstance(seen, ssl.SSLError):

@@ -4,12 +4,12 @@
  */
 
 import { showCopyButtons } from "./copy.js";
+import { binarySize, duration, number, score as scoreText } from "./format.js";
 import { Problem, ended, follow, sentence } from "./follow.js";
 
 const WAIT_S = 5; // how long the server may hold its answer; then the page says what it waits for
 const MOST_SHOTS = 60; // earlier photographs that are kept in view
 const MOST_BARS = 100; // of the labels that were asked for
-const MIB = 1024 * 1024;
 
 const byId = (id) => document.getElementById(id);
 const form = byId("classify");
@@ -96,7 +96,7 @@ async function run(file) {
     const limit = Number(form.dataset.maxBytes);
     if (file.size > limit) {
       throw new Problem(
-        `The photograph has ${mib(file.size)} MiB; at most ${mib(limit)} MiB are accepted.`,
+        `The photograph has ${binarySize(file.size)}; at most ${binarySize(limit)} are accepted.`,
       );
     }
     let job = await send(started);
@@ -215,7 +215,7 @@ function showCurrent(started) {
     const best = started.job.result.predictions[0];
     const score = document.createElement("span");
     score.className = "verdict__score";
-    score.textContent = percent(best.score);
+    score.textContent = scoreText(best.score);
     verdict.replaceChildren(best.label, " ", score);
     document.title = `${headline(started)} · Permafrost`;
     verdict.scrollIntoView({ block: "nearest" });
@@ -235,7 +235,7 @@ function outcome({ job, state }) {
   else bars.remove();
   const more = drawn.querySelector("[data-more]");
   more.hidden = predictions.length <= MOST_BARS;
-  more.textContent = `and ${predictions.length - MOST_BARS} more in the job as JSON.`;
+  more.textContent = `and ${number(predictions.length - MOST_BARS)} more in the job as JSON.`;
   drawn.querySelector("[data-facts]").textContent = facts(job);
   drawn.querySelector(".address__url").value = pageOf(job);
   drawn.querySelector("[data-job-page]").href = pageOf(job);
@@ -248,7 +248,7 @@ function bar({ label, score }) {
   const row = byId("row-template").content.firstElementChild.cloneNode(true);
   row.title = `${label}: ${score}`;
   row.querySelector(".bars__label").textContent = label;
-  row.querySelector(".bars__score").textContent = percent(score);
+  row.querySelector(".bars__score").textContent = scoreText(score);
   row.querySelector(".bar__fill").setAttribute("width", `${Math.min(Math.max(score, 0), 1) * 100}%`);
   return row;
 }
@@ -257,18 +257,18 @@ function facts(job) {
   const model = `${job.model.name}@${job.model.version}`;
   if (!job.started_at || !job.finished_at) return model;
   const [created, started, finished] = [job.created_at, job.started_at, job.finished_at].map(Date.parse);
-  return `${model}, waited ${started - created} ms, ran for ${finished - started} ms`;
+  return `${model}, waited ${between(created, started)}, ran for ${between(started, finished)}`;
+}
+
+/** The time from one moment to another, both in milliseconds, as a person reads it. */
+function between(begin, end) {
+  return duration((end - begin) / 1000);
 }
 
 function headline({ state, says, job }) {
   if (state !== "done") return says;
   const best = job.result.predictions[0];
-  return `${best.label} ${percent(best.score)}`;
-}
-
-/** A score in percent where it is a share, else as a number: as the server's pages show it. */
-function percent(score) {
-  return score >= 0 && score <= 1 ? `${(score * 100).toFixed(1)}%` : String(Number(score.toPrecision(4)));
+  return `${best.label} ${scoreText(best.score)}`;
 }
 
 /** The address of a job's page, below the form's own. */
@@ -290,8 +290,4 @@ function showPhotograph({ file, url }) {
     name.hidden = false;
     name.textContent = file.name;
   };
-}
-
-function mib(bytes) {
-  return (bytes / MIB).toFixed(1);
 }

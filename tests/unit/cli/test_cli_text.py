@@ -1,12 +1,13 @@
-"""Values as a person reads them."""
+"""Words and layers as the command line shows them."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from api.cli import text
+from api.cli.escaping import escaped
 from api.cli.freeze_report import MOST_LAYERS, grouped, show_freeze
+from api.cli.job_view import elapsed
 from api.cli.output import console
 from api.client.reading import any_job
 from api.client.uploads import path_text
@@ -14,58 +15,6 @@ from tests.support.command_line import FROZEN, job
 from worker.contract.freezes import FreezeResult, Layer
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [
-        (None, "-"),
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (8_500_000, "8.5 MB"),
-        (25_598_122, "25.6 MB"),
-        (3.2e9, "3.2 GB"),
-        (5e12, "5.0 TB"),
-        (7e15, "7000.0 TB"),
-    ],
-)
-def test_sizes(count: float | None, shown: str) -> None:
-    assert text.size(count) == shown
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (None, "-"),
-        (-1, "0 ms"),
-        (0.0854, "85 ms"),
-        (2.44, "2.4 s"),
-        (59.4, "59 s"),
-        (60, "1 min 0 s"),
-        (200, "3 min 20 s"),
-        (7500, "2 h 5 min"),
-        (86400 * 4 + 3600 * 3, "4 d 3 h"),
-    ],
-)
-def test_durations(seconds: float | None, shown: str) -> None:
-    assert text.duration(seconds) == shown
-
-
-@pytest.mark.parametrize(
-    ("moment", "shown"),
-    [
-        ("2026-11-23T05:59:59.700Z", "0 s ago"),
-        ("2026-11-23T05:59:30Z", "30 s ago"),
-        ("2026-11-23T05:03:00Z", "57 min ago"),
-        ("2026-11-23T08:00:00+05:00", "3 h ago"),
-        ("2026-11-20T06:00:00Z", "3 d ago"),
-        ("2027-01-01T00:00:00Z", "0 s ago"),
-    ],
-)
-def test_ages(moment: str, shown: str) -> None:
-    assert text.age(datetime.fromisoformat(moment), NOW) == shown
-    assert text.age(None) == "-"
 
 
 @pytest.mark.parametrize(
@@ -77,15 +26,7 @@ def test_ages(moment: str, shown: str) -> None:
     ],
 )
 def test_elapsed_times(times: dict[str, Any], shown: str) -> None:
-    assert text.elapsed(any_job(job(**times)), NOW) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(None, "-"), (0.97, "97.0%"), (1, "100.0%"), (0, "0.0%"), (12.3456, "12.35"), (-3, "-3")],
-)
-def test_scores_are_percents_where_they_can_be(value: float | None, shown: str) -> None:
-    assert text.score(value) == shown
+    assert elapsed(any_job(job(**times)), NOW) == shown
 
 
 @pytest.mark.parametrize(
@@ -102,7 +43,7 @@ def test_scores_are_percents_where_they_can_be(value: float | None, shown: str) 
     ],
 )
 def test_what_cannot_be_printed_is_escaped(value: object, shown: str) -> None:
-    assert text.printable(value) == shown
+    assert escaped(value) == shown
 
 
 def test_paths_that_are_not_utf_8_keep_their_bytes_readable() -> None:

@@ -45,7 +45,7 @@ API_ROOMS = {
 # The layers of worker/, by the longest path that fits. The ground of a room, such as the keys of
 # Redis in jobs/, may stand lower than the rest of it.
 WORKER_LAYERS = (
-    ("errors", "version", "printable", "out_of_memory", "loopback", "logging"),
+    ("errors", "version", "printable", "formatting", "out_of_memory", "loopback", "logging"),
     ("redis.address", "webhooks.public_addresses", "webhooks.targets", "webhooks.secrets"),
     ("settings", "settings_table"),
     ("redis",),

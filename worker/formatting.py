@@ -1,24 +1,9 @@
-"""Values as a person reads them."""
+"""Sizes, times, numbers and scores as a person reads them: on a page, in a terminal, in an error.
 
-import re
+The pages' JavaScript writes them by `api/pages/static/format.js`; a test holds both to one table.
+"""
+
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from worker.contract.image_jobs import JobBase
-
-# Control characters, what changes the direction of writing, and what is no character at all:
-# a file name or a label must not be able to move the cursor or to crash an encoder.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(value: object) -> str:
-    """Return a value as one line of text; control characters become escapes; None becomes -."""
-    if value is None:
-        return "-"
-    return _UNPRINTABLE.sub(
-        lambda found: found[0].encode("unicode_escape", "surrogatepass").decode("ascii"), str(value)
-    )
 
 
 def size(count: float | None) -> str:
@@ -32,6 +17,15 @@ def size(count: float | None) -> str:
     return f"{count:.1f} TB"
 
 
+def binary_size(count: float) -> str:
+    """Return a number of bytes in binary units, as limits are set: `20 MiB`, `1.5 GiB`."""
+    units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while abs(count) >= 1024 and len(units) > 1:
+        count /= 1024
+        del units[0]
+    return f"{count:.1f}".removesuffix(".0") + f" {units[0]}"
+
+
 def number(value: float | None) -> str:
     """Return a count with its thousands set apart: `62,378,344`."""
     return "-" if value is None else f"{value:,}"
@@ -43,7 +37,7 @@ def counted(count: int, what: str) -> str:
 
 
 def score(value: float | None) -> str:
-    """Return a score in percent where it is a share, else as a number."""
+    """Return a score in percent where it is between 0 and 1, else in four digits."""
     if value is None:
         return "-"
     return f"{value:.1%}" if 0 <= value <= 1 else f"{value:.4g}"
@@ -66,19 +60,11 @@ def duration(seconds: float | None) -> str:
 
 
 def age(moment: datetime | None, now: datetime | None = None) -> str:
-    """Return how long ago a time was, in its largest unit: `5 min ago`."""
+    """Return how long ago a time was, in its largest unit: `5 min ago`; None becomes -."""
     if moment is None:
         return "-"
-    seconds = max(0, round(((now or datetime.now(UTC)) - moment).total_seconds()))
-    for span, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+    seconds = int(((now or datetime.now(UTC)) - moment).total_seconds())
+    for span, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         if seconds >= span:
             return f"{seconds // span} {unit} ago"
-    return f"{seconds} s ago"
-
-
-def elapsed(job: "JobBase", now: datetime | None = None) -> str:
-    """Return how long a job has worked, or did."""
-    if job.started_at is None:
-        return "-"
-    ended = job.finished_at or now or datetime.now(UTC)
-    return duration((ended - job.started_at).total_seconds())
+    return "just now"
