@@ -1,4 +1,4 @@
-"""Talks to a Permafrost server: what the command line is written with, and usable by programs.
+"""The client for Permafrost servers, for programs and for the command line.
 
 Needs httpx and nothing of the server: neither Flask nor TensorFlow is imported. Each name is
 imported when it is first used, because the command line, whose modules are installed below this

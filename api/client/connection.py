@@ -1,4 +1,4 @@
-"""What both clients know of their server, and how they reach it."""
+"""What both clients know of their server: its URL, key, timeouts and proxies."""
 
 import os
 import threading

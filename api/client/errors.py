@@ -1,4 +1,4 @@
-"""What can go wrong between a client and a server."""
+"""The errors that a client raises."""
 
 from typing import Any
 

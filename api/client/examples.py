@@ -1,4 +1,4 @@
-"""Examples of this machine, pictures whose label is known, on their way to a server."""
+"""Examples (pictures whose label is known) of this machine, as files to send to a server."""
 
 import csv
 import io

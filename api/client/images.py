@@ -1,4 +1,4 @@
-"""Which files of this machine are images to classify."""
+"""Finds the files of this machine that are to be classified."""
 
 import os
 import stat

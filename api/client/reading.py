@@ -1,10 +1,10 @@
 """Reads answers as the contract's models.
 
-A server may be newer than the client. Fields that the models do not know are passed over wherever
-they stand, and `document` still has them. What the models need and an answer has not, or has
-otherwise, is a `NotPermafrostError` that names it.
+A server may be newer than the client: fields that the models do not know are ignored, and
+`document` still returns them. A field that is missing or of another type is a
+`NotPermafrostError` that names it.
 
-The models are imported when the first answer is read, so that `--help` need not wait for them.
+The models are imported when the first answer is read, so that `--help` starts without them.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _DOCUMENT = "_document"  # where an answer keeps the JSON that it was read from
 
 @dataclass(frozen=True, kw_only=True)
 class Classification:
-    """What a model says of one image."""
+    """The answer of a model to one image."""
 
     predictions: "list[Prediction]"  # the best first
     model: "PinnedVersion"
@@ -85,9 +85,9 @@ def _strange(model: "type[BaseModel]", error: "ValidationError") -> NotPermafros
 
 
 def document(answer: "BaseModel") -> "Json":
-    """Return an answer of a server as it came, also what this client does not know of it.
+    """Return an answer as the server sent it, with fields that this client does not know.
 
-    What stands in an answer, or was not read from one, has only what is known.
+    A model within an answer, or one that was not read from an answer, has only the known fields.
     """
     from worker.contract.base import as_json  # noqa: PLC0415
 
@@ -115,7 +115,7 @@ def job_page(found: "Json") -> JobBasePage:
 
 
 def job_base(found: Any) -> "JobBase":
-    """Read what a job of any kind has."""
+    """Read the fields that jobs of all kinds have."""
     from worker.contract.image_jobs import JobBase  # noqa: PLC0415
 
     return read(JobBase, found)
@@ -132,7 +132,7 @@ def succeeded(kind: "type[JobT]", found: Any) -> "JobT":
 
 
 def classification(found: Any) -> Classification:
-    """Read what a prediction that has ended says; raise `JobError` where that is nothing."""
+    """Read the result of a prediction that has ended; raise `JobError` where it failed."""
     from worker.contract.image_jobs import PredictionJob  # noqa: PLC0415
 
     job = succeeded(PredictionJob, found)
@@ -170,7 +170,7 @@ def own_key(found: Any) -> "OwnGrant | None":
 
 
 def added(found: Any) -> "Added":
-    """Read what became of images."""
+    """Read how many images were added."""
     from worker.contract.batches import Added  # noqa: PLC0415
 
     return read(Added, found)
@@ -247,7 +247,7 @@ def version(found: Any) -> "Version":
 
 
 def model_summary(found: Any) -> "ModelSummary":
-    """Read a model in short."""
+    """Read the summary of a model."""
     from worker.contract.models import ModelSummary  # noqa: PLC0415
 
     return read(ModelSummary, found)

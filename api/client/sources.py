@@ -1,4 +1,4 @@
-"""Which files of this machine make up a source that is to be frozen or inspected."""
+"""Finds the files of this machine that make up a source to freeze or inspect."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class OnServer:
 
 
 class LocalSourceError(InvalidRequestError):
-    """What was given lies here, and is no model or not whole; nothing was sent."""
+    """The path on this machine is no model, or not a whole one; nothing was sent."""
 
     code = SourceError.code
 

@@ -1,4 +1,4 @@
-"""What answers are made of, for annotations: `from permafrost.types import BatchRow`."""
+"""The models of answers, for annotations: `from permafrost.types import BatchRow`."""
 
 from worker.contract.batches import Added, BatchProgress, BatchResult, BatchRow
 from worker.contract.freezes import FreezeResult

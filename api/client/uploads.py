@@ -1,4 +1,4 @@
-"""Files on their way to a server."""
+"""Files that are sent to a server."""
 
 import contextlib
 import json

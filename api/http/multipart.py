@@ -1,4 +1,4 @@
-"""Multipart requests read as they arrive, so that memory does not grow with them.
+"""Reads multipart requests as they arrive, so that they never lie in memory whole.
 
 Flask's own form parser holds every small file of a request in memory until the view runs, which for
 ten thousand photographs is all of them, and refuses a request in which one file name is not UTF-8.
@@ -28,7 +28,7 @@ from worker.errors import ArchiveTooLargeError, InvalidRequestError
 from worker.formatting import binary_size
 
 _READ_BYTES = 64 * 1024
-_MOST_HEAD_BYTES = 16 * 1024  # of one part
+_MOST_HEAD_BYTES = 16 * 1024  # of the head of one part
 _MOST_FIELD_BYTES = 1024 * 1024
 _IN_MEMORY_BYTES = 1024 * 1024  # of a file that is spooled; the rest goes to the disk
 
@@ -101,13 +101,13 @@ def parts(
         name, filename = _disposition(segment)
         if filename is None:
             value = io.BytesIO()
-            reader.copy(_First(value, _MOST_FIELD_BYTES + 1))
+            reader.copy(_Truncated(value, _MOST_FIELD_BYTES + 1))
             if value.tell() > _MOST_FIELD_BYTES:
                 raise InvalidRequestError(f"The form field '{name[:80]}' is too long.")
             yield FormField(name, value.getvalue().decode(errors="replace"))
             continue
         with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as spool:
-            reader.copy(_First(spool, (most_whole if name in whole else most_bytes) + 1))
+            reader.copy(_Truncated(spool, (most_whole if name in whole else most_bytes) + 1))
             if name in whole and spool.tell() > most_whole:
                 raise ArchiveTooLargeError(
                     f"The archive is larger than {binary_size(most_whole)}, which is the limit: "
@@ -117,7 +117,7 @@ def parts(
             yield FormFile(name, filename, cast("BinaryIO", spool))
 
 
-class _First:
+class _Truncated:
     """Passes on the first bytes that are written, and drops the rest."""
 
     def __init__(self, sink: _Sink, most: int) -> None:

@@ -192,7 +192,7 @@ def docs() -> str:
 
 
 def _assumption(found: Job) -> str | None:
-    """Return what is assumed of how the version prepares images that answers a job."""
+    """Return the sentence on what is assumed of the preprocessing of a job's version, if any."""
     if found.model is None or not found.model.basis:
         return None
     try:

@@ -7,7 +7,7 @@ from worker.jobs.records import PinnedModel
 from worker.models.manifest import Manifest, ModelRef
 from worker.models.registry import Registry
 
-_MOST_TOP = 999_999_999  # any number: more than there are classes means all
+_MOST_TOP = 999_999_999  # more than there are classes means all
 
 
 def top_of(text: str | None) -> int:
@@ -27,7 +27,7 @@ def pinned(manifest: Manifest) -> PinnedModel:
 
 
 def resolve_model(text: str | None) -> Manifest:
-    """Return the version that a request means; without a name, the only model there is.
+    """Return the version that a request names; without a name, of the only model.
 
     Raises `NotAClassifierError` where images cannot be classified with it.
     """

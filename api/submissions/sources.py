@@ -18,7 +18,7 @@ from worker.jobs.uploads import StoredFile, drop_files, store_files
 def accept_files(
     kind: Kind, asked: InspectionRequest | ComparisonRequest, files: list[tuple[str, BinaryIO]]
 ) -> Accepted:
-    """Store files, by their names, and accept the job that works on them.
+    """Store files under their names, and accept the job that works on them.
 
     Where the job is not accepted, its files are deleted.
     """

@@ -62,7 +62,7 @@ def read(name: str) -> Response:
 
 @blueprint.post("/v1/models/<name>/versions")
 def republish(name: str) -> Response:
-    """Publish a version's graph again as the next version, with images prepared otherwise.
+    """Publish a version's graph again as the next version, with another preprocessing.
 
     JSON with `preprocessing`, `labels` or `scores`, of which what is left out stays as it is; with
     `from`, the version or alias of which it is made, and `alias`, what is moved to the new version:
@@ -129,7 +129,7 @@ def retire(name: str, version: str) -> Response:
     force = RetireQuery.parse(request.args.to_dict()).force == "true"
     number = services().registry.number(ModelRef.parse(f"{name}@{version}"))
     aside = services().versions_set_aside()
-    if force:  # before the rest, so that this can be asked for again where Redis fails
+    if force:  # first, so that the request can be repeated where Redis fails
         services().set_aside.add(
             name, number, sha256="", code=RETIRED, reason="it was retired by force"
         )
@@ -197,7 +197,7 @@ def _assumption(manifest: Manifest) -> dict[str, Any]:
 
 
 def _described(name: str, aside: Mapping[str, SetAside]) -> ModelSummary:
-    """Return a model's summary, be all of it damaged, which must not hide others."""
+    """Return a model's summary; a damaged model must not hide the others."""
     try:
         model = services().registry.model(name)
     except ModelUnavailableError as error:

@@ -120,9 +120,7 @@ def _source_files() -> list[tuple[str, BinaryIO]]:
     if len(archives) > 1 or (files and archives):
         raise InvalidRequestError("Send one `archive`, or the model's files as `files`.")
     for _, stream in archives:
-        if not is_compressed_file(
-            stream
-        ):  # a compressed file is unpacked by the worker, within the same limits
+        if not is_compressed_file(stream):  # else the worker unpacks it, within the same limits
             examine(stream, ArchiveLimits.of(services().settings))
         stream.seek(0)
     return [*files, *((name or "archive", stream) for name, stream in archives)]

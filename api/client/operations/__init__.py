@@ -1,1 +1,1 @@
-"""What a server does, an operation each: the steps to its answer, which both clients take."""
+"""One operation for each thing that a server does, which both clients run."""

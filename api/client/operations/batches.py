@@ -1,4 +1,4 @@
-"""Batches: open, add, seal, retry, and what came of them."""
+"""Batches: open, add, seal, retry, and read the results."""
 
 import json
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from api.client.steps import ApiRequest, Json, Pause, ReadBy, Steps
 if TYPE_CHECKING:
     from worker.contract.batches import BatchRow
 
-GIVES_ROWS = ReadBy["BatchRow"](lambda row: row)  # which are read as they come
+GIVES_ROWS = ReadBy["BatchRow"](lambda row: row)  # rows are read line by line before
 
 _HOLD_S = 1.0  # for which a server holds its answer while the results of a batch are awaited
-_PAUSE_S = 0.2  # where it does not
+_PAUSE_S = 0.2  # between two reads if it does not hold its answer
 
 
 @ReadBy(reading.batch_job)
@@ -114,12 +114,12 @@ def results(
 @GIVES_ROWS
 def results_as_they_come(connection: Connection, job_id: str | HasId) -> Steps[None]:
     """Give each image of a batch once it has ended, a row each, until all have."""
-    watched = Watch(connection, id_of(job_id))
+    watched = BatchWatch(connection, id_of(job_id))
     while not watched.ended:
         yield from watched.look()
 
 
-class Watch:
+class BatchWatch:
     """Gives the rows of a running batch, each once.
 
     A server gives all rows at every reading, so they are read anew only when half as many again
@@ -133,7 +133,7 @@ class Watch:
         self.ended = False
 
     def look(self, hold_s: float = _HOLD_S) -> Steps[None]:
-        """Read the job, and give the rows that are new if they are worth it."""
+        """Read the job, and give the new rows if enough images have ended since."""
         asked = self._connection.clock()
         job = reading.batch_job((yield from read_job(self._connection, self._job_id, hold_s)))
         done = job.progress.succeeded + job.progress.failed
@@ -159,7 +159,7 @@ def rows(
     order: str | None = None,
     fixed: bool,
 ) -> Steps[None]:
-    """Give what `keep` makes of each row of a batch that there is by now.
+    """Give what `keep` makes of each row that a batch has by now.
 
     `fixed`: whether the batch has ended, so that there will be no others.
     """

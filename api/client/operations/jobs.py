@@ -13,9 +13,9 @@ from api.client.steps import ApiRequest, Give, Json, Pause, ReadBy, Steps, alter
 
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
-_HOLD_S = 30.0  # for which a server is asked to hold its answer where only the end matters
-FOLLOW_S = 1.0  # the same where every state does
-_FIRST_PAUSE_S = 0.1  # where a server does not hold its answers; doubles
+_HOLD_S = 30.0  # for which a server is asked to hold its answer when only the end of a job counts
+FOLLOW_S = 1.0  # the same when each change of a job counts
+_FIRST_PAUSE_S = 0.1  # between two reads if the server does not hold its answers; doubles
 _LONGEST_PAUSE_S = 2.0
 _PAGE = 200  # most jobs that a server gives at once
 
@@ -29,13 +29,13 @@ class HasId(Protocol):
 
 
 def id_of(job: str | HasId) -> str:
-    """Return the id of what is a job or the id of one."""
+    """Return the id of a job, which may be given by its id."""
     return job if isinstance(job, str) else job.id
 
 
 @ReadBy(reading.any_job)
 def job(connection: Connection, job_id: str | HasId, *, wait_s: float = 0) -> Steps[Json]:
-    """Return a job; with `wait_s`, the server holds the answer until it ended or as long."""
+    """Return a job; with `wait_s`, the server holds the answer until it ends or that time is up."""
     return (yield from read_job(connection, id_of(job_id), wait_s))
 
 
@@ -100,10 +100,10 @@ def states(
     hold_s: float = FOLLOW_S,
     within_s: float | None = None,
 ) -> Steps[Json]:
-    """Give a job as it is, and as it is each time that it is read, until it has ended; return it.
+    """Give a job now and after each read of it, until it has ended; return it.
 
     `hold_s`: seconds for which each request lets the server hold its answer. A server that
-    answers at once instead (it bounds the requests that may wait) is asked less often.
+    answers at once instead (the number of waiting requests is limited) is asked less often.
     Raises `NotEndedError` where `within_s` seconds were not enough.
     """
     pause, began = _FIRST_PAUSE_S, connection.clock()
@@ -138,7 +138,7 @@ def waited(connection: Connection, job_id: str, within_s: float | None) -> Steps
 def follow(
     connection: Connection, job: str | HasId, *, within_s: float | None = None
 ) -> Steps[Json]:
-    """Give a job as it is now, and again whenever something of it changes, until it has ended."""
+    """Give a job now, and again after each change, until it has ended."""
     before: Json = {}
 
     def changed(state: Json) -> list[Json]:

@@ -12,7 +12,7 @@ from api.client.forms import Form
 from api.client.images import Entry, walk
 from api.client.operations.batches import (
     GIVES_ROWS,
-    Watch,
+    BatchWatch,
     add_images,
     batch_folder,
     open_batch,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 REQUEST_BYTES = 4_000_000  # of images in one request; a larger image has one for itself
 REQUEST_IMAGES = 100
-_LOOK_S = 1.0  # between two looks at what has ended while images are still sent
+_LOOK_S = 1.0  # between two reads of the results while images are still sent
 
 Images = str | Path | OnServer | Iterable[str | Path]
 
@@ -78,7 +78,7 @@ def classify_all(
 def _sent(connection: Connection, job: "BatchJob", found: Iterator[list[Entry]]) -> Steps[None]:
     """Send the images to an open batch, giving rows meanwhile, and give the others after."""
     looked, sent = connection.clock(), 0
-    watch = Watch(connection, job.id)
+    watch = BatchWatch(connection, job.id)
     takes = not (job.status.ended or job.progress.sealed)
     while takes and (entries := (yield Work(lambda: next(found, None)))):
         problems = yield from send.steps(connection, job.id, entries)
@@ -88,7 +88,7 @@ def _sent(connection: Connection, job: "BatchJob", found: Iterator[list[Entry]])
         if connection.clock() - looked > _LOOK_S:
             yield from watch.look(hold_s=0)
             looked = connection.clock()
-    if takes and not sent:  # a batch of nothing is none
+    if takes and not sent:  # a batch without images is cancelled
         yield from cancel.steps(connection, job.id)
         return
     if takes:
@@ -98,7 +98,7 @@ def _sent(connection: Connection, job: "BatchJob", found: Iterator[list[Entry]])
 
 
 def requests(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Give the images of each request, of which none is large and holds others too."""
+    """Give the images of each request; a large image has a request of its own."""
     chunk: list[Entry] = []
     size = 0
     for entry in entries:
@@ -125,7 +125,7 @@ def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps
             yield from add_images.steps(connection, job_id, form)
     except OSError as error:
         problems.append(_unreadable(entries[0], error))
-    except InvalidRequestError as error:  # a large one could not be opened
+    except InvalidRequestError as error:  # a large file could not be opened
         problems.append(UnsentImage(entries[0], "unreadable", error.message))
     except ServerError as error:
         if error.status != 413 or len(entries) > 1:
@@ -135,7 +135,7 @@ def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps
 
 
 def _form(entries: Iterable[Entry]) -> tuple[Form, list[UnsentImage]]:
-    """Return a form of images, and what of them cannot be read."""
+    """Return a form with the images, and those that cannot be read."""
     form, problems = Form(), []
     for entry in entries:
         path = Path(entry.path)

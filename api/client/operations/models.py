@@ -56,7 +56,7 @@ def republish(
         path=f"/v1/models/{path_part(name)}/versions",
         headers=JSON,
         body=json_bytes({"from": version, "alias": alias, **asked}),
-        repeatable=False,  # one that was made and never heard of would be made twice
+        repeatable=False,  # sent again after a lost answer, it would publish twice
     )
     return (yield from document(connection, request, "version"))
 

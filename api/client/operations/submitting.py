@@ -1,4 +1,4 @@
-"""What all submissions have in common."""
+"""Submitting a job, which all operations that make one do alike."""
 
 import uuid
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def submitted(
 ) -> Steps[Json]:
     """Submit a job and return it; `key` is its Idempotency-Key, a new one by default.
 
-    With it, a submission of which no answer came is sent again and the server knows it.
+    With it, a submission whose answer was lost can be sent again: the server recognises it.
     """
     headers = {**(headers or {}), "Idempotency-Key": key or uuid.uuid4().hex}
     if wait_s > 0:
@@ -45,7 +45,7 @@ def submitted(
 
 
 def read_job(connection: Connection, job_id: str, wait_s: float = 0) -> Steps[Json]:
-    """Return a job; with `wait_s`, the server holds the answer until it ended or as long."""
+    """Return a job; with `wait_s`, the server holds the answer until it ends or that time is up."""
     params: Params = {"wait": whole_seconds(wait_s)} if wait_s > 0 else {}
     request = ApiRequest(
         method="GET", path=f"/v1/jobs/{path_part(job_id)}", params=params, wait_s=wait_s
@@ -55,7 +55,7 @@ def read_job(connection: Connection, job_id: str, wait_s: float = 0) -> Steps[Js
 
 
 def given(**fields: Any) -> dict[str, Any]:
-    """Return the fields that were given, their texts as they can be sent."""
+    """Return the fields that are not None, their texts as UTF-8 that can be sent."""
     return {
         name: sendable(value) if isinstance(value, str) else value
         for name, value in fields.items()
@@ -64,5 +64,5 @@ def given(**fields: Any) -> dict[str, Any]:
 
 
 def whole_seconds(value: float) -> int:
-    """Return a wait as headers and parameters take it."""
+    """Return seconds to wait as a whole number of at least 1, as headers and parameters need it."""
     return max(1, round(value))
