@@ -10,7 +10,7 @@ from worker.jobs import keys
 from worker.jobs.keys import TEMPLATES, check_job_id, is_job_id, key
 from worker.jobs.submissions import new_job_id
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 LUA = sorted((ROOT / "worker" / "jobs" / "scripts").glob("*.lua"))
 CODE = [path for folder in ("worker", "api", "freezing") for path in (ROOT / folder).rglob("*.py")]
 

@@ -25,7 +25,7 @@ from deploy.demo.photographs import (
     require_every_class,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COLOURS = {"blue": (20, 40, 220), "red": (220, 40, 20)}
 
 
