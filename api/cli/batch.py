@@ -19,7 +19,7 @@ from api.cli.images import Survey
 from api.cli.options import again
 from api.cli.results import Row, in_order
 from api.cli.sending import send
-from api.client.images import Entry, walk
+from api.client.images import ImageEntry, walk
 from api.client.uploads import path_text
 from worker.errors import ConflictError, PermafrostError
 from worker.formatting import counted, number
@@ -233,7 +233,7 @@ class BatchRun:
                     self._shown.update(self._client.batch(self._id))
                 looked = time.monotonic()
 
-    def _missing(self, known: set[str]) -> Iterator[Entry]:
+    def _missing(self, known: set[str]) -> Iterator[ImageEntry]:
         for entry in walk(self._wanted.paths):
             if entry.error is None and entry.name not in known:
                 yield entry
@@ -283,9 +283,9 @@ def _takes_images(job: "BatchJob") -> bool:
     return not (job.status.ended or job.progress.sealed)
 
 
-def _is_closed_folder(entry: Entry) -> bool:
+def _is_closed_folder(entry: ImageEntry) -> bool:
     return entry.error is not None and os.path.isdir(entry.path)
 
 
-def _row(entry: Entry) -> Row:
+def _row(entry: ImageEntry) -> Row:
     return Row.failure(entry.name, entry.code, str(entry.error))

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from api.client.images import STDIN, Entry, Skipped, walk
+from api.client.images import STDIN, ImageEntry, Skipped, walk
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError
 
@@ -16,7 +16,7 @@ class Survey:
 
     images: int = 0
     skipped: int = 0
-    problems: list[Entry] = field(default_factory=list)
+    problems: list[ImageEntry] = field(default_factory=list)
     digest: str = ""  # changes with the names, sizes and times of the images
 
 

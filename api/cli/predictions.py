@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from api.cli.pool import as_done
 from api.cli.results import Row
-from api.client.images import STDIN, Entry
+from api.client.images import STDIN, ImageEntry
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError, PermafrostError
 
@@ -37,7 +37,7 @@ class Predictions:
         self._webhook = webhook
         self._as_json = as_json
 
-    def rows(self, entries: list[Entry]) -> tuple[list[Row], PermafrostError | None]:
+    def rows(self, entries: list[ImageEntry]) -> tuple[list[Row], PermafrostError | None]:
         """Return one row per entry, in order, and what stopped the run before its end, if so.
 
         Raises what stopped it where not one image was classified before.
@@ -65,7 +65,7 @@ class Predictions:
                 progress.update(task, advance=1, failed=failed)
         return gathered.rows(), None
 
-    def _row(self, entry: Entry) -> Row:
+    def _row(self, entry: ImageEntry) -> Row:
         """Return the row of one image; raise what would stop every other image too."""
         path = path_text(entry.path)
         if entry.error is not None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from api.cli.pool import as_done
 from api.cli.results import Row
-from api.client.images import Entry
+from api.client.images import ImageEntry
 
 if TYPE_CHECKING:
     from api.cli.command_client import CommandClient
@@ -20,14 +20,14 @@ class Sent(NamedTuple):
     problems: list[Row]  # of images that could not be sent
 
 
-def send(client: "CommandClient", job_id: str, entries: Iterable[Entry]) -> Iterator[Sent]:
+def send(client: "CommandClient", job_id: str, entries: Iterable[ImageEntry]) -> Iterator[Sent]:
     """Send the images and tell of each request that ended; memory does not grow with their number.
 
     Raises what ended a request for good; the code is `conflict` where the batch takes no more.
     """
     from api.client.operations.many import requests  # noqa: PLC0415 - imports httpx
 
-    def sent(chunk: list[Entry]) -> Sent:
+    def sent(chunk: list[ImageEntry]) -> Sent:
         rows = [
             Row.failure(problem.entry.name, problem.code, problem.message)
             for problem in client.send(job_id, chunk)

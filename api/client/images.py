@@ -14,7 +14,7 @@ from worker.images.kinds import HEAD, is_picture, refusal, sniff
 STDIN = "-"  # as a path: the image comes from standard input
 
 
-class Entry(NamedTuple):
+class ImageEntry(NamedTuple):
     """One path that gets a row: an image, or what cannot be read."""
 
     path: str
@@ -32,7 +32,7 @@ class Skipped:
     count: int = 0
 
 
-def walk(paths: Sequence[str], skipped: Skipped | None = None) -> Iterator[Entry]:
+def walk(paths: Sequence[str], skipped: Skipped | None = None) -> Iterator[ImageEntry]:
     """Give the images: a file stands for itself, a folder for all images in and below it.
 
     A folder comes in the order of the bytes of its paths, as the server lists it, and the names are
@@ -42,14 +42,14 @@ def walk(paths: Sequence[str], skipped: Skipped | None = None) -> Iterator[Entry
     skipped = skipped or Skipped()
     for path in dict.fromkeys(paths):
         if path == STDIN:
-            yield Entry(path, path)
+            yield ImageEntry(path, path)
         elif os.path.isdir(path):
             yield from _folder(path, "" if len(paths) == 1 else os.path.join(path, ""), skipped)
         else:
             yield _named(path)
 
 
-def _folder(folder: str, prefix: str, skipped: Skipped) -> Iterator[Entry]:
+def _folder(folder: str, prefix: str, skipped: Skipped) -> Iterator[ImageEntry]:
     todo = [iter([(folder, prefix, True)])]  # a stack, because folders may be nested very deep
     while todo:
         path, name, is_folder = next(todo[-1], ("", "", None))
@@ -60,7 +60,7 @@ def _folder(folder: str, prefix: str, skipped: Skipped) -> Iterator[Entry]:
                 todo.append(_children(path, name))
             except OSError as error:
                 sentence = f"The folder cannot be read: {error.strerror or error}."
-                yield Entry(path, path_text(name or path).rstrip("/"), error=sentence)
+                yield ImageEntry(path, path_text(name or path).rstrip("/"), error=sentence)
         else:
             entry = _file(path, name)
             if entry is None:
@@ -83,7 +83,7 @@ def _children(folder: str, prefix: str) -> Iterator[tuple[str, str, bool]]:
     return ((os.path.join(folder, name), prefix + name, is_folder) for name, is_folder in found)
 
 
-def _file(path: str, name: str) -> Entry | None:
+def _file(path: str, name: str) -> ImageEntry | None:
     """Return a file found in a folder, or None where it is no image."""
     try:
         state = os.stat(path)
@@ -94,12 +94,14 @@ def _file(path: str, name: str) -> Entry | None:
     return _entry(path, name, state)
 
 
-def _named(path: str) -> Entry:
+def _named(path: str) -> ImageEntry:
     """Return a file that was named: whatever it is, it gets a row."""
     try:
         state = os.stat(path)
     except OSError as error:
-        return Entry(path, path_text(path), error=f"The file cannot be read: {error.strerror}.")
+        return ImageEntry(
+            path, path_text(path), error=f"The file cannot be read: {error.strerror}."
+        )
     entry = _entry(path, path, state)
     if entry.error or is_named_like_an_image(os.fsencode(path)):
         return entry
@@ -113,9 +115,9 @@ def _named(path: str) -> Entry:
     return entry._replace(error=refused.message, code=refused.code)
 
 
-def _entry(path: str, name: str, state: os.stat_result) -> Entry:
+def _entry(path: str, name: str, state: os.stat_result) -> ImageEntry:
     error = None if os.access(path, os.R_OK) else "The file cannot be read: Permission denied."
-    return Entry(path, path_text(name), state.st_size, state.st_mtime_ns, error)
+    return ImageEntry(path, path_text(name), state.st_size, state.st_mtime_ns, error)
 
 
 def _is_image(path: str) -> bool:

@@ -9,7 +9,7 @@ from api.client import reading
 from api.client.connection import Connection
 from api.client.errors import ServerError
 from api.client.forms import Form
-from api.client.images import Entry, walk
+from api.client.images import ImageEntry, walk
 from api.client.operations.batches import (
     GIVES_ROWS,
     BatchWatch,
@@ -38,7 +38,7 @@ Images = str | Path | OnServer | Iterable[str | Path]
 class UnsentImage(NamedTuple):
     """An image that could not be sent, and why."""
 
-    entry: Entry
+    entry: ImageEntry
     code: str
     message: str
 
@@ -75,7 +75,9 @@ def classify_all(
     yield from _sent(connection, reading.batch_job(job), chain([first], found))
 
 
-def _sent(connection: Connection, job: "BatchJob", found: Iterator[list[Entry]]) -> Steps[None]:
+def _sent(
+    connection: Connection, job: "BatchJob", found: Iterator[list[ImageEntry]]
+) -> Steps[None]:
     """Send the images to an open batch, giving rows meanwhile, and give the others after."""
     looked, sent = connection.clock(), 0
     watch = BatchWatch(connection, job.id)
@@ -97,9 +99,9 @@ def _sent(connection: Connection, job: "BatchJob", found: Iterator[list[Entry]])
         yield from watch.look()
 
 
-def requests(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+def requests(entries: Iterable[ImageEntry]) -> Iterator[list[ImageEntry]]:
     """Give the images of each request; a large image has a request of its own."""
-    chunk: list[Entry] = []
+    chunk: list[ImageEntry] = []
     size = 0
     for entry in entries:
         if chunk and (size + entry.size > REQUEST_BYTES or len(chunk) == REQUEST_IMAGES):
@@ -112,7 +114,9 @@ def requests(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 
 @ReadBy(list)
-def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps[list[UnsentImage]]:
+def send(
+    connection: Connection, job_id: str, entries: Sequence[ImageEntry]
+) -> Steps[list[UnsentImage]]:
     """Add the images of one request to an open batch; return what could not be sent.
 
     Raises `ServerError` with the code `conflict` where the batch takes no more.
@@ -134,7 +138,7 @@ def send(connection: Connection, job_id: str, entries: Sequence[Entry]) -> Steps
     return problems
 
 
-def _form(entries: Iterable[Entry]) -> tuple[Form, list[UnsentImage]]:
+def _form(entries: Iterable[ImageEntry]) -> tuple[Form, list[UnsentImage]]:
     """Return a form with the images, and those that cannot be read."""
     form, problems = Form(), []
     for entry in entries:
@@ -151,7 +155,7 @@ def _form(entries: Iterable[Entry]) -> tuple[Form, list[UnsentImage]]:
     return form, problems
 
 
-def _unreadable(entry: Entry, error: OSError) -> UnsentImage:
+def _unreadable(entry: ImageEntry, error: OSError) -> UnsentImage:
     return UnsentImage(entry, "unreadable", f"The file cannot be read: {error.strerror or error}.")
 
 

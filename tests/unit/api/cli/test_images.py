@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api.cli.images import check, survey
-from api.client.images import Entry, Skipped, walk
+from api.client.images import ImageEntry, Skipped, walk
 from worker.errors import InvalidRequestError
 from worker.images import folders
 
@@ -25,7 +25,7 @@ def put(*names: str, content: bytes = b"") -> None:
         Path(name).write_bytes(content)
 
 
-def found(*given: str) -> tuple[list[Entry], int]:
+def found(*given: str) -> tuple[list[ImageEntry], int]:
     """Return what a walk gives and how many files it passed over."""
     check(given)
     skipped = Skipped()

@@ -10,7 +10,7 @@ import pytest
 from api.cli import pool, sending
 from api.cli.command_client import CommandClient
 from api.client import ServerError
-from api.client.images import Entry, walk
+from api.client.images import ImageEntry, walk
 from api.client.operations import many
 from tests.support.batch_server import parts, problem
 from worker.contract.problems import Fault
@@ -36,10 +36,10 @@ def test_images_are_looked_for_only_as_they_are_sent(
     monkeypatch.setattr(many, "REQUEST_IMAGES", 5)
     looked_at, may_answer = [0], threading.Semaphore(0)
 
-    def entries() -> Iterator[Entry]:
+    def entries() -> Iterator[ImageEntry]:
         for number in range(100_000):
             looked_at[0] = number + 1
-            yield Entry(str(image), f"{number}.jpg", 3)
+            yield ImageEntry(str(image), f"{number}.jpg", 3)
 
     def respond(request: httpx.Request) -> httpx.Response:
         may_answer.acquire()
@@ -77,7 +77,7 @@ def test_every_image_is_sent_once_whatever_the_sizes(
 
 @pytest.mark.parametrize("size", [10, 5_000_000])
 def test_a_file_that_is_gone_when_it_is_to_be_sent_is_a_row(tmp_path: Path, size: int) -> None:
-    gone = Entry(str(tmp_path / "gone.jpg"), "gone.jpg", size)
+    gone = ImageEntry(str(tmp_path / "gone.jpg"), "gone.jpg", size)
     (sent,) = sending.send(client(), "b", [gone])
     (row,) = sent.problems
     assert (row.path, row.status) == ("gone.jpg", "failed")
