@@ -1,1 +1,1 @@
-"""The kernel of Permafrost: what a job is, where it lives and who works on it."""
+"""The core of Permafrost: what a job is, where it is stored and who works on it."""

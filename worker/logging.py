@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line where a machine reads, one readable line where a person does."""
+"""Logging: JSON lines for machines; readable lines where standard error is a terminal."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""How much one archive may hold, counted over all of it, what is passed over included."""
+"""How much one archive may hold in all, including members that are skipped."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""One file of an archive, and what the libraries raise that read archives."""
+"""One file of an archive, and the errors of the libraries that read archives."""
 
 import lzma
 import tarfile

@@ -1,1 +1,1 @@
-"""What a model may hold that is served: the lists, and who looks."""
+"""What a served model may hold: lists of operations, and the audits that apply them."""

@@ -1,4 +1,4 @@
-"""What an attribute makes an allowed op do that it must not."""
+"""Attributes that make an allowed op do what it must not."""
 
 from typing import Any
 

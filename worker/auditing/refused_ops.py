@@ -1,4 +1,4 @@
-"""Why ops outside the allow-list may not run, as a person reads it."""
+"""Why ops outside the allow-list may not run, in sentences for a person."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Confining this process, and what is forked from it, as far as the kernel lets it."""
+"""Confining this process, and those forked from it, as far as the kernel can."""
 
 import contextlib
 import os

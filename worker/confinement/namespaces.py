@@ -1,4 +1,4 @@
-"""A network of one's own, with nothing in it."""
+"""A network namespace of the process's own, with nothing in it."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Batches: what opens one, how far it is, and a row for each of its images."""
+"""Batches: the request that opens one, its progress, and a row for each of its images."""
 
 from typing import Annotated, Any, ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""What an operator's machinery asks."""
+"""Answers to the probes of an operator's monitoring."""
 
 from typing import Literal
 

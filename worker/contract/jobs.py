@@ -1,4 +1,4 @@
-"""A job, as it is answered: one model for each kind, told apart by `kind`."""
+"""A job in an answer: one model for each kind, distinguished by `kind`."""
 
 from typing import Annotated, Final, Literal
 

@@ -1,4 +1,4 @@
-"""API keys: what is asked for, and what is told of them."""
+"""API keys: requests for them, and answers about them."""
 
 from typing import Annotated, ClassVar, Literal
 

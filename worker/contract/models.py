@@ -1,4 +1,4 @@
-"""Models and their versions, and what is changed of them."""
+"""Models and their versions, and requests that change them."""
 
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal

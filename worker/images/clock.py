@@ -1,4 +1,4 @@
-"""The clock of one decoding: how much of the processor's time it may take."""
+"""The processor time that one decoding may take."""
 
 import io
 import time
@@ -7,7 +7,7 @@ from worker.errors import ImageTooCostlyError
 
 
 class DecodingClock:
-    """Measures this thread's processor time from now on."""
+    """Measures this thread's processor time, from when it is made."""
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
@@ -19,9 +19,9 @@ class DecodingClock:
             raise self._error()
 
     def afford(self, cost_s: float) -> None:
-        """Raise `ImageTooCostlyError` where what comes now is likely to take longer than allowed.
+        """Raise `ImageTooCostlyError` where the next step is likely to take longer than allowed.
 
-        For what cannot be stopped on its way, because it is one call of a library.
+        For a step that cannot be interrupted, because it is one call of a library.
         """
         if cost_s > self._limit_s:
             raise self._error()
@@ -34,10 +34,10 @@ class DecodingClock:
 
 
 class TimedFile(io.BytesIO):
-    """A file in memory that looks at the clock whenever it is read.
+    """A file in memory that checks the time whenever it is read.
 
-    Pillow has its decoders work on what it has just read, a block at a time, so that each of them
-    is stopped soon.
+    Pillow's decoders work on one block at a time, which Pillow reads from the file, so that each of
+    them is stopped soon.
     """
 
     def __init__(self, data: bytes, clock: DecodingClock) -> None:

@@ -1,4 +1,4 @@
-"""Decoding: bytes to pixels, with limits, and with a sentence for every way that it can fail."""
+"""Decoding: bytes to pixels, within limits, with an error for every way that it can fail."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,13 +21,13 @@ from worker.errors import (
     UnsupportedFormatError,
 )
 from worker.images.clock import DecodingClock, TimedFile
-from worker.images.essentials import Essentials, jpeg, png, tiff, webp
-from worker.images.essentials.directory import Directory
 from worker.images.kinds import HEAD, refusal, sniff
 from worker.images.modes import eight_bit, memory_of
 from worker.images.plain_jpeg import decode_plain, size_of_plain
 from worker.images.quiet import IgnoredWarnings, silence_libraries
 from worker.images.resizing.reduction import Picture, draft, scale_for, upright
+from worker.images.stripping import StrippedImage, jpeg, png, tiff, webp
+from worker.images.stripping.directory import Directory
 from worker.models.preprocessing import Preprocessing
 
 _log = structlog.get_logger(__name__)
@@ -42,21 +42,21 @@ class Limits(NamedTuple):
 
 
 class _Format(NamedTuple):
-    """One accepted format: what Pillow calls it, and how its essentials are found."""
+    """One accepted format: its name for Pillow, and the function that strips a file of it."""
 
     name: str
-    essentials: Callable[[bytes], Essentials] = Essentials
+    strip: Callable[[bytes], StrippedImage] = StrippedImage
 
 
 # By media type. Pillow knows many more, which nobody uploads but attackers; and each file is only
 # tried as the one format that its first bytes say.
 _FORMATS = {
-    "image/jpeg": _Format("JPEG", jpeg.essentials),
-    "image/png": _Format("PNG", png.essentials),
+    "image/jpeg": _Format("JPEG", jpeg.strip),
+    "image/png": _Format("PNG", png.strip),
     "image/gif": _Format("GIF"),
-    "image/webp": _Format("WEBP", webp.essentials),
+    "image/webp": _Format("WEBP", webp.strip),
     "image/bmp": _Format("BMP"),
-    "image/tiff": _Format("TIFF", tiff.essentials),
+    "image/tiff": _Format("TIFF", tiff.strip),
 }
 FORMATS = tuple(known.name for known in _FORMATS.values())
 
@@ -67,8 +67,8 @@ _PLUGINS = (TiffImagePlugin, WebPImagePlugin)
 # would need gigabytes for its weights.
 _LONGEST_SIDE = 65_535  # pixels
 
-# Pillow warns of what is wrong beside the pixels, which does not matter here, and of sizes below
-# its own limit; ours is checked.
+# Pillow warns of faults beside the pixels, which do not matter here, and of sizes below its own
+# limit; ours is checked.
 _QUIET = IgnoredWarnings()
 _CUT_OFF = "The image is cut off before its last pixel."
 _TRUNCATION_WORDS = ("truncated", "end of file", "eof", "unexpected end", "premature")
@@ -132,14 +132,14 @@ def _decode(data: bytes, spec: Preprocessing | None, limits: Limits) -> Picture:
     clock = DecodingClock(limits.seconds)
     try:
         with _QUIET:
-            essentials = known.essentials(data)
-            if essentials.size is not None:
-                _check_size(essentials.size, limits)
-            clock.afford(essentials.cost_s)
-            file = TimedFile(essentials.file, clock)
+            stripped = known.strip(data)
+            if stripped.size is not None:
+                _check_size(stripped.size, limits)
+            clock.afford(stripped.cost_s)
+            file = TimedFile(stripped.file, clock)
             image = Image.open(file, formats=(known.name,))
             _check_size(image.size, limits)
-            return _loaded(image, essentials, spec, limits)
+            return _loaded(image, stripped, spec, limits)
     except ImageError:
         raise
     except Image.DecompressionBombError:
@@ -167,14 +167,14 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _loaded(
-    image: Image.Image, essentials: Essentials, spec: Preprocessing | None, limits: Limits
+    image: Image.Image, stripped: StrippedImage, spec: Preprocessing | None, limits: Limits
 ) -> Picture:
     """Decode the pixels of an opened image and turn it upright."""
-    turn = _UPRIGHT.get(essentials.orientation or 1)
+    turn = _UPRIGHT.get(stripped.orientation or 1)
     size, scale = image.size, 1
     if spec is not None and isinstance(image, JpegImagePlugin.JpegImageFile):
-        scale = draft(image, essentials.file, spec, turn)
-    memory = essentials.memory + memory_of(image, turned=turn is not None)
+        scale = draft(image, stripped.file, spec, turn)
+    memory = stripped.memory + memory_of(image, turned=turn is not None)
     if memory > limits.memory:
         most = size[0] * size[1] * limits.memory // memory
         raise ImageTooLargeError(
@@ -182,7 +182,7 @@ def _loaded(
             f"{most:,} fit into the memory that one may take. A plain JPEG may have more."
         )
     image.load()
-    return upright(eight_bit(image, essentials.greys), size, scale, turn)
+    return upright(eight_bit(image, stripped.greys), size, scale, turn)
 
 
 def _damage(data: bytes, name: str, error: Exception) -> ImageError:

@@ -1,4 +1,4 @@
-"""Kinds: what a file is by its first bytes, and what to do about one that is not accepted.
+"""Kinds of files, recognised by their first bytes, with advice about those not accepted.
 
 One judgement for all: the API at its door, batches, folders, the command line and the decoder. It
 needs no library, so that nobody loads one for it.

@@ -1,4 +1,4 @@
-"""Modes: pixels of every kind that is decoded, as greys or colours of 8 bits."""
+"""Modes: converting pixels of every kind to greys or colours of 8 bits."""
 
 from functools import lru_cache
 
@@ -32,7 +32,7 @@ def eight_bit(image: Image.Image, greys: tuple[int, int] = (0, 65535)) -> Image.
     `UnsupportedFormatError` for pixels of which nobody can tell what is white.
     """
     if image.mode in _PLAIN:
-        image.info.pop("transparency", None)  # of which conversions would speak
+        image.info.pop("transparency", None)  # about which conversions would warn
         return image
     if image.mode.startswith("I;16"):
         table = _table(*greys)

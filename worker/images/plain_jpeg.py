@@ -1,7 +1,7 @@
-"""Plain JPEGs: decoded by libjpeg-turbo without the detours of a general library.
+"""Plain JPEGs, decoded by libjpeg-turbo directly, which is faster than through Pillow.
 
-Pillow reads every header in Python, and copies every row. It has the same decoder, so that pixels
-are the same. All that is out of the ordinary, and any damage, is left to it.
+Pillow reads every header in Python, and copies every row. It uses the same decoder, so the pixels
+are the same. Unusual and damaged files are left to Pillow.
 """
 
 import functools
@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-# What stands at the head of a JPEG: segments, each of which says its length behind its marker.
+# A JPEG begins with segments, each of which has its length after its marker.
 _MARKER = 0xFF
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDD})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -24,7 +24,7 @@ _KNOWN = _TABLES | _FRAMES | _APPLICATIONS | {0xFE, _PIXELS}  # 0xFE: a comment
 
 @functools.cache
 def turbo() -> Any:
-    """Return libjpeg-turbo. Not before it is needed: the API, which decodes nothing, has none."""
+    """Return libjpeg-turbo, imported when it is first needed: the API decodes nothing."""
     try:
         return importlib.import_module("simplejpeg")
     except ImportError:  # there are no builds of it for some processors

@@ -1,4 +1,4 @@
-"""Silence: Pillow's warnings ignored while images are decoded, by however many threads at once."""
+"""Ignoring Pillow's warnings while images are decoded, in several threads at once."""
 
 import ctypes
 import logging
@@ -12,10 +12,10 @@ from types import TracebackType
 class IgnoredWarnings:
     """Ignores all warnings inside of `with`. Safe for threads.
 
-    `warnings.catch_warnings` alone is not: the filters are the process's, and where two threads
-    overlap, the one that leaves first lets the other's warnings through, and the last one leaves
-    everything ignored for ever. Here the first in saves the filters, and the last out restores
-    them.
+    `warnings.catch_warnings` alone is not, because the filters belong to the process: where two
+    threads overlap, the first to leave restores the filters too early, and the last one leaves all
+    warnings ignored for ever. Here the first thread to enter saves the filters, and the last one to
+    leave restores them.
     """
 
     def __init__(self) -> None:

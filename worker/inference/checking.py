@@ -1,7 +1,7 @@
-"""Looking at a version before it is loaded, for anything that must not be run.
+"""Auditing a version before it is loaded, for anything that must not be run.
 
-What is published was audited, but a worker takes no one's word for it: the file may have been put
-there by hand, or by a system before the audit. The whole of it is read, once for each load.
+Published versions were audited, but a worker does not rely on it: the file may have been put there
+by hand, or by a system from before the audit. All of it is read, once for each load.
 """
 
 from tensorflow.core.framework.graph_pb2 import GraphDef

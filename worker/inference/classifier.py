@@ -1,4 +1,4 @@
-"""Classifying: claims micro-batches, has them run, writes the outcomes."""
+"""The work of an inference process: claims micro-batches, runs them, writes the outcomes."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Listing a batch's folder, in a thread of its own beside the classifying."""
+"""Listing a batch's folder, in a thread of its own while the process classifies."""
 
 import threading
 from itertools import islice
@@ -16,8 +16,8 @@ from worker.redis.memory import redis_memory
 
 _log = structlog.get_logger(__name__)
 _AT_ONCE = 1000  # images added in one step
-_PAUSE_S = 2.0  # between tries while there is no room or the store cannot be reached
-_FOR_NOW = (
+_PAUSE_S = 2.0  # between tries while Redis is full or cannot be reached
+_TRY_AGAIN = (
     OverloadedError,
     redis.ConnectionError,
     redis.TimeoutError,
@@ -76,7 +76,7 @@ class FolderListings:
     def _add(
         self, claim: Claim, job_id: str, images: list[NewImage], *, before: int, skipped: int
     ) -> None:
-        """Add images, waiting for as long as there is no room for them or nobody to take them.
+        """Add images, waiting as long as Redis is full or cannot be reached.
 
         The claim is renewed meanwhile by the process's keeper; where it is lost, this ends.
         """
@@ -87,7 +87,7 @@ class FolderListings:
                 added = self._batches.add_listed(
                     job_id, images, claim=claim.number, before=before, skipped=skipped
                 )
-            except _FOR_NOW as error:
+            except _TRY_AGAIN as error:
                 _log.info("listing waits", action="listing_waits", job=job_id, error=str(error))
                 pause.wait(_PAUSE_S)
                 continue

@@ -1,9 +1,9 @@
 """Cutting an ONNX model in two where its heavy weights begin.
 
-What convolutions keep between them grows with the images of a run, and runs fastest for few; a
-matrix of several MB is read once for each run, and so costs each image less the more there are. A
-network that has first the ones and then the other is therefore faster in two parts, each run with
-as many images as it takes best. The answers are the same.
+The values between convolutions grow with the images of a run, so convolutions are fastest for few
+images. A matrix of several MB is read once for each run, so it costs each image less the more there
+are. A network of convolutions followed by such a matrix is therefore faster in two parts, each run
+with the number of images that is best for it. The answers are the same.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -25,11 +25,11 @@ class Parts(NamedTuple):
 
 
 def cut(content: bytes, source: str, outputs: Sequence[str]) -> Parts | None:
-    """Return a serialised model in two parts, or None where there is nothing to be gained.
+    """Return a serialised model in two parts, or None where that would not be faster.
 
     The first has convolutions and takes `source`; the second begins with a heavy matrix, needs
     nothing else of the first than one tensor, and gives `outputs`. Whether that tensor has a row
-    for each image is for the caller to see.
+    for each image, the caller has to check.
     """
     if not HEAVY_BYTES < len(content) <= LARGEST_BYTES:
         return None

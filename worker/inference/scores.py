@@ -1,4 +1,4 @@
-"""From a network's output to ranked predictions."""
+"""Turning a network's output into ranked predictions."""
 
 from collections.abc import Sequence
 from typing import Any

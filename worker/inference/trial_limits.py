@@ -1,4 +1,4 @@
-"""How a process that runs an unknown graph is ended: by itself, else by the kernel."""
+"""Time limits of a process that runs an unknown graph: it ends itself, else the kernel ends it."""
 
 import os
 import signal

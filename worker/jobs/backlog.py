@@ -1,4 +1,4 @@
-"""The backlog: how much waits in a lane, and how much may before nothing new is accepted."""
+"""The backlog: how much waits in a lane, and from when on nothing new is accepted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Claims: a worker's lease on items, and what it may do while it holds them."""
+"""Claims: a worker's lease on items, which only their holder may end."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Cleaning: uploads that nobody needs any more leave Redis, in short steps."""
+"""Cleaning: deleting uploads that are no longer needed from Redis, in short steps."""
 
 import time
 
@@ -10,7 +10,7 @@ _BOUND = 1000  # uploads that one step deletes: some milliseconds of Redis's tim
 
 
 def clean(client: redis.Redis, most_s: float) -> int:
-    """Delete what there is for about as long as that, and return how much it was."""
+    """Delete such uploads for at most about `most_s` seconds, and return how many."""
     scripts = Scripts(client)
     deadline = time.monotonic() + most_s
     deleted = 0

@@ -1,4 +1,4 @@
-"""Submissions: jobs to accept, and what accepting them answers."""
+"""Submissions: jobs to accept, and the answers to accepting them."""
 
 import json
 from collections.abc import Mapping

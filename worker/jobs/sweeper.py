@@ -18,7 +18,7 @@ _BOUND = 200  # claims and jobs of each sort that one step repairs at most
 _FORGOTTEN = 50  # jobs that one step forgets at most: about a millisecond of Redis's time
 _FORGETTING_S = 0.4  # for which one sweep may go on forgetting: enough for thousands of jobs
 _CLEANING_S = 0.4  # likewise for uploads that nobody needs any more
-_MOST_TOMBSTONES = 250_000  # forgotten jobs remembered, about 30 MB; of older ones 404 is said
+_MOST_TOMBSTONES = 250_000  # forgotten jobs answered with 410 instead of 404; about 30 MB
 
 
 class Swept(NamedTuple):
@@ -50,8 +50,8 @@ class Sweeper:
     def sweep(self) -> Swept | None:
         """Sweep and send the tickets that were lost; None where another process did just now.
 
-        What has to be forgotten is as much as ended within some seconds, a day ago. So that is done
-        in as many short steps as it takes, for a while.
+        As many jobs have to be forgotten as ended within some seconds a day ago. So that is done
+        in many short steps, for a limited time.
         """
         answer = self._scripts.run(
             "sweep",
@@ -79,7 +79,7 @@ class Sweeper:
         return swept
 
     def _forget(self) -> int:
-        """Forget what has to be, or some of it, and return of how many jobs."""
+        """Forget jobs whose time has passed, all or some, and return how many."""
         deadline = time.monotonic() + _FORGETTING_S
         ttl_ms = self._settings.tombstone_ttl_s * 1000
         forgotten = 0

@@ -1,4 +1,4 @@
-"""What else may be meant where it is assumed how images are prepared."""
+"""Other likely preprocessings, where a version's preprocessing is assumed."""
 
 from collections.abc import Collection, Iterable
 from typing import Any, Final

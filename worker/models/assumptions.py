@@ -1,4 +1,4 @@
-"""What is to be said of a version's preprocessing: in words, field by field, and what to type."""
+"""Describing a version's preprocessing in words, with the commands that choose another one."""
 
 import json
 import shlex
@@ -25,7 +25,7 @@ _COLORS: Final[Mapping[Color, str]] = {
 
 
 class LikelyPreprocessing(NamedTuple):
-    """A way to prepare images that may be meant."""
+    """A preprocessing that may be the right one."""
 
     preprocessing: dict[str, Any]  # as a request takes it
     reason: str  # when it is right: completes "if "

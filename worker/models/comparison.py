@@ -1,4 +1,4 @@
-"""What one version answers to images that are prepared in one way and another."""
+"""One version's answers to the same images under several preprocessings."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Files that are still there, whole, after the machine has lost its power."""
+"""Writing files so that they survive a loss of power."""
 
 import errno
 import hashlib

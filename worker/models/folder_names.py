@@ -1,4 +1,4 @@
-"""The names of folders in a folder, listed again only after it has changed."""
+"""The names of the folders in a folder, read again only after it has changed."""
 
 import os
 import time

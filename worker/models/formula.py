@@ -1,4 +1,4 @@
-"""What becomes of a pixel, as a person reads it."""
+"""The formula of a preprocessing's values, for a person to read."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The manifest as it stands in a registry, written by this Permafrost, an older or a newer one.
+"""The manifest's file in a registry, written by this Permafrost, an older or a newer one.
 
 Fields that a newer program added are ignored unless answers depend on them. All that answers depend
 on goes into the manifest's digest, which stands in the file: a program that computes another digest

@@ -1,4 +1,4 @@
-"""What examples of known classes say for each way of preparing images that was tried on them."""
+"""The results of each candidate preprocessing on examples with known labels."""
 
 from typing import Annotated, Any
 

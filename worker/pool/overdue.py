@@ -1,7 +1,7 @@
-"""What a process does about its own work that takes too long: it says so and ends itself.
+"""What a process does where its own work takes too long: it writes why, and ends itself.
 
-What hangs cannot be stopped within a process. A claim of one item fails, because that item is the
-cause; items of a larger micro-batch are each tried alone.
+A thread that hangs cannot be stopped within a process. A claim of one item fails, because that item
+is the cause; the items of a larger micro-batch are each tried alone.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The life of a worker process: it starts, keeps its claims and its place on the roster, stops."""
+"""The life of a worker process: it starts, renews its claims, reports, sweeps and stops."""
 
 import os
 import threading

@@ -1,1 +1,1 @@
-"""Redis as such: how its address is written, how it is connected to, and how full it is."""
+"""Redis itself: its address, connections to it, and its memory."""

@@ -1,4 +1,4 @@
-"""What a Redis address may look like, and how it is shown: without anything of its password.
+"""Checking the address of Redis, and showing it without its password.
 
 A password in which special characters are not percent-encoded is split wrongly by any parser of
 URLs, and parts of it are taken for host and port. So such addresses are refused before anything

@@ -1,4 +1,4 @@
-"""What is no model of TensorFlow, called by its name, with what its owner can do.
+"""Recognising files that are no TensorFlow model, with advice for their owner.
 
 Told by content alone; nothing is unpacked, unpickled or run.
 """

@@ -1,4 +1,4 @@
-"""Kinds of files that are no model of TensorFlow: what they are called, and what to do with them.
+"""Kinds of files that are no TensorFlow model: their names, and advice.
 
 `foreign` recognises each by its content.
 """

@@ -1,4 +1,4 @@
-"""Files beside a model that hold the names of its classes."""
+"""Label files beside a model."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What lies in a folder, less what macOS, shells and version control put there of their own."""
+"""Listing a folder without the files that macOS and Windows add."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ _LEFT_OUT = frozenset({"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"})
 
 
 def is_left_out(name: str) -> bool:
-    """Whether a file or folder of this name is nobody's who made the model."""
+    """Whether a file or folder of this name was added by an operating system."""
     return name.startswith(_APPLE_DOUBLE) or name in _LEFT_OUT
 
 

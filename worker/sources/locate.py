@@ -1,4 +1,4 @@
-"""All files that make up a source, wherever a person points to it: the one locator of sources.
+"""The locator of sources: finds all files of a source from any path that a person may give.
 
 The command line sends what is found here, a job opens it where it lies.
 """

@@ -1,4 +1,4 @@
-"""Where in a folder the model lies.
+"""Finding the model in a folder.
 
 Archives wrap models in folders, TensorFlow Serving keeps versions in numbered ones, and beside a
 model lie logs, labels and photographs.

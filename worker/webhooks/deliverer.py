@@ -31,10 +31,10 @@ from worker.webhooks.targets import AllowedHosts
 QUEUE = "webhooks"  # what the roster calls it
 
 _log = structlog.get_logger(__name__)
-_CALL_S = 1.0  # that one question to Redis for something due may wait
-_RETRY_S = 1.0  # before a Redis that failed is asked again
-_OFF_S = 60.0  # before one without a secret looks again
-_MOST_RESOLVERS = 64  # threads that ask for addresses
+_CALL_S = 1.0  # for which one call to Redis waits until something is due
+_RETRY_S = 1.0  # before Redis is tried again after an error
+_OFF_S = 60.0  # before a deliverer without a secret looks for one again
+_MOST_RESOLVERS = 64  # threads that resolve names
 
 
 class Deliverer:

@@ -1,7 +1,7 @@
 """Which addresses are public: everything that IANA has not set aside.
 
-A stranger names where a webhook goes, so whatever only this machine or its network can reach must
-not be reached for them. What is not certainly public is not.
+A stranger chooses where a webhook goes, so addresses that only this machine or its network can
+reach must be refused. An address that is not certainly public counts as not public.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""How a secret for signing webhooks is spelled."""
+"""The format of a secret for signing webhooks."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""One attempt at a webhook: one connection, one request, and little of the answer.
+"""One attempt to send a webhook: one connection, one request, and the start of the answer.
 
 Made with httpcore, httpx's lower half: it follows no redirects, reads no proxies from the
 environment, keeps no cookies and unpacks nothing, and lets us make the connection. The addresses of

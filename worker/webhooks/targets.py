@@ -1,7 +1,7 @@
-"""Where a webhook goes: read from a URL once, strictly, and never again by another parser.
+"""The target of a webhook, parsed from its URL once, strictly.
 
-What a URL means differs between parsers wherever it is unusual, and that is how a check is talked
-round. So whatever is unusual is refused, and the parts that were checked are those that are used.
+Parsers differ about unusual URLs, which attackers use to pass a check. So unusual URLs are refused,
+and the parts that were checked are those that are used.
 """
 
 import re

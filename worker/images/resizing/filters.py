@@ -1,4 +1,4 @@
-"""Filters: how TensorFlow and OpenCV resize a line of pixels, as shares of the pixels that count.
+"""Filters: how TensorFlow and OpenCV weigh the pixels of a line that they resize.
 
 Each formula names its source. Pillow's own filters are not here: Pillow has them, and its
 `bilinear`, which most models get, stands in `weights`.

@@ -1,9 +1,8 @@
 """Kernels: both passes of a resize in vector instructions, compiled for this processor.
 
-There is no compiler on most machines that this runs on, but LLVM comes as a package (`llvmlite`).
-What is written down here is its intermediate representation
-(https://llvm.org/docs/LangRef.html); it takes 60 ms to compile, once for all processes that are
-forked afterwards.
+Most machines that this runs on have no compiler, but LLVM comes as a package (`llvmlite`). The
+kernels are written in its intermediate representation (https://llvm.org/docs/LangRef.html). They
+take 60 ms to compile, once for all processes that are forked afterwards.
 
 A value of the result is a sum of pixels (8 bits) times weights (22 bits), all of them whole, of
 which the last 22 bits are rounded away and what is outside 0..255 is clipped. That is Pillow's
@@ -104,7 +103,7 @@ class Kernels:
 
 @functools.cache
 def kernels() -> Kernels | None:
-    """Return the compiled kernels; None where they cannot be had, and Pillow has to do."""
+    """Return the compiled kernels; None where they cannot be compiled, so that Pillow resizes."""
     try:
         return Kernels()
     except ImportError:  # there are no builds of it for some processors

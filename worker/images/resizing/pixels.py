@@ -1,4 +1,4 @@
-"""Pixels: where in memory those of an image lie."""
+"""The address in memory of an image's pixels."""
 
 import contextlib
 import ctypes

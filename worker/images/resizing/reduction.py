@@ -1,4 +1,4 @@
-"""Reduction: how much smaller a large JPEG may be decoded for a network's small input.
+"""Decoding a large JPEG at a smaller scale, where a network's input is small.
 
 A JPEG holds blocks of 8 x 8 pixels as frequencies. A decoder that leaves out the high ones gives
 a half, a quarter or an eighth of both sides, in a fraction of the time; and what has to be resized
@@ -16,13 +16,13 @@ from worker.models.preprocessing import Preprocessing
 # Left, top, right, bottom in pixels of an image, whole or not.
 Box = tuple[float, float, float, float]
 
-# Pixels from which on a picture is large. Below, little time is to be saved, and what there is to
-# be seen is finer compared with the pixels: scores would differ more.
+# Pixels from which on a picture is large. Smaller pictures would save little time, and scores would
+# differ more, because their details are finer compared with the pixels.
 LARGE = 1_000_000
 
-# How many times a network's input must be left on both sides, by the scale. From there on inputs
-# differ by about as much as rounding to whole numbers makes them. For an eighth the decoder has
-# only the mean of each block, and rounds it up.
+# By the scale: how many times the network's input both sides must remain at least. Then inputs
+# differ by about as much as rounding to whole numbers causes. For an eighth the decoder has only
+# the mean of each block, and rounds it up.
 LEFT = {8: 6, 4: 3, 2: 3}
 
 _Turn = Image.Transpose
@@ -35,9 +35,9 @@ _RIGHT_TO_TOP = (_Turn.ROTATE_90, _Turn.TRANSVERSE)
 
 
 class Picture(NamedTuple):
-    """A decoded image, upright, and where in it the picture is.
+    """A decoded image, upright, and which part of it the picture is.
 
-    Sides that no scale divides leave a last row or column of which only a part is the picture's.
+    Where the scale does not divide a side, only a part of the last row or column is the picture.
     """
 
     image: Image.Image

@@ -1,9 +1,9 @@
-"""Resizing: with each filter what its own library makes of a picture.
+"""Resizing: each filter gives the values of the library that it is named after.
 
-Pillow's bilinear filter, over all pixels that one of the result stands for, is the usual one: to
-the last bit, but in a sixth of Pillow's time, because it uses the processor's vector instructions.
-Those of TensorFlow and OpenCV go the same way with other weights, within one level of 255 of what
-these make of it; they take pictures apart at whole pixels. Pillow's others are left to Pillow.
+The usual filter is Pillow's bilinear one, to the last bit, but in a sixth of Pillow's time, because
+the kernels use vector instructions. The filters of TensorFlow and OpenCV use the same kernels with
+other weights; their values differ from those libraries' by at most one level of 255, and they crop
+at whole pixels. Other filters of Pillow are left to Pillow.
 """
 
 import math
@@ -27,7 +27,7 @@ _PILLOWS = {
     "box": Image.Resampling.BOX,
     "lanczos": Image.Resampling.LANCZOS,
 }
-# What rounding might take from a side that is a whole number.
+# Rounding may reduce a whole number by so much.
 _ALMOST = 1e-6  # pixels
 
 
@@ -53,7 +53,7 @@ def resize(
         top, bottom = _whole(top, bottom)
     if resample == "cv2_area" and (right - left < size[0] or bottom - top < size[1]):
         kind = "cv2_area_enlarging"
-    # Values are rounded after each pass, so that it shows which was first. Pillow begins with the
+    # Values are rounded after each pass, so the order of the passes matters. Pillow begins with the
     # columns where that makes the other pass much shorter.
     less_wide, less_high = image.width - size[0], image.height - size[1]
     if less_high > max(0, 2 * less_wide):
@@ -64,9 +64,9 @@ def resize(
 
 
 def _whole(start: float, end: float) -> tuple[int, int]:
-    """Return what lies in the middle of a part of a line, in whole pixels.
+    """Return the middle of a part of a line in whole pixels.
 
-    As `smart_resize` in keras/src/utils/image_utils.py cuts it out.
+    As `smart_resize` in keras/src/utils/image_utils.py crops.
     """
     length = max(1, int(end - start + _ALMOST))
     first = int((start + end - length) / 2 + _ALMOST)
@@ -76,7 +76,7 @@ def _whole(start: float, end: float) -> tuple[int, int]:
 def _resize(
     compiled: Kernels | None, image: Image.Image, size: tuple[int, int], box: Box, kind: str
 ) -> npt.NDArray[np.uint8]:
-    """Resize an image: its rows first, then what has become of its columns."""
+    """Resize an image: first along its rows, then along its columns."""
     width, height = size
     left, top, right, bottom = box
     across = paired(kind, image.width, left, right, width)

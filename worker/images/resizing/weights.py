@@ -1,4 +1,4 @@
-"""Weights: how much of which pixels of a line goes into each pixel of a resized one."""
+"""Weights: the share of each pixel of a line in the pixels of the resized line."""
 
 import functools
 import math

@@ -4,9 +4,9 @@ import math
 import re
 
 from worker.errors import ImageError, TruncatedImageError, UnsupportedFormatError
-from worker.images.essentials import Essentials
-from worker.images.essentials.directory import Directory
-from worker.images.essentials.exif import orientation_in, orientation_of
+from worker.images.stripping import StrippedImage
+from worker.images.stripping.directory import Directory
+from worker.images.stripping.exif import orientation_in, orientation_of
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _SAMPLES, _TILE_WIDTH, _TILE_HEIGHT, _TILES = 273, 277, 322, 323, 324
@@ -71,7 +71,7 @@ _PIECE_S = 5e-6  # for each strip or tile
 _JPEG_PIECE_S = 60e-6
 
 
-def essentials(data: bytes) -> Essentials:
+def strip(data: bytes) -> StrippedImage:
     """Return a TIFF of which only the first image is left.
 
     Raises `UnsupportedFormatError` where what its values mean is not certain, or how they are
@@ -86,7 +86,7 @@ def essentials(data: bytes) -> Essentials:
     width, height = directory.number(_WIDTH) or 0, directory.number(_HEIGHT) or 0
     if not width or not height:
         raise ImageError("The TIFF is damaged: it says no size. Save it again.")
-    return Essentials(
+    return StrippedImage(
         _with_directory(data, directory),
         _orientation(data, directory),
         (width, height),

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from worker.errors import ImageError, TruncatedImageError, UnsupportedFormatError
-from worker.images.essentials import Essentials
-from worker.images.essentials.exif import orientation_in, orientation_of
+from worker.images.stripping import StrippedImage
+from worker.images.stripping.exif import orientation_in, orientation_of
 
 # Each scan is one more way over all pixels, be it of two bytes for a whole image. That is what the
 # cheapest way takes for a pixel.
@@ -37,7 +37,7 @@ def scans_memory(data: bytes, pixels: int, values: float = 3.0) -> int:
     return round(2 * values * pixels) if data.count(_SCAN) > 1 else 0
 
 
-def essentials(data: bytes) -> Essentials:
+def strip(data: bytes) -> StrippedImage:
     """Return a JPEG of which only the pixels are left: of several images, the first.
 
     What does not belong between segments is passed over, as decoders do.
@@ -65,7 +65,7 @@ def essentials(data: bytes) -> Essentials:
             kept.append(data[start:end])
     file, pixels = b"".join(kept), size[0] * size[1] if size else 0
     cost_s, memory = scans_cost_s(file, pixels), scans_memory(file, pixels, values)
-    return Essentials(file, exif or xmp, size, cost_s=cost_s, memory=memory)
+    return StrippedImage(file, exif or xmp, size, cost_s=cost_s, memory=memory)
 
 
 def _check(kind: int, frame: bytes) -> None:

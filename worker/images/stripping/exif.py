@@ -2,7 +2,7 @@
 
 import re
 
-from worker.images.essentials.directory import Directory
+from worker.images.stripping.directory import Directory
 
 _ORIENTATION = 0x0112
 _LONGEST = 1 << 20  # bytes of XMP that are searched

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from worker.errors import ImageError, TruncatedImageError
-from worker.images.essentials import Essentials
-from worker.images.essentials.exif import orientation_in, orientation_of
+from worker.images.stripping import StrippedImage
+from worker.images.stripping.exif import orientation_in, orientation_of
 
 _PIXEL_S = 45e-9  # for each pixel of the canvas, whatever is in it
 _BYTE_S = 60e-9  # and for each byte of what is decoded
@@ -12,7 +12,7 @@ _PIXEL_BYTES = 12  # two canvases, as if it were an animation, and a copy
 _MOST_CHUNKS = 10_000
 
 
-def essentials(data: bytes) -> Essentials:
+def strip(data: bytes) -> StrippedImage:
     """Return a WebP file as it is, with its size and how it lies."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise TruncatedImageError("The image is cut off before its last pixel.")
@@ -29,7 +29,7 @@ def essentials(data: bytes) -> Essentials:
         raise ImageError("The WebP is damaged: it says no size. Save it again.")
     pixels = size[0] * size[1]
     cost_s = pixels * _PIXEL_S + len(data) * _BYTE_S
-    return Essentials(data, orientation, size, cost_s=cost_s, memory=pixels * _PIXEL_BYTES)
+    return StrippedImage(data, orientation, size, cost_s=cost_s, memory=pixels * _PIXEL_BYTES)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -1,4 +1,4 @@
-"""Essentials: how an image lies is read, and nothing else beside its pixels can do anything."""
+"""Stripping: how an image lies is read, and nothing else beside its pixels can do anything."""
 
 import io
 import struct

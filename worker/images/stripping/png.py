@@ -4,8 +4,8 @@ import struct
 import zlib
 
 from worker.errors import ImageError, TruncatedImageError, UnsupportedFormatError
-from worker.images.essentials import Essentials
-from worker.images.essentials.exif import orientation_in, orientation_of
+from worker.images.stripping import StrippedImage
+from worker.images.stripping.exif import orientation_in, orientation_of
 
 _CUT_OFF = "The image is cut off before its last pixel."
 _MOST_CHUNKS = 200_000
@@ -15,7 +15,7 @@ _XMP = b"XML:com.adobe.xmp\0"
 _EXIF_TEXT = b"Raw profile type exif\0"  # how ImageMagick 6 writes EXIF data
 
 
-def essentials(data: bytes) -> Essentials:
+def strip(data: bytes) -> StrippedImage:
     """Return a PNG of which only the pixels are left: of an animation, the image for all readers.
 
     Raises `ImageError` where the checksum of the pixels is wrong, and `TruncatedImageError` where
@@ -60,7 +60,7 @@ def essentials(data: bytes) -> Essentials:
         raise TruncatedImageError(_CUT_OFF)
     width, height = struct.unpack_from(">II", data.ljust(24, b"\0"), 16)
     size = (width, height) if data[12:16] == b"IHDR" else None
-    return Essentials(b"".join(kept), orientation, size)
+    return StrippedImage(b"".join(kept), orientation, size)
 
 
 def _check(data: bytes, position: int, end: int) -> None:
