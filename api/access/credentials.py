@@ -30,7 +30,7 @@ async def authenticate(loop_services: LoopServices) -> None:
     if not await required():
         if request.endpoint in permissions.OF_KEYS:
             raise ScopeMissingError(
-                "No API key is needed here yet, so whoever comes along can make and see none: "
+                "No API key is needed here yet, so keys are not made or shown over HTTP: "
                 "make the first one with `./permafrost keys create NAME --scope admin`."
             )
         return

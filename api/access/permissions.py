@@ -62,5 +62,5 @@ def check(grant: Grant, endpoint: str | None) -> None:
         has = ", ".join(scope for scope in Scope if scope in grant.scopes)
         raise ScopeMissingError(
             f"This needs an API key with the scope {named}; '{grant.name}' has {has}. "
-            "Whoever runs the server can make another one."
+            "The operator of the server can make another one."
         )

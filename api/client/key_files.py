@@ -2,7 +2,7 @@
 
 A key that stands in a command is in the shell's history and in the list of processes, so there is
 no option that takes one. A file may name the server of each key, and the file that is looked for by
-itself must: else a key would be sent to whatever server somebody is told to try.
+itself must: else a key would be sent to any server that its owner is asked to try.
 """
 
 import os

@@ -37,8 +37,8 @@ OPERATIONS: Final = (
         tag="operations",
         summary="Say whether predictions can be made now.",
         about="Redis answers, a worker is ready and holds a model. One model that fails while "
-        "others are served does not make the whole system unready. Where keys are needed, models "
-        "and workers are told to those who may read them only.",
+        "others are served does not make the whole system unready. Where keys are needed, only "
+        "callers whose key may read see models and workers.",
         answers=(
             json_answer(Readiness, _READY, "They can"),
             json_answer(Readiness, _UNREADY, "They cannot, and why", status=503),

@@ -40,7 +40,7 @@ OPERATIONS: Final = (
         tag="predictions",
         summary="Classify one image.",
         about="A form with the file `image` (and fields `model`, `top`, `webhook`), or the image "
-        "itself as the body with these in the query. A `webhook` is told when the job has ended. "
+        "itself as the body with these in the query. A `webhook` is called when the job has ended. "
         "`model.basis` of the job says on what the version's preprocessing rests: while it is "
         "`assumed`, answers may be wrong, and `GET /v1/models/NAME` says in `choices` how to put "
         "that right.",

@@ -26,7 +26,7 @@ WEBHOOKS: Final[dict[str, Any]] = {
         "post": {
             "operationId": "job_ended",
             "tags": ["webhooks"],
-            "summary": "Be told that a job has ended.",
+            "summary": "Receive that a job has ended.",
             "description": "At least once; anything but 2xx is tried again later.",
             "parameters": [
                 {
@@ -49,7 +49,7 @@ WEBHOOKS: Final[dict[str, Any]] = {
             },
             "responses": {
                 "2XX": {"description": "It was received"},
-                "410": {"description": "Nobody is there any more; it is given up"},
+                "410": {"description": "The receiver is gone for good; it is not called again"},
             },
         }
     }

@@ -30,7 +30,7 @@ _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 REQUIRED = (
     "An API key is needed here: send it as `Authorization: Bearer KEY`, or, with ./permafrost, in "
-    "PERMAFROST_API_KEY. Whoever runs the server makes one with `./permafrost keys create NAME`."
+    "PERMAFROST_API_KEY. The operator of the server makes one with `./permafrost keys create NAME`."
 )
 
 

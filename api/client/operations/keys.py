@@ -67,6 +67,6 @@ def _made(connection: Connection, path: str, asked: Json) -> Steps[Json]:
         path=path,
         headers=JSON,
         body=json_bytes(asked),
-        repeatable=False,  # what was made and never heard of could not be told from another
+        repeatable=False,  # sent again after a lost answer, it would make a second key
     )
     return (yield from document(connection, request, "key"))
