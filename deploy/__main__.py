@@ -169,7 +169,7 @@ app.add_typer(client)
 def _keys_of(data: Path) -> AbstractContextManager["LocalKeys"]:
     """Open `keys` of a data folder, whose Redis is started for a moment where `up` does not run."""
     from api.cli.local_keys import LocalKeys  # noqa: PLC0415 - no other command needs it
-    from deploy.local.momentary import redis_of  # noqa: PLC0415
+    from deploy.local.temporary_redis import redis_of  # noqa: PLC0415
 
     return LocalKeys.of(data, redis_of)
 

@@ -14,9 +14,9 @@ import sys
 from typing import IO, Any
 
 from freezing.running.failures import as_event
+from freezing.running.limited_runs import TimeLimit, limit_runs
 from freezing.running.limits import limit
 from freezing.running.orders import Bounds, ComparisonOrder, FreezeOrder, Order, read_order
-from freezing.running.runs import TimeLimit, limit_runs
 from freezing.running.steps import Report
 from worker.confinement.confine import confine
 from worker.confinement.system import die_with_parent

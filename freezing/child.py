@@ -14,7 +14,7 @@ import psutil
 import structlog
 
 from freezing.child_process import ChildProcess
-from freezing.running.events import Events
+from freezing.running.child_events import Events
 from freezing.running.failures import failure
 from freezing.running.orders import FreezeOrder, Order
 from freezing.running.steps import Report, Step

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from freezing.graph.kinds import KINDS
 from freezing.optimising.optimised import Optimised
 from freezing.proving.check import Check
-from freezing.running.records import MOST_NAME, Count, Name, Record, Text
+from freezing.running.record_fields import MOST_NAME, Count, Name, Record, Text
 from freezing.verifying.answers import Expected
 from freezing.verifying.verification import Verification
 from worker.models.basis import Basis

@@ -3,15 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-from freezing.asking import ask
-from freezing.choosing.serving import gives_scores
+from freezing.choosing.usage import gives_scores
 from freezing.converting.parameters import total
 from freezing.graph.graph import Graph
 from freezing.graph.roles import count_removed
 from freezing.running.orders import FreezeOrder
 from freezing.running.steps import Report, Step
+from freezing.source_stage import ask
 from freezing.sources.opening import open_source
-from freezing.verifying.scores import resolve_scores
+from freezing.verifying.score_kind import resolve_scores
 from worker.formatting import size
 from worker.models.assumptions import assumption
 from worker.models.manifest import Tensor

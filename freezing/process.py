@@ -11,10 +11,10 @@ from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
 from freezing.outcome import Outcome
+from freezing.publishing.audit_messages import Wanted
 from freezing.publishing.examining import examine
-from freezing.publishing.records import Wanted
-from freezing.publishing.taking import Taken, take
-from freezing.running.events import UnsoundReportError, checked
+from freezing.publishing.safe_copy import Taken, take
+from freezing.running.child_events import UnsoundReportError, checked
 from freezing.running.orders import (
     Bounds,
     ComparisonOrder,
@@ -30,7 +30,7 @@ from freezing.running.steps import (
     steps_of_freeze,
     steps_of_inspection,
 )
-from freezing.sources.reach import labels_around, within_reach
+from freezing.sources.readable_paths import labels_around, within_reach
 from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.errors import FreezeError, ModelNotFoundError, ModelUnavailableError
 from worker.jobs.log_lines import LogLine

@@ -14,14 +14,14 @@ from freezing.optimising.optimise import optimise_file
 from freezing.optimising.optimised import Optimised, OptimisedFile
 from freezing.outcome import FromSource, Outcome, SourceOutcome
 from freezing.pipeline import freeze_source
-from freezing.proving.freezes import after_freezing
-from freezing.running.events import checked
+from freezing.proving.freeze_examples import after_freezing
+from freezing.running.child_events import checked
 from freezing.running.failures import UnforeseenError
 from freezing.running.forks import Apart, apart
 from freezing.running.orders import FreezeOrder
 from freezing.running.steps import Report, Step
 from freezing.verifying.answers import Expected
-from freezing.verifying.serving import measure
+from freezing.verifying.trial_serving import measure
 from freezing.verifying.verification import Verification
 from freezing.verifying.verify import verify
 from worker.errors import FreezeError, VerificationError

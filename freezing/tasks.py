@@ -12,7 +12,7 @@ import redis
 import structlog
 from celery.signals import worker_process_init, worker_process_shutdown
 
-from freezing.intake import bring
+from freezing.job_inputs import bring
 from freezing.process import FreezeCancelledError, compare, freeze, inspect
 from worker.app import app
 from worker.contract.source_requests import ComparisonRequest, FreezeRequest, InspectionRequest

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from api.cli.exit_status import ExitCode, reported
 from api.cli.following import follow
 from api.cli.options import AsJson, Bom, Server, connect
-from api.cli.outcome import ExitCode, reported
 from api.cli.program import PROGRAM
-from api.cli.results import Row, check_output
+from api.cli.results_table import Row, check_output
 from api.client import DEFAULT_SERVER
 from worker.errors import InvalidRequestError
 

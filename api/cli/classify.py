@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.batch import BatchRun, Wanted
-from api.cli.images import check, survey
+from api.cli.batch_run import BatchRun, Wanted
+from api.cli.exit_status import ExitCode, exit_code, fail, reported
 from api.cli.options import AsJson, Bom, Server, Webhook, connect
-from api.cli.outcome import ExitCode, exit_code, fail, reported
 from api.cli.predictions import Predictions
 from api.cli.program import PROGRAM, as_typed_here
-from api.cli.results import check_output, write_results
+from api.cli.results_table import check_output, write_results
+from api.cli.survey import check, survey
 from api.client import DEFAULT_SERVER
 from api.client.images import walk
 from api.client.uploads import path_text

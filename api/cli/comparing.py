@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from api.cli.exit_status import check_succeeded, reported
 from api.cli.following import PATIENCE_S, follow
 from api.cli.options import AsJson, Server, Webhook, again, connect
-from api.cli.outcome import check_succeeded, reported
 from api.client import DEFAULT_SERVER
 
 

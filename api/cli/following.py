@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from api.cli.escaping import escaped
-from api.cli.outcome import reported
+from api.cli.exit_status import reported
 from api.cli.program import PROGRAM
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError

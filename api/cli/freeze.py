@@ -7,6 +7,7 @@ import typer
 
 from api.cli.escaping import escaped
 from api.cli.examples import read_examples
+from api.cli.exit_status import check_succeeded, reported
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.freeze_options import parse_set, read_labels, read_preprocessing
 from api.cli.options import (
@@ -18,7 +19,6 @@ from api.cli.options import (
     again,
     connect,
 )
-from api.cli.outcome import check_succeeded, reported
 from api.client import DEFAULT_SERVER
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli.exit_status import check_succeeded, reported
 from api.cli.following import PATIENCE_S, follow, submit_source
 from api.cli.options import (
     AsJson,
@@ -14,7 +15,6 @@ from api.cli.options import (
     again,
     connect,
 )
-from api.cli.outcome import check_succeeded, reported
 from api.client import DEFAULT_SERVER
 
 if TYPE_CHECKING:

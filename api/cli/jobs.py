@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from api.cli.exit_status import check_succeeded, reported
 from api.cli.following import follow
 from api.cli.options import AsJson, Server, connect
-from api.cli.outcome import check_succeeded, reported
 from api.client import DEFAULT_SERVER
 from worker.formatting import age
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from api.cli.escaping import escaped
+from api.cli.exit_status import reported
 from api.cli.options import AsJson, connect
-from api.cli.outcome import reported
 from api.cli.program import PROGRAM
 from api.client import DEFAULT_SERVER
 from worker.errors import InvalidRequestError

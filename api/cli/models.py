@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from api.cli.escaping import escaped
+from api.cli.exit_status import reported
 from api.cli.freeze import Scores
 from api.cli.freeze_options import read_labels, read_preprocessing
 from api.cli.options import AsJson, Server, connect
-from api.cli.outcome import reported
 from api.cli.program import PROGRAM
 from api.client import DEFAULT_SERVER
 from api.client.uploads import path_text

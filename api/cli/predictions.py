@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from api.cli.pool import as_done
-from api.cli.results import Row
+from api.cli.results_table import Row
+from api.cli.thread_pool import as_done
 from api.client.images import STDIN, ImageEntry
 from api.client.uploads import path_text
 from worker.errors import InvalidRequestError, PermafrostError

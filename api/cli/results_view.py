@@ -11,7 +11,7 @@ from rich.text import Text
 
 from api.cli.escaping import escaped
 from api.cli.output import Column, console, message, table, write_json_lines
-from api.cli.results import Row, write_results
+from api.cli.results_table import Row, write_results
 from worker.contract.predictions import Prediction
 from worker.formatting import counted, duration, number, score
 

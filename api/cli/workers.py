@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from api.cli.escaping import escaped
+from api.cli.exit_status import reported
 from api.cli.options import AsJson, Server, connect
-from api.cli.outcome import reported
 from api.client import DEFAULT_SERVER
 from worker.formatting import number, size
 

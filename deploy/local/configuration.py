@@ -10,7 +10,7 @@ from deploy.local.layout import Layout
 from deploy.local.services import Service
 
 ROOT = Path(__file__).resolve().parents[2]  # of Permafrost; the services' working folder
-TETHER = Path(__file__).with_name("tether.py")
+DIE_WITH_PARENT = Path(__file__).with_name("die_with_parent.py")
 MARK = "PERMAFROST_UP"  # in the environment of every process of a local system: its data folder
 
 # Whoever runs `up` may be a client too; no service has any business with that key.
@@ -34,9 +34,9 @@ def environment(layout: Layout, base: Mapping[str, str] = os.environ) -> dict[st
     }
 
 
-def tethered(command: Sequence[str]) -> tuple[str, ...]:
+def dying_with_parent(command: Sequence[str]) -> tuple[str, ...]:
     """Return a command that ends with the process that starts it."""
-    return (sys.executable, "-I", str(TETHER), *command)
+    return (sys.executable, "-I", str(DIE_WITH_PARENT), *command)
 
 
 def configuration(services: Sequence[Service]) -> str:
@@ -97,7 +97,7 @@ def _program(service: Service) -> str:
     """
     return f"""\
 [program:{service.name}]
-command={_quoted(tethered(service.command))}
+command={_quoted(dying_with_parent(service.command))}
 directory=%(ENV_PERMAFROST_UP_ROOT)s
 autostart=false
 autorestart=true

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from deploy.local.layout import Layout
-from deploy.local.processes import State, Status
 from deploy.local.services import Service
+from deploy.local.supervisord import State, Status
 
 _SAID_AT = frozenset({2, 5, 10, 20, 50, 100, 200, 500, 1000})  # failures in a row worth a notice
 _TAIL_LINES = 12

@@ -7,20 +7,21 @@ from collections.abc import Callable, Sequence
 import redis
 
 from api.client import Client
-from deploy.local import configuration, guard, leftovers, redis_server
+from deploy.local import configuration, orphans, redis_server
+from deploy.local.access import access_mode
 from deploy.local.crashes import Crashes
 from deploy.local.demo import NAME, DemoError, freeze, published
 from deploy.local.errors import StartError
+from deploy.local.file_permissions import check_own, keep_private, tighten
 from deploy.local.layout import Layout
 from deploy.local.lock import exclusive
 from deploy.local.options import Options
 from deploy.local.port import check_free
-from deploy.local.private import check_own, keep_private, tighten
-from deploy.local.processes import AT_REST, Manager, ManagerError
-from deploy.local.progress import Progress
 from deploy.local.readiness import Readiness
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
+from deploy.local.start_progress import Progress
+from deploy.local.supervisord import AT_REST, Manager, ManagerError
 from worker.credentials.api_key import Scope, new_secret
 from worker.credentials.key_store import KeyStore
 from worker.errors import PermafrostError, SettingError
@@ -45,7 +46,7 @@ def up(options: Options) -> int:
     layout = Layout(options.data)
     settings = _settings(options)
     settings = settings.model_copy(
-        update={"access": guard.access(options, layout, settings), "host": options.host}
+        update={"access": access_mode(options, layout, settings), "host": options.host}
     )
     keep_private()
     try:
@@ -58,9 +59,9 @@ def up(options: Options) -> int:
                         f"Others on this machine can open {layout.data} no more: the rights of "
                         f"{changed} files and folders in it were taken back."
                     )
-                if leftovers.find(layout):
+                if orphans.find(layout):
                     progress.doing("Waiting for the end of an earlier system in this data folder")
-                    leftovers.end(layout, lambda: stop.count > 0)
+                    orphans.end(layout, lambda: stop.count > 0)
                 check_free(options)
                 try:
                     return System(options, layout, settings, stop, progress).run()
@@ -264,7 +265,7 @@ class System:
                 f"see {self._layout.log('supervisord')}, then start again."
             )
         self._progress.tell("The process manager ended; everything is started again.")
-        leftovers.end(self._layout, lambda: self._stop.count > 0)
+        orphans.end(self._layout, lambda: self._stop.count > 0)
         self._crashes = Crashes(self._layout, self._services, self._progress.tell)
         self._start()
 
@@ -288,7 +289,7 @@ class System:
         except ManagerError:
             # It died or hangs. Its death stops the services; nothing else needs its answer.
             self._manager.kill()
-            leftovers.end(self._layout, lambda: self._stop.insisting)
+            orphans.end(self._layout, lambda: self._stop.insisting)
         self._end_at_once()
         self._progress.done()
         if self._stop.insisting:
@@ -311,4 +312,4 @@ class System:
         """Leave no process, whatever happened."""
         self._manager.kill()
         self._manager.wait(5.0)
-        leftovers.kill(self._layout)
+        orphans.kill(self._layout)

@@ -17,7 +17,7 @@ import tensorflow as tf
 from freezing.auditing.tables import why_not_kept
 from freezing.graph.graph import Graph, called_functions, op_def
 from freezing.graph.permitted import PIPELINE, Place, is_allowed, places
-from freezing.sources.tables import Table
+from freezing.sources.lookup_tables import Table
 from worker.auditing import allowed_ops
 from worker.auditing.attributes import fault
 from worker.auditing.refused_ops import why_unsafe

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from freezing.sources.tables import FINDS, SIZES, TABLE_OPS, Table
+from freezing.sources.lookup_tables import FINDS, SIZES, TABLE_OPS, Table
 
 # Tables whose keys are not the numbers from 0 are searched key by key, for each value looked up.
 _MOST_SEARCHED = 100_000

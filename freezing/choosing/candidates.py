@@ -6,7 +6,7 @@ answers with well-known names are still two answers.
 
 from collections.abc import Collection, Sequence
 
-from freezing.choosing.ends import Finder
+from freezing.choosing.graph_outputs import Finder
 from freezing.choosing.preferences import settle
 from freezing.choosing.ranking import GOOD_NAME, Output, Outputs, Rank, is_row, name_rank, shown
 from freezing.graph.content import Content

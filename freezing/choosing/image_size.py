@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.choosing.preprocessing.channels import follow
-from freezing.choosing.preprocessing.constants import Constants
+from freezing.choosing.preprocessing.constant_values import Constants
 from freezing.choosing.preprocessing.pixels import pixels_of
 from freezing.graph.functions import inline_functions
 from freezing.graph.graph import Endpoint, Graph

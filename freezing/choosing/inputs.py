@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.choosing.decoded import decoded_tensor
+from freezing.choosing.text_inputs import decoded_tensor
 from freezing.graph.flow import DECODERS, PARSERS, Flow
 from freezing.graph.graph import PLACEHOLDER_OPS, Endpoint, Graph, base_type
 from freezing.graph.shapes import Shapes

@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.graph.graph import Endpoint, Graph, output_types
+from freezing.sources.lookup_tables import FINDS, table_behind
 from freezing.sources.source import Source
-from freezing.sources.tables import FINDS, table_behind
 from worker.printable import printable
 from worker.sources.label_files import those_that_fit
 

@@ -12,14 +12,14 @@ import tensorflow as tf
 
 from freezing.auditing.audit import refuse_unknown, refuse_unsafe
 from freezing.choosing.candidates import output_candidates
-from freezing.choosing.choice import Chooser, NoOutputsError, clear_outputs
-from freezing.choosing.decoded import gives_bytes, refuse_text
+from freezing.choosing.chooser import Chooser, NoOutputsError, clear_outputs
 from freezing.choosing.image_size import fit_size
 from freezing.choosing.inputs import Inputs, open_placeholders, refuse_unset
-from freezing.choosing.preparation import Guess, guess_before
-from freezing.choosing.series import why_no_images
+from freezing.choosing.non_image_inputs import why_no_images
+from freezing.choosing.preprocessing_guess import Guess, guess_before
 from freezing.choosing.single_row import is_one_row, whole_of_row
 from freezing.choosing.statistics import Normalising, choose_statistics
+from freezing.choosing.text_inputs import gives_bytes, refuse_text
 from freezing.graph.attributes import make_explicit, strip_unknown_attributes
 from freezing.graph.constants import as_array
 from freezing.graph.cut import cut
@@ -29,8 +29,8 @@ from freezing.graph.narrowing import narrow_input
 from freezing.graph.soundness import refuse_damaged
 from freezing.graph.training_dropout import turn_off_dropout
 from freezing.running.reasons import reason
+from freezing.sources.lookup_tables import Table
 from freezing.sources.source import Loss, Source
-from freezing.sources.tables import Table
 from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
 from worker.models.manifest import Tensor

@@ -10,7 +10,7 @@ from freezing.auditing.state import changed_variables, changing_nodes, refuse_st
 from freezing.choosing.plan import Plan
 from freezing.converting.controlflow import fold_branches
 from freezing.converting.parameters import Layer, parameter_rows, parameters_of_constants
-from freezing.converting.tables import convert_tables
+from freezing.converting.table_constants import convert_tables
 from freezing.converting.variables import answer_initialised, convert_variables, variables_needed
 from freezing.graph.attributes import strip_notes
 from freezing.graph.dropout import remove_idle_dropout

@@ -4,13 +4,13 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from freezing.choosing.choice import Chooser, clear_outputs
+from freezing.choosing.chooser import Chooser, clear_outputs
 from freezing.choosing.inputs import Inputs
 from freezing.choosing.plan import Plan, make_plan
+from freezing.choosing.preprocessing.clues import look
 from freezing.choosing.preprocessing.deciding import decide
-from freezing.choosing.preprocessing.findings import look
 from freezing.choosing.ranking import Outputs, shown
-from freezing.choosing.serving import choose_preprocessing
+from freezing.choosing.usage import choose_preprocessing
 from freezing.converting.variables import variables_needed
 from freezing.graph.functions import inline_functions
 from freezing.graph.graph import Graph

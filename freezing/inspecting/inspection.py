@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.auditing.audit import UnsupportedGraphError
-from freezing.choosing.choice import Chooser, clear_outputs
+from freezing.choosing.chooser import Chooser, clear_outputs
 from freezing.choosing.inputs import Input, Inputs
 from freezing.choosing.labels import known_labels
 from freezing.choosing.plan import Plan
@@ -22,7 +22,7 @@ from freezing.graph.graph import PLACEHOLDER_OPS, Graph, base_type
 from freezing.graph.soundness import refuse_damaged
 from freezing.graph.suggestions import suggestions
 from freezing.graph.weights import size_of
-from freezing.inspecting import contents
+from freezing.inspecting import source_contents
 from freezing.inspecting.advice import Adviser
 from freezing.inspecting.findings import (
     about_the_plan,
@@ -94,10 +94,10 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
     findings = [*about_the_source(source, flow, used, labels), *advice.findings]
     findings += [finding("labels", "note", text) for text in told]
     findings += [finding("assumed", "note", text) for text in assumed]
-    unknown = contents.unknown_ops(whole, used)
+    unknown = source_contents.unknown_ops(whole, used)
     if any(one.needed for one in unknown):  # told one by one, with their packages
         findings = [one for one in findings if one.code != UnsupportedGraphError.code]
-    findings += contents.about_unknown_ops(unknown)
+    findings += source_contents.about_unknown_ops(unknown)
     if advice.plan is not None and remaining is not None and predicted is not None:
         findings += about_the_plan(advice.plan, remaining, predicted.bytes)
     return Inspection(
@@ -120,8 +120,8 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
         inputs=[_input(one, inputs.clear, advice.plan) for one in inputs.ranked[:_MOST_CANDIDATES]],
         outputs=[_output(one, outputs.clear) for one in outputs.ranked[:_MOST_CANDIDATES]],
         values=_values(whole, likeliest, inputs),
-        parameters=contents.parameters(flow, kept_graph),
-        dropped=contents.dropped(flow, kept),
+        parameters=source_contents.parameters(flow, kept_graph),
+        dropped=source_contents.dropped(flow, kept),
         predicted=predicted,
         unknown_ops=unknown,
         findings=in_order(findings),
@@ -132,7 +132,7 @@ def look_into(source: Source, request: InspectionRequest) -> Inspection:
 
 
 def _predicted(graph: Graph, flow: Flow) -> Predicted:
-    held = contents.held_weights(flow, graph)
+    held = source_contents.held_weights(flow, graph)
     return Predicted(
         nodes=len(graph), parameters=sum(one.parameters for one in held), bytes=size_of(graph)
     )

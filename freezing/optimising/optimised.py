@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from freezing.running.records import Count, Record, Text
+from freezing.running.record_fields import Count, Record, Text
 
 
 class Optimised(Record):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from freezing.running.records import Count, Record
+from freezing.running.record_fields import Count, Record
 from freezing.verifying.answers import Expected
 from worker.images.examples import MOST_EXAMPLES
 from worker.models.manifest import Scores

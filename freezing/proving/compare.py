@@ -6,12 +6,12 @@ import numpy as np
 
 from freezing.proving.grid import Candidate, geometries, scalings
 from freezing.proving.prove import Floats, answer_alike
-from freezing.proving.scores import scores_of
+from freezing.proving.scoring import scores_of
 from freezing.proving.tensors import Pictures, Pixels, inputs_of
 from freezing.running.failures import NotRunnableError
+from freezing.running.limited_runs import limited
 from freezing.running.orders import ComparisonOrder
 from freezing.running.reasons import reason
-from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
 from worker.errors import ExamplesError, PermafrostError
 from worker.images.decode import Limits

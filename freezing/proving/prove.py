@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from freezing.proving.class_order import find_orders
 from freezing.proving.classes import classes_of
 from freezing.proving.evidence import (
     STRONG,
@@ -24,7 +25,6 @@ from freezing.proving.evidence import (
     score,
 )
 from freezing.proving.grid import Candidate, geometries, kinds, scalings
-from freezing.proving.order import find_orders
 from freezing.proving.refusals import do_not_fit, in_other_order
 from freezing.proving.tensors import Pictures, Pixels, inputs_of
 from worker.errors import ExamplesError

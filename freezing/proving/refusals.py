@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Protocol
 
+from freezing.proving.class_order import OtherOrder
 from freezing.proving.evidence import Score
 from freezing.proving.grid import Candidate
-from freezing.proving.order import OtherOrder
 from worker.errors import FreezeError
 from worker.printable import printable
 

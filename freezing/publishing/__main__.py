@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from freezing.publishing.records import Examined, Refused, Wanted
+from freezing.publishing.audit_messages import Examined, Refused, Wanted
 from freezing.running.limits import limit
 from worker.auditing.allowed_ops import VERSION
 from worker.auditing.graph_def import ForbiddenModelError, audit_graph

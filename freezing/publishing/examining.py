@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from freezing.publishing.records import Examined, Refused, Wanted
-from freezing.publishing.taking import Taken
+from freezing.publishing.audit_messages import Examined, Refused, Wanted
+from freezing.publishing.safe_copy import Taken
 from freezing.running.environment import environment
 from worker.auditing.graph_def import ForbiddenModelError
 from worker.errors import FreezeError

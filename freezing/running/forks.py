@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from freezing.running.events import Events
+from freezing.running.child_events import Events
 from freezing.running.failures import (
     CrashedError,
     MemoryRefusedError,
@@ -23,7 +23,7 @@ from freezing.running.failures import (
     capital,
     failure,
 )
-from freezing.running.runs import Run, tell_runs, told
+from freezing.running.limited_runs import Run, tell_runs, told
 from freezing.running.steps import Report
 from worker.confinement.confine import confine_alone
 from worker.confinement.system import die_with_parent
@@ -49,8 +49,8 @@ def apart(
     The result crosses as JSON; arrays are handed over as files. What the function reports is
     reported here. Raises `FreezeError`s as the function does, by their code, `CrashedError` where
     it ended by a signal, `MemoryError` where the kernel killed it, and `UnforeseenError`; where
-    runs of a model went beyond their limits (`freezing.running.runs`), `FreezeError` with the code
-    `timed_out`, and `MemoryRefusedError`.
+    runs of a model went beyond their limits (`freezing.running.limited_runs`), `FreezeError` with
+    the code `timed_out`, and `MemoryRefusedError`.
     `doing` says in the error of a crash what was done; else it is the last run or step reported.
 
     The process cannot reach this one, nor others of its kind, and makes no others, so that nothing

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from freezing.running.records import Record
+from freezing.running.record_fields import Record
 from worker.contract.source_requests import FreezeRequest, InspectionRequest
 from worker.models.manifest import Manifest
 from worker.settings import Settings

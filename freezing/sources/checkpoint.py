@@ -6,9 +6,9 @@ from freezing.graph.graph import Graph
 from freezing.graph.ranges import settle_ranges
 from freezing.sources.checkpoint_values import CheckpointValues
 from freezing.sources.graph_files import StoredGraph, read_graph
+from freezing.sources.lookup_tables import assets_beside, read_tables
 from freezing.sources.restore import restored_entries
 from freezing.sources.source import Source
-from freezing.sources.tables import assets_beside, read_tables
 from worker.sources.checkpoint_files import CheckpointFiles, locate, locate_data
 
 _RANGES = (

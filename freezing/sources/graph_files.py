@@ -9,7 +9,7 @@ from google.protobuf import text_format  # type: ignore[import-untyped]  # has n
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # has no stubs
 
 from freezing.graph.attributes import strip_places
-from freezing.graph.leftovers import mend_leftovers
+from freezing.graph.variable_uses import mend_leftovers
 from worker.auditing.calls import why_endless
 from worker.errors import SourceError
 from worker.out_of_memory import is_out_of_memory

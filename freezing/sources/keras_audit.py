@@ -7,8 +7,8 @@ A configuration names classes and functions by module and name, and may hold Pyt
 import json
 from typing import Any
 
-from freezing.sources.keras_schema.findings import Finding
 from freezing.sources.keras_schema.rebuild import rebuild
+from freezing.sources.keras_schema.violations import Finding
 from worker.errors import SourceError
 
 _MOST_SHOWN = 3

@@ -23,7 +23,7 @@ from freezing.sources.keras_archives import (
 from freezing.sources.keras_audit import clean_config, parse_config
 from freezing.sources.keras_kernels import check_theano
 from freezing.sources.keras_loading import KerasFile, load_and_trace
-from freezing.sources.keras_schema.findings import Finding
+from freezing.sources.keras_schema.violations import Finding
 from freezing.sources.losses import loss_in, loss_in_text
 from freezing.sources.source import Loss, Source
 from worker.errors import SourceError

@@ -9,12 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from freezing.running.reasons import reason
-from freezing.sources.concrete import Traced, graph_of
 from freezing.sources.keras_archives import pack
 from freezing.sources.keras_audit import too_old
 from freezing.sources.keras_kernels import turn_kernels
 from freezing.sources.keras_operations import build_legacy
 from freezing.sources.keras_schema.rebuild import GIVEN
+from freezing.sources.traced_functions import Traced, graph_of
 from worker.errors import SourceError
 
 _UNKNOWN = re.compile(

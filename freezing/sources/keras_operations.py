@@ -7,8 +7,8 @@ of their own, by which they are found here.
 
 from typing import Any
 
+from freezing.sources.keras_schema.config_reader import OPERATION_PREFIX
 from freezing.sources.keras_schema.operations import MODULES
-from freezing.sources.keras_schema.reading import OPERATION_PREFIX
 
 
 def build_legacy(config: str, known: dict[str, Any], *, safe: bool) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from freezing.sources.checkpoint import open_checkpoint
-from freezing.sources.graph import open_graph
+from freezing.sources.graph_source import open_graph
 from freezing.sources.keras_files import open_keras
 from freezing.sources.saved_model import is_of_tensorflow_2, open_saved_model, read_saved_model
 from freezing.sources.saved_model_v2 import open_saved_model_v2

@@ -12,11 +12,11 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from freezing.graph.graph import VARIABLE_OPS, Graph
 from freezing.graph.names import nearest
 from freezing.sources.checkpoint_values import CheckpointValues
-from freezing.sources.graph import NoValues
 from freezing.sources.graph_files import from_meta_graph, parse_message
+from freezing.sources.graph_source import NoValues
+from freezing.sources.lookup_tables import assets_beside, read_tables
 from freezing.sources.restore import restored_entries
 from freezing.sources.source import Signature, Source, Values
-from freezing.sources.tables import assets_beside, read_tables
 from worker.errors import SourceError
 from worker.sources.checkpoint_files import CheckpointData, locate_data
 from worker.sources.choice import SourceChoice

@@ -19,9 +19,9 @@ from freezing.graph.graph import (
     placeholder_node,
 )
 from freezing.sources.checkpoint_values import CheckpointValues
-from freezing.sources.concrete import node_name
-from freezing.sources.graph import NoValues
 from freezing.sources.graph_files import from_meta_graph
+from freezing.sources.graph_source import NoValues
+from freezing.sources.lookup_tables import read_tables
 from freezing.sources.losses import loss_of_saved_model
 from freezing.sources.object_graph import Function, checkpoint_keys, functions
 from freezing.sources.restore import Entry
@@ -32,7 +32,7 @@ from freezing.sources.saved_model import (
     signatures,
 )
 from freezing.sources.source import Signature, Source, Value, Values
-from freezing.sources.tables import read_tables
+from freezing.sources.traced_functions import node_name
 from worker.errors import SourceError
 from worker.sources.checkpoint_files import locate_data
 from worker.sources.choice import SourceChoice

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
-from freezing.sources.tables import Table
+from freezing.sources.lookup_tables import Table
 from worker.sources.label_files import LabelFile
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
-from freezing.running.records import Count, Record
+from freezing.running.record_fields import Count, Record
 from worker.models.manifest import Tensor
 
 Array = npt.NDArray[Any]

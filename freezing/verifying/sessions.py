@@ -14,8 +14,8 @@ from freezing.choosing.plan import Plan
 from freezing.converting.variables import variables_needed
 from freezing.running.failures import NotRunnableError
 from freezing.running.reasons import reason
+from freezing.sources.lookup_tables import TABLE_OPS, Table, table_types
 from freezing.sources.source import Values
-from freezing.sources.tables import TABLE_OPS, Table, table_types
 from worker.errors import SourceError
 
 v1 = tf.compat.v1

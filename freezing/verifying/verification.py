@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from freezing.running.records import Count, Name, Number, Record
+from freezing.running.record_fields import Count, Name, Number, Record
 
 
 class OutputVerification(Record):

@@ -34,8 +34,8 @@ from freezing.verifying.differences import (
     tolerated_difference,
     wide,
 )
-from freezing.verifying.rows import influence, influence_alone, other_company
-from freezing.verifying.runs import run_file
+from freezing.verifying.graph_runner import run_file
+from freezing.verifying.row_independence import influence, influence_alone, other_company
 from freezing.verifying.verification import OutputVerification, Verification
 from worker.errors import FreezeError, VerificationError
 

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from freezing.process import FreezeCancelledError, freeze
-from freezing.sources.reach import within_reach
+from freezing.sources.readable_paths import within_reach
 from tests.support.freezing import children_of
 from tests.support.polling import wait_until
 from worker.contract.source_requests import FreezeRequest

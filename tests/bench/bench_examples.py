@@ -25,10 +25,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 from freezing.choosing.plan import Plan, make_plan
-from freezing.choosing.preparation import Guess
+from freezing.choosing.preprocessing.clues import look
 from freezing.choosing.preprocessing.deciding import decide
-from freezing.choosing.preprocessing.findings import look
-from freezing.choosing.serving import Prepared, choose_preprocessing
+from freezing.choosing.preprocessing_guess import Guess
+from freezing.choosing.usage import Prepared, choose_preprocessing
 from freezing.converting.freeze import freeze
 from freezing.graph.content import Contents
 from freezing.graph.flow import Flow
@@ -36,10 +36,10 @@ from freezing.graph.graph import Endpoint
 from freezing.proving.grid import Candidate, candidate_of
 from freezing.proving.proof import prior_of
 from freezing.proving.prove import Decision, Prover
-from freezing.proving.scores import Scoring
+from freezing.proving.scoring import Scoring
 from freezing.sources.opening import open_source
-from freezing.verifying.answered import answered
 from freezing.verifying.answers import fitted
+from freezing.verifying.range_probe import answered
 from freezing.verifying.sessions import Original
 from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError

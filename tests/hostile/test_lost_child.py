@@ -13,8 +13,8 @@ import pytest
 
 from freezing.child import Child
 from freezing.process import freeze
-from freezing.publishing.taking import take
-from freezing.running.events import Events, UnsoundReportError
+from freezing.publishing.safe_copy import take
+from freezing.running.child_events import Events, UnsoundReportError
 from tests.support.system import ROOT
 from tests.unit.freezing import networks
 from tests.unit.freezing.saved import save

@@ -10,7 +10,7 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from freezing.intake import bring
+from freezing.job_inputs import bring
 from tests.integration.test_api_freezes import zipped
 from tests.support.api import assert_problem, photograph, publish, web_client
 from tests.support.work import Work

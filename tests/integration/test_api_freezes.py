@@ -11,7 +11,7 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from freezing.intake import bring
+from freezing.job_inputs import bring
 from tests.support.api import assert_problem, web_client
 from tests.support.work import Work, filled, success
 from worker.contract.source_requests import FreezeRequest

@@ -44,7 +44,7 @@ def main_process(system: System, service: str) -> psutil.Process | None:
             parent = process.parent()
             if (
                 any(SERVICES[service] in word for word in words)
-                and not any("tether" in word for word in words)
+                and not any("die_with_parent" in word for word in words)
                 and parent
                 and any("supervisord" in word for word in parent.cmdline())
             ):

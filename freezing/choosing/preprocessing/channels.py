@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from freezing.choosing.preprocessing.constants import Array, Constants
+from freezing.choosing.preprocessing.constant_values import Array, Constants
 from freezing.choosing.preprocessing.pixels import MOST_CHANNELS, Pixels
 from freezing.choosing.preprocessing.rearranging import REARRANGING, Step
 from freezing.graph.graph import Endpoint, Graph

@@ -6,11 +6,11 @@ is the usual way, and assumed. Scaling and colours are known each in its own way
 
 from dataclasses import dataclass
 
-from freezing.choosing.preparation import Field, Guess
+from freezing.choosing.preprocessing.clues import Findings
 from freezing.choosing.preprocessing.families import KERAS, RAW, SLIM, ZERO_ONE, Family
-from freezing.choosing.preprocessing.findings import Findings
-from freezing.choosing.preprocessing.ranges import Color
+from freezing.choosing.preprocessing.pixel_ranges import Color
 from freezing.choosing.preprocessing.spread import Answered
+from freezing.choosing.preprocessing_guess import Field, Guess
 from worker.models.basis import Alternative, BasisKind
 from worker.models.preprocessing import PreprocessingSpec
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from freezing.choosing.preprocessing.constants import Array
+from freezing.choosing.preprocessing.constant_values import Array
+from freezing.choosing.preprocessing.graph_reading import Reading
 from freezing.choosing.preprocessing.moments import Moments
-from freezing.choosing.preprocessing.pixels import Pixels
-from freezing.choosing.preprocessing.ranges import (
+from freezing.choosing.preprocessing.pixel_ranges import (
     DECISIVE,
     FITTING,
     RANGES,
@@ -17,7 +17,7 @@ from freezing.choosing.preprocessing.ranges import (
     color_of_means,
     misfit,
 )
-from freezing.choosing.preprocessing.reading import Reading
+from freezing.choosing.preprocessing.pixels import Pixels
 
 _ALIKE = 0.5  # how far apart, in deviations, channels lie that were made alike
 # Of a moving mean of 0 and variance of 1 that it began with, how much may be left: momentum to the

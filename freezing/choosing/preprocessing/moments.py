@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from freezing.choosing.preprocessing.channels import Layer
-from freezing.choosing.preprocessing.constants import Array, Constants
+from freezing.choosing.preprocessing.constant_values import Array, Constants
 from freezing.graph.graph import Endpoint, Graph
 
 _NEIGHBOURS, _COLOURS = 0.95, 0.93  # correlations in photographs

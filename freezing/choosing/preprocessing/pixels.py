@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from freezing.choosing.preprocessing.constants import Array
+from freezing.choosing.preprocessing.constant_values import Array
 
 MOST_CHANNELS = 4
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from freezing.choosing.preprocessing.constants import Constants
+from freezing.choosing.preprocessing.constant_values import Constants
 from freezing.choosing.preprocessing.pixels import MOST_CHANNELS, Pixels
 from freezing.graph.graph import Endpoint
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from freezing.sources.keras_schema import values
-from freezing.sources.keras_schema.findings import WrongValueError, shown
 from freezing.sources.keras_schema.parts import CHOICES
+from freezing.sources.keras_schema.violations import WrongValueError, shown
 
 _CONSTANT = "_CONSTANT_VALUE"  # in the place of a layer: a number that no layer gives
 _MOST_NESTING = 12

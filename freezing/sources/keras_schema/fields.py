@@ -5,9 +5,9 @@ from typing import Any
 
 from freezing.sources.keras_schema import heads, values
 from freezing.sources.keras_schema.calls import read_tensors
-from freezing.sources.keras_schema.findings import Finding, shown
+from freezing.sources.keras_schema.config_reader import Reading, plain
+from freezing.sources.keras_schema.field_kinds import fields_of
 from freezing.sources.keras_schema.functions import FUNCTIONS, SLICING
-from freezing.sources.keras_schema.kinds import fields_of
 from freezing.sources.keras_schema.layers import CELLS, REACHING
 from freezing.sources.keras_schema.node_defs import read_node_def
 from freezing.sources.keras_schema.parts import (
@@ -21,7 +21,7 @@ from freezing.sources.keras_schema.parts import (
     REGULARIZERS,
     SEED_GENERATORS,
 )
-from freezing.sources.keras_schema.reading import Reading, plain
+from freezing.sources.keras_schema.violations import Finding, shown
 
 PART_KEYS = frozenset({"class_name", "config", "module", "registered_name", "shared_object_id"})
 _LEGACY_SUFFIX = "_v2"  # of "softmax_v2", as TensorFlow once called its own

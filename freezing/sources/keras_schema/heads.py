@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from freezing.sources.keras_schema.findings import Finding, shown
+from freezing.sources.keras_schema.violations import Finding, shown
 
 _OWN_ROOTS = re.compile(r"\A(keras|tf_keras|tensorflow\.(python\.)?keras)(\.|\Z)")
 # TensorFlow's own initializers and activations, which Keras 2 names by where they are.

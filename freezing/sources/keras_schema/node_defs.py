@@ -6,9 +6,9 @@ import re
 from typing import Any
 
 from freezing.sources.keras_schema import values
-from freezing.sources.keras_schema.findings import WrongValueError, shown
 from freezing.sources.keras_schema.functions import NODE_OPS
 from freezing.sources.keras_schema.parts import CHOICES
+from freezing.sources.keras_schema.violations import WrongValueError, shown
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,40}")
 _TYPE = re.compile(r"DT_[A-Z0-9]{1,12}")

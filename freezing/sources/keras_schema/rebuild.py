@@ -9,14 +9,14 @@ from typing import Any
 
 from freezing.sources.keras_schema import heads, values
 from freezing.sources.keras_schema.calls import LAYER_ARGUMENTS, read_node, read_tensors
+from freezing.sources.keras_schema.config_reader import OPERATION_PREFIX, plain
+from freezing.sources.keras_schema.field_kinds import fields_of
 from freezing.sources.keras_schema.fields import PART_KEYS, FieldReading
-from freezing.sources.keras_schema.findings import Finding, WrongValueError, shown
 from freezing.sources.keras_schema.functions import FUNCTIONS, SLICING
-from freezing.sources.keras_schema.kinds import fields_of
+from freezing.sources.keras_schema.layer_order import MOST_CALLS, Calls, Layer, check_order
 from freezing.sources.keras_schema.layers import ANY, CELLS, LAYERS, REACHING, TENSORFLOW_LAYERS
 from freezing.sources.keras_schema.operations import MODULES, OPERATIONS
-from freezing.sources.keras_schema.order import MOST_CALLS, Calls, Layer, check_order
-from freezing.sources.keras_schema.reading import OPERATION_PREFIX, plain
+from freezing.sources.keras_schema.violations import Finding, WrongValueError, shown
 
 # Classes that Keras keeps elsewhere than its layers; it is given them by these names.
 GIVEN = frozenset(

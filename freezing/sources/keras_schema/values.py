@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from freezing.sources.keras_schema.findings import WrongValueError, shown
 from freezing.sources.keras_schema.parts import ALSO_NUMBERS, CHOICES, DTYPES
+from freezing.sources.keras_schema.violations import WrongValueError, shown
 
 MOST_SIZE = 2**31 - 1  # of one dimension; a .pb file holds 2 GiB
 _MOST_COUNT = 1000  # of what is repeated while the model is built

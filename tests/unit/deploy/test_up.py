@@ -13,7 +13,7 @@ import pytest
 from supervisor.options import ServerOptions
 
 from api.client.reading import any_job
-from deploy.local import crashes, demo, leftovers, redis_server, tether
+from deploy.local import crashes, demo, die_with_parent, orphans, redis_server
 from deploy.local import up as local_up
 from deploy.local.configuration import MARK, ROOT, configuration, environment
 from deploy.local.errors import StartError
@@ -27,9 +27,9 @@ from deploy.local.options import (
     parse_workers,
 )
 from deploy.local.port import check_free
-from deploy.local.processes import State, Status
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
+from deploy.local.supervisord import State, Status
 from tests.support.command_line import job
 from tests.support.polling import wait_until
 from worker.contract.jobs import AnyJob
@@ -138,7 +138,7 @@ def test_supervisord_reads_back_what_was_meant(
         program = programs[service.name]
         command = shlex.split(program.command)
         assert command[:2] == [sys.executable, "-I"]
-        assert Path(command[2]).name == "tether.py"
+        assert Path(command[2]).name == "die_with_parent.py"
         assert command[3:] == list(service.command)
         assert program.directory == str(ROOT)
         assert Path(program.stdout_logfile).resolve() == layout.log(service.name).resolve()
@@ -399,9 +399,9 @@ def test_leftovers_are_those_of_the_same_data_folder(layout: Layout) -> None:
     ours = subprocess.Popen(["sleep", "60"], env=environ)
     other = subprocess.Popen(["sleep", "60"], env={**environ, MARK: "/another"})
     try:
-        assert [process.pid for process in leftovers.find(layout)] == [ours.pid]
-        leftovers.end(layout, lambda: True)
-        assert leftovers.find(layout) == []
+        assert [process.pid for process in orphans.find(layout)] == [ours.pid]
+        orphans.end(layout, lambda: True)
+        assert orphans.find(layout) == []
         assert other.poll() is None
     finally:
         for process in (ours, other):
@@ -410,11 +410,12 @@ def test_leftovers_are_those_of_the_same_data_folder(layout: Layout) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's death")
-def test_a_tethered_process_ends_with_its_parent(tmp_path: Path) -> None:
+def test_a_service_ends_with_its_parent(tmp_path: Path) -> None:
     ended = tmp_path / "ended"
     child = f"trap 'touch {ended}; exit' TERM; touch {ended}.ready; while :; do sleep 0.05; done"
+    program = die_with_parent.__file__
     parent = subprocess.Popen(
-        [sys.executable, "-c", RUN, sys.executable, "-I", tether.__file__, "sh", "-c", child]
+        [sys.executable, "-c", RUN, sys.executable, "-I", program, "sh", "-c", child]
     )
     wait_until(Path(f"{ended}.ready").exists, within_s=20, what="the child runs")
     parent.kill()
@@ -425,8 +426,8 @@ def test_a_tethered_process_ends_with_its_parent(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a parent's death")
 def test_a_process_whose_parent_is_gone_already_does_not_start() -> None:
     done = subprocess.run(
-        [sys.executable, "-I", tether.__file__, "echo", "started"],
-        env={**os.environ, tether.PARENT: "1"},
+        [sys.executable, "-I", die_with_parent.__file__, "echo", "started"],
+        env={**os.environ, die_with_parent.PARENT: "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from freezing.optimising.batch import BatchNotFreeError
-from freezing.verifying.alone import RowsNotIndependentError
+from freezing.verifying.single_images import RowsNotIndependentError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, image_placeholder, v1
 from tests.unit.freezing.saved import Array, Saved, freeze, save

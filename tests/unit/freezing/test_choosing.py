@@ -17,7 +17,7 @@ from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint, Graph
 from freezing.graph.names import nearest
 from freezing.sources.source import Loss, Source
-from freezing.verifying.scores import check_labels, resolve_scores
+from freezing.verifying.score_kind import check_labels, resolve_scores
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from worker.contract.source_requests import FreezeRequest

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.choosing.choice import NoOutputsError
+from freezing.choosing.chooser import NoOutputsError
 from freezing.choosing.plan import make_plan
 from freezing.graph.content import Contents
 from freezing.graph.flow import Flow

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from freezing.proving import evidence as rule
+from freezing.proving.class_order import find_orders
 from freezing.proving.classes import ExampleLabelError, classes_of
 from freezing.proving.evidence import (
     evidence,
@@ -13,7 +14,6 @@ from freezing.proving.evidence import (
     plausibility,
     score,
 )
-from freezing.proving.order import find_orders
 from worker.errors import FreezeError
 
 

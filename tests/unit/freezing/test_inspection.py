@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from freezing.choosing.plan import NoOutputsError, make_plan
-from freezing.choosing.preparation import Guess
-from freezing.choosing.serving import choose_preprocessing
+from freezing.choosing.preprocessing_guess import Guess
+from freezing.choosing.usage import choose_preprocessing
 from freezing.inspecting.inspection import look_into
 from freezing.sources.opening import open_source
 from freezing.sources.source import Signature, Source

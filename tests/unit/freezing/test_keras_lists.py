@@ -14,7 +14,7 @@ import tf_keras
 
 from freezing.sources.keras_audit import clean_config, parse_config
 from freezing.sources.keras_loading import KerasFile, keras_2, keras_3, load
-from freezing.sources.keras_schema import kinds, operations, parts
+from freezing.sources.keras_schema import field_kinds, operations, parts
 from freezing.sources.keras_schema.layers import ANY, CELLS, LAYERS, TENSORFLOW_LAYERS
 from tests.support import keras_samples
 from tests.support.keras_samples import INPUTS, sample
@@ -159,7 +159,7 @@ def test_what_layers_keep_is_what_the_lists_say(k: ModuleType) -> None:
         found = sample(k, name)
         assert found is not None, f"no sample of {name} in tests/support/keras_samples.py"
         kept = _class_of(k, name)(**found[1]).get_config()
-        known = kinds.fields_of(f"{ANY} {LAYERS[name]}")
+        known = field_kinds.fields_of(f"{ANY} {LAYERS[name]}")
         assert kept.keys() <= known.keys(), name
 
 
@@ -186,7 +186,7 @@ def test_what_parts_of_layers_keep_is_what_the_lists_say(
     for name, fields in table.items():
         kind = getattr(getattr(k, role), name, None)
         if isinstance(kind, type):
-            assert kind().get_config().keys() <= kinds.fields_of(fields).keys(), name
+            assert kind().get_config().keys() <= field_kinds.fields_of(fields).keys(), name
             seen += 1
     assert seen > 2
 
@@ -197,4 +197,4 @@ def test_every_operation_on_the_list_is_one_of_keras() -> None:
     for name, module in operations.MODULES.items():
         kind = getattr(getattr(ops, module.rpartition(".")[2]), name)
         assert issubclass(kind, ops.operation.Operation), name
-        assert kinds.fields_of(operations.OPERATIONS[name], others="numbers") is not None
+        assert field_kinds.fields_of(operations.OPERATIONS[name], others="numbers") is not None

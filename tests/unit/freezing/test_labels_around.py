@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from freezing.sources.reach import labels_around
+from freezing.sources.readable_paths import labels_around
 
 
 def test_labels_around_a_saved_model_are_within_reach(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.graph.leftovers import mend_leftovers
 from freezing.graph.ranges import settle_ranges
+from freezing.graph.variable_uses import mend_leftovers
 from tests.unit.freezing.networks import v1
 from tests.unit.freezing.saved import freeze
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.choosing.preparation import guess_before
+from freezing.choosing.preprocessing.clues import Findings, look
 from freezing.choosing.preprocessing.deciding import decide
-from freezing.choosing.preprocessing.findings import Findings, look
 from freezing.choosing.preprocessing.spread import Answered, answered_range, photographs
+from freezing.choosing.preprocessing_guess import guess_before
 from freezing.graph.graph import Endpoint, Graph
 from worker.models.manifest import Tensor
 

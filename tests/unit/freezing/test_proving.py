@@ -15,7 +15,7 @@ from freezing.proving.grid import candidate_of, geometries, kinds, scalings
 from freezing.proving.proof import basis_of, prior_of, proof_of
 from freezing.proving.prove import Decision, Prover
 from freezing.proving.refusals import ExamplesDoNotFitError, OtherOrderError
-from freezing.proving.scores import Scoring
+from freezing.proving.scoring import Scoring
 from worker.images.decode import Limits
 from worker.images.examples import Example
 from worker.models.basis import Alternative, Basis

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from freezing.choosing.preparation import Field, Guess
-from freezing.choosing.resting import resolved
+from freezing.choosing.preprocessing_basis import resolved
+from freezing.choosing.preprocessing_guess import Field, Guess
 from worker.models.basis import BasisKind
 from worker.models.manifest import Tensor
 from worker.models.preprocessing import PreprocessingSpec

@@ -13,7 +13,7 @@ from freezing.choosing.statistics import NoMovingAveragesError
 from freezing.inspecting.inspection import look_into
 from freezing.sources.averages import NoAveragesError
 from freezing.sources.opening import open_source
-from freezing.verifying.alone import RowsNotIndependentError
+from freezing.verifying.single_images import RowsNotIndependentError
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import Frozen, freeze, save
 from worker.contract.source_requests import InspectionRequest

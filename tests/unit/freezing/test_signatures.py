@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 import tensorflow as tf
 
-from freezing.choosing.decoded import TextInputError
 from freezing.choosing.plan import NoOutputsError
+from freezing.choosing.text_inputs import TextInputError
 from tests.unit.freezing.networks import dense, v1
 from tests.unit.freezing.saved import Frozen, freeze
 from worker.errors import FreezeError, UnknownNodeError

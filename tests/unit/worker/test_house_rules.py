@@ -64,11 +64,11 @@ WORKER_LAYERS = (
 # What the freezing worker's own process loads: it and all that it imports do without TensorFlow.
 NO_TENSORFLOW = (
     *("freezing/child.py", "freezing/child_process.py", "freezing/fork_server.py"),
-    *("freezing/intake.py", "freezing/outcome.py", "freezing/process.py"),
+    *("freezing/job_inputs.py", "freezing/outcome.py", "freezing/process.py"),
     *("freezing/tasks.py", "freezing/running/", "freezing/graph/kinds.py"),
-    *("freezing/publishing/examining.py", "freezing/publishing/records.py"),
-    "freezing/publishing/taking.py",
-    *("freezing/sources/paths.py", "freezing/sources/reach.py", "worker/sources/"),
+    *("freezing/publishing/examining.py", "freezing/publishing/audit_messages.py"),
+    "freezing/publishing/safe_copy.py",
+    *("freezing/sources/paths.py", "freezing/sources/readable_paths.py", "worker/sources/"),
     "freezing/sources/unpacking.py",
     *("freezing/sources/keras_archives.py", "freezing/inspecting/packages.py"),
     "freezing/verifying/answers.py",

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.cli import sending
+from api.cli import image_upload
 from api.cli.command_client import CommandClient
 from api.client.operations import many
 from tests.support.batch_server import BatchServer, problem, ulid
@@ -163,7 +163,7 @@ def test_images_travel_many_to_a_request_and_a_large_one_alone(
 ) -> None:
     monkeypatch.setattr(many, "REQUEST_IMAGES", 4)
     monkeypatch.setattr(many, "REQUEST_BYTES", 1000)
-    monkeypatch.setattr(sending, "_AT_ONCE", 1)
+    monkeypatch.setattr(image_upload, "_AT_ONCE", 1)
     (photos / "5.jpg").write_bytes(JPEG + bytes(200_000))
     (photos / "6.jpg").write_bytes(JPEG + bytes(900))
     (photos / "7.jpg").write_bytes(JPEG + bytes(900))
@@ -206,7 +206,7 @@ def test_the_table_is_in_the_order_of_the_paths_however_they_arrived(
             batch.images = dict(sorted(batch.images.items(), reverse=True))
 
     server.answer_before = shuffle
-    monkeypatch.setattr("api.cli.results._MOST_WAITING", 20)
+    monkeypatch.setattr("api.cli.results_table._MOST_WAITING", 20)
     found = run("classify", "photos", "--json", "--output", "t.csv")
     paths = [row["path"] for row in rows(found)]
     assert paths == sorted(paths)
@@ -242,7 +242,7 @@ def test_a_busy_server_is_waited_for_as_long_as_it_asks(
 @pytest.fixture
 def _small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "REQUEST_IMAGES", 2)
-    monkeypatch.setattr(sending, "_AT_ONCE", 1)
+    monkeypatch.setattr(image_upload, "_AT_ONCE", 1)
 
 
 def stop_sending(server: BatchServer, after: int) -> None:
@@ -278,7 +278,7 @@ def test_the_same_command_continues_its_batch_and_sends_only_what_is_missing(
 def test_ctrl_c_while_sending_says_how_to_go_on_and_how_to_stop(
     server: BatchServer, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.cli.batch._LOOK_S", 0.0)  # look at the batch after every request
+    monkeypatch.setattr("api.cli.batch_run._LOOK_S", 0.0)  # look at the batch after every request
     interrupt_at(server, "GET", f"/jobs/{B0}", number=2)
     found = run("classify", "photos", "--json", "--server", "http://localhost:9")
     assert (found.exit_code, found.stdout) == (130, "")

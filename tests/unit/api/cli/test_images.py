@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.images import check, survey
+from api.cli.survey import check, survey
 from api.client.images import ImageEntry, Skipped, walk
 from worker.errors import InvalidRequestError
 from worker.images import folders

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.results import (
+from api.cli.results_table import (
     COLUMNS,
     OutputError,
     Row,
@@ -169,6 +169,6 @@ def test_rows_get_their_order_with_no_more_in_memory_than_that_takes(
     assert ordered("abxd", "abcd") == "abdx"
     assert ordered("ab", "abcd", more="z") == "abz"
     assert ordered("", "abcd") == ""
-    monkeypatch.setattr("api.cli.results._MOST_WAITING", 2)
+    monkeypatch.setattr("api.cli.results_table._MOST_WAITING", 2)
     assert sorted(ordered("fedcba", "abcdef")) == [*"abcdef"]
     assert sorted(ordered("bcdef", "abcdef")) == [*"bcdef"]

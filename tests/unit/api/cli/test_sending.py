@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.cli import pool, sending
+from api.cli import image_upload, thread_pool
 from api.cli.command_client import CommandClient
 from api.client import ServerError
 from api.client.images import ImageEntry, walk
@@ -46,14 +46,14 @@ def test_images_are_looked_for_only_as_they_are_sent(
         return httpx.Response(200, json={"added": 5, "already": 0, "skipped": 0})
 
     slow = CommandClient("http://permafrost.test", transport=httpx.MockTransport(respond))
-    sent = sending.send(slow, "b", entries())
+    sent = image_upload.send(slow, "b", entries())
     for _ in range(3):
         may_answer.release()
     for _ in range(3):
         assert next(sent).images == 5
-    assert looked_at[0] <= 5 * (sending._AT_ONCE + 3 + 1)
+    assert looked_at[0] <= 5 * (image_upload._AT_ONCE + 3 + 1)
     del sent  # starts no more requests
-    for _ in range(sending._AT_ONCE):
+    for _ in range(image_upload._AT_ONCE):
         may_answer.release()
 
 
@@ -71,14 +71,14 @@ def test_every_image_is_sent_once_whatever_the_sizes(
     for chunk in chunks:
         assert len(chunk) == 1 or sum(entry.size for entry in chunk) <= 1000
         assert len(chunk) <= 7
-    sent = list(sending.send(client(), "b", walk([str(tmp_path)])))
+    sent = list(image_upload.send(client(), "b", walk([str(tmp_path)])))
     assert sum(part.images for part in sent) == 200
 
 
 @pytest.mark.parametrize("size", [10, 5_000_000])
 def test_a_file_that_is_gone_when_it_is_to_be_sent_is_a_row(tmp_path: Path, size: int) -> None:
     gone = ImageEntry(str(tmp_path / "gone.jpg"), "gone.jpg", size)
-    (sent,) = sending.send(client(), "b", [gone])
+    (sent,) = image_upload.send(client(), "b", [gone])
     (row,) = sent.problems
     assert (row.path, row.status) == ("gone.jpg", "failed")
     assert "No such file or directory" in str(row.error)
@@ -90,12 +90,14 @@ def test_a_large_image_that_a_proxy_refuses_is_a_row_and_other_refusals_stop(
     image = tmp_path / "a.jpg"
     image.write_bytes(bytes(5_000_000))
     refusal = problem(413, "http_413", "Request Entity Too Large")
-    (sent,) = sending.send(client(refusal), "b", walk([str(image)]))
+    (sent,) = image_upload.send(client(refusal), "b", walk([str(image)]))
     error = Fault(code="http_413", message="Request Entity Too Large")
     assert sent.problems[0].error == error
     with pytest.raises(ServerError, match="sealed"):
         list(
-            sending.send(client(problem(409, "conflict", "It is sealed.")), "b", walk([str(image)]))
+            image_upload.send(
+                client(problem(409, "conflict", "It is sealed.")), "b", walk([str(image)])
+            )
         )
 
 
@@ -105,13 +107,13 @@ def test_an_error_of_what_is_to_be_done_is_raised() -> None:
         raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output"):
-        list(pool.as_done(things(), str, threads=3))
+        list(thread_pool.as_done(things(), str, threads=3))
 
 
 def test_work_that_fails_takes_the_place_of_its_result() -> None:
     def work(number: int) -> float:
         return 1 / number
 
-    found = dict(pool.as_done([0, 1, 2], work, threads=2))
+    found = dict(thread_pool.as_done([0, 1, 2], work, threads=2))
     assert isinstance(found[0], ZeroDivisionError)
     assert (found[1], found[2]) == (1.0, 0.5)

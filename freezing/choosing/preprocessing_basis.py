@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from freezing.choosing.preparation import Field, Guess
+from freezing.choosing.preprocessing_guess import Field, Guess
 from worker.errors import InvalidRequestError
 from worker.models.alternatives import distinct, usual
 from worker.models.basis import (

@@ -8,10 +8,10 @@ import tensorflow as tf
 from freezing.choosing.preprocessing.channels import Layer, follow
 from freezing.choosing.preprocessing.exporters import Exporter, Traits, exporter_of
 from freezing.choosing.preprocessing.families import Family, family_of, layer_names
+from freezing.choosing.preprocessing.graph_reading import Reading, agree, of_layers
 from freezing.choosing.preprocessing.measuring import of_moments
 from freezing.choosing.preprocessing.moments import NORMS, moments
 from freezing.choosing.preprocessing.pixels import pixels_of
-from freezing.choosing.preprocessing.reading import Reading, agree, of_layers
 from freezing.graph.final_op import final_op
 from freezing.graph.graph import Endpoint, Graph
 from worker.models.manifest import Tensor

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from freezing.converting.variables import handles_of, set_dtype
 from freezing.graph.graph import Endpoint, Graph, const_node
-from freezing.sources.tables import FINDS, SIZES, TABLE_OPS, Table, table_behind
+from freezing.sources.lookup_tables import FINDS, SIZES, TABLE_OPS, Table, table_behind
 
 
 def convert_tables(graph: Graph, tables: Mapping[str, Table]) -> None:

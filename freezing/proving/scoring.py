@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from freezing.choosing.plan import Plan
 from freezing.graph.content import Trace
-from freezing.running.runs import limited
+from freezing.running.limited_runs import limited
 from freezing.verifying.answers import Run, in_pieces
-from freezing.verifying.scores import resolve_scores
+from freezing.verifying.score_kind import resolve_scores
 from freezing.verifying.verify import first_answers
 from worker.errors import ExamplesError
 from worker.inference.scores import to_scores

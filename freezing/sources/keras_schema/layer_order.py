@@ -7,7 +7,7 @@ that is used twice in one that is used twice, and so on, is small on disk and ne
 from collections import defaultdict
 from dataclasses import dataclass
 
-from freezing.sources.keras_schema.findings import WrongValueError, shown
+from freezing.sources.keras_schema.violations import WrongValueError, shown
 
 MOST_CALLS = 100_000  # of layers, inner models counted as often as they are used
 

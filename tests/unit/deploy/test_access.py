@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import guard
+from deploy.local.access import access_mode
 from deploy.local.errors import StartError
+from deploy.local.file_permissions import check_own, tighten
 from deploy.local.layout import Layout
 from deploy.local.options import Options
-from deploy.local.private import check_own, tighten
 from worker.loopback import is_loopback
 from worker.settings import Settings
 
@@ -21,7 +21,7 @@ def layout(tmp_path: Path) -> Layout:
 
 def access(layout: Layout, host: str, *, open_: bool = False, **settings: str) -> str:
     options = Options(host=host, data=layout.data, open=open_)
-    return guard.access(options, layout, Settings(data=layout.data, **settings))  # type: ignore[arg-type]
+    return access_mode(options, layout, Settings(data=layout.data, **settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"])

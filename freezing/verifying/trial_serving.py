@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from freezing.running.events import checked
+from freezing.running.child_events import checked
 from freezing.running.failures import CrashedError, MemoryRefusedError, NotRunnableError, capital
 from freezing.running.forks import Apart, apart
+from freezing.running.limited_runs import TimeLimit, limited
 from freezing.running.orders import Serving
 from freezing.running.reasons import reason
-from freezing.running.runs import TimeLimit, limited
 from freezing.running.steps import Report
 from worker.errors import PermafrostError
 from worker.formatting import binary_size

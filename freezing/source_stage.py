@@ -10,11 +10,11 @@ import tensorflow as tf
 from freezing.auditing.audit import audit
 from freezing.choosing.labels import known_labels
 from freezing.choosing.plan import Plan, make_plan
-from freezing.choosing.preparation import Guess
+from freezing.choosing.preprocessing.clues import Findings, look
 from freezing.choosing.preprocessing.deciding import decide
-from freezing.choosing.preprocessing.findings import Findings, look
-from freezing.choosing.serving import Prepared, prepared_by, refuse_classes
+from freezing.choosing.preprocessing_guess import Guess
 from freezing.choosing.statistics import Normalising
+from freezing.choosing.usage import Prepared, prepared_by, refuse_classes
 from freezing.converting.freeze import freeze
 from freezing.converting.parameters import Layer
 from freezing.converting.variables import variables_needed
@@ -23,19 +23,19 @@ from freezing.graph.content import Contents, Trace
 from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint, Graph
 from freezing.optimising.batch import fixed_batch, free_batch
-from freezing.proving.freezes import Proven, prove
+from freezing.proving.freeze_examples import Proven, prove
+from freezing.running.limited_runs import limited
 from freezing.running.orders import FreezeOrder
-from freezing.running.runs import limited
 from freezing.running.steps import Report, Step
 from freezing.sources.averages import averages_of, take_averages
 from freezing.sources.source import Source, Values
-from freezing.verifying.alone import RowsNotIndependentError, one_at_a_time
-from freezing.verifying.answered import answered
 from freezing.verifying.answers import Array, fitted
 from freezing.verifying.number_samples import sample_numbers
+from freezing.verifying.range_probe import answered
 from freezing.verifying.samples import COUNT, sample_inputs
-from freezing.verifying.scores import check_labels
+from freezing.verifying.score_kind import check_labels
 from freezing.verifying.sessions import GraphSession, Original
+from freezing.verifying.single_images import RowsNotIndependentError, one_at_a_time
 from freezing.verifying.verify import Answers, SourceFailsError, observe
 from worker.contract.source_requests import FreezeRequest
 from worker.formatting import size

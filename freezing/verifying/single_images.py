@@ -9,7 +9,7 @@ import tensorflow as tf
 from freezing.choosing.plan import Plan
 from freezing.graph.graph import Graph
 from freezing.graph.suggestions import as_option, suggested_value
-from freezing.verifying.rows import is_constant
+from freezing.verifying.row_independence import is_constant
 from freezing.verifying.verify import Answers
 from worker.errors import VerificationError
 

@@ -1,6 +1,6 @@
 """Runs a program so that it ends with the process that started it, however that one ends.
 
-    python -I tether.py PROGRAM [ARGUMENT]...
+    python -I die_with_parent.py PROGRAM [ARGUMENT]...
 
 On Linux the kernel is asked to send SIGTERM when the parent dies, even by SIGKILL, and the
 program then takes this process's place. Elsewhere it only takes its place. It runs before every
@@ -17,7 +17,7 @@ PARENT = "PERMAFROST_UP_PARENT"  # process id that this one must have for a pare
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def tether(environment: Mapping[str, str]) -> None:
+def die_with_parent(environment: Mapping[str, str]) -> None:
     """Ask for SIGTERM at the parent's death, and stop at once if it is dead already."""
     if sys.platform != "linux":
         return
@@ -27,12 +27,12 @@ def tether(environment: Mapping[str, str]) -> None:
         raise OSError(number, os.strerror(number))
     # The parent may have died before the request was made.
     if environment.get(PARENT) not in (None, str(os.getppid())):
-        sys.exit("tether: the process that started this one is gone.")
+        sys.exit("die_with_parent: the process that started this one is gone.")
 
 
 def main(command: list[str]) -> None:
-    """Tether this process and become the command."""
-    tether(os.environ)
+    """Have this process end with its parent, and become the command."""
+    die_with_parent(os.environ)
     # What the command starts through this module is to have the command itself for a parent.
     os.environ[PARENT] = str(os.getpid())
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted  # nosec B606

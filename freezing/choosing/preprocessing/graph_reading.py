@@ -10,9 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from freezing.choosing.preprocessing.channels import Layer, follow
-from freezing.choosing.preprocessing.constants import Array
-from freezing.choosing.preprocessing.pixels import Pixels
-from freezing.choosing.preprocessing.ranges import (
+from freezing.choosing.preprocessing.constant_values import Array
+from freezing.choosing.preprocessing.pixel_ranges import (
     BY_NAME,
     DECISIVE,
     FITTING,
@@ -23,6 +22,7 @@ from freezing.choosing.preprocessing.ranges import (
     color_of_means,
     misfit,
 )
+from freezing.choosing.preprocessing.pixels import Pixels
 from freezing.graph.graph import Endpoint, Graph
 from worker.models.preprocessing import PreprocessingSpec
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from freezing.running.failures import NotRunnableError, capital
+from freezing.running.limited_runs import limited
 from freezing.running.reasons import reason
-from freezing.running.runs import limited
 from freezing.running.steps import Report
 from freezing.verifying.answers import Array, Expected, fitted, in_pieces, save_answers
 from worker.out_of_memory import is_out_of_memory

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from api.cli.pool import as_done
-from api.cli.results import Row
+from api.cli.results_table import Row
+from api.cli.thread_pool import as_done
 from api.client.images import ImageEntry
 
 if TYPE_CHECKING:

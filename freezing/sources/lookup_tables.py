@@ -22,8 +22,8 @@ from freezing.graph.graph import (
     called_functions,
     op_def,
 )
+from freezing.running.limited_runs import limited
 from freezing.running.reasons import reason
-from freezing.running.runs import limited
 from freezing.sources.restore import restored_entry
 from worker.auditing import allowed_ops
 from worker.errors import FreezeError, SourceError

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from freezing.choosing.preprocessing.constants import Array
+from freezing.choosing.preprocessing.constant_values import Array
 from worker.models.preprocessing import PreprocessingSpec
 
 Color = Literal["rgb", "bgr"]

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from freezing.choosing.class_scores import why_no_classes, why_no_row
 from freezing.choosing.plan import Plan
-from freezing.choosing.preparation import Guess
-from freezing.choosing.purpose import why_no_classes, why_no_row
-from freezing.choosing.resting import resolved
+from freezing.choosing.preprocessing_basis import resolved
+from freezing.choosing.preprocessing_guess import Guess
 from freezing.graph.content import Trace, has_suppression
 from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError, InvalidRequestError

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from api.cli.images import Survey
+from api.cli.image_upload import send
 from api.cli.options import again
-from api.cli.results import Row, in_order
-from api.cli.sending import send
+from api.cli.results_table import Row, in_order
+from api.cli.survey import Survey
 from api.client.images import ImageEntry, walk
 from api.client.uploads import path_text
 from worker.errors import ConflictError, PermafrostError

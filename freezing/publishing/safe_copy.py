@@ -6,7 +6,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from freezing.running.events import UnsoundReportError
+from freezing.running.child_events import UnsoundReportError
 
 MOST_BYTES = 2**31 + 2**20  # a protocol buffer holds no more than 2 GiB
 _COPY_BYTES = 1 << 20

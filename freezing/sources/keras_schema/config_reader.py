@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from freezing.sources.keras_schema.findings import Finding, WrongValueError, shown
+from freezing.sources.keras_schema.violations import Finding, WrongValueError, shown
 
 OPERATION_PREFIX = "operation-"  # of the names that HDF5 files get for Keras's operations
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from freezing.choosing.preprocessing.reading import as_spec, in_front
+from freezing.choosing.preprocessing.graph_reading import as_spec, in_front
 from freezing.graph.flow import DECODERS
 from freezing.graph.graph import Endpoint, Graph
 from worker.models.basis import Alternative, Aspect, BasisKind

@@ -7,10 +7,10 @@ from functools import cached_property
 import tensorflow as tf
 
 from freezing.choosing.candidates import rank_outputs
-from freezing.choosing.decoded import refuse_text
 from freezing.choosing.inputs import Input, Inputs, choose_input, rank_inputs
 from freezing.choosing.ranking import Output, Outputs, is_row, shown
 from freezing.choosing.signatures import meant_signature
+from freezing.choosing.text_inputs import refuse_text
 from freezing.graph.flow import Flow
 from freezing.graph.functions import inline_functions
 from freezing.graph.graph import Endpoint, Graph, called_functions

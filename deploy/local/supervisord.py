@@ -13,11 +13,11 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, cast
 
-from deploy.local.configuration import environment, group_name, tethered
+from deploy.local.configuration import dying_with_parent, environment, group_name
+from deploy.local.die_with_parent import PARENT
 from deploy.local.errors import StartError
 from deploy.local.layout import Layout
 from deploy.local.services import Service
-from deploy.local.tether import PARENT
 
 _ANSWER_S = 10.0  # supervisord answers in milliseconds; longer means that it hangs
 _START_S = 30.0  # for supervisord itself
@@ -76,13 +76,15 @@ class Manager:
     def start(self) -> None:
         """Start supervisord without any service; returns when it answers.
 
-        Call this from the main thread: the tether watches the thread, not the process.
+        Call this from the main thread: supervisord dies with the thread that started it.
         """
         self._layout.supervisor_socket.unlink(missing_ok=True)
         own = {PARENT: str(os.getpid())}
         with self._layout.supervisor_output.open("wb") as output:
             self._process = subprocess.Popen(
-                tethered([*_SUPERVISORD, "-c", str(self._layout.supervisor_configuration)]),
+                dying_with_parent(
+                    [*_SUPERVISORD, "-c", str(self._layout.supervisor_configuration)]
+                ),
                 cwd=self._layout.data,
                 env={**environment(self._layout), **own},
                 stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from freezing.running.records import Count, Name, Record
+from freezing.running.record_fields import Count, Name, Record
 
 _Ops = dict[Annotated[str, Field(max_length=1000)], Count]
 

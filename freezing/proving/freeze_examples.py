@@ -8,18 +8,18 @@ import numpy as np
 import tensorflow as tf
 
 from freezing.choosing.plan import Plan
-from freezing.choosing.serving import Prepared
+from freezing.choosing.usage import Prepared
 from freezing.graph.content import Trace
 from freezing.proving.check import Check
 from freezing.proving.evidence import score
 from freezing.proving.proof import accuracy, basis_of, prior_of, proof_of
 from freezing.proving.prove import Decision, Prover
-from freezing.proving.scores import Scoring, scores_of
+from freezing.proving.scoring import Scoring, scores_of
 from freezing.running.forks import Apart
 from freezing.running.orders import FreezeOrder
 from freezing.running.steps import Report, Step
 from freezing.verifying.answers import Expected, fitted, load_answers
-from freezing.verifying.runs import run_file
+from freezing.verifying.graph_runner import run_file
 from freezing.verifying.sessions import GraphSession
 from worker.contract.source_requests import FreezeRequest
 from worker.errors import ExamplesError

@@ -16,7 +16,7 @@ from worker.settings import Settings
 Access = Literal["auto", "keys", "open"]
 
 
-def access(options: Options, layout: Layout, settings: Settings) -> Access:
+def access_mode(options: Options, layout: Layout, settings: Settings) -> Access:
     """Return whether the API asks for keys; raise `StartError` where nobody could enter."""
     if options.open or settings.access == "open":
         return "open"

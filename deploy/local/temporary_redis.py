@@ -9,9 +9,9 @@ import redis
 
 from deploy.local import redis_server
 from deploy.local.errors import StartError
+from deploy.local.file_permissions import check_own, keep_private
 from deploy.local.layout import Layout
 from deploy.local.lock import exclusive
-from deploy.local.private import check_own, keep_private
 from worker.credentials.key_store import KeyStore
 from worker.redis.connection import connect
 from worker.settings import Settings

@@ -7,8 +7,8 @@ from typing import Any
 from freezing.graph.graph import VARIABLE_OPS, Graph
 from freezing.sources.checkpoint import open_with_graph
 from freezing.sources.graph_files import read_graph
+from freezing.sources.lookup_tables import assets_beside, read_tables
 from freezing.sources.source import Source, Value
-from freezing.sources.tables import assets_beside, read_tables
 from worker.errors import SourceError
 from worker.sources.checkpoint_files import holds_checkpoint
 
