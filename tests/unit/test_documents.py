@@ -39,3 +39,10 @@ def test_every_file_that_a_map_names_exists(name: str) -> None:
     real = [path for path in named if "NAME" not in path and not path.startswith("data/")]
     missing = [path for path in real if not (ROOT / path).exists()]
     assert missing == [], f"{name} names what is not there"
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", ".pre-commit-config.yaml"])
+def test_every_test_that_a_command_names_exists(name: str) -> None:
+    named = re.findall(r"tests/[\w/]+\.py", (ROOT / name).read_text())
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
