@@ -266,7 +266,7 @@ class ComparisonRequest(BaseModel):
 
 
 def as_options(asked: InspectionRequest | ComparisonRequest) -> dict[str, Any]:
-    """Return what workers are told: what was asked for, less the defaults.
+    """Return the options that workers get: what was asked for, without defaults.
 
     So a field that is added later is not there unless somebody asked for it, and workers of an
     older Permafrost go on. No worker has to know the webhook.

@@ -25,7 +25,7 @@ _WARMED_S = 0.5  # a full batch is run before the first request if it is likely 
 _TIMES_ONE, _TIMES_FIRST = 20, 5
 
 
-class GraphSession(Protocol):
+class RuntimeSession(Protocol):
     """A graph in a runtime. Safe for threads."""
 
     FAILURES: ClassVar[tuple[type[Exception], ...]]  # raised where a graph cannot be loaded or run
@@ -87,7 +87,7 @@ class LoadedGraph:
         self._first_s = 0.0  # that the very first run took
         self._called = f"{manifest.name}@{manifest.version}"
         runtime = _runtime(manifest)
-        session: GraphSession | None = None
+        session: RuntimeSession | None = None
         try:
             outputs = [output.name for output in manifest.outputs]
             with reusing_freed():
@@ -179,7 +179,7 @@ class LoadedGraph:
             self.run_at_once(np.repeat(one, micro_batch, axis=0))
 
 
-def _runtime(manifest: Manifest) -> type[GraphSession]:
+def _runtime(manifest: Manifest) -> type[RuntimeSession]:
     if manifest.runtime == "onnxruntime":
         # After the fork, and only where such a version is served: it costs memory.
         from worker.inference.onnx_session import OnnxSession  # noqa: PLC0415

@@ -49,7 +49,7 @@ def known(preprocessing: Preprocessing, basis: Basis) -> list[str]:
 
 
 def assumption(name: str, preprocessing: Preprocessing | None, basis: Basis | None) -> str | None:
-    """Return a sentence for whoever asks a model for answers; None where nothing is assumed.
+    """Return a sentence that is shown with a model's answers; None where nothing is assumed.
 
     It ends with what to type.
     """

@@ -2,7 +2,7 @@
 
 Answers are right only if images are prepared as they were for training, and nobody but the people
 who trained the model knows that for certain. So each version says how much its preprocessing is to
-be believed, and where it is `assumed`, whoever asks for answers is told.
+be believed, and where it is `assumed`, answers come with a warning.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Deliveries: the webhooks about ended jobs that are still to be sent, in Redis.
 
 Written in the step in which the job ends, and removed only when the receiver has answered or is
-given up, so that none is lost whoever dies; one may arrive twice, with the same id.
+given up, so that none is lost when a process dies; one may arrive twice, with the same id.
 """
 
 import json
