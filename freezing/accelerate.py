@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from freezing.outcome import Accelerated
+from freezing.outcome import AcceleratedOutcome
 from freezing.running.failures import CrashedError, NotRunnableError
 from freezing.running.forks import Apart, apart
 from freezing.running.reasons import reason
@@ -32,7 +32,7 @@ class NotConvertibleError(FreezeError):
 
 def accelerate(
     report: Report, graph: Path, expected: Expected, tolerance: float, *, apart: Apart = apart
-) -> Accelerated:
+) -> AcceleratedOutcome:
     """Write the frozen graph as ONNX beside its file and return what a report says of it.
 
     Raises `NotConvertibleError`, and `VerificationError` where ONNX Runtime answers otherwise than
@@ -63,7 +63,7 @@ def accelerate(
         f"Converted and verified in ONNX Runtime: {size(written)}, the largest difference is "
         f"{verification.max_abs_difference:.2g}."
     )
-    return Accelerated(
+    return AcceleratedOutcome(
         format="onnx",
         opset=_OPSET,
         onnxruntime=version("onnxruntime"),

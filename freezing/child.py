@@ -17,7 +17,7 @@ from freezing.child_process import ChildProcess
 from freezing.running.child_events import Events
 from freezing.running.failures import failure
 from freezing.running.orders import FreezeOrder, Order
-from freezing.running.steps import Report, Step
+from freezing.running.steps import FreezeStep, Report
 from worker.confinement.system import adopt_orphans
 from worker.errors import FreezeError
 from worker.formatting import binary_size
@@ -76,7 +76,7 @@ class Child:
                 if cancelled():
                     raise FreezeCancelledError("Cancelled; nothing was published.")
 
-        self._report.step(Step.START)
+        self._report.step(FreezeStep.START)
         while not self._process.is_forked(_POLL_S):
             look()
         self._give_order()
@@ -173,7 +173,7 @@ class Child:
 
         Libraries that get no memory while they are loaded end in any way, and say nothing.
         """
-        starting = status < 0 and self._report.doing == Step.START
+        starting = status < 0 and self._report.doing == FreezeStep.START
         return starting and self._order.bounds.memory_bytes < _STARTS_WITHIN
 
     def _too_little_memory(self) -> str:

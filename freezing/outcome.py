@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from freezing.graph.kinds import KINDS
-from freezing.optimising.optimised import Optimised
+from freezing.optimising.optimised import OptimiseCounts
 from freezing.proving.check import Check
 from freezing.running.record_fields import MOST_NAME, Count, Name, Record, Text
 from freezing.verifying.answers import Expected
-from freezing.verifying.verification import Verification
+from freezing.verifying.verification import GraphComparison
 from worker.models.basis import Basis
 from worker.models.manifest import ManifestDraft, Measured, Runtime, Scores, Tensor
 from worker.models.preprocessing import Preprocessing, PreprocessingSpec
@@ -46,14 +46,14 @@ class _Batch(Record):
     served: Count | None
 
 
-class Accelerated(Record):
+class AcceleratedOutcome(Record):
     """What a report says of the graph that was converted."""
 
     format: Literal["onnx"]
     opset: Count
     onnxruntime: Name
     bytes: Count
-    verification: Verification
+    verification: GraphComparison
 
 
 class SourceOutcome(BaseModel):
@@ -121,11 +121,11 @@ class FromSource(BaseModel):
     check: Check | None  # by what examples are asked of it
 
 
-class Outcome(SourceOutcome):
+class FreezeOutcome(SourceOutcome):
     """What the whole freeze says."""
 
-    optimised: Optimised | None
-    verification: Verification
+    optimised: OptimiseCounts | None
+    verification: GraphComparison
     runtime: Runtime
-    accelerated: Accelerated | None
+    accelerated: AcceleratedOutcome | None
     measured: Measured | None

@@ -8,7 +8,7 @@ from freezing.converting.parameters import total
 from freezing.graph.graph import Graph
 from freezing.graph.roles import count_removed
 from freezing.running.orders import FreezeOrder
-from freezing.running.steps import Report, Step
+from freezing.running.steps import FreezeStep, Report
 from freezing.source_stage import ask
 from freezing.sources.opening import open_source
 from freezing.verifying.score_kind import resolve_scores
@@ -25,7 +25,7 @@ def freeze_source(report: Report, order: FreezeOrder) -> Any:
     undone, since only the graph's folder is written to.
     """
     request, graph_path = order.request, order.graph
-    report.step(Step.READ)
+    report.step(FreezeStep.READ)
     choice = SourceChoice(
         signature=request.signature,
         checkpoint=request.checkpoint,

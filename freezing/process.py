@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from freezing.child import Child, FreezeCancelledError
-from freezing.outcome import Outcome
-from freezing.publishing.audit_messages import Wanted
+from freezing.outcome import FreezeOutcome
+from freezing.publishing.audit_messages import ExpectedTensors
 from freezing.publishing.examining import examine
 from freezing.publishing.safe_copy import Taken, take
 from freezing.running.child_events import UnsoundReportError, checked
@@ -24,8 +24,8 @@ from freezing.running.orders import (
     Serving,
 )
 from freezing.running.steps import (
+    FreezeStep,
     Report,
-    Step,
     steps_of_comparison,
     steps_of_freeze,
     steps_of_inspection,
@@ -91,14 +91,14 @@ def freeze(
     graph = workdir.absolute() / _GRAPH_FILE
     order = freeze_order(request, source, graph, settings, samples=samples, examples=examples)
     report = _numbered(steps_of_freeze(request, has_examples=examples is not None), on_log)
-    outcome = checked(Outcome, _in_child(order, workdir, settings, report, cancelled))
+    outcome = checked(FreezeOutcome, _in_child(order, workdir, settings, report, cancelled))
 
     def go_on() -> None:
         if cancelled():
             raise FreezeCancelledError("Cancelled; nothing was published.")
 
     go_on()
-    report.step(Step.PUBLISH)
+    report.step(FreezeStep.PUBLISH)
     # All that had the source is dead: what is there now stays as it is.
     aside = workdir.with_name(f"{workdir.name}.taken")
     shutil.rmtree(aside, ignore_errors=True)
@@ -229,29 +229,29 @@ def _in_child(
         child.kill()
 
 
-def _numbered(steps: Sequence[Step], on_log: Callable[[LogLine], None]) -> Report:
+def _numbered(steps: Sequence[FreezeStep], on_log: Callable[[LogLine], None]) -> Report:
     """Return a report that says of each step which of how many it is."""
 
     def tell(event: Mapping[str, Any]) -> None:
         if event["event"] == "log":
             on_log(LogLine(event["message"]))
         else:
-            step = Step(event["step"])
+            step = FreezeStep(event["step"])
             on_log(LogLine.of_step(step.value, steps.index(step) + 1, len(steps)))
 
     return Report(tell)
 
 
 def _taken(
-    request: FreezeRequest, outcome: Outcome, graph: Path, aside: Path, settings: Settings
-) -> tuple[Outcome, list[Taken]]:
+    request: FreezeRequest, outcome: FreezeOutcome, graph: Path, aside: Path, settings: Settings
+) -> tuple[FreezeOutcome, list[Taken]]:
     """Take the graph, and what it was converted to; have them audited, and say what they are.
 
     What the child said of the files gives way, in the outcome, to what was found.
     """
     names = [_GRAPH_FILE] + ([_ACCELERATED_FILE] if request.runtime == "onnxruntime" else [])
     files = [take(graph.with_name(name), aside / name) for name in names]
-    wanted = Wanted(
+    wanted = ExpectedTensors(
         input=outcome.inputs[0].name, outputs=tuple(tensor.name for tensor in outcome.outputs)
     )
     examined = examine(files, wanted, settings)
@@ -269,7 +269,7 @@ def _taken(
 
 def _publish(
     request: FreezeRequest,
-    outcome: Outcome,
+    outcome: FreezeOutcome,
     files: Sequence[Taken],
     registry: Registry,
     job_id: str,

@@ -10,13 +10,13 @@ import tensorflow as tf
 from freezing.auditing.audit import audit
 from freezing.choosing.labels import known_labels
 from freezing.choosing.plan import Plan, make_plan
-from freezing.choosing.preprocessing.clues import Findings, look
+from freezing.choosing.preprocessing.clues import PreprocessingClues, look
 from freezing.choosing.preprocessing.deciding import decide
 from freezing.choosing.preprocessing_guess import Guess
 from freezing.choosing.statistics import Normalising
 from freezing.choosing.usage import Prepared, prepared_by, refuse_classes
 from freezing.converting.freeze import freeze
-from freezing.converting.parameters import Layer
+from freezing.converting.parameters import LayerParameters
 from freezing.converting.variables import variables_needed
 from freezing.graph.batch_statistics import is_training
 from freezing.graph.content import Contents, Trace
@@ -26,7 +26,7 @@ from freezing.optimising.batch import fixed_batch, free_batch
 from freezing.proving.freeze_examples import Proven, prove
 from freezing.running.limited_runs import limited
 from freezing.running.orders import FreezeOrder
-from freezing.running.steps import Report, Step
+from freezing.running.steps import FreezeStep, Report
 from freezing.sources.averages import averages_of, take_averages
 from freezing.sources.source import Source, Values
 from freezing.verifying.answers import Array, fitted
@@ -34,7 +34,7 @@ from freezing.verifying.number_samples import sample_numbers
 from freezing.verifying.range_probe import answered
 from freezing.verifying.samples import COUNT, sample_inputs
 from freezing.verifying.score_kind import check_labels
-from freezing.verifying.sessions import GraphSession, Original
+from freezing.verifying.sessions import Original, SampleSession
 from freezing.verifying.single_images import RowsNotIndependentError, one_at_a_time
 from freezing.verifying.verify import Answers, SourceFailsError, observe
 from worker.contract.source_requests import FreezeRequest
@@ -60,9 +60,9 @@ class Made:
     is_freed: bool  # of a fixed batch size
     mixing: list[str]  # nodes that normalise with the statistics of the batch
     answer: Trace  # what the first output is made of
-    layers: list[Layer]
+    layers: list[LayerParameters]
     audit: dict[str, Any]
-    findings: Findings  # of how images become its input
+    findings: PreprocessingClues  # of how images become its input
     warnings: list[str]
 
 
@@ -100,7 +100,7 @@ def ask(
         plan = replace(plan, normalising=Normalising())
     if prepared_by(request, plan, Guess(), []) is not None:
         refuse_classes(request, plan)  # and the other refuses where it cannot be images
-    report.step(Step.FREEZE)
+    report.step(FreezeStep.FREEZE)
     outputs = ", ".join(tensor.name for tensor in plan.outputs)
     report.log(f"{len(plan.outputs)} output(s), {outputs}, with the input {plan.input.name}.")
     warnings = [*opened.warnings, *plan.warnings]
@@ -109,7 +109,7 @@ def ask(
     made = _freeze_into(graph_path, plan, values, request)
     warnings += made.warnings
     report.log(f"Froze {len(made.names)} nodes, {size(graph_path.stat().st_size)}.")
-    report.step(Step.RUN_SOURCE)
+    report.step(FreezeStep.RUN_SOURCE)
     proven: Proven | None = None
     with Original(plan, values) as session:
         unlike, prepared = _prepare(request, plan, made, session)
@@ -174,7 +174,7 @@ def _settled(
 
 
 def _prepare(
-    request: FreezeRequest, plan: Plan, made: Made, session: GraphSession
+    request: FreezeRequest, plan: Plan, made: Made, session: SampleSession
 ) -> tuple[list[str], Prepared | None]:
     """Return what looks odd in how images are prepared, and how they are.
 
@@ -207,7 +207,7 @@ def _samples(
 
 
 def _observe(
-    plan: Plan, candidates: Iterable[Array], session: GraphSession, tolerance: float
+    plan: Plan, candidates: Iterable[Array], session: SampleSession, tolerance: float
 ) -> tuple[Array, Answers]:
     """Return the first samples on which the source can be run, and what it answers to them."""
     run = fitted(session.run, plan.input)

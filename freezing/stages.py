@@ -11,18 +11,18 @@ from pathlib import Path
 from freezing.accelerate import accelerate
 from freezing.optimising.batch import BatchNotFreeError
 from freezing.optimising.optimise import optimise_file
-from freezing.optimising.optimised import Optimised, OptimisedFile
-from freezing.outcome import FromSource, Outcome, SourceOutcome
+from freezing.optimising.optimised import OptimiseCounts, OptimisedFile
+from freezing.outcome import FreezeOutcome, FromSource, SourceOutcome
 from freezing.pipeline import freeze_source
 from freezing.proving.freeze_examples import after_freezing
 from freezing.running.child_events import checked
 from freezing.running.failures import UnforeseenError
 from freezing.running.forks import Apart, apart
 from freezing.running.orders import FreezeOrder
-from freezing.running.steps import Report, Step
+from freezing.running.steps import FreezeStep, Report
 from freezing.verifying.answers import Expected
 from freezing.verifying.trial_serving import measure
-from freezing.verifying.verification import Verification
+from freezing.verifying.verification import GraphComparison
 from freezing.verifying.verify import verify
 from worker.errors import FreezeError, VerificationError
 
@@ -30,7 +30,7 @@ from worker.errors import FreezeError, VerificationError
 _NOT_ACCEPTED = (FreezeError, MemoryError, UnforeseenError)
 
 
-def run(order: FreezeOrder, report: Report, *, apart: Apart = apart) -> Outcome:
+def run(order: FreezeOrder, report: Report, *, apart: Apart = apart) -> FreezeOutcome:
     """Freeze what the order says into its `graph`; return what a manifest and a result need.
 
     Raises `FreezeError` and its subclasses, `MemoryError` and `UnforeseenError`.
@@ -41,12 +41,12 @@ def run(order: FreezeOrder, report: Report, *, apart: Apart = apart) -> Outcome:
     expected = made.expected.model_copy(update={"folder": graph.parent})
     optimised = verification = None
     if request.optimise:
-        report.step(Step.OPTIMISE)
+        report.step(FreezeStep.OPTIMISE)
         outcome, optimised, verification = _optimise(
             report, graph, outcome, expected, tolerance, apart
         )
     if verification is None:
-        report.step(Step.VERIFY)
+        report.step(FreezeStep.VERIFY)
         verification = _verify(report, graph, outcome, expected, tolerance, apart)
     report.log(
         f"On {verification.samples} samples the largest difference is "
@@ -55,7 +55,7 @@ def run(order: FreezeOrder, report: Report, *, apart: Apart = apart) -> Outcome:
     )
     accelerated = None
     if request.runtime == "onnxruntime":
-        report.step(Step.CONVERT)
+        report.step(FreezeStep.CONVERT)
         accelerated = accelerate(report, graph, expected, tolerance, apart=apart)
     if outcome.examples is not None and made.check is not None:
         served = graph.with_suffix(".onnx") if accelerated else graph
@@ -67,7 +67,7 @@ def run(order: FreezeOrder, report: Report, *, apart: Apart = apart) -> Outcome:
     if draft.classifies:
         onnx = graph.with_suffix(".onnx") if accelerated else None
         measured = measure(report, graph, onnx, draft, order.serving, apart=apart)
-    return Outcome(
+    return FreezeOutcome(
         **dict(outcome),
         measured=measured,
         optimised=optimised,
@@ -84,7 +84,7 @@ def _verify(
     expected: Expected,
     tolerance: float,
     apart: Apart,
-) -> Verification:
+) -> GraphComparison:
     try:
         return verify(report, graph, expected, tolerance, apart=apart)
     except VerificationError as error:
@@ -101,7 +101,7 @@ def _optimise(
     expected: Expected,
     tolerance: float,
     apart: Apart,
-) -> tuple[SourceOutcome, Optimised | None, Verification | None]:
+) -> tuple[SourceOutcome, OptimiseCounts | None, GraphComparison | None]:
     """Put the optimised graph in the place of the graph file, if verification accepts it.
 
     Returns the outcome with what that changes, what was done, and how far what was put there is
@@ -116,7 +116,7 @@ def _optimise(
         done = checked(OptimisedFile, given)
         verification = None
         if done.is_written:
-            report.step(Step.VERIFY)
+            report.step(FreezeStep.VERIFY)
             verification = verify(
                 report, target, expected, tolerance, called="the optimised graph", apart=apart
             )

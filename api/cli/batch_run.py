@@ -26,7 +26,7 @@ from worker.formatting import counted, number
 
 if TYPE_CHECKING:
     from api.cli.command_client import CommandClient
-    from api.cli.progress import BatchProgress
+    from api.cli.progress import BatchProgressBars
     from worker.contract.image_jobs import BatchJob
 
 _MOST_BATCHES = 1000  # of one command over the same images
@@ -34,7 +34,7 @@ _LOOK_S = 1.0  # between two looks at a batch that is being sent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class BatchRequest:
     """What a command asks for."""
 
     paths: Sequence[str]
@@ -50,7 +50,12 @@ class BatchRun:
     """Brings one batch to its end."""
 
     def __init__(
-        self, client: "CommandClient", wanted: Wanted, shown: "BatchProgress", *, server: str
+        self,
+        client: "CommandClient",
+        wanted: BatchRequest,
+        shown: "BatchProgressBars",
+        *,
+        server: str,
     ) -> None:
         self._client = client
         self._wanted = wanted

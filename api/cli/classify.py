@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.batch_run import BatchRun, Wanted
+from api.cli.batch_run import BatchRequest, BatchRun
 from api.cli.exit_status import ExitCode, exit_code, fail, reported
 from api.cli.options import AsJson, Bom, Server, Webhook, connect
 from api.cli.predictions import Predictions
@@ -148,7 +148,7 @@ def _batch(
     server: str,
     as_json: bool,
 ) -> None:
-    from api.cli.progress import BatchProgress  # noqa: PLC0415 - imports rich
+    from api.cli.progress import BatchProgressBars  # noqa: PLC0415 - imports rich
     from api.cli.results_view import (  # noqa: PLC0415 - imports rich
         Tally,
         pass_on,
@@ -167,7 +167,7 @@ def _batch(
             )
         started = time.monotonic()
         with connect(server, retry_for_s=_BATCH_PATIENCE_S) as client:
-            wanted = Wanted(
+            wanted = BatchRequest(
                 paths=paths,
                 survey=found,
                 model=chosen_model(client, model),
@@ -176,7 +176,7 @@ def _batch(
                 retry=retry,
                 webhook=webhook,
             )
-            with BatchProgress(as_json=as_json) as shown:
+            with BatchProgressBars(as_json=as_json) as shown:
                 run = BatchRun(client, wanted, shown, server=server)
                 job = run.job()
             if job and job.status == "failed" and not run.problems:

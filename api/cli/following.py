@@ -92,7 +92,7 @@ def _named(files: "Sequence[LocalFile]") -> str:
 def follow(client: "CommandClient", job: "JobT", *, as_json: bool) -> "JobT":
     """Return the job once it has ended, telling its log lines as they come."""
     from api.cli.output import message  # noqa: PLC0415 - imports rich
-    from api.cli.progress import BatchProgress, job_progress  # noqa: PLC0415 - imports rich
+    from api.cli.progress import BatchProgressBars, job_progress  # noqa: PLC0415 - imports rich
     from api.client.operations.jobs import new_lines  # noqa: PLC0415 - imports httpx
     from worker.contract.image_jobs import BatchJob, LoggedJob  # noqa: PLC0415 - imports pydantic
 
@@ -104,7 +104,7 @@ def follow(client: "CommandClient", job: "JobT", *, as_json: bool) -> "JobT":
     last = job
     with reported(as_json=as_json, interrupted=left_alone):
         if isinstance(job, BatchJob):
-            with BatchProgress(as_json=as_json) as bars:
+            with BatchProgressBars(as_json=as_json) as bars:
                 for last in client.states(job):
                     bars.update(last)
             return last

@@ -54,7 +54,7 @@ class _Left(ProgressColumn):
         return Text("" if left is None or task.finished else f"{duration(left)} left")
 
 
-class BatchProgress:
+class BatchProgressBars:
     """Two bars: what is sent of a batch, and what of it is classified."""
 
     def __init__(self, *, as_json: bool) -> None:

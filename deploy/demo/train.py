@@ -114,7 +114,7 @@ def start_from(session: Any, prefix: Path) -> int:
     return len(values)
 
 
-class Averages:
+class WeightAverages:
     """An exponential average over the training steps of all that inference reads.
 
     It generalises better than the weights of the last step. It lives outside the graph, so that
@@ -145,7 +145,7 @@ class Averages:
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """What is printed while training goes on."""
 
     epochs: int
@@ -175,8 +175,8 @@ def train(
     """Train for `options.epochs` epochs, and save the averaged weights after each."""
     random = np.random.default_rng(options.seed)
     size, classes = int(network.x.shape[1]), int(network.y_true.shape[1])
-    averages = Averages(session)
-    progress = Progress(epochs=options.epochs, started=time.monotonic())
+    averages = WeightAverages(session)
+    progress = TrainingProgress(epochs=options.epochs, started=time.monotonic())
     for epoch in range(1, options.epochs + 1):
         began, seen, sums = time.monotonic(), 0, np.zeros(2)
         for images, targets in training_batches(photographs, classes, size, options.batch, random):

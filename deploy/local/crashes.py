@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.local.layout import Layout
 from deploy.local.services import Service
-from deploy.local.supervisord import State, Status
+from deploy.local.supervisord import ServiceStatus, State
 
 _SAID_AT = frozenset({2, 5, 10, 20, 50, 100, 200, 500, 1000})  # failures in a row worth a notice
 _TAIL_LINES = 12
@@ -21,10 +21,10 @@ class Crashes:
         self._layout = layout
         self._services = services
         self._tell = tell
-        self._before: dict[str, Status] = {}
+        self._before: dict[str, ServiceStatus] = {}
         self._failures: dict[str, int] = {}
 
-    def look(self, statuses: Mapping[str, Status]) -> None:
+    def look(self, statuses: Mapping[str, ServiceStatus]) -> None:
         """Tell what is new."""
         for service in self._services:
             now = statuses[service.name]
@@ -33,7 +33,7 @@ class Crashes:
             if before is not None:
                 self._compare(service, before, now)
 
-    def _compare(self, service: Service, before: Status, now: Status) -> None:
+    def _compare(self, service: Service, before: ServiceStatus, now: ServiceStatus) -> None:
         failures = self._failures.get(service.name, 0)
         if now.state is State.RUNNING:
             self._failures[service.name] = 0

@@ -5,7 +5,7 @@ import httpx
 _ANSWER_S = 5.0
 
 
-class Readiness:
+class ReadinessProbe:
     """Asks one system, again and again; keeps its connection open meanwhile."""
 
     def __init__(self, url: str) -> None:

@@ -12,7 +12,7 @@ from rich.status import Status
 _REMIND_S = 30.0  # without a terminal, what is waited for is said again after this time
 
 
-class Progress:
+class StartProgress:
     """Says what is being waited for; on a terminal in one line that changes."""
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ AT_REST = frozenset({State.STOPPED, State.EXITED, State.FATAL, State.UNKNOWN})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class ServiceStatus:
     """One service as supervisor sees it."""
 
     name: str
@@ -117,11 +117,11 @@ class Manager:
             if "NOT_RUNNING" not in fault.faultString:
                 raise ManagerError(fault.faultString) from fault
 
-    def statuses(self) -> dict[str, Status]:
+    def statuses(self) -> dict[str, ServiceStatus]:
         """Return what supervisor says of every service, by name."""
         answer = cast("list[dict[str, Any]]", self._call("getAllProcessInfo"))
         return {
-            row["name"]: Status(
+            row["name"]: ServiceStatus(
                 name=row["name"],
                 state=State(row["state"]),
                 pid=row["pid"],

@@ -17,10 +17,10 @@ from deploy.local.layout import Layout
 from deploy.local.lock import exclusive
 from deploy.local.options import Options
 from deploy.local.port import check_free
-from deploy.local.readiness import Readiness
+from deploy.local.readiness import ReadinessProbe
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
-from deploy.local.start_progress import Progress
+from deploy.local.start_progress import StartProgress
 from deploy.local.supervisord import AT_REST, Manager, ManagerError
 from worker.credentials.api_key import Scope, new_secret
 from worker.credentials.key_store import KeyStore
@@ -50,7 +50,7 @@ def up(options: Options) -> int:
     )
     keep_private()
     try:
-        with StopSignals() as stop, Progress() as progress:
+        with StopSignals() as stop, StartProgress() as progress:
             check_own(layout.data)
             layout.prepare()
             with exclusive(layout):
@@ -106,7 +106,7 @@ class System:
         layout: Layout,
         settings: Settings,
         stop: StopSignals,
-        progress: Progress,
+        progress: StartProgress,
     ) -> None:
         self._options = options
         self._layout = layout
@@ -121,7 +121,7 @@ class System:
         self._client = Client(
             options.local_url, timeout_s=20.0, retry_for_s=10.0, api_key=self._secret
         )
-        self._readiness = Readiness(options.local_url)
+        self._readiness = ReadinessProbe(options.local_url)
         self._deaths: list[float] = []
 
     def _configure(self) -> Sequence[Service]:

@@ -6,7 +6,7 @@ answers with well-known names are still two answers.
 
 from collections.abc import Collection, Sequence
 
-from freezing.choosing.graph_outputs import Finder
+from freezing.choosing.graph_outputs import OutputFinder
 from freezing.choosing.preferences import settle
 from freezing.choosing.ranking import GOOD_NAME, Output, Outputs, Rank, is_row, name_rank, shown
 from freezing.graph.content import Content
@@ -33,7 +33,7 @@ def rank_outputs(
     another one is computed from is left out.
     """
     flow = flow or Flow(graph)
-    finder = Finder(flow)
+    finder = OutputFinder(flow)
     found = {one.end: one for one in finder.candidates()}
     for number, signature in enumerate(signatures):
         for key, text in signature.outputs.items():

@@ -40,7 +40,7 @@ _CALLED = {Content.SOFTMAX: "Softmax", Content.SIGMOID: "Sigmoid"}  # what is wr
 _MOST = 8  # candidates of one kind
 
 
-class Finder:
+class OutputFinder:
     """Finds candidates by what a graph's nodes are for, and by what the graph ends in."""
 
     def __init__(self, flow: Flow) -> None:

@@ -9,7 +9,7 @@ from freezing.auditing.audit import refuse_leftovers
 from freezing.auditing.state import changed_variables, changing_nodes, refuse_state
 from freezing.choosing.plan import Plan
 from freezing.converting.controlflow import fold_branches
-from freezing.converting.parameters import Layer, parameter_rows, parameters_of_constants
+from freezing.converting.parameters import LayerParameters, parameter_rows, parameters_of_constants
 from freezing.converting.table_constants import convert_tables
 from freezing.converting.variables import answer_initialised, convert_variables, variables_needed
 from freezing.graph.attributes import strip_notes
@@ -44,7 +44,7 @@ class Frozen:
     """A frozen graph, the parameters that went into it, and what to tell."""
 
     graph: Graph
-    layers: list[Layer]
+    layers: list[LayerParameters]
     warnings: list[str]
 
 

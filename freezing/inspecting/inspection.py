@@ -31,7 +31,7 @@ from freezing.inspecting.findings import (
     in_order,
 )
 from freezing.running.orders import InspectionOrder
-from freezing.running.steps import Report, Step
+from freezing.running.steps import FreezeStep, Report
 from freezing.sources.opening import open_source
 from freezing.sources.source import Source
 from worker.contract.source_requests import InspectionRequest
@@ -57,7 +57,7 @@ def inspect(report: Report, order: InspectionOrder) -> Any:
     Returns an `Inspection` as JSON. Raises `SourceError` where it cannot be opened.
     """
     request = order.request
-    report.step(Step.READ)
+    report.step(FreezeStep.READ)
     part = SourceChoice(
         signature=request.signature,
         checkpoint=request.checkpoint,
@@ -66,7 +66,7 @@ def inspect(report: Report, order: InspectionOrder) -> Any:
     )
     source = open_source(order.source, part)
     report.log(f"Read the {source.kind_words} {source.name}: {len(source.graph_def.node)} nodes.")
-    report.step(Step.INSPECT)
+    report.step(FreezeStep.INSPECT)
     return look_into(source, request).model_dump(mode="json")
 
 

@@ -18,7 +18,7 @@ from freezing.graph.identities import bypass_identities
 from freezing.graph.side_effects import drop_side_effects
 from freezing.graph.stand_ins import is_large, with_stand_ins
 from freezing.optimising.batch_norm import fold_batch_norms
-from freezing.optimising.optimised import Optimised, OptimisedFile
+from freezing.optimising.optimised import OptimiseCounts, OptimisedFile
 from freezing.optimising.reshapes import fix_reshapes
 from freezing.running.reasons import reason
 from freezing.running.steps import Report
@@ -55,7 +55,7 @@ def optimise_file(report: Report, graph: Path, target: Path, tensors: list[str])
     ).model_dump(mode="json")
 
 
-def optimise(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> Optimised:
+def optimise(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> OptimiseCounts:
     """Optimise, in place, a graph that is frozen; `tensors` (`x:0`) are its input and outputs."""
     before = len(graph)
     ends = [Endpoint.parse(name) for name in tensors]
@@ -66,7 +66,7 @@ def optimise(graph: Graph, tensors: Sequence[str], warnings: list[str]) -> Optim
     computed -= {node.name for node in graph if node.op != "Const"}
     batch_norms = fold_batch_norms(graph, ends)
     _tidy(graph, ends)
-    return Optimised(
+    return OptimiseCounts(
         folded_constants=len(computed),
         batch_norms=batch_norms,
         nodes_before=before,

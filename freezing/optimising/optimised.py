@@ -7,7 +7,7 @@ from pydantic import Field
 from freezing.running.record_fields import Count, Record, Text
 
 
-class Optimised(Record):
+class OptimiseCounts(Record):
     """What optimising did to a graph."""
 
     folded_constants: Count  # nodes that were computed, and now are constants or in one
@@ -26,7 +26,7 @@ class Optimised(Record):
 class OptimisedFile(Record):
     """What the process that optimised a graph's file says."""
 
-    optimised: Optimised
+    optimised: OptimiseCounts
     is_written: bool  # else there was nothing to do
     audit: dict[str, Any]  # replaced by what the audit of the bytes finds
     warnings: list[Text] = Field(max_length=1000)

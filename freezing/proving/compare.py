@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from freezing.proving.grid import Candidate, geometries, scalings
+from freezing.proving.grid import PreprocessingCandidate, geometries, scalings
 from freezing.proving.prove import Floats, answer_alike
 from freezing.proving.scoring import scores_of
 from freezing.proving.tensors import Pictures, Pixels, inputs_of
@@ -12,7 +12,7 @@ from freezing.running.failures import NotRunnableError
 from freezing.running.limited_runs import limited
 from freezing.running.orders import ComparisonOrder
 from freezing.running.reasons import reason
-from freezing.running.steps import Report, Step
+from freezing.running.steps import FreezeStep, Report
 from worker.errors import ExamplesError, PermafrostError
 from worker.images.decode import Limits
 from worker.images.examples import Example
@@ -32,7 +32,7 @@ def compare(report: Report, order: ComparisonOrder) -> Any:
     version raises.
     """
     manifest = order.manifest
-    report.step(Step.COMPARE)
+    report.step(FreezeStep.COMPARE)
     limits = Limits(pixels=order.most_pixels)
     pictures = Pictures([Example(path=path, label="") for path in order.samples], limits)
     if pictures.unreadable:
@@ -60,7 +60,7 @@ def _ways(graph: LoadedGraph, pictures: Pictures, top: int) -> list[Way]:
     served = graph.preprocessing
     resized: dict[tuple[str, str], Pixels] = {}
 
-    def answers(candidate: Candidate) -> Floats:
+    def answers(candidate: PreprocessingCandidate) -> Floats:
         prepared = candidate.preprocessing
         way = prepared.resize, prepared.filter
         if way not in resized:
@@ -82,7 +82,9 @@ def _ways(graph: LoadedGraph, pictures: Pictures, top: int) -> list[Way]:
     return [_way(graph, one, rows, top, is_served=one is own) for one, rows in found]
 
 
-def _way(graph: LoadedGraph, one: Candidate, rows: Floats, top: int, *, is_served: bool) -> Way:
+def _way(
+    graph: LoadedGraph, one: PreprocessingCandidate, rows: Floats, top: int, *, is_served: bool
+) -> Way:
     manifest = graph.manifest
     said = one.spec.model_dump(mode="json", exclude_none=True)
     with np.errstate(all="ignore"):  # of what the model was not made for

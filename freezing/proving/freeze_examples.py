@@ -17,10 +17,10 @@ from freezing.proving.prove import Decision, Prover
 from freezing.proving.scoring import Scoring, scores_of
 from freezing.running.forks import Apart
 from freezing.running.orders import FreezeOrder
-from freezing.running.steps import Report, Step
+from freezing.running.steps import FreezeStep, Report
 from freezing.verifying.answers import Expected, fitted, load_answers
 from freezing.verifying.graph_runner import run_file
-from freezing.verifying.sessions import GraphSession
+from freezing.verifying.sessions import SampleSession
 from worker.contract.source_requests import FreezeRequest
 from worker.errors import ExamplesError
 from worker.images.decode import Limits
@@ -48,7 +48,7 @@ class Proven:
 def prove(
     report: Report,
     order: FreezeOrder,
-    session: GraphSession,
+    session: SampleSession,
     plan: Plan,
     request: FreezeRequest,
     prepared: Prepared | None,
@@ -64,7 +64,7 @@ def prove(
     examples are left beside the graph, prepared as was decided. Raises `ExamplesError`,
     `ExampleLabelError`, `ExamplesDoNotFitError` and `OtherOrderError`.
     """
-    report.step(Step.PROVE)
+    report.step(FreezeStep.PROVE)
     if order.examples is None or prepared is None:
         raise ExamplesError(
             f"The input {plan.input} does not take images, so that examples say nothing about it: "

@@ -25,7 +25,7 @@ _RESIZED = {"stretch": "stretched", "crop": "cropped in the middle", "pad": "pad
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class PreprocessingCandidate:
     """One way of preparing images: in full, and as a freeze takes it."""
 
     preprocessing: Preprocessing
@@ -38,7 +38,7 @@ class Candidate:
         pixels = np.array([[0.0], [255.0]]) * found.scale
         return np.broadcast_to((pixels - found.mean) / found.std, (2, found.channels))
 
-    def is_scaled_alike(self, other: "Candidate") -> bool:
+    def is_scaled_alike(self, other: "PreprocessingCandidate") -> bool:
         """Whether red, green and blue become numbers so close that no network tells them apart."""
         own, others = self.preprocessing, other.preprocessing
         if own.standardise or others.standardise:
@@ -49,7 +49,7 @@ class Candidate:
         )
         return bool((np.abs(mine - its) <= _CLOSE * np.ptp(mine, axis=0)).all())
 
-    def is_alike(self, other: "Candidate") -> bool:
+    def is_alike(self, other: "PreprocessingCandidate") -> bool:
         """Whether the two differ in neither numbers nor colours."""
         same = self.preprocessing.color == other.preprocessing.color
         return same and self.is_scaled_alike(other)
@@ -76,7 +76,9 @@ class Candidate:
         return f"{_RESIZED[self.preprocessing.resize]} with {self.preprocessing.filter}"
 
 
-def candidate_of(base: Preprocessing, other: PreprocessingSpec | None = None) -> Candidate:
+def candidate_of(
+    base: Preprocessing, other: PreprocessingSpec | None = None
+) -> PreprocessingCandidate:
     """Return `base` as a candidate, or what becomes of it where `other` is said of it."""
     fields = base.model_dump()
     said = {} if other is None else other.model_dump(exclude_none=True)
@@ -86,7 +88,9 @@ def candidate_of(base: Preprocessing, other: PreprocessingSpec | None = None) ->
     return _own(Preprocessing(**{**fields, **said}), frozenset())
 
 
-def scalings(base: Preprocessing, held: Set[str], dtype: npt.DTypeLike) -> list[Candidate]:
+def scalings(
+    base: Preprocessing, held: Set[str], dtype: npt.DTypeLike
+) -> list[PreprocessingCandidate]:
     """Return `base`, and what else values and colours may be, resized as it is.
 
     What is in `held`, fields of a `PreprocessingSpec` that a person stated, stays. An input of
@@ -107,7 +111,7 @@ def scalings(base: Preprocessing, held: Set[str], dtype: npt.DTypeLike) -> list[
     return _different(found)
 
 
-def geometries(taken: Candidate, held: Set[str]) -> list[Candidate]:
+def geometries(taken: PreprocessingCandidate, held: Set[str]) -> list[PreprocessingCandidate]:
     """Return `taken`, and the same values and colours with all other ways of resizing."""
     base = taken.preprocessing
     resizes = [base.resize] if "resize" in held else get_args(Resize)
@@ -116,7 +120,7 @@ def geometries(taken: Candidate, held: Set[str]) -> list[Candidate]:
     for resize, filtered in product(resizes, filters):
         update: dict[str, Any] = {"resize": resize, "filter": filtered}
         found.append(
-            Candidate(
+            PreprocessingCandidate(
                 preprocessing=base.model_copy(update=update),
                 spec=taken.spec.model_copy(update=update),
             )
@@ -132,7 +136,7 @@ def _colors(base: Preprocessing, held: Set[str]) -> tuple[Color, ...]:
 
 def _of_preset(
     base: Preprocessing, name: str, fields: dict[str, Any], color: Color
-) -> Candidate | None:
+) -> PreprocessingCandidate | None:
     """Return a preset in the colours; None where it has means of three channels for one."""
     own = fields.get("color", "rgb")
     several = max(len(fields.get(key, [0.0])) for key in ("mean", "std"))
@@ -145,20 +149,20 @@ def _of_preset(
         values.update(turned)
         said.update(turned)
     resized = {key: getattr(base, key) for key in ("size", "resize", "layout", "filter")}
-    return Candidate(
+    return PreprocessingCandidate(
         preprocessing=Preprocessing(**resized, color=color, **values),
         spec=PreprocessingSpec(**said, **_resizing_said(base)),
     )
 
 
-def _own(base: Preprocessing, held: Set[str]) -> Candidate:
+def _own(base: Preprocessing, held: Set[str]) -> PreprocessingCandidate:
     """Return what was taken so far as a candidate, by a preset's name where it is one."""
     for name, fields in PRESETS.items():
         made = _of_preset(base, name, fields, base.color)
         if made is not None and made.preprocessing == base and not held & _SAID:
             return made
     said = {key: getattr(base, key) for key in _VALUES}
-    return Candidate(
+    return PreprocessingCandidate(
         preprocessing=base,
         spec=PreprocessingSpec(**said, color=base.color, **_resizing_said(base)),
     )
@@ -175,16 +179,16 @@ def _coloured(base: Preprocessing, color: Color) -> Preprocessing:
     return base.model_copy(update={"color": color, "mean": base.mean[::-1], "std": base.std[::-1]})
 
 
-def _different(found: Iterable[Candidate]) -> list[Candidate]:
+def _different(found: Iterable[PreprocessingCandidate]) -> list[PreprocessingCandidate]:
     """Return those of the candidates that are not an earlier one again."""
-    kept: list[Candidate] = []
+    kept: list[PreprocessingCandidate] = []
     for one in found:
         if all(one.preprocessing != other.preprocessing for other in kept):
             kept.append(one)
     return kept
 
 
-def kinds(candidates: Sequence[Candidate]) -> list[int]:
+def kinds(candidates: Sequence[PreprocessingCandidate]) -> list[int]:
     """Return a number for each candidate, the same for those that are alike."""
     found: list[int] = []
     for place, one in enumerate(candidates):

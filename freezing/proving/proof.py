@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from freezing.proving.evidence import Score
-from freezing.proving.grid import Candidate, candidate_of
+from freezing.proving.grid import PreprocessingCandidate, candidate_of
 from freezing.proving.prove import Decision, Prior, Prover, Trial
 from worker.models.basis import (
     MOST_ALTERNATIVES,
@@ -57,7 +57,7 @@ def prior_of(base: Preprocessing, basis: Basis) -> Prior:
     ]
     scaled, coloured = (_WEIGHTS[basis.fields.get(aspect, "assumed")] for aspect in _ASPECTS)
 
-    def prior(candidate: Candidate) -> float:
+    def prior(candidate: PreprocessingCandidate) -> float:
         weights = [weight for other, weight in others if candidate.is_alike(other)]
         same_color = candidate.preprocessing.color == base.color
         weights.append(

@@ -24,7 +24,7 @@ from freezing.proving.evidence import (
     plausibility,
     score,
 )
-from freezing.proving.grid import Candidate, geometries, kinds, scalings
+from freezing.proving.grid import PreprocessingCandidate, geometries, kinds, scalings
 from freezing.proving.refusals import do_not_fit, in_other_order
 from freezing.proving.tensors import Pictures, Pixels, inputs_of
 from worker.errors import ExamplesError
@@ -35,7 +35,7 @@ from worker.models.preprocessing import Preprocessing
 Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int_]
 Scores = Callable[[npt.NDArray[Any]], Floats]  # inputs (images, ...) -> scores (images, classes)
-Prior = Callable[[Candidate], float]
+Prior = Callable[[PreprocessingCandidate], float]
 
 _MOST_BYTES = 256 << 20  # of the inputs that are made of them
 _ENOUGH_S = 45.0  # after which no further way of resizing is tried
@@ -46,7 +46,7 @@ _ALIKE = 0.02  # mean share of a score that goes elsewhere, below which answers 
 class Trial:
     """A candidate and what the model makes of the examples with it."""
 
-    candidate: Candidate
+    candidate: PreprocessingCandidate
     scores: Floats
     score: Score
 
@@ -199,7 +199,10 @@ class Prover:
 
 
 def _judged(
-    candidates: Sequence[Candidate], answers: Sequence[Floats], classes: Classes, prior: Prior
+    candidates: Sequence[PreprocessingCandidate],
+    answers: Sequence[Floats],
+    classes: Classes,
+    prior: Prior,
 ) -> tuple[list[Trial], Verdict]:
     trials = [
         Trial(candidate=candidate, scores=scores, score=score(scores, classes))

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from freezing.proving.class_order import OtherOrder
 from freezing.proving.evidence import Score
-from freezing.proving.grid import Candidate
+from freezing.proving.grid import PreprocessingCandidate
 from worker.errors import FreezeError
 from worker.printable import printable
 
@@ -29,11 +29,11 @@ class OtherOrderError(FreezeError):
 
 class _Tried(Protocol):
     @property
-    def candidate(self) -> Candidate: ...
+    def candidate(self) -> PreprocessingCandidate: ...
 
 
 def do_not_fit(
-    best: Candidate, found: Score, assumed: Score, examples: int, *, is_held: bool
+    best: PreprocessingCandidate, found: Score, assumed: Score, examples: int, *, is_held: bool
 ) -> FreezeError:
     """Return the error for examples that the model does not answer, however they are prepared.
 

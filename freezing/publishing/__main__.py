@@ -3,7 +3,7 @@
 It never saw the source, and gets nothing but open files: the graph, and the converted graph where
 there is one. It gives up everything else before it reads a byte of them, and writes one line of
 JSON: what it counted (`records.Examined`), or why it refuses (`Refused`). Standard input holds, as
-JSON, what the graph must have (`Wanted`).
+JSON, what the graph must have (`ExpectedTensors`).
 """
 
 import importlib.util
@@ -13,7 +13,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from freezing.publishing.audit_messages import Examined, Refused, Wanted
+from freezing.publishing.audit_messages import Examined, ExpectedTensors, Refused
 from freezing.running.limits import limit
 from worker.auditing.allowed_ops import VERSION
 from worker.auditing.graph_def import ForbiddenModelError, audit_graph
@@ -29,7 +29,7 @@ def main() -> int:
     if not die_with_parent(int(parent)):
         return 1
     limit(int(memory_bytes))
-    graph_def, wanted = _messages().GraphDef, Wanted.model_validate_json(sys.stdin.read())
+    graph_def, wanted = _messages().GraphDef, ExpectedTensors.model_validate_json(sys.stdin.read())
     if confinement != "off":
         found = confine([], [], alone=True)
         if confinement == "required":
@@ -47,7 +47,9 @@ def main() -> int:
     return 0
 
 
-def _audit(graph_def: Any, descriptor: int, accelerated: Iterable[int], wanted: Wanted) -> Examined:
+def _audit(
+    graph_def: Any, descriptor: int, accelerated: Iterable[int], wanted: ExpectedTensors
+) -> Examined:
     try:
         graph = graph_def.FromString(_content(descriptor))
     except Exception as error:  # protobuf's, of which the class depends on its implementation
@@ -65,7 +67,7 @@ def _audit(graph_def: Any, descriptor: int, accelerated: Iterable[int], wanted: 
     )
 
 
-def _refuse_missing(graph: Any, wanted: Wanted) -> None:
+def _refuse_missing(graph: Any, wanted: ExpectedTensors) -> None:
     """Raise `ForbiddenModelError` where the input or an output is not in the graph."""
     nodes = {node.name: node for node in graph.node}
     for name in (wanted.input, *wanted.outputs):

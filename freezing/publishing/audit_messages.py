@@ -9,7 +9,7 @@ from freezing.running.record_fields import Count, Name, Record
 _Ops = dict[Annotated[str, Field(max_length=1000)], Count]
 
 
-class Wanted(Record):
+class ExpectedTensors(Record):
     """The tensors that the graph must have."""
 
     input: Name

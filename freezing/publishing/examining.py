@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from freezing.publishing.audit_messages import Examined, Refused, Wanted
+from freezing.publishing.audit_messages import Examined, ExpectedTensors, Refused
 from freezing.publishing.safe_copy import Taken
 from freezing.running.environment import environment
 from worker.auditing.graph_def import ForbiddenModelError
@@ -23,7 +23,7 @@ _MOST_ANSWER = 1 << 20  # bytes
 _ANSWER: TypeAdapter[Examined | Refused] = TypeAdapter(Examined | Refused)
 
 
-def examine(files: Sequence[Taken], wanted: Wanted, settings: Settings) -> Examined:
+def examine(files: Sequence[Taken], wanted: ExpectedTensors, settings: Settings) -> Examined:
     """Audit the graph, which is the first of the files, and what was converted from it.
 
     Raises `ForbiddenModelError` where a file holds what may not be served, and `FreezeError` where
@@ -63,7 +63,7 @@ def examine(files: Sequence[Taken], wanted: Wanted, settings: Settings) -> Exami
     return found
 
 
-def _ask(process: subprocess.Popen[bytes], wanted: Wanted) -> bytes:
+def _ask(process: subprocess.Popen[bytes], wanted: ExpectedTensors) -> bytes:
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the process was started without pipes")
     try:

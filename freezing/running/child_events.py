@@ -6,7 +6,7 @@ from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from freezing.running.steps import Step
+from freezing.running.steps import FreezeStep
 from worker.errors import FreezeError
 
 # A model with 100,000 labels and as many layers has some 20 MB to say.
@@ -17,7 +17,7 @@ _MOST_MESSAGE = 4000  # characters
 _MOST_CODE = 64
 _MOST_RUN = 200  # characters of what is run, and of the setting that limits it
 _KINDS = frozenset({"step", "log", "running", "confined", "done", "failed"})
-_STEPS = frozenset(step.value for step in Step)
+_STEPS = frozenset(step.value for step in FreezeStep)
 _Record = TypeVar("_Record", bound=BaseModel)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from worker.contract.source_requests import FreezeRequest
 
 
-class Step(StrEnum):
+class FreezeStep(StrEnum):
     """What is being done; the value completes "It is ..." and "It crashed while ..."."""
 
     START = "starting TensorFlow"
@@ -23,27 +23,29 @@ class Step(StrEnum):
     COMPARE = "comparing ways of preparing images"
 
 
-def steps_of_freeze(request: FreezeRequest, *, has_examples: bool = False) -> tuple[Step, ...]:
+def steps_of_freeze(
+    request: FreezeRequest, *, has_examples: bool = False
+) -> tuple[FreezeStep, ...]:
     """Return the steps that a freeze will take, in order."""
-    steps = [Step.START, Step.READ, Step.FREEZE, Step.RUN_SOURCE]
+    steps = [FreezeStep.START, FreezeStep.READ, FreezeStep.FREEZE, FreezeStep.RUN_SOURCE]
     if has_examples:
-        steps.append(Step.PROVE)
+        steps.append(FreezeStep.PROVE)
     if request.optimise:
-        steps.append(Step.OPTIMISE)
-    steps.append(Step.VERIFY)
+        steps.append(FreezeStep.OPTIMISE)
+    steps.append(FreezeStep.VERIFY)
     if request.runtime == "onnxruntime":
-        steps.append(Step.CONVERT)
-    return (*steps, Step.PUBLISH)
+        steps.append(FreezeStep.CONVERT)
+    return (*steps, FreezeStep.PUBLISH)
 
 
-def steps_of_comparison() -> tuple[Step, ...]:
+def steps_of_comparison() -> tuple[FreezeStep, ...]:
     """Return the steps that a comparison takes, in order."""
-    return (Step.START, Step.COMPARE)
+    return (FreezeStep.START, FreezeStep.COMPARE)
 
 
-def steps_of_inspection() -> tuple[Step, ...]:
+def steps_of_inspection() -> tuple[FreezeStep, ...]:
     """Return the steps that an inspection takes, in order."""
-    return (Step.START, Step.READ, Step.INSPECT)
+    return (FreezeStep.START, FreezeStep.READ, FreezeStep.INSPECT)
 
 
 class Report:
@@ -51,9 +53,9 @@ class Report:
 
     def __init__(self, send: Callable[[Mapping[str, Any]], None]) -> None:
         self._send = send
-        self.doing: str = Step.START  # the last step told
+        self.doing: str = FreezeStep.START  # the last step told
 
-    def step(self, step: Step) -> None:
+    def step(self, step: FreezeStep) -> None:
         """Say that a step begins."""
         self.relay({"event": "step", "step": step.value})
 

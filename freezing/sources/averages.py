@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from freezing.graph.graph import VARIABLE_OPS, Graph
 from freezing.graph.moving_averages import averages
-from freezing.sources.restore import Entry
+from freezing.sources.restore import CheckpointEntry
 from freezing.sources.source import Indexed, Value, Values
 from worker.errors import SourceError
 
@@ -38,18 +38,18 @@ class Entries(Protocol):
     def names(self) -> Collection[str]:
         """The names of all entries."""
 
-    def entry(self, node: Any) -> Entry | None:
+    def entry(self, node: Any) -> CheckpointEntry | None:
         """Return where the value of a variable NodeDef lies; None where it is missing."""
 
-    def read_entry(self, node: Any, entry: Entry) -> Value:
+    def read_entry(self, node: Any, entry: CheckpointEntry) -> Value:
         """Return what lies there as the value of a variable NodeDef."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Averages:
+class StoredAverages:
     """Where the averages of a graph's weights lie, by the weight's node."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, CheckpointEntry]
     without: Sequence[str]  # weights that have none, where others have
 
     @property
@@ -61,14 +61,14 @@ class Averages:
         return f"{len(self.entries)} of {count} weights (not of {_few(self.without)})"
 
 
-def averages_of(values: Values, whole: Graph, variables: Iterable[Any]) -> Averages:
+def averages_of(values: Values, whole: Graph, variables: Iterable[Any]) -> StoredAverages:
     """Return the averages that a source keeps of variables (NodeDefs) of its graph."""
     if not isinstance(values, Entries):
-        return Averages(entries={}, without=())
+        return StoredAverages(entries={}, without=())
     moved = _moved(whole)
     names = set(values.names)
     usual = {name for name in names if name.endswith(f"/{USUAL}")}
-    found: dict[str, Entry] = {}
+    found: dict[str, CheckpointEntry] = {}
     without: list[str] = []
     for node in variables:
         own = values.entry(node)
@@ -80,13 +80,13 @@ def averages_of(values: Values, whole: Graph, variables: Iterable[Any]) -> Avera
             found[node.name] = entry
         elif not own.key.endswith((*_NOT_LEARNT, USUAL)):
             without.append(node.name)
-    return Averages(entries=found, without=without if found else ())
+    return StoredAverages(entries=found, without=without if found else ())
 
 
 class AveragedValues:
     """Reads the averages of variables that have some, and the values of others."""
 
-    def __init__(self, values: Any, averages: Averages) -> None:
+    def __init__(self, values: Any, averages: StoredAverages) -> None:
         """Take `Entries` that are `Values` as well."""
         self._values = values
         self._averages = averages
@@ -108,7 +108,9 @@ class AveragedValues:
         return average
 
 
-def take_averages(values: Values, found: Averages, *, asked: bool, warnings: list[str]) -> Values:
+def take_averages(
+    values: Values, found: StoredAverages, *, asked: bool, warnings: list[str]
+) -> Values:
     """Return the values to freeze, and add to `warnings` which of them were taken.
 
     Raises `NoAveragesError` where averages are `asked` for and there are none.
@@ -142,13 +144,13 @@ def _moved(graph: Graph) -> dict[str, str]:
     return found
 
 
-def _called_after(own: Entry, names: Collection[str]) -> Entry | None:
+def _called_after(own: CheckpointEntry, names: Collection[str]) -> CheckpointEntry | None:
     """Return the entry that is called after another one, also in a scope around it."""
     name = f"{own.key}/{USUAL}"
     if name in names:
-        return Entry(name, own.slice)
+        return CheckpointEntry(name, own.slice)
     inside = [other for other in names if other.endswith(f"/{name}")]
-    return Entry(inside[0], own.slice) if len(inside) == 1 else None
+    return CheckpointEntry(inside[0], own.slice) if len(inside) == 1 else None
 
 
 def _few(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from freezing.graph.names import nearest
 from freezing.running.reasons import reason
-from freezing.sources.restore import Entry, parse_slice
+from freezing.sources.restore import CheckpointEntry, parse_slice
 from freezing.sources.source import Value
 from worker.errors import SourceError
 from worker.sources.checkpoint_files import CheckpointData
@@ -21,7 +21,7 @@ _READ_ERRORS = (tf.errors.OpError, RuntimeError, ValueError, LookupError, OSErro
 class CheckpointValues:
     """Reads variables from the checkpoint's entries."""
 
-    def __init__(self, data: CheckpointData, entries: dict[str, list[Entry]]) -> None:
+    def __init__(self, data: CheckpointData, entries: dict[str, list[CheckpointEntry]]) -> None:
         """Open the index; raise `SourceError` where it cannot be read.
 
         `entries` says for a variable node under which names it may be stored.
@@ -63,18 +63,18 @@ class CheckpointValues:
             return 0
         return math.prod(self._shapes[key]) * int(self._dtypes[key].size)
 
-    def entry(self, node: Any) -> Entry | None:
+    def entry(self, node: Any) -> CheckpointEntry | None:
         """Return where the value of a variable NodeDef lies; None where it is missing."""
         try:
             return self._entry(node)
         except SourceError:
             return None
 
-    def read_entry(self, node: Any, entry: Entry) -> Value:
+    def read_entry(self, node: Any, entry: CheckpointEntry) -> Value:
         """Return what lies there as the value of a variable NodeDef."""
         return self._value(node, entry)
 
-    def _entry(self, node: Any) -> Entry:
+    def _entry(self, node: Any) -> CheckpointEntry:
         """Return where the variable is stored: as the graph's saver says, else under its name."""
         shared = (
             node.attr["shared_name"].s.decode("utf-8", "replace")
@@ -82,7 +82,12 @@ class CheckpointValues:
             else ""
         )
         known = self._entries.get(node.name, [])
-        tried = [*known[:1], Entry(node.name, ""), *known[1:], Entry(shared, "")]
+        tried = [
+            *known[:1],
+            CheckpointEntry(node.name, ""),
+            *known[1:],
+            CheckpointEntry(shared, ""),
+        ]
         for entry in tried:
             if entry.key in self._shapes:
                 return entry
@@ -94,7 +99,7 @@ class CheckpointValues:
             f"entries of the checkpoint '{self._data.prefix.name}'.{hint}"
         )
 
-    def _value(self, node: Any, entry: Entry) -> Value:
+    def _value(self, node: Any, entry: CheckpointEntry) -> Value:
         dtype = tf.as_dtype(node.attr["dtype"].type).base_dtype
         stored = self._dtypes[entry.key].base_dtype
         if stored != dtype:

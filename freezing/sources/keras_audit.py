@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from freezing.sources.keras_schema.rebuild import rebuild
-from freezing.sources.keras_schema.violations import Finding
+from freezing.sources.keras_schema.violations import SchemaViolation
 from worker.errors import SourceError
 
 _MOST_SHOWN = 3
@@ -42,7 +42,7 @@ def parse_config(text: str | bytes, name: str) -> dict[str, Any]:
 
 def clean_config(
     config: Any, name: str, *, allowed: bool, version: str = ""
-) -> tuple[Any, list[Finding]]:
+) -> tuple[Any, list[SchemaViolation]]:
     """Return the configuration as Keras may have it, and what of it is not Keras's own.
 
     Raises `UnsafeSourceError` where something is not, unless `allowed`, the operator's setting;

@@ -23,7 +23,7 @@ from freezing.sources.keras_archives import (
 from freezing.sources.keras_audit import clean_config, parse_config
 from freezing.sources.keras_kernels import check_theano
 from freezing.sources.keras_loading import KerasFile, load_and_trace
-from freezing.sources.keras_schema.violations import Finding
+from freezing.sources.keras_schema.violations import SchemaViolation
 from freezing.sources.losses import loss_in, loss_in_text
 from freezing.sources.source import Loss, Source
 from worker.errors import SourceError
@@ -154,7 +154,7 @@ def _open_parts(
 def _source(
     path: Path,
     file: KerasFile,
-    found: list[Finding],
+    found: list[SchemaViolation],
     *,
     labels: list[str] | None,
     loss: Loss | None,
@@ -182,7 +182,7 @@ def _source(
     )
 
 
-def _is_safe(found: list[Finding]) -> bool:
+def _is_safe(found: list[SchemaViolation]) -> bool:
     return not any(finding.marshalled for finding in found)
 
 

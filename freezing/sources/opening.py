@@ -19,7 +19,7 @@ from worker.sources.locate import Located, locate
 from worker.sources.places import saved_model_file
 
 
-class Kind(NamedTuple):
+class SourceKind(NamedTuple):
     """A kind of source."""
 
     recognises: Callable[[Path], bool]  # a folder, a file, or a checkpoint's prefix
@@ -72,8 +72,8 @@ def _is_graph(path: Path) -> bool:
 
 # In this order: a folder or a file is what the first one takes it for.
 KINDS = (
-    Kind(_is_saved_model, _open_saved_model),
-    Kind(_is_keras_file, open_keras),
-    Kind(is_checkpoint, lambda path, _: open_checkpoint(path)),
-    Kind(_is_graph, lambda path, _: open_graph(path)),
+    SourceKind(_is_saved_model, _open_saved_model),
+    SourceKind(_is_keras_file, open_keras),
+    SourceKind(is_checkpoint, lambda path, _: open_checkpoint(path)),
+    SourceKind(_is_graph, lambda path, _: open_graph(path)),
 )

@@ -15,19 +15,19 @@ from freezing.graph.graph import VARIABLE_OPS, Endpoint, Graph
 _PASSING = frozenset({"Identity", "Reshape", "Cast"})
 
 
-class Entry(NamedTuple):
+class CheckpointEntry(NamedTuple):
     """An entry of a checkpoint: its name, and the slice of it as savers write it, or ''."""
 
     key: str
     slice: str
 
 
-def restored_entries(graph: Graph, preferred_scope: str) -> dict[str, list[Entry]]:
+def restored_entries(graph: Graph, preferred_scope: str) -> dict[str, list[CheckpointEntry]]:
     """Return for each variable node what the graph's savers put into it, the preferred one first.
 
     `preferred_scope` is the scope of the saver that wrote the checkpoint ("save"), or "".
     """
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[CheckpointEntry]] = {}
     for node in graph:
         if node.op not in ("Assign", "AssignVariableOp"):
             continue
@@ -67,7 +67,7 @@ def parse_slice(text: str) -> tuple[tuple[int, ...], tuple[slice, ...]]:
     return tuple(int(side) for side in shape), tuple(slices)
 
 
-def restored_entry(graph: Graph, end: Endpoint) -> Entry | None:
+def restored_entry(graph: Graph, end: Endpoint) -> CheckpointEntry | None:
     """Return the entry that the tensor is read from, if a restore op gives it."""
     while end.node in graph and graph.nodes[end.node].op in _PASSING:
         inputs = graph.data_inputs(end.node)
@@ -83,7 +83,7 @@ def restored_entry(graph: Graph, end: Endpoint) -> Entry | None:
     index = end.output if node.op == "RestoreV2" else 0
     if index >= len(names):
         return None
-    return Entry(names[index], specs[index] if index < len(specs) else "")
+    return CheckpointEntry(names[index], specs[index] if index < len(specs) else "")
 
 
 def _strings(graph: Graph, end: Endpoint) -> Iterator[str]:

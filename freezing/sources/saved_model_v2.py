@@ -24,7 +24,7 @@ from freezing.sources.graph_source import NoValues
 from freezing.sources.lookup_tables import read_tables
 from freezing.sources.losses import loss_of_saved_model
 from freezing.sources.object_graph import Function, checkpoint_keys, functions
-from freezing.sources.restore import Entry
+from freezing.sources.restore import CheckpointEntry
 from freezing.sources.restore_functions import entries_by_function
 from freezing.sources.saved_model import (
     UnknownSignatureError,
@@ -70,7 +70,7 @@ def open_saved_model_v2(file: Path, message: Any, choice: SourceChoice) -> Sourc
     else:
         first = _add_call(graph_def, meta, calls[chosen], keys, entries)
     _refuse_compiled(file, Graph(graph_def), first)
-    known = {name: [Entry(key, "")] for name, key in entries.items()}
+    known = {name: [CheckpointEntry(key, "")] for name, key in entries.items()}
     values: Values = NoValues(file.name)
     if data is not None:
         values = _ByName(CheckpointValues(data, known))

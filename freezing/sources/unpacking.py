@@ -24,13 +24,13 @@ _COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz")
 _PACKED = (FileContent.ARCHIVE, FileContent.COMPRESSED)
 
 
-class ArchiveTooLargeError(SourceError):
+class SourceArchiveTooLargeError(SourceError):
     """An archive holds more, or unpacks to more, than is allowed."""
 
     code = errors.ArchiveTooLargeError.code
 
 
-class BadArchiveError(SourceError):
+class BadSourceArchiveError(SourceError):
     """An archive is damaged, encrypted or empty, or compressed in a way that is not read."""
 
     code = errors.BadArchiveError.code
@@ -43,9 +43,9 @@ def unpacked(source: Path, folder: Path, limits: ArchiveLimits) -> Path:
     archive. A file that is compressed by itself is unpacked like an archive of one file. Labels
     that lie beside are put to what was unpacked. Links and devices are left out.
 
-    Raises `BadArchiveError` where the archive is damaged, encrypted or empty, `SourceError` where
-    it is no archive but a model of something else, or a name would lead out of the folder, and
-    `ArchiveTooLargeError` past a limit.
+    Raises `BadSourceArchiveError` where the archive is damaged, encrypted or empty, `SourceError`
+    where it is no archive but a model of something else, or a name would lead out of the folder,
+    and `SourceArchiveTooLargeError` past a limit.
     """
     packed = _packed(source)
     if packed is None:
@@ -61,9 +61,9 @@ def unpacked(source: Path, folder: Path, limits: ArchiveLimits) -> Path:
         else:
             _unpack_archive(packed, target, limits)
     except errors.ArchiveTooLargeError as error:
-        raise ArchiveTooLargeError(error.message) from None
+        raise SourceArchiveTooLargeError(error.message) from None
     except (errors.BadArchiveError, errors.UnsupportedMediaError) as error:
-        raise BadArchiveError(error.message) from None
+        raise BadSourceArchiveError(error.message) from None
     _bring_labels(packed, target)
     return target
 

@@ -6,14 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from freezing.choosing.plan import Plan
-from freezing.choosing.preprocessing.spread import Answered, answered_range, photographs
+from freezing.choosing.preprocessing.spread import AnsweredRange, answered_range, photographs
 from freezing.verifying.answers import Array, Run, in_pieces
 from worker.models.preprocessing import Preprocessing
 
 _MOST_PIXELS = 2**20  # of a picture: larger inputs are not asked
 
 
-def answered(run: Run, plan: Plan, prepared: Preprocessing, op: str) -> Answered | None:
+def answered(run: Run, plan: Plan, prepared: Preprocessing, op: str) -> AnsweredRange | None:
     """Return the range that the source answers to; None where that does not show.
 
     `run` answers batches of inputs, `prepared` says how they are laid out, and `op` is what

@@ -22,7 +22,7 @@ v1 = tf.compat.v1
 Array = npt.NDArray[Any]
 
 
-class GraphSession(AbstractContextManager["GraphSession"]):
+class SampleSession(AbstractContextManager["SampleSession"]):
     """A graph that answers batches of inputs; freed at the end of its `with` block."""
 
     def __init__(
@@ -53,7 +53,7 @@ class GraphSession(AbstractContextManager["GraphSession"]):
         self._session.close()
 
 
-class Original(GraphSession):
+class Original(SampleSession):
     """The source's own graph, its variables assigned and not yet converted."""
 
     def __init__(self, plan: Plan, values: Values) -> None:
@@ -103,7 +103,7 @@ class Original(GraphSession):
             return fill(table_handle=handle, keys=keys, values=values)
 
 
-class Written(GraphSession):
+class Written(SampleSession):
     """A frozen graph as it was written, loaded from its file."""
 
     def __init__(self, path: Path, feed: str, outputs: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from pydantic import Field
 from freezing.running.record_fields import Count, Name, Number, Record
 
 
-class OutputVerification(Record):
+class OutputComparison(Record):
     """How far one output of a graph is from the source's."""
 
     name: Name
@@ -14,7 +14,7 @@ class OutputVerification(Record):
     top1_agreement: Number | None  # share of samples whose highest value is the same; None for text
 
 
-class Verification(Record):
+class GraphComparison(Record):
     """How far a graph is from its source."""
 
     samples: Count
@@ -22,4 +22,4 @@ class Verification(Record):
     max_abs_difference: Number
     max_relative_difference: Number
     top1_agreement: Number  # of the first output
-    outputs: list[OutputVerification] = Field(max_length=256)
+    outputs: list[OutputComparison] = Field(max_length=256)

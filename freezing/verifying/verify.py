@@ -36,7 +36,7 @@ from freezing.verifying.differences import (
 )
 from freezing.verifying.graph_runner import run_file
 from freezing.verifying.row_independence import influence, influence_alone, other_company
-from freezing.verifying.verification import OutputVerification, Verification
+from freezing.verifying.verification import GraphComparison, OutputComparison
 from worker.errors import FreezeError, VerificationError
 
 # How far batches of different sizes may be apart by rounding alone, which half precision and fake
@@ -150,7 +150,7 @@ def verify(
     called: str = "the frozen graph",
     sizes: Sequence[int] = (),
     apart: Apart = apart,
-) -> Verification:
+) -> GraphComparison:
     """Run the graph file (.pb or .onnx) apart, on the source's samples, and compare the answers.
 
     The samples are run in pieces of the given sizes, else in those of the source and in few where
@@ -179,7 +179,7 @@ def verify(
 
 def _compare(
     expected: Expected, folder: Path, sizes: Sequence[int], tolerance: float, called: str
-) -> Verification:
+) -> GraphComparison:
     pairs = [
         list(zip(expected.answers(size), load_answers(folder, size, expected.outputs), strict=True))
         for size in sizes
@@ -189,14 +189,14 @@ def _compare(
         for a, b in of_output:
             _check_equal(tensor.name, a, b, tolerance, called)
         rows.append(
-            OutputVerification(
+            OutputComparison(
                 name=tensor.name,
                 max_abs_difference=max(difference(a, b) for a, b in of_output),
                 max_relative_difference=max(relative_difference(a, b) for a, b in of_output),
                 top1_agreement=same_best(*of_output[0]),
             )
         )
-    return Verification(
+    return GraphComparison(
         samples=expected.samples,
         tolerance=tolerance,
         max_abs_difference=max(row.max_abs_difference for row in rows),

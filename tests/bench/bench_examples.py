@@ -33,7 +33,7 @@ from freezing.converting.freeze import freeze
 from freezing.graph.content import Contents
 from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint
-from freezing.proving.grid import Candidate, candidate_of
+from freezing.proving.grid import PreprocessingCandidate, candidate_of
 from freezing.proving.proof import prior_of
 from freezing.proving.prove import Decision, Prover
 from freezing.proving.scoring import Scoring
@@ -238,11 +238,11 @@ def _prepared(plan: Plan, guess: Guess) -> Prepared:
     return found
 
 
-def _is(one: Candidate, truth: Candidate) -> bool:
+def _is(one: PreprocessingCandidate, truth: PreprocessingCandidate) -> bool:
     return one.preprocessing == truth.preprocessing or one.is_alike(truth)
 
 
-def _show(made: Decision, truth: Candidate) -> None:
+def _show(made: Decision, truth: PreprocessingCandidate) -> None:
     for trial in made.values:
         mark = "*" if trial is made.taken else "-" if _is(trial.candidate, truth) else " "
         found = trial.score

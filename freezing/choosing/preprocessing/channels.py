@@ -13,7 +13,7 @@ import numpy as np
 
 from freezing.choosing.preprocessing.constant_values import Array, Constants
 from freezing.choosing.preprocessing.pixels import MOST_CHANNELS, Pixels
-from freezing.choosing.preprocessing.rearranging import REARRANGING, Step
+from freezing.choosing.preprocessing.rearranging import REARRANGING, PixelNode
 from freezing.graph.graph import Endpoint, Graph
 
 _MOST_STEPS = 400  # nodes that are looked at: what prepares pixels is short
@@ -25,7 +25,7 @@ _CALCULATING = _PLUS | {"Sub", "Mul", "RealDiv", "Div", "DivNoNan"}
 
 
 @dataclass(frozen=True)
-class Layer:
+class FirstLayer:
     """A node that takes pixels and does more than scaling and reordering them."""
 
     name: str
@@ -34,7 +34,7 @@ class Layer:
 
 def follow(
     graph: Graph, end: Endpoint, start: Pixels, until: Endpoint | None = None
-) -> list[Layer]:
+) -> list[FirstLayer]:
     """Return the layers that take what becomes of the pixels in the tensor `end`.
 
     With `until`, what becomes of them up to that tensor, as a layer of its name; none where it
@@ -51,7 +51,7 @@ class _Follower:
         self._until = until
         self._found: dict[Endpoint, Pixels] = {}
 
-    def layers(self, end: Endpoint, start: Pixels) -> Iterator[Layer]:
+    def layers(self, end: Endpoint, start: Pixels) -> Iterator[FirstLayer]:
         self._found[end] = start
         waiting, seen = [end.node], set()
         for _ in range(_MOST_STEPS):
@@ -72,12 +72,12 @@ class _Follower:
                     outputs = None  # a stranger's graph may hold what does not go together
                 if outputs is None:
                     if self._until is None:
-                        yield from (Layer(taker, self._found[one]) for one in taken)
+                        yield from (FirstLayer(taker, self._found[one]) for one in taken)
                     continue
                 for number, pixels in enumerate(outputs):
                     self._found[Endpoint(taker, number)] = pixels
                 if self._until is not None and self._until in self._found:
-                    yield Layer(taker, self._found[self._until])
+                    yield FirstLayer(taker, self._found[self._until])
                     return
                 waiting.append(taker)
 
@@ -98,7 +98,7 @@ class _Follower:
         rearranging = REARRANGING.get(node.op)
         if rearranging is None or place != (node.op == "Split"):
             return None
-        return rearranging(Step(self._constants, node, inputs, pixels))
+        return rearranging(PixelNode(self._constants, node, inputs, pixels))
 
     def _calculated(
         self, node: Any, pixels: Pixels, other: Endpoint, *, pixels_first: bool

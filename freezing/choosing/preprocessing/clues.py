@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import tensorflow as tf
 
-from freezing.choosing.preprocessing.channels import Layer, follow
+from freezing.choosing.preprocessing.channels import FirstLayer, follow
 from freezing.choosing.preprocessing.exporters import Exporter, Traits, exporter_of
 from freezing.choosing.preprocessing.families import Family, family_of, layer_names
-from freezing.choosing.preprocessing.graph_reading import Reading, agree, of_layers
+from freezing.choosing.preprocessing.graph_reading import GraphReading, agree, of_layers
 from freezing.choosing.preprocessing.measuring import of_moments
 from freezing.choosing.preprocessing.moments import NORMS, moments
 from freezing.choosing.preprocessing.pixels import pixels_of
@@ -22,11 +22,11 @@ _FIRST = frozenset({"Conv2D", "_FusedConv2D", "DepthwiseConv2dNative"} | NORMS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class PreprocessingClues:
     """What is read, measured in the weights, and recognised."""
 
-    reading: Reading = field(default_factory=Reading)
-    moments: Reading = field(default_factory=Reading)
+    reading: GraphReading = field(default_factory=GraphReading)
+    moments: GraphReading = field(default_factory=GraphReading)
     exporter: Exporter | None = None
     family: Family | None = None
     channels: int | None = None
@@ -43,7 +43,7 @@ class Findings:
         return read is None or self.exporter is None or read.preset == self.exporter.prepared.preset
 
 
-def look(graph: Graph, taken: Tensor, output: Tensor) -> Findings:
+def look(graph: Graph, taken: Tensor, output: Tensor) -> PreprocessingClues:
     """Return what a frozen graph tells of how images become its input."""
     end, answer = Endpoint.parse(taken.name), Endpoint.parse(output.name)
     layers = follow(graph, end, pixels_of(taken.shape))
@@ -53,7 +53,7 @@ def look(graph: Graph, taken: Tensor, output: Tensor) -> Findings:
         reading = replace(
             reading, scaling=PreprocessingSpec(preset="raw"), reasons=[why, *reading.reasons]
         )
-    measured = Reading()
+    measured = GraphReading()
     if layers and agree(layers):
         seen = next((one for layer in layers if (one := moments(graph, layer))), None)
         if seen is not None:
@@ -68,7 +68,7 @@ def look(graph: Graph, taken: Tensor, output: Tensor) -> Findings:
         channels=channels,
         rank=None if taken.shape is None else len(taken.shape),
     )
-    return Findings(
+    return PreprocessingClues(
         reading=reading,
         moments=measured,
         exporter=exporter_of(traits),
@@ -82,7 +82,7 @@ def look(graph: Graph, taken: Tensor, output: Tensor) -> Findings:
     )
 
 
-def _is_fed(graph: Graph, layers: list[Layer]) -> bool:
+def _is_fed(graph: Graph, layers: list[FirstLayer]) -> bool:
     """Whether the first layers are those of a network, and take pixels as the input has them.
 
     What else is in front of a network that is known by its layers prepares images for it.
@@ -92,7 +92,7 @@ def _is_fed(graph: Graph, layers: list[Layer]) -> bool:
     )
 
 
-def _resized_by(graph: Graph, layers: list[Layer]) -> Filter | None:
+def _resized_by(graph: Graph, layers: list[FirstLayer]) -> Filter | None:
     """Return what resizes images before the first layer, as the field `filter` calls it."""
     first = {one for layer in layers for one in layer.pixels.resizes[:1]}
     if len(first) != 1:

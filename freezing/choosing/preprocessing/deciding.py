@@ -6,10 +6,10 @@ is the usual way, and assumed. Scaling and colours are known each in its own way
 
 from dataclasses import dataclass
 
-from freezing.choosing.preprocessing.clues import Findings
+from freezing.choosing.preprocessing.clues import PreprocessingClues
 from freezing.choosing.preprocessing.families import KERAS, RAW, SLIM, ZERO_ONE, Family
 from freezing.choosing.preprocessing.pixel_ranges import Color
-from freezing.choosing.preprocessing.spread import Answered
+from freezing.choosing.preprocessing.spread import AnsweredRange
 from freezing.choosing.preprocessing_guess import Field, Guess
 from worker.models.basis import Alternative, BasisKind
 from worker.models.preprocessing import PreprocessingSpec
@@ -29,7 +29,7 @@ class _Scaling:
     knows_color: bool = False  # whether the order of colours is known with it
 
 
-def decide(found: Findings, answered: Answered | None = None) -> Guess:
+def decide(found: PreprocessingClues, answered: AnsweredRange | None = None) -> Guess:
     """Return how images are prepared, from what a graph tells and, if it was run, `answered`."""
     scaling = _scaling(found, answered)
     color, color_kind = _color(found, scaling)
@@ -61,7 +61,7 @@ def decide(found: Findings, answered: Answered | None = None) -> Guess:
     )
 
 
-def _scaling(found: Findings, answered: Answered | None) -> _Scaling:
+def _scaling(found: PreprocessingClues, answered: AnsweredRange | None) -> _Scaling:
     exporter, family = found.exporter, found.family
     if found.reading.scaling is not None:
         made_by = [exporter.reason] if exporter is not None and found.is_as_exported else []
@@ -86,7 +86,9 @@ def _scaling(found: Findings, answered: Answered | None) -> _Scaling:
     return _Scaling(spec=spec, kind="assumed", reasons=reasons)
 
 
-def _of_family(family: Family, found: Findings, answered: Answered | None) -> _Scaling:
+def _of_family(
+    family: Family, found: PreprocessingClues, answered: AnsweredRange | None
+) -> _Scaling:
     called = f"by the names of its layers it is a {family.name} of {family.library}"
     is_contradicted = _contradicts(family.prepared, answered)
     classes = _IMAGENET_CLASSES.get(family.library, (1000,))
@@ -127,7 +129,7 @@ def _of_family(family: Family, found: Findings, answered: Answered | None) -> _S
     )
 
 
-def _is_pretrained(found: Findings) -> bool:
+def _is_pretrained(found: PreprocessingClues) -> bool:
     """Whether what was measured may be of the pictures that a library trained its network on.
 
     So it stays where that network is kept as it is and only its last layers are trained.
@@ -137,14 +139,14 @@ def _is_pretrained(found: Findings) -> bool:
     return found.moments.color is not None or found.moments.scaling == found.family.prepared
 
 
-def _contradicts(prepared: PreprocessingSpec, answered: Answered | None) -> bool:
+def _contradicts(prepared: PreprocessingSpec, answered: AnsweredRange | None) -> bool:
     """Whether the network answers to another range than that of a preprocessing."""
     if answered is None:
         return False
     return (prepared.preset in ("raw", "caffe")) != (answered.fed == "raw")
 
 
-def _color(found: Findings, scaling: _Scaling) -> tuple[Color | None, BasisKind]:
+def _color(found: PreprocessingClues, scaling: _Scaling) -> tuple[Color | None, BasisKind]:
     """Return the order of colours, as far as anything tells it, and how it is known."""
     if found.reading.color is not None:
         return found.reading.color, "read"
@@ -172,5 +174,5 @@ def _values(spec: PreprocessingSpec) -> PreprocessingSpec:
     )
 
 
-def _why(answered: Answered | None) -> list[str]:
+def _why(answered: AnsweredRange | None) -> list[str]:
     return [] if answered is None else [answered.reason]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from freezing.choosing.preprocessing.channels import Layer, follow
+from freezing.choosing.preprocessing.channels import FirstLayer, follow
 from freezing.choosing.preprocessing.constant_values import Array
 from freezing.choosing.preprocessing.pixel_ranges import (
     BY_NAME,
@@ -38,7 +38,7 @@ _FED: tuple[Name, ...] = ("raw", "zero_one", "minus_one_one")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class GraphReading:
     """What the graph shows, as far as it does."""
 
     scaling: PreprocessingSpec | None = None
@@ -47,20 +47,20 @@ class Reading:
     is_sure: bool = True  # False: it is only the likeliest
 
 
-def of_layers(layers: list[Layer]) -> Reading:
+def of_layers(layers: list[FirstLayer]) -> GraphReading:
     """Return what is shown by what has become of the pixels that the first layers take."""
     if not layers or not agree(layers):
-        return Reading()
+        return GraphReading()
     pixels = layers[0].pixels
     is_untouched = np.all(pixels.factor == 1) and np.all(pixels.offset == 0)
     if is_untouched or not np.all(pixels.factor):
-        return Reading()
+        return GraphReading()
     color, means = _color(pixels)
     fitting = [name for name in _FED if _is_canonical(pixels, BY_NAME[name])]
     fitting = fitting or [name for name in _FED if _is_normalised(pixels, BY_NAME[name])]
     fitting = fitting or _on_the_way(pixels) or _adapted(pixels)
     if len(fitting) != 1:
-        return Reading()
+        return GraphReading()
     fed = BY_NAME[fitting[0]]
     how = _names(pixels.steps)
     reasons = [f"the graph scales pixels itself ({how}): it takes values from {fed.words}"]
@@ -70,7 +70,7 @@ def of_layers(layers: list[Layer]) -> Reading:
             f"it takes the means {shown} off its channels, which are those of ImageNet in the "
             f"order {'red, green, blue' if color == 'rgb' else 'blue, green, red'}"
         )
-    return Reading(scaling=fed.spec, color=color, reasons=reasons)
+    return GraphReading(scaling=fed.spec, color=color, reasons=reasons)
 
 
 def in_front(graph: Graph, decoder: Endpoint, end: Endpoint) -> Pixels | None:
@@ -95,7 +95,7 @@ def as_spec(factor: Array, offset: Array) -> PreprocessingSpec:
     return PreprocessingSpec(scale=1.0, mean=mean, std=std)
 
 
-def agree(layers: list[Layer]) -> bool:
+def agree(layers: list[FirstLayer]) -> bool:
     """Whether all layers take the same of the pixels."""
     first = layers[0].pixels
     return all(

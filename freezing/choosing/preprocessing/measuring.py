@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from freezing.choosing.preprocessing.constant_values import Array
-from freezing.choosing.preprocessing.graph_reading import Reading
+from freezing.choosing.preprocessing.graph_reading import GraphReading
 from freezing.choosing.preprocessing.moments import Moments
 from freezing.choosing.preprocessing.pixel_ranges import (
     DECISIVE,
@@ -27,21 +27,21 @@ _HASTY = 1.0  # how rare so little training is, in squared deviations
 _USUAL = (0.21, 0.31)  # standard deviations of photographs like ImageNet's, in 0..1
 
 
-def of_moments(pixels: Pixels, seen: Moments) -> Reading:
+def of_moments(pixels: Pixels, seen: Moments) -> GraphReading:
     """Return which range a first normalisation has seen, and which order of colours.
 
     It is sure where the numbers fit one range and no other.
     """
     if np.any(pixels.factor != pixels.factor[0]) or pixels.factor[0] == 0:
-        return Reading()
+        return GraphReading()
     if sorted(pixels.sources) != list(range(len(pixels.sources))):
-        return Reading()
+        return GraphReading()
     fits = sorted(
         (_best(one, pixels, seen) for one in RANGES), key=lambda fit: (fit.misfit, fit.fed.rarity)
     )
     found, next_best = fits[0], fits[1].misfit
     if not math.isfinite(found.misfit):
-        return Reading()
+        return GraphReading()
     fed, best, means, deviation = found.fed, found.misfit, found.means, found.deviation
     shown = ", ".join(f"{value:.3g}" for value in means)
     reason = (
@@ -53,7 +53,7 @@ def of_moments(pixels: Pixels, seen: Moments) -> Reading:
     if color is not None:
         order = "red, green, blue" if color == "rgb" else "blue, green, red"
         reasons.append(f"its means are those of ImageNet in the order {order}")
-    return Reading(
+    return GraphReading(
         scaling=fed.spec,
         color=color,
         reasons=reasons,

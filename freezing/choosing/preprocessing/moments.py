@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from freezing.choosing.preprocessing.channels import Layer
+from freezing.choosing.preprocessing.channels import FirstLayer
 from freezing.choosing.preprocessing.constant_values import Array, Constants
 from freezing.graph.graph import Endpoint, Graph
 
@@ -47,7 +47,7 @@ class Moments:
     is_moving: bool = False
 
 
-def moments(graph: Graph, layer: Layer) -> Moments | None:
+def moments(graph: Graph, layer: FirstLayer) -> Moments | None:
     """Return what is known of the numbers that a first layer was fed in training."""
     op = graph.nodes[layer.name].op
     find = _of_norm if op in NORMS else _of_convolution if op == "Conv2D" else None
@@ -63,7 +63,7 @@ def moments(graph: Graph, layer: Layer) -> Moments | None:
     return found
 
 
-def _of_norm(graph: Graph, layer: Layer) -> Moments | None:
+def _of_norm(graph: Graph, layer: FirstLayer) -> Moments | None:
     seen = _seen(graph, layer.name)
     if seen is None or len(seen[0]) != len(layer.pixels.sources):
         return None
@@ -71,7 +71,7 @@ def _of_norm(graph: Graph, layer: Layer) -> Moments | None:
     return Moments(layer.name, mean, float(np.sqrt(np.median(variance))), is_moving=True)
 
 
-def _of_convolution(graph: Graph, layer: Layer) -> Moments | None:
+def _of_convolution(graph: Graph, layer: FirstLayer) -> Moments | None:
     kernel = _weights(graph, graph.data_inputs(layer.name)[1])
     found = _norm_behind(graph, layer.name)
     seen = None if found is None else _seen(graph, found[0])

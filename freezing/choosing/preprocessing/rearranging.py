@@ -23,7 +23,7 @@ _MASKS = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
 Rearranged = list[Pixels] | None
 
 
-class Step(NamedTuple):
+class PixelNode(NamedTuple):
     """A node that takes pixels."""
 
     constants: Constants
@@ -32,7 +32,7 @@ class Step(NamedTuple):
     pixels: Pixels
 
 
-def _transposed(step: Step) -> Rearranged:
+def _transposed(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     order = step.constants.numbers(step.inputs[1])
     if order is None or (pixels.axis is not None and len(order) != pixels.rank):
@@ -41,7 +41,7 @@ def _transposed(step: Step) -> Rearranged:
     return [replace(pixels, axis=axis)]
 
 
-def _reversed(step: Step) -> Rearranged:
+def _reversed(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     if pixels.axis is None or pixels.rank is None:
         return None
@@ -55,7 +55,7 @@ def _reversed(step: Step) -> Rearranged:
     return [pixels.picked(step.node.name, list(range(len(pixels.sources)))[::-1])]
 
 
-def _gathered(step: Step) -> Rearranged:
+def _gathered(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     order = step.constants.numbers(step.inputs[1])
     axis = step.constants.numbers(step.inputs[2]) if len(step.inputs) > 2 else [0]
@@ -70,7 +70,7 @@ def _gathered(step: Step) -> Rearranged:
     return [picked]
 
 
-def _split(step: Step) -> Rearranged:
+def _split(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     at = step.constants.numbers(step.inputs[0] if step.node.op == "Split" else step.inputs[2])
     if not at or pixels.axis is None or pixels.rank is None or at[0] % pixels.rank != pixels.axis:
@@ -95,7 +95,7 @@ def _split(step: Step) -> Rearranged:
     ]
 
 
-def _unpacked(step: Step) -> Rearranged:
+def _unpacked(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     if pixels.axis is None or pixels.rank is None:
         return None
@@ -112,7 +112,7 @@ def _unpacked(step: Step) -> Rearranged:
     ]
 
 
-def _sliced(step: Step) -> Rearranged:
+def _sliced(step: PixelNode) -> Rearranged:
     """Return what a slice with constant bounds leaves of the channels."""
     pixels = step.pixels
     indices = None if pixels.rank is None else _indices(step, pixels.rank)
@@ -131,7 +131,7 @@ def _sliced(step: Step) -> Rearranged:
     return [replace(picked, axis=None if isinstance(chosen, int) else axis)]
 
 
-def _indices(step: Step, rank: int) -> list[Any] | None:
+def _indices(step: PixelNode, rank: int) -> list[Any] | None:
     """Return, for each side, the number or the slice that a StridedSlice takes of it."""
     begin, end, strides = (step.constants.numbers(one) for one in step.inputs[1:4])
     masks = {key: int(step.node.attr[f"{key}_mask"].i) for key in _MASKS}
@@ -156,7 +156,7 @@ def _indices(step: Step, rank: int) -> list[Any] | None:
     return [*indices[:hole], *[slice(None)] * missing, *indices[hole + 1 :]]
 
 
-def _expanded(step: Step) -> Rearranged:
+def _expanded(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     at = step.constants.numbers(step.inputs[1])
     if not at or pixels.rank is None:
@@ -169,7 +169,7 @@ def _expanded(step: Step) -> Rearranged:
     return [replace(pixels, rank=pixels.rank + 1, axis=pixels.axis + (place <= pixels.axis))]
 
 
-def _squeezed(step: Step) -> Rearranged:
+def _squeezed(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     axes = [int(axis) for axis in step.node.attr["squeeze_dims"].list.i]
     if pixels.rank is None or not axes:
@@ -181,7 +181,7 @@ def _squeezed(step: Step) -> Rearranged:
     return [replace(pixels, axis=axis, rank=pixels.rank - len(places))]
 
 
-def _reshaped(step: Step) -> Rearranged:
+def _reshaped(step: PixelNode) -> Rearranged:
     pixels = step.pixels
     sides = step.constants.numbers(step.inputs[1])
     if sides is None or not sides:
@@ -223,7 +223,7 @@ def _all_alike(pixels: Pixels, rank: int | None) -> Pixels:
     )
 
 
-def _cropped(step: Step) -> Rearranged:
+def _cropped(step: PixelNode) -> Rearranged:
     """Return what a Slice leaves, unless it is known to take some of the channels only."""
     pixels = step.pixels
     begin, size = (step.constants.numbers(one) for one in step.inputs[1:3])
@@ -233,11 +233,11 @@ def _cropped(step: Step) -> Rearranged:
     return [pixels] if is_whole else None
 
 
-def _resized(step: Step) -> Rearranged:
+def _resized(step: PixelNode) -> Rearranged:
     return [replace(step.pixels, resizes=(*step.pixels.resizes, step.node.name))]
 
 
-REARRANGING: dict[str, Callable[[Step], Rearranged]] = {
+REARRANGING: dict[str, Callable[[PixelNode], Rearranged]] = {
     **dict.fromkeys(PASSING, lambda step: [step.pixels]),
     **dict.fromkeys(RESIZES, _resized),
     "Neg": lambda step: [step.pixels.scaled(step.node.name, -1.0, 0.0)],

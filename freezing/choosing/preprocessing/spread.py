@@ -26,14 +26,14 @@ _SHARED = 0.92  # share of brightness in a colour: in photographs they vary toge
 
 
 @dataclass(frozen=True)
-class Answered:
+class AnsweredRange:
     """The range of pixels that a network answers to."""
 
     fed: Literal["raw", "zero_one"]
     reason: str
 
 
-def answered_range(run: Callable[[Array], Rows], pictures: Array, op: str) -> Answered | None:
+def answered_range(run: Callable[[Array], Rows], pictures: Array, op: str) -> AnsweredRange | None:
     """Return which range the network answers to, and why; None where that does not show.
 
     `run` takes pictures of 0..255 or 0..1, shape (pictures, height, width, channels), and returns
@@ -49,13 +49,13 @@ def answered_range(run: Callable[[Array], Rows], pictures: Array, op: str) -> An
             "fed from 0 to 255 its scores are all 0 or 1, as of a network that was trained on "
             "smaller numbers"
         )
-        return Answered("zero_one", why)
+        return AnsweredRange("zero_one", why)
     if unit < _BLIND and _APART * unit < raw < _LIKELY:
         why = (
             "fed from 0 to 1 it hardly tells pictures from each other (its logits differ by "
             f"{unit:.2g}, from 0 to 255 by {raw:.2g})"
         )
-        return Answered("raw", why)
+        return AnsweredRange("raw", why)
     return None
 
 

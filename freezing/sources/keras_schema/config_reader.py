@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from freezing.sources.keras_schema.violations import Finding, WrongValueError, shown
+from freezing.sources.keras_schema.violations import SchemaViolation, WrongValueError, shown
 
 OPERATION_PREFIX = "operation-"  # of the names that HDF5 files get for Keras's operations
 
 _T = TypeVar("_T")
 
 
-class Reading:
+class ConfigReader:
     """Where in a configuration the reading is, and the findings so far."""
 
     def __init__(self) -> None:
         """Begin outside of any layer."""
-        self.findings: list[Finding] = []
+        self.findings: list[SchemaViolation] = []
         self._layer = ""  # the name of the innermost layer that has one
         self._calls = 1  # of the layer that was read last, with those of what is in it
 
@@ -29,7 +29,7 @@ class Reading:
         return None
 
     def _note(self, what: str, *, allowed: bool = False) -> None:
-        self.findings.append(Finding(what=what, allowed=allowed))
+        self.findings.append(SchemaViolation(what=what, allowed=allowed))
 
     def _what(self, kind: str) -> str:
         """Return how a person is told of the present layer, which is of the class `kind`."""

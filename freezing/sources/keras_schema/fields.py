@@ -5,7 +5,7 @@ from typing import Any
 
 from freezing.sources.keras_schema import heads, values
 from freezing.sources.keras_schema.calls import read_tensors
-from freezing.sources.keras_schema.config_reader import Reading, plain
+from freezing.sources.keras_schema.config_reader import ConfigReader, plain
 from freezing.sources.keras_schema.field_kinds import fields_of
 from freezing.sources.keras_schema.functions import FUNCTIONS, SLICING
 from freezing.sources.keras_schema.layers import CELLS, REACHING
@@ -21,7 +21,7 @@ from freezing.sources.keras_schema.parts import (
     REGULARIZERS,
     SEED_GENERATORS,
 )
-from freezing.sources.keras_schema.violations import Finding, shown
+from freezing.sources.keras_schema.violations import SchemaViolation, shown
 
 PART_KEYS = frozenset({"class_name", "config", "module", "registered_name", "shared_object_id"})
 _LEGACY_SUFFIX = "_v2"  # of "softmax_v2", as TensorFlow once called its own
@@ -46,7 +46,7 @@ _OTHER_MODULES = {
 _BY_NAME = frozenset({"initializer", "regularizer", "constraint"})  # that a text may name
 
 
-class FieldReading(Reading, ABC):
+class FieldReading(ConfigReader, ABC):
     """Reads the fields of layers, operations and their parts."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class FieldReading(Reading, ABC):
         """Read a layer or model; `only` are the classes that may stand here."""
 
     @abstractmethod
-    def _foreign(self, value: dict[str, Any], finding: Finding) -> Any:
+    def _foreign(self, value: dict[str, Any], finding: SchemaViolation) -> Any:
         """Note what is not Keras's own, and return it as it is."""
 
     def _fields(self, inner: dict[str, Any], known: dict[str, str], of: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class FieldReading(Reading, ABC):
         for field, value in inner.items():
             if field not in known:
                 what = f"the field {shown(field)} of {self._what(of)}, which it does not have"
-                self.findings.append(Finding(what=what, unknown_field=True))
+                self.findings.append(SchemaViolation(what=what, unknown_field=True))
                 continue
             self._calls = 1
             found[field] = None if value is None else self._field(field, known[field], of, value)
@@ -119,7 +119,7 @@ class FieldReading(Reading, ABC):
         if finding is None and name == "function" and isinstance(inner, str) and inner in table:
             return inner
         if finding is None and name not in table:
-            finding = Finding(
+            finding = SchemaViolation(
                 what=f"{what} is {shown(name)}, which is no {kind} of Keras",
                 allowed=name not in REACHING and not name.startswith("__"),
             )
@@ -161,7 +161,7 @@ class FieldReading(Reading, ABC):
         if isinstance(value, dict):
             finding = heads.foreign(value, f"the function {plain(str(name))}{self._where()}")
         if finding is None and (not isinstance(name, str) or name not in ACTIVATIONS):
-            finding = Finding(
+            finding = SchemaViolation(
                 what=f"{field} of {self._what(of)} is {shown(name)}, which is no activation of "
                 "Keras",
                 allowed=isinstance(name, str),

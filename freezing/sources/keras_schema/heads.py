@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from freezing.sources.keras_schema.violations import Finding, shown
+from freezing.sources.keras_schema.violations import SchemaViolation, shown
 
 _OWN_ROOTS = re.compile(r"\A(keras|tf_keras|tensorflow\.(python\.)?keras)(\.|\Z)")
 # TensorFlow's own initializers and activations, which Keras 2 names by where they are.
@@ -28,7 +28,7 @@ _ROOT_CLASSES = frozenset(
 )
 
 
-def foreign(value: dict[str, Any], named: str) -> Finding | None:
+def foreign(value: dict[str, Any], named: str) -> SchemaViolation | None:
     """Return a finding where a class or function is not Keras's own.
 
     `named` is how a person is told of it: "the layer 'crop' is of the class Crop". An operator may
@@ -37,18 +37,18 @@ def foreign(value: dict[str, Any], named: str) -> Finding | None:
     """
     package = _package(value)
     if package is not None:
-        return Finding(what=f"{named} of the package {shown(package)}", allowed=True)
+        return SchemaViolation(what=f"{named} of the package {shown(package)}", allowed=True)
     if "module" not in value or value["module"] == "builtins":
         return None
     module = value["module"]
     if module is None:
-        return Finding(what=f"{named}, which is not Keras's own", allowed=True)
+        return SchemaViolation(what=f"{named}, which is not Keras's own", allowed=True)
     if not isinstance(module, str):
-        return Finding(what=f"{named} of a module without a name")
+        return SchemaViolation(what=f"{named} of a module without a name")
     if is_model_part(module, str(value["class_name"])):
         return None
     own = re.match(r"(tensorflow|keras|tf_keras)(\.|\Z)", module) is not None
-    return Finding(what=f"{named} of the module {shown(module)}", allowed=not own)
+    return SchemaViolation(what=f"{named} of the module {shown(module)}", allowed=not own)
 
 
 def is_operation(value: dict[str, Any]) -> bool:

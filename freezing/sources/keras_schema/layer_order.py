@@ -13,7 +13,7 @@ MOST_CALLS = 100_000  # of layers, inner models counted as often as they are use
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class ConfiguredLayer:
     """A layer of a functional model, and how often it is called."""
 
     calls: list[list[tuple[str, int]]]  # the tensors that each call takes: layer and call of it
@@ -22,7 +22,7 @@ class Layer:
     counts_from_one: bool  # whether the first of its calls surely has the number 1
 
 
-Calls = dict[str, Layer]
+Calls = dict[str, ConfiguredLayer]
 _Call = tuple[str, int]
 
 

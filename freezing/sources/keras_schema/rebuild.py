@@ -1,8 +1,8 @@
 """A Keras configuration, read by the lists of this folder and written anew.
 
 What comes out holds nothing of what went in but names of layers, numbers, and texts out of lists:
-classes and modules are written as the lists have them. What is not on the lists is a `Finding`;
-only where the operator trusts the file is it handed on as it stands.
+classes and modules are written as the lists have them. What is not on the lists is a
+`SchemaViolation`; only where the operator trusts the file is it handed on as it stands.
 """
 
 from typing import Any
@@ -13,10 +13,15 @@ from freezing.sources.keras_schema.config_reader import OPERATION_PREFIX, plain
 from freezing.sources.keras_schema.field_kinds import fields_of
 from freezing.sources.keras_schema.fields import PART_KEYS, FieldReading
 from freezing.sources.keras_schema.functions import FUNCTIONS, SLICING
-from freezing.sources.keras_schema.layer_order import MOST_CALLS, Calls, Layer, check_order
+from freezing.sources.keras_schema.layer_order import (
+    MOST_CALLS,
+    Calls,
+    ConfiguredLayer,
+    check_order,
+)
 from freezing.sources.keras_schema.layers import ANY, CELLS, LAYERS, REACHING, TENSORFLOW_LAYERS
 from freezing.sources.keras_schema.operations import MODULES, OPERATIONS
-from freezing.sources.keras_schema.violations import Finding, WrongValueError, shown
+from freezing.sources.keras_schema.violations import SchemaViolation, WrongValueError, shown
 
 # Classes that Keras keeps elsewhere than its layers; it is given them by these names.
 GIVEN = frozenset(
@@ -45,7 +50,7 @@ _DATA = frozenset(
 )
 
 
-def rebuild(config: Any) -> tuple[Any, list[Finding]]:
+def rebuild(config: Any) -> tuple[Any, list[SchemaViolation]]:
     """Return the configuration of a model, written anew, and what of it is not on the lists."""
     reading = _LayerReading()
     model = reading.layer(config)
@@ -144,7 +149,7 @@ class _LayerReading(FieldReading):
         self._calls = min(total, MOST_CALLS)
         return {**found, "layers": written}
 
-    def _nodes(self, entry: dict[str, Any], layer: dict[str, Any], name: str) -> Layer:
+    def _nodes(self, entry: dict[str, Any], layer: dict[str, Any], name: str) -> ConfiguredLayer:
         """Read how a layer of a functional model is called, into `layer`; return what it takes."""
         outer, self._layer = self._layer, name
         kind = str(layer.get("class_name"))
@@ -164,14 +169,14 @@ class _LayerReading(FieldReading):
         ]
         layer["inbound_nodes"] = [node.call for node in found]
         self._layer = outer
-        return Layer(
+        return ConfiguredLayer(
             calls=[node.takes for node in found],
             is_input=kind == "InputLayer",
             is_model=kind in _MODELS,
             counts_from_one=_counts_from_one(layer, nodes),
         )
 
-    def _foreign(self, value: dict[str, Any], finding: Finding) -> Any:
+    def _foreign(self, value: dict[str, Any], finding: SchemaViolation) -> Any:
         """Note what is not Keras's own; what it holds is looked at nevertheless."""
         self.findings.append(finding)
         self._calls = 1
@@ -193,7 +198,7 @@ class _LayerReading(FieldReading):
             kind = heads.own_name(kind)
             if kind == "__lambda__":
                 what = f"Python byte code{self._where()}"
-                self.findings.append(Finding(what=what, marshalled=True, allowed=True))
+                self.findings.append(SchemaViolation(what=what, marshalled=True, allowed=True))
             elif kind.startswith("__") or kind in REACHING or _is_known(value, kind):
                 return self.layer(value)
         return {key: self._loosely(one, nesting + 1) for key, one in value.items()}
@@ -201,27 +206,27 @@ class _LayerReading(FieldReading):
 
 def _why_not(
     value: dict[str, Any], kind: str, what: str, only: frozenset[str] | None
-) -> Finding | None:
+) -> SchemaViolation | None:
     """Return why an object is no layer that may stand here, or None."""
     inner = value.get("config")
     if kind == "Lambda":
         by_name = isinstance(inner, dict) and isinstance(inner.get("function"), str)
-        return Finding(what=f"{what} is a Lambda", allowed=True, marshalled=not by_name)
+        return SchemaViolation(what=f"{what} is a Lambda", allowed=True, marshalled=not by_name)
     if kind == "__lambda__":
-        return Finding(what=f"Python byte code in {what}", allowed=True, marshalled=True)
+        return SchemaViolation(what=f"Python byte code in {what}", allowed=True, marshalled=True)
     if kind in REACHING:
-        return Finding(what=f"{what} ({kind}) {REACHING[kind]}")
+        return SchemaViolation(what=f"{what} ({kind}) {REACHING[kind]}")
     if kind.startswith("__"):
-        return Finding(what=f"{what} is an object of the kind {shown(kind)}")
+        return SchemaViolation(what=f"{what} is an object of the kind {shown(kind)}")
     named = f"{what} is of the class {plain(kind)}"
     finding = heads.foreign(value, named)
     if finding is None and not _is_known(value, kind):
-        finding = Finding(
+        finding = SchemaViolation(
             what=f"{named}, which is not among the layers that are known",
             allowed="module" not in value,
         )
     if finding is None and only is not None and kind not in only:
-        finding = Finding(what=f"{what} ({kind}) stands where no such layer belongs")
+        finding = SchemaViolation(what=f"{what} ({kind}) stands where no such layer belongs")
     return finding
 
 

@@ -6,7 +6,7 @@ from worker.printable import printable
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class SchemaViolation:
     """A part of a configuration that is not on the lists."""
 
     what: str  # "the layer 'crop' is a Lambda"

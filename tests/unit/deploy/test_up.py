@@ -29,7 +29,7 @@ from deploy.local.options import (
 from deploy.local.port import check_free
 from deploy.local.services import Service, services
 from deploy.local.signals import StopRequest, StopSignals
-from deploy.local.supervisord import State, Status
+from deploy.local.supervisord import ServiceStatus, State
 from tests.support.command_line import job
 from tests.support.polling import wait_until
 from worker.contract.jobs import AnyJob
@@ -341,7 +341,7 @@ def told(layout: Layout, *states: tuple[State, int, int]) -> list[str]:
     api = all_services(layout)[-1]
     watcher = crashes.Crashes(layout, [api], said.append)
     for state, pid, started in states:
-        watcher.look({"api": Status(name="api", state=state, pid=pid, started=started)})
+        watcher.look({"api": ServiceStatus(name="api", state=state, pid=pid, started=started)})
     return said
 
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from freezing.auditing.audit import UnsupportedGraphError
-from freezing.running.steps import Step
+from freezing.running.steps import FreezeStep
 from freezing.verifying.verify import NotDeterministicError
 from tests.unit.freezing import networks
 from tests.unit.freezing.networks import dense, flat, image_placeholder, v1
@@ -437,8 +437,14 @@ def test_answers_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
 def test_steps_are_told_as_they_begin(tmp_path: Path) -> None:
     saved = save(tmp_path / "source", networks.plain)
     log = freeze(saved.folder, tmp_path).log
-    steps = [Step.READ, Step.FREEZE, Step.RUN_SOURCE, Step.OPTIMISE, Step.VERIFY]
-    assert [line for line in log if line in set(Step)] == steps
+    steps = [
+        FreezeStep.READ,
+        FreezeStep.FREEZE,
+        FreezeStep.RUN_SOURCE,
+        FreezeStep.OPTIMISE,
+        FreezeStep.VERIFY,
+    ]
+    assert [line for line in log if line in set(FreezeStep)] == steps
     assert log[1].startswith("Read the checkpoint")
     assert log[-2].startswith("On 8 samples the largest difference is")
     assert log[-1].startswith("As it is served, it takes")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from freezing.choosing.preprocessing.clues import Findings, look
+from freezing.choosing.preprocessing.clues import PreprocessingClues, look
 from freezing.choosing.preprocessing.deciding import decide
-from freezing.choosing.preprocessing.spread import Answered, answered_range, photographs
+from freezing.choosing.preprocessing.spread import AnsweredRange, answered_range, photographs
 from freezing.choosing.preprocessing_guess import guess_before
 from freezing.graph.graph import Endpoint, Graph
 from worker.models.manifest import Tensor
@@ -20,7 +20,9 @@ CAFFE = [103.939, 116.779, 123.68]
 IMAGENET = [0.485, 0.456, 0.406]
 
 
-def made(build: Callable[[Any], Any], shape: Any = None, dtype: str = "float32") -> Findings:
+def made(
+    build: Callable[[Any], Any], shape: Any = None, dtype: str = "float32"
+) -> PreprocessingClues:
     """Return what is found in a small network behind what `build` does to its input `x`."""
     shape = shape or [None, SIDE, SIDE, 3]
     with tf.Graph().as_default() as graph:
@@ -170,7 +172,7 @@ def trained(
     channels: int = 3,
     left: float = 0.0,
     names: tuple[str, ...] = (),
-) -> Findings:
+) -> PreprocessingClues:
     """Return what is found in a network whose normalisation has seen made up photographs.
 
     Of the mean of 0 and variance of 1 that it began with, the share `left` is still in it.
@@ -262,7 +264,7 @@ def named(
     classes: int = 5,
     first: str = "x",
     prepare: Callable[[Any], Any] = lambda x: x,
-) -> Findings:
+) -> PreprocessingClues:
     """Return what is found in a graph that has nodes of these names."""
     with tf.Graph().as_default() as graph:
         x = v1.placeholder(tf.float32, [None, SIDE, SIDE, 3], name=first)
@@ -402,7 +404,7 @@ def test_an_order_of_colours_that_was_measured_is_assumed() -> None:
 
 def test_what_a_network_answers_to_makes_a_recognised_product_doubtful() -> None:
     tutorial = named("Conv2D_1", "MaxPool", "Variable", "Variable_1", output="y_pred")
-    guess = decide(tutorial, Answered("raw", "because"))
+    guess = decide(tutorial, AnsweredRange("raw", "because"))
     assert (guess.spec.preset, guess.kind, guess.kinds["color"]) == ("raw", "assumed", "assumed")
 
 

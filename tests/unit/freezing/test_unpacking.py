@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from freezing.sources.unpacking import ArchiveTooLargeError, unpacked
+from freezing.sources.unpacking import SourceArchiveTooLargeError, unpacked
 from worker.archives import ArchiveLimits
 from worker.errors import SourceError
 
@@ -81,7 +81,7 @@ def test_a_file_that_is_compressed_by_itself_keeps_its_name_and_labels(
     folder = unpacked(tmp_path / "sent", tmp_path / "unpacked", limits)
     assert tree(folder) == {"graph.pb": b"graph", "labels.txt": b"cat"}
     limits = ArchiveLimits(entries=1, unpacked_bytes=4, ratio=100.0)
-    with pytest.raises(ArchiveTooLargeError):
+    with pytest.raises(SourceArchiveTooLargeError):
         unpacked(tmp_path / "sent", tmp_path / "again", limits)
 
 
@@ -146,14 +146,14 @@ def test_a_link_in_a_zip_is_left_out_and_nothing_is_written_through_it(tmp_path:
 
 @pytest.mark.parametrize("pack", KINDS)
 def test_what_unpacks_to_too_much_is_refused_as_it_comes_out(tmp_path: Path, pack: Pack) -> None:
-    with pytest.raises(ArchiveTooLargeError, match=r"model\.zip' unpacks to more than"):
+    with pytest.raises(SourceArchiveTooLargeError, match=r"model\.zip' unpacks to more than"):
         unpack(tmp_path, pack({"a": bytes(60_000), "b": bytes(60_000)}))
     assert sum(len(content) for content in tree(tmp_path / "unpacked").values()) <= 100_000
 
 
 @pytest.mark.parametrize("pack", KINDS)
 def test_too_many_files_are_refused(tmp_path: Path, pack: Pack) -> None:
-    with pytest.raises(ArchiveTooLargeError, match="more than 10 entries"):
+    with pytest.raises(SourceArchiveTooLargeError, match="more than 10 entries"):
         unpack(tmp_path, pack({str(n): b"x" for n in range(11)}))
 
 
