@@ -15,11 +15,12 @@ from api.access import identity
 from api.described.document import document
 from api.http.answers import respond_to_submission
 from api.http.parameters import one_of, parse_json
-from api.pages import photographs, reference
+from api.pages import failures, photographs, reference
 from api.services import services
 from api.submissions.predictions import accept_image
 from api.submissions.republishing import publish_again
 from worker.contract.source_requests import RepublishRequest
+from worker.credentials.api_key import Scope
 from worker.errors import (
     InvalidRequestError,
     ModelNotFoundError,
@@ -90,16 +91,42 @@ def icon() -> Response:
 def job(job_id: str) -> str:
     """Show a job; until it has ended, the page follows it."""
     found = services().store.get(job_id, owner=identity.owner())
-    with_log = found.kind in WITH_LOG
+    log = services().store.log(job_id) if found.kind in WITH_LOG else []
+    listed = found.kind is Kind.BATCH and found.progress.failed > 0
     return render_template(
         "job.html",
         job=found,
         photograph=photographs.media_type(services().client, job_id),
-        log=services().store.log(job_id) if with_log else [],
+        log=log,
+        step=next((line.step for line in reversed(log) if line.step), None),
+        failures=failures.by_reason(found) if listed else [],
+        most_failures=failures.MOST_LISTED,
+        may_cancel=not found.status.ended
+        and (identity.may(Scope.SUBMIT) or identity.may(Scope.FREEZE)),
+        may_retry=listed and found.status is Status.SUCCEEDED and identity.may(Scope.SUBMIT),
         labels=services().batches.labels(job_id) if found.kind is Kind.BATCH else {},
         most_labels=_MOST_LABELS,
         assumption=_assumption(found),
     )
+
+
+@blueprint.post("/jobs/<job_id>/cancel")
+def cancel(job_id: str) -> AnyResponse:
+    """Cancel a job, and lead back to its page."""
+    services().store.cancel(job_id, owner=identity.owner())
+    return redirect(url_for("pages.job", job_id=job_id), 303)
+
+
+@blueprint.post("/jobs/<job_id>/retry")
+def retry(job_id: str) -> AnyResponse:
+    """Queue the failed images of a batch again, and lead back to its page."""
+    found = services().store.get(job_id, owner=identity.owner())
+    if found.kind is not Kind.BATCH:
+        raise NotFoundError(f"Job {job_id} is no batch but a {found.kind}.")
+    _, ticket_needed = services().batches.retry(job_id)
+    if ticket_needed:
+        services().send_ticket(Lane.BULK)
+    return redirect(url_for("pages.job", job_id=job_id), 303)
 
 
 @blueprint.get("/jobs/<job_id>/image")

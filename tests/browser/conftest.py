@@ -148,6 +148,18 @@ class Idle:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
+    def batch(self, images: int) -> str:
+        """Send a batch of pictures and return its job's id."""
+        files = [("images", (f"{'n' * 80}-{number}.jpg", drawn())) for number in range(images)]
+        answer = httpx.post(f"{self.url}/v1/batches", files=files)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
+
+    def classify(self, outcomes: list[Outcome]) -> None:
+        """Take as many images of batches as there are outcomes, and end each with one."""
+        for outcome in outcomes:
+            self.work(outcome, Lane.BULK)
+
     def freeze(self, name: str) -> str:
         """Queue a freeze and return its job's id."""
         submission = Submission(kind=Kind.FREEZE, lane=Lane.FREEZING, options={"name": name})

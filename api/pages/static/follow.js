@@ -29,7 +29,8 @@ export function sentence(status, body) {
  * Follow a job and return it, as the API shows it, once it has ended.
  *
  * @param {{self: string, events: string}} links - of the job
- * @param {{status?: (status: string) => void, log?: (line: string) => void}} [tell] - called with
+ * @param {{status?: (status: string) => void, progress?: (progress: object) => void,
+ *   log?: (line: string, step: object | null) => void}} [tell] - called with
  *   what happens meanwhile
  * @throws {Problem} where the job is gone
  */
@@ -46,7 +47,11 @@ function byEvents(url, tell) {
       resolve(job);
     };
     source.addEventListener("status", (event) => tell.status?.(JSON.parse(event.data).status));
-    source.addEventListener("log", (event) => tell.log?.(JSON.parse(event.data).line));
+    source.addEventListener("log", (event) => {
+      const { line, step } = JSON.parse(event.data);
+      tell.log?.(line, step);
+    });
+    source.addEventListener("progress", (event) => tell.progress?.(JSON.parse(event.data)));
     source.addEventListener("end", (event) => finish(JSON.parse(event.data)));
     source.addEventListener("error", () => {
       if (source.readyState === EventSource.CLOSED) finish(null);
@@ -55,8 +60,9 @@ function byEvents(url, tell) {
 }
 
 async function byAsking(url, tell) {
+  const wait = tell.progress ? 1 : WAIT_S;
   for (;;) {
-    const answer = await fetch(`${url}?wait=${WAIT_S}`, {
+    const answer = await fetch(`${url}?wait=${wait}`, {
       headers: { Accept: "application/json" },
       cache: "no-store",
     }).catch(() => null);
@@ -64,6 +70,7 @@ async function byAsking(url, tell) {
       const job = await answer.json();
       if (ended(job)) return job;
       tell.status?.(job.status);
+      tell.progress?.(job.progress);
       await pause(PAUSE_MS);
     } else if (answer && answer.status < 500 && answer.status !== 429) {
       throw new Problem(sentence(answer.status, await answer.json().catch(() => null)));

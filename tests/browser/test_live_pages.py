@@ -1,0 +1,93 @@
+"""Pages that move on with their jobs, and what can be done on them; the test is the worker."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Idle, Visitor, drawn
+from worker.jobs.log_lines import LogLine
+from worker.jobs.records import Outcome, Status
+
+CAT = Outcome(result=[["cat", 0.97], ["dog", 0.03]], label="cat")
+DAMAGED = Outcome(error={"code": "invalid_image", "message": "The header is damaged."})
+AMBER = "document.querySelector('.job__header .status').classList.contains('status--partial')"
+WIDE = """() => {
+    const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    return wide > 0 ? wide : 0;
+}"""
+
+
+def expect_no_sideways_scrolling(page: Page) -> None:
+    assert page.evaluate(WIDE) == 0, page.url
+
+
+def test_the_numbers_of_a_running_batch_move_on(idle: Idle, visitor: Visitor) -> None:
+    job = idle.batch(4)
+    page = visitor.open(f"{idle.url}/jobs/{job}")
+    expect(page.locator("[data-live=succeeded]")).to_have_text("0")
+    idle.classify([CAT, CAT])
+    # No reload: within 2 s the number is there.
+    expect(page.locator("[data-live=succeeded]")).to_have_text("2", timeout=2000)
+    expect(page.get_by_role("progressbar")).to_have_js_property("value", 2)
+    idle.classify([CAT, DAMAGED])
+    expect(page.locator(".job__header .status")).to_have_text("succeeded, 1 failed")
+
+
+def test_a_running_freeze_says_which_step_it_is_at(idle: Idle, visitor: Visitor) -> None:
+    job = idle.freeze("cats-dogs")
+    idle.store.add_log(job, LogLine.of_step("Read the source", 1, 7))
+    page = visitor.open(f"{idle.url}/jobs/{job}")
+    says, bar = page.locator("[data-live=says]"), page.get_by_role("progressbar")
+    expect(says).to_have_text("Step 1 of 7: Read the source…")
+    idle.store.add_log(job, LogLine.of_step("Freeze", 3, 7))
+    expect(says).to_have_text("Step 3 of 7: Freeze…")
+    expect(bar).to_have_js_property("value", 3)
+    expect(bar).to_have_js_property("max", 7)
+
+
+def test_failures_of_a_batch_are_named_and_tried_again(idle: Idle, visitor: Visitor) -> None:
+    job = idle.batch(3)
+    idle.classify([CAT, DAMAGED, DAMAGED])
+    page = visitor.open(f"{idle.url}/jobs/{job}", viewport={"width": 360, "height": 740})
+    assert page.evaluate(AMBER)
+    expect(page.locator(".failures > li")).to_have_text(re.compile("2 The header is damaged."))
+    expect(page.locator(".failures__names > li")).to_have_count(2)
+    expect_no_sideways_scrolling(page)
+    page.goto(f"{idle.url}/jobs")
+    expect(page.locator(".status--partial")).to_have_text("succeeded, 2 failed")
+    expect_no_sideways_scrolling(page)
+    page.goto(f"{idle.url}/jobs/{job}")
+    page.get_by_role("button", name="Try the failed images again").click()
+    idle.classify([CAT, CAT])
+    expect(page.locator(".job__header .status")).to_have_text("succeeded")
+    expect(page.locator(".failures")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_a_job_is_cancelled_on_its_page(idle: Idle, visitor: Visitor, scripted: bool) -> None:
+    job = idle.submit(drawn())
+    page = visitor.open(f"{idle.url}/jobs/{job}", java_script_enabled=scripted)
+    page.get_by_role("button", name="Cancel this job").click()
+    expect(page.get_by_text("The job was cancelled.").first).to_be_visible()
+    assert idle.store.get(job).status is Status.CANCELLED
+    expect(page.get_by_role("button", name="Cancel this job")).to_have_count(0)
+
+
+def test_rows_of_jobs_move_on(idle: Idle, visitor: Visitor) -> None:
+    idle.batch(2)
+    page = visitor.open(f"{idle.url}/jobs")
+    expect(page.locator("tbody .status")).to_have_text("queued")
+    idle.classify([CAT])
+    expect(page.locator("tbody .status")).to_have_text("running")
+    expect(page.locator(".jobs__outcome")).to_have_text("1 of 2")
+    idle.classify([CAT])
+    expect(page.locator("tbody .status")).to_have_text("succeeded")
+
+
+def test_a_long_name_makes_nothing_scroll_sideways(idle: Idle, visitor: Visitor) -> None:
+    job = idle.freeze("m" * 60)
+    page = visitor.open(f"{idle.url}/jobs/{job}", viewport={"width": 360, "height": 740})
+    expect_no_sideways_scrolling(page)
+    page.goto(f"{idle.url}/jobs")
+    expect_no_sideways_scrolling(page)
