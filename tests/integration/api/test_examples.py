@@ -11,7 +11,7 @@ import redis
 from flask.testing import FlaskClient
 
 from freezing.job_inputs import bring
-from tests.integration.test_api_freezes import zipped
+from tests.integration.api.test_freezes import zipped
 from tests.support.api import assert_problem, photograph, publish, web_client
 from tests.support.work import Work
 from worker.contract.source_requests import ComparisonRequest, FreezeRequest
