@@ -160,6 +160,16 @@ def test_files_of_a_process_that_died_leave_soon(work: Work, client: redis.Redis
         work.accept(freeze(job_id=job_id, files=stored, client=ME))
 
 
+def sweep_until(work: Work, left: int) -> None:
+    """Sweep until so many bytes lie in Redis: on a busy machine one turn may not delete all."""
+    for _ in range(20):
+        if lying(work) <= left:
+            break
+        work.client.delete(key("sweeper"))
+        work.sweep()
+    assert lying(work) == left
+
+
 @pytest.mark.parametrize("end", ["break off", "cancel", "give up"])
 def test_nothing_of_a_batch_that_ends_early_stays(work: Work, batches: Batches, end: str) -> None:
     job_id = work.accept(batch(keep_s=3600.0))
@@ -176,11 +186,12 @@ def test_nothing_of_a_batch_that_ends_early_stays(work: Work, batches: Batches, 
     else:
         work.client.zadd(key("open"), {job_id: 0})
         work.sweep()
-    assert lying(work) == 300  # what is in the hands of workers
+    sweep_until(work, 300)  # what is in the hands of workers
     work.claims.complete(claim, success(claim))
     work.let_leases_run_out()
     work.client.delete(key("sweeper"))
     work.sweep()
+    sweep_until(work, 0)
     assert other.items
     assert (held(work), lying(work)) == ({}, 0)
     assert work.client.scard(key("purge")) == 0
