@@ -71,16 +71,18 @@ def test_who_waits_is_called_for_its_share(work: Work) -> None:
 
 def test_little_before_the_end_claims_become_smaller(work: Work) -> None:
     """Two workers, of which one asks whenever the other one is at work."""
-    _accept(work, 200)
-    held, sizes = _claim(work.other_claims), []
-    while held:
-        latest = work.claims.claim(CLASSIFYING, 64)
+    waiting, capacity = 200, 64
+    _accept(work, waiting)
+    held = _claim(work.other_claims, capacity)
+    sizes = [len(held.items)]
+    while latest := work.claims.claim(CLASSIFYING, capacity):
         work.other_claims.complete(held, success(held))
-        if latest is None:
-            break
         sizes.append(len(latest.items))
         held = latest
-    assert sizes == [64, 36, 32, 4]
+    assert sum(sizes) == waiting, "every image is claimed, and once"
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == capacity, "while much waits, runs are as large as they may be"
+    assert sizes[-1] < capacity // 2, "at the end no worker waits for a large run of the other one"
 
 
 def test_a_share_is_never_too_small_to_be_worth_a_claim(work: Work) -> None:
