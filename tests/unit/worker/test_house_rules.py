@@ -273,3 +273,20 @@ def test_a_worker_application_is_found_where_celery_looks_for_it() -> None:
         "print(app.main, *app.amqp.queues)"
     )
     assert found.split() == ["permafrost", "interactive", "bulk"]
+
+
+# Class names that stand twice on purpose, with the reason.
+TWICE = {
+    "Job",  # the record in Redis, and what the contract shows of it
+    "_Part",  # the private base of each of two documents: refuses unknown fields
+}
+
+
+def test_a_class_name_stands_for_one_class() -> None:
+    places: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(_tree(path)):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(_name(path))
+    twice = {name: where for name, where in places.items() if len(where) > 1}
+    assert set(twice) == TWICE, twice

@@ -10,6 +10,9 @@ arithmetic (`ImagingResampleHorizontal_8bpc` in its Resample.c), and exact, so t
 additions does not matter. Pixels have four bytes, as in Pillow's memory.
 """
 
+# Not by numba (0.68, same LLVM): compiled without a cache, a process started 1.4 s later instead of
+# 0.2, had 126 MiB more instead of 18, and the first pass took 1.6 ms instead of 0.15.
+
 import contextlib
 import ctypes
 import functools
