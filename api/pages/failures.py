@@ -12,14 +12,14 @@ MOST_LISTED: Final = 500  # images on a page; the table to download has them all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
+class ImageFailure:
     """One reason, and the images that failed for it."""
 
     message: str
     paths: list[str]
 
 
-def by_reason(batch: Job) -> list[Failure]:
+def by_reason(batch: Job) -> list[ImageFailure]:
     """Return why images of a batch failed, the most frequent reason first."""
     numbers: list[int] = []
     for number in services().client.sscan_iter(key("failures", batch.id), count=MOST_LISTED):
@@ -33,5 +33,5 @@ def by_reason(batch: Job) -> list[Failure]:
     for row in rows:
         message = (row.error or {}).get("message") or "It failed for an unknown reason."
         found.setdefault(message, []).append(readable(row.path))
-    reasons = [Failure(message=message, paths=paths) for message, paths in found.items()]
+    reasons = [ImageFailure(message=message, paths=paths) for message, paths in found.items()]
     return sorted(reasons, key=lambda reason: -len(reason.paths))
