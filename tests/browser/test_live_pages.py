@@ -1,6 +1,7 @@
 """Pages that move on with their jobs, and what can be done on them; the test is the worker."""
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -91,3 +92,47 @@ def test_a_long_name_makes_nothing_scroll_sideways(idle: Idle, visitor: Visitor)
     expect_no_sideways_scrolling(page)
     page.goto(f"{idle.url}/jobs")
     expect_no_sideways_scrolling(page)
+
+
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files and folders of the disk by the browser's own drag events."""
+    session = page.context.new_cdp_session(page)
+    box = page.locator("#drop").bounding_box()
+    assert box is not None
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        place = {"x": box["x"] + 20, "y": box["y"] + 20}
+        session.send("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
+
+
+def test_a_dropped_folder_becomes_a_batch(idle: Idle, visitor: Visitor, tmp_path: Path) -> None:
+    folder = tmp_path / "holiday"
+    (folder / "day 1").mkdir(parents=True)
+    for number in range(70):
+        place = folder / "day 1" if number % 2 else folder
+        (place / f"{number}.jpg").write_bytes(drawn())
+    (folder / "notes.txt").write_text("Dear diary")
+    page = visitor.open(idle.url)
+    drop(page, folder)
+    page.wait_for_url("**/jobs/*")
+    expect(page.locator("[data-live=total]")).to_have_text("70")
+    expect(page.get_by_text("1 file", exact=True)).to_be_visible()
+    found = idle.store.page(limit=10)
+    assert [job.progress.sealed for job in found.jobs] == [True]
+
+
+def test_many_dropped_files_become_one_batch(idle: Idle, visitor: Visitor, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(3)]
+    for file in files:
+        file.write_bytes(drawn())
+    page = visitor.open(idle.url)
+    drop(page, *files)
+    page.wait_for_url("**/jobs/*")
+    expect(page.locator("[data-live=total]")).to_have_text("3")
+
+
+def test_an_empty_folder_is_said_in_place(idle: Idle, visitor: Visitor, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    page = visitor.open(idle.url)
+    drop(page, tmp_path / "empty")
+    expect(page.locator("#verdict")).to_have_text("There are no files in empty.")

@@ -3,6 +3,7 @@
  * and draws the prediction in place. Without this script the same form leads to the job's page.
  */
 
+import { droppedFiles, sendBatch } from "./batch.js";
 import { showCopyButtons } from "./copy.js";
 import { binarySize, duration, number, score as scoreText } from "./format.js";
 import { Problem, ended, follow, sentence } from "./follow.js";
@@ -28,6 +29,7 @@ let current = null; // the run that the page shows
  * @property {string} model
  * @property {string} top - how many labels are asked for
  * @property {HTMLElement} card - its place among the earlier ones
+ * @property {{file: File, path: string}[] | null} batch - the files it is the first of
  * @property {"working" | "done" | "failed"} state
  * @property {string} says - what happens to it, or what went wrong
  * @property {object | null} job - as the API shows it
@@ -37,7 +39,8 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   if (button.getAttribute("aria-disabled") === "true") return;
   const file = current?.file ?? input.files[0];
-  if (file) classify([file]);
+  if (current?.batch) classifyBatch(current.batch);
+  else if (file) run(file);
 });
 
 // What is assumed of the chosen model, which a browser may have chosen again by itself.
@@ -54,7 +57,7 @@ window.addEventListener("pageshow", showAssumption);
 input.addEventListener("click", () => (input.value = ""));
 
 input.addEventListener("change", () => {
-  if (input.files.length) classify([...input.files]);
+  if (input.files.length) run(input.files[0]);
 });
 
 // Anywhere on the page: a photograph dropped beside the field would replace the page otherwise.
@@ -73,21 +76,41 @@ document.addEventListener("drop", (event) => {
   byId("drop").classList.remove("drop--over");
   if (!event.dataTransfer?.types.includes("Files")) return;
   event.preventDefault();
-  take(event.dataTransfer.files);
+  take(event.dataTransfer);
 });
 document.addEventListener("paste", (event) => {
-  if (event.clipboardData?.files.length) take(event.clipboardData.files);
+  if (event.clipboardData?.files.length) take(event.clipboardData);
 });
 
-/** Classify files that came past the form's own field, which must not show another than is in view. */
-function take(files) {
+/**
+ * Classify what was dropped or pasted: one photograph in place, many or a folder as a batch.
+ *
+ * The form's own field is emptied, because it must not show another than is in view.
+ */
+async function take(data) {
+  const named = data.files[0];
   input.value = "";
-  classify([...files]);
+  try {
+    const files = await droppedFiles(data);
+    if (files.length === 1) await run(files[0].file);
+    else if (files.length) await classifyBatch(files);
+    else throw new Problem(`There are no files in ${named?.name ?? "what was dropped"}.`);
+  } catch (error) {
+    fail(start(new File([], named?.name ?? "nothing")), error);
+  }
 }
 
-/** Classify files one after another; each takes the place of the one before. */
-async function classify(files) {
-  for (const file of files) await run(file);
+/** Send files as a batch and go to its page. */
+async function classifyBatch(files) {
+  const started = start(files[0].file);
+  started.batch = files;
+  const { model, top } = started;
+  try {
+    const job = await sendBatch(files, { home: form.action, model, top }, (words) => say(started, words));
+    location.assign(pageOf(job));
+  } catch (error) {
+    fail(started, error);
+  }
 }
 
 async function run(file) {
@@ -112,11 +135,16 @@ async function run(file) {
       throw new Problem(job.error?.message ?? "The job was cancelled.");
     }
     started.state = "done";
+    show(started);
   } catch (error) {
-    started.state = "failed";
-    started.says = error instanceof Problem ? error.message : "Something went wrong on this page.";
-    if (!(error instanceof Problem)) console.error(error);
+    fail(started, error);
   }
+}
+
+function fail(started, error) {
+  started.state = "failed";
+  started.says = error instanceof Problem ? error.message : "Something went wrong on this page.";
+  if (!(error instanceof Problem)) console.error(error);
   show(started);
 }
 
@@ -129,6 +157,7 @@ function start(file) {
     model: byId("model").value,
     top: byId("top").value,
     card,
+    batch: null,
     state: "working",
     says: "Sending…",
     job: null,
