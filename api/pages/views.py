@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from api.access import identity
 from api.described.document import document
-from api.http.answers import respond_to_submission
+from api.http.answers import json_response, present, respond_to_submission
 from api.http.parameters import one_of, parse_json
 from api.pages import failures, photographs, reference
 from api.services import services
@@ -88,12 +88,16 @@ def icon() -> Response:
 
 
 @blueprint.get("/jobs/<job_id>")
-def job(job_id: str) -> str:
-    """Show a job; until it has ended, the page follows it."""
+def job(job_id: str) -> AnyResponse:
+    """Show a job, as JSON to who asks for that; until it has ended, the page follows it."""
     found = services().store.get(job_id, owner=identity.owner())
+    if _wants_json():
+        answer = json_response(present(found))
+        answer.headers["Vary"] = "Accept"
+        return answer
     log = services().store.log(job_id) if found.kind in WITH_LOG else []
     listed = found.kind is Kind.BATCH and found.progress.failed > 0
-    return render_template(
+    page = render_template(
         "job.html",
         job=found,
         photograph=photographs.media_type(services().client, job_id),
@@ -108,6 +112,7 @@ def job(job_id: str) -> str:
         most_labels=_MOST_LABELS,
         assumption=_assumption(found),
     )
+    return make_response(page)
 
 
 @blueprint.post("/jobs/<job_id>/cancel")

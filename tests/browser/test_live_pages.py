@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -92,6 +93,11 @@ def test_a_long_name_makes_nothing_scroll_sideways(idle: Idle, visitor: Visitor)
     expect_no_sideways_scrolling(page)
     page.goto(f"{idle.url}/jobs")
     expect_no_sideways_scrolling(page)
+    table, age = (page.locator(name).bounding_box() for name in (".card--table", ".jobs__age"))
+    assert table is not None
+    assert age is not None
+    assert age["x"] + age["width"] <= table["x"] + table["width"]
+    assert page.locator(".jobs__model").evaluate("cell => cell.scrollWidth <= cell.clientWidth")
 
 
 def drop(page: Page, *paths: Path) -> None:
@@ -136,3 +142,19 @@ def test_an_empty_folder_is_said_in_place(idle: Idle, visitor: Visitor, tmp_path
     page = visitor.open(idle.url)
     drop(page, tmp_path / "empty")
     expect(page.locator("#verdict")).to_have_text("There are no files in empty.")
+
+
+def test_the_url_of_a_job_serves_programs_too(idle: Idle, visitor: Visitor) -> None:
+    job = idle.submit(drawn())
+    page = visitor.open(f"{idle.url}/jobs/{job}", viewport={"width": 360, "height": 740})
+    url = page.locator("#job-url").input_value()
+    answer = httpx.get(url, headers={"Accept": "application/json"})
+    assert answer.json() == httpx.get(f"{idle.url}/v1/jobs/{job}").json()
+    page.get_by_text("Use this from code").click()
+    expect(page.locator(".from-code code").first).to_have_text(f"curl {idle.url}/v1/jobs/{job}")
+    expect_no_sideways_scrolling(page)
+    page.goto(idle.url)
+    page.get_by_text("Use this from code").click()
+    command = f"./permafrost classify photo.jpg --model cats-dogs --server {idle.url}"
+    expect(page.locator(".from-code code").nth(1)).to_have_text(command)
+    expect_no_sideways_scrolling(page)
