@@ -4,19 +4,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import pytest
 import redis
 
 from tests.support.work import CLASSIFYING, Work, filled, prediction
 from worker.jobs.claims import Claims
 from worker.jobs.keys import key
 from worker.jobs.records import Lane
-from worker.settings import Settings
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
 
 
 def _waits(claims: Claims, lanes: Sequence[Lane] = CLASSIFYING) -> None:

@@ -21,11 +21,6 @@ ME, OTHER = "10.0.0.1", "2001:db8::/64"
 
 
 @pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
 def batches(client: redis.Redis, settings: Settings) -> Batches:
     return Batches(client, settings)
 

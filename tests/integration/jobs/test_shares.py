@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-import redis
 
 from tests.support.work import CLASSIFYING, Work, prediction, success
 from worker.jobs.claims import Claim, Claims
@@ -12,11 +11,6 @@ from worker.jobs.keys import key
 from worker.jobs.records import Lane
 from worker.jobs.roster import Roster, WorkerReport
 from worker.settings import Settings
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
 
 
 def _accept(work: Work, count: int, lane: Lane = Lane.BULK) -> None:

@@ -21,12 +21,6 @@ from worker.jobs.tickets import TICKET_MS
 from worker.redis.connection import connect
 from worker.settings import Settings
 
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
 # -- accepting --------------------------------------------------------------------------------
 
 

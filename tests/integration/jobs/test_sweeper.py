@@ -12,11 +12,6 @@ from worker.jobs.roster import Roster, WorkerReport, new_worker_id
 from worker.settings import Settings
 
 
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
 def test_a_system_in_order_is_left_as_it_is(work: Work, client: redis.Redis) -> None:
     work.accept()
     work.claim()

@@ -15,7 +15,6 @@ from worker.jobs.keys import key
 from worker.jobs.records import Lane
 from worker.jobs.submissions import new_job_id
 from worker.jobs.uploads import StoredFile, drop_files, fetch_files, store_files
-from worker.settings import Settings
 
 MOST = 10_000
 
@@ -23,11 +22,6 @@ MOST = 10_000
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "CHUNK_BYTES", 100)
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
 
 
 def _files(**contents: bytes) -> Iterator[tuple[str, BinaryIO]]:
