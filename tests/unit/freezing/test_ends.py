@@ -15,10 +15,10 @@ from freezing.graph.content import Contents
 from freezing.graph.flow import Flow
 from freezing.graph.graph import Endpoint, Graph
 from freezing.sources.losses import loss_in, loss_in_text
+from tests.unit.freezing.looking import look
 from tests.unit.freezing.networks import SIDE, dense, flat, image_placeholder, v1
 from tests.unit.freezing.saved import freeze, save
 from tests.unit.freezing.test_choosing import source_of
-from tests.unit.freezing.test_inspection import look
 from worker.contract.source_requests import FreezeRequest
 from worker.errors import FreezeError
 
