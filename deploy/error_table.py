@@ -24,10 +24,10 @@ _WORD = re.compile(r"[a-z][a-z_]+\Z")
 _HEAD = """\
 # Error codes
 
-Every refusal of the API is `application/problem+json` with one of these words in `code`; `status`
-is that of the answer. An image or a job that failed has the word in its `error`, and there is no
-status then. `detail` or `message` beside it says what is wrong in this case. The words do not
-change, so programs may rely on them.
+Every refusal of the API is `application/problem+json` with one of these words in `code` and with
+this `status`. Work that was accepted and fails later has the word in the `error` of its job, or of
+its row in a batch's results; the answers that tell of it are 200. `detail` or `message` beside the
+word says what is wrong in this case. The words do not change, so programs may rely on them.
 
 This page is made from the code: `python -m deploy.error_table > docs/errors.md`.
 

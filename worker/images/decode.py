@@ -111,7 +111,10 @@ def decode_for(data: bytes, spec: Preprocessing | None, limits: Limits) -> Pictu
 
 
 def _is_cheap(data: bytes, pixels: int, limits: Limits) -> bool:
-    """Whether a plain JPEG is sure to stay below the limits, so that nothing needs to watch it."""
+    """Whether a plain JPEG is sure to stay below the limits, so that nothing needs to watch it.
+
+    These are decoded without `_decode` and its checks.
+    """
     return (
         pixels <= limits.pixels
         and jpeg.scans_cost_s(data, pixels) <= limits.seconds
