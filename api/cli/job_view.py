@@ -37,6 +37,7 @@ def show_job(out: Console, job: JobBase, *, server: str) -> None:
             ("took", elapsed(job) if job.started_at else None),
             ("kept until", job.expires_at and rfc3339(job.expires_at)),
             ("attempts", job.attempts),
+            ("last put back", _requeued(job)),
             ("error", f"{job.error.code}: {job.error.message}" if job.error else None),
             ("webhook", _webhook(job.webhook)),
             ("results", f"{server}{results}?format=csv" if results else None),
@@ -49,6 +50,10 @@ def show_job(out: Console, job: JobBase, *, server: str) -> None:
     if job.result:
         out.print()
         show_result(out, job)
+
+
+def _requeued(job: JobBase) -> str | None:
+    return f"{_time(job.requeued.at)}: {job.requeued.reason}" if job.requeued else None
 
 
 def _webhook(webhook: Webhook | None) -> str | None:

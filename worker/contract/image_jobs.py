@@ -57,6 +57,13 @@ class Links(Answered):
     events: str = Field(description="Its progress as server-sent events.")
 
 
+class Requeued(Answered):
+    """The last time that a job, or an image of a batch, went back to its queue."""
+
+    at: Time
+    reason: str = Field(description="A sentence: a worker died, was stopped, or met an error.")
+
+
 class Step(Answered):
     """A step that a job began."""
 
@@ -82,6 +89,10 @@ class JobBase(Answered):
     error: Fault | None = Field(description="null unless it failed.")
     attempts: Count = Field(
         description="How often a worker began it; more than once where one died meanwhile."
+    )
+    requeued: Requeued | None = left_out(
+        "The last time that work on it, or on one of its images, ended without a result and was "
+        "put back, and why."
     )
     owner: str | None = left_out("The id of the API key that made it, where one was needed.")
     webhook: Webhook | None = left_out("Who is told of its ending, if anybody.")

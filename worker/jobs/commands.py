@@ -11,6 +11,7 @@ FIELDS = (
     *("kind", "status", "model", "version", "sha256", "created", "started", "finished", "expires"),
     *("total", "succeeded", "failed", "attempts", "result", "error", "options", "skipped"),
     *("sealed", "before_ms", "before_done", "origin", "owner", "basis"),
+    *("requeued", "requeued_because"),
     *("webhook", "webhook_state", "webhook_attempts", "webhook_error", "webhook_next"),
 )
 

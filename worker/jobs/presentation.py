@@ -59,6 +59,10 @@ def _optional_fields(job: Job, log: Sequence[LogLine] | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if job.owner:
         found["owner"] = job.owner
+    if job.requeued:
+        found["requeued"] = built(
+            image_jobs.Requeued, at=moment(job.requeued.at_ms), reason=job.requeued.because
+        )
     if job.webhook:
         found["webhook"] = _webhook(job.webhook)
     if log is not None and job.kind in WITH_LOG:

@@ -113,6 +113,14 @@ class WebhookState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequeueNote:
+    """The last time that an item of a job went back to its queue, in ms since 1970, and why."""
+
+    at_ms: int
+    because: str  # a sentence
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One accepted piece of work, as it stands in Redis. Times are milliseconds since 1970."""
 
@@ -132,6 +140,7 @@ class Job:
     origin: Origin = Origin.WHOLE
     webhook: WebhookState | None = None
     owner: str = ""  # the API key that made it; empty where none was needed
+    requeued: RequeueNote | None = None
 
     @classmethod
     def from_record(cls, job_id: str, fields: Mapping[str, str]) -> "Job":
@@ -175,6 +184,11 @@ class Job:
             origin=Origin(row["origin"] or Origin.WHOLE),
             webhook=_webhook(row, number),
             owner=row["owner"] or "",
+            requeued=RequeueNote(
+                at_ms=number("requeued") or 0, because=row["requeued_because"] or ""
+            )
+            if row["requeued"]
+            else None,
         )
 
     @classmethod

@@ -83,6 +83,20 @@ def test_a_job_is_shown_with_everything_that_the_contract_names(
     assert job["finished_at"].endswith("Z")
 
 
+def test_a_job_says_why_it_was_put_back_into_its_queue(web: FlaskClient, work: Work) -> None:
+    job_id = work.accept()
+    assert "requeued" not in web.get(f"/v1/jobs/{job_id}").get_json()
+    work.claims.release(work.claim(), "The worker <stopped>.", counts=True)
+    put_back = web.get(f"/v1/jobs/{job_id}").get_json()["requeued"]
+    assert put_back["reason"] == "The worker <stopped>."
+    assert put_back["at"].endswith("Z")
+    _succeed(work, {"predictions": [{"label": "cat", "score": 0.97}]})
+    assert web.get(f"/v1/jobs/{job_id}").get_json()["requeued"] == put_back
+    page = web.get(f"/jobs/{job_id}").get_data(as_text=True)
+    assert "Last put back" in page
+    assert "The worker &lt;stopped&gt;." in page
+
+
 def test_a_failed_job_says_why(web: FlaskClient, work: Work) -> None:
     job_id = work.accept()
     claim = work.claim()

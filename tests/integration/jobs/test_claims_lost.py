@@ -31,6 +31,9 @@ def test_a_worker_whose_claim_was_taken_back_cannot_write_any_more(work: Work) -
     assert work.other_claims.complete(again, success(again, "in time")) == []
     job = work.get(job_id)
     assert (job.result, job.attempts, job.progress.succeeded) == ("in time", 2, 1)
+    assert job.requeued is not None
+    assert "died or stopped answering while it had the work" in job.requeued.because
+    assert job.created_ms <= job.requeued.at_ms <= (job.finished_ms or 0)
 
 
 def test_a_late_result_does_not_replace_the_one_that_was_in_time(work: Work) -> None:
@@ -157,7 +160,10 @@ def test_handing_back_without_counting_can_go_on_for_ever(work: Work) -> None:
     claim = work.claim()
     assert claim.items[0].attempt == 1
     work.claims.complete(claim, success(claim))
-    assert work.get(job_id).status is Status.SUCCEEDED
+    job = work.get(job_id)
+    assert job.status is Status.SUCCEEDED
+    assert job.requeued is not None
+    assert job.requeued.because == "It stops."
 
 
 def test_an_item_that_was_tried_too_often_fails_with_the_last_reason(work: Work) -> None:

@@ -284,7 +284,8 @@ local function fail_item(id, number, code, message, ttl_ms)
   end_job(id, 'failed', 'error', failure(code, message), ttl_ms)
 end
 
--- Put an item back at the head of its queue, or fail it when it was claimed too often.
+-- Put an item back at the head of its queue and note why in its job, or fail it when it was claimed
+-- too often. Without a `reason` it is as if it had never been claimed.
 local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_ms)
   local id, number = split_item(item)
   local job = redis.call('HMGET', K.job(id), 'status', 'kind', 'client')
@@ -299,6 +300,9 @@ local function requeue(item, attempts, lane, target, max_attempts, reason, ttl_m
   end
   redis.call('LPUSH', K.queue(lane, target), item .. ':' .. attempts)
   redis.call('ZADD', K.lane(lane), 'NX', 0, target)
+  if reason ~= '' then
+    redis.call('HSET', K.job(id), 'requeued', now_ms(), 'requeued_because', reason)
+  end
 end
 
 -- Delete a claim: return its fields with '@', and its items as {item, attempts}, the last one first,
