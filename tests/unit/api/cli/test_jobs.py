@@ -67,6 +67,12 @@ def test_one_job_is_shown_in_full(server: Server) -> None:
         assert words in found.stdout
     server.jobs["p1"] = [predicted(JPEG + b"dog")]
     assert re.search(r"^dog\s+97\.0%$", run("jobs", "p1").stdout, re.MULTILINE)
+    put_back = {"at": "2026-11-23T06:00:02.000Z", "reason": "worker w1 died."}
+    server.jobs["p3"] = [job("p3", requeued=put_back)]
+    found = run("jobs", "p3")
+    assert re.search(
+        r"last put back +2026-11-23T06:00:02.*worker\s+w1\s+died", found.stdout, re.DOTALL
+    )
     server.jobs["p2"] = [predicted(JPEG + b"bad")]
     assert "truncated: The image is cut off" in run("jobs", "p2").stdout
 
