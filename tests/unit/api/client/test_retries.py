@@ -3,11 +3,7 @@
 import httpx
 import pytest
 
-from api.client import (
-    ConnectionLostError,
-    ServerError,
-    ServerUnreachableError,
-)
+from api.client import ConnectionLostError, ServerError, ServerUnreachableError
 from api.client.waits import Waits
 from tests.support.listed_server import FREEZE, ID, URL, Server, answer, job, problem
 from worker.errors import InvalidRequestError
