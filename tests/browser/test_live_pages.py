@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Idle, Visitor, drawn
 from worker.jobs.log_lines import LogLine
@@ -135,6 +135,47 @@ def test_many_dropped_files_become_one_batch(idle: Idle, visitor: Visitor, tmp_p
     drop(page, *files)
     page.wait_for_url("**/jobs/*")
     expect(page.locator("[data-live=total]")).to_have_text("3")
+
+
+def test_a_busy_server_costs_a_dropped_folder_nothing(
+    idle: Idle, visitor: Visitor, tmp_path: Path
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.jpg").write_bytes(drawn())
+    page = visitor.open(idle.url)
+    refused = []
+
+    def refuse_twice(route: Route) -> None:
+        if len(refused) == 2:
+            route.continue_()
+        elif refused:
+            refused.append(route.abort())
+        else:
+            refused.append(route.fulfill(status=503, headers={"Retry-After": "1"}, json={}))
+
+    page.route("**/images", refuse_twice)
+    drop(page, *sorted(tmp_path.glob("*.jpg")))
+    page.wait_for_url("**/jobs/*")
+    expect(page.locator("[data-live=total]")).to_have_text("3")
+    assert len(refused) == 2
+    assert len(visitor.errors) == 2  # what a browser says of both
+    visitor.errors.clear()
+
+
+def test_a_file_that_has_gone_is_named(idle: Idle, visitor: Visitor, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.jpg" for number in range(2)]
+    for file in files:
+        file.write_bytes(drawn())
+    page = visitor.open(idle.url)
+
+    def take_away(route: Route) -> None:
+        files[1].unlink()
+        route.continue_()
+
+    page.route("**/v1/batches", take_away)
+    drop(page, *files)
+    expect(page.locator("#verdict")).to_contain_text("The file 1.jpg cannot be read.")
+    visitor.errors.clear()  # what a browser says of it
 
 
 def test_an_empty_folder_is_said_in_place(idle: Idle, visitor: Visitor, tmp_path: Path) -> None:

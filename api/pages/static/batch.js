@@ -5,6 +5,9 @@ import { Problem, sentence } from "./follow.js";
 
 const MOST_FILES = 50; // of one request
 const MOST_BYTES = 8 * 1024 * 1024; // of one request, unless a single file has more
+const PASSING = new Set([429, 502, 503, 504]); // answers that say: not now
+const MOST_TRIES = 12; // of one request: some two minutes
+const LONGEST_PAUSE_MS = 15_000;
 
 /**
  * Return the files of a drop, those in folders too, each with its path.
@@ -56,7 +59,7 @@ async function walk(folder, files) {
  */
 export async function sendBatch(files, { home, model, top }, say) {
   const job = await ask(new URL("v1/batches", home), {
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", "Idempotency-Key": newKey() },
     body: JSON.stringify({ open: true, model, top: Number(top) }),
   });
   const batch = new URL(`v1/batches/${job.id}/`, home);
@@ -72,23 +75,43 @@ export async function sendBatch(files, { home, model, top }, say) {
         bytes += file.size;
         count += 1;
       }
-      await ask(new URL("images", batch), { body: part });
+      await ask(new URL("images", batch), { body: part }, { say, files: files.slice(sent, sent + count) });
       sent += count;
     }
-    return await ask(new URL("seal", batch), {});
+    return await ask(new URL("seal", batch), {}, { say });
   } catch (error) {
     await fetch(new URL(`v1/jobs/${job.id}`, home), { method: "DELETE" }).catch(() => null);
     throw error;
   }
 }
 
-async function ask(url, options) {
+/** Post to the server and return its answer; where it is busy or away, again for some minutes. */
+async function ask(url, options, { say = () => {}, files = [] } = {}) {
   const headers = { Accept: "application/json", ...options.headers };
-  const answer = await fetch(url, { ...options, method: "POST", headers }).catch(() => null);
-  if (!answer) {
-    throw new Problem("A file could not be read, or the server did not answer. Check both, then try again.");
+  for (let pause = 1000, tries = 1; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS), tries += 1) {
+    const answer = await fetch(url, { ...options, method: "POST", headers }).catch(() => null);
+    const body = (await answer?.json().catch(() => null)) ?? null;
+    if (answer?.ok && body) return body;
+    if (!answer) await checkReadable(files); // which no repetition would mend
+    if (answer && !PASSING.has(answer.status)) throw new Problem(sentence(answer.status, body));
+    if (tries === MOST_TRIES) {
+      throw new Problem(answer ? sentence(answer.status, body) : "The server did not answer. Try again later.");
+    }
+    const asked = 1000 * Number(answer?.headers.get("Retry-After") ?? 0);
+    say(answer ? "The server is busy. Going on in a moment…" : "The server does not answer. Trying again…");
+    await new Promise((resolve) => setTimeout(resolve, Math.max(pause, asked || 0)));
   }
-  const body = await answer.json().catch(() => null);
-  if (!answer.ok || !body) throw new Problem(sentence(answer.status, body));
-  return body;
+}
+
+async function checkReadable(files) {
+  for (const { file, path } of files) {
+    await file.arrayBuffer().catch(() => {
+      throw new Problem(`The file ${path} cannot be read. Has it changed meanwhile?`);
+    });
+  }
+}
+
+/** Return a key by which the server knows a repetition; crypto.randomUUID is for https only. */
+function newKey() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
