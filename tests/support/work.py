@@ -121,3 +121,7 @@ class Work:
     def key_names(self) -> set[str]:
         """Return the names of all keys, without prefix."""
         return {name.decode().removeprefix(PREFIX) for name in self.client.keys("*")}
+
+    def lasting_keys(self) -> set[str]:
+        """Return those of them that do not disappear by themselves."""
+        return {name for name in self.key_names() if self.client.ttl(PREFIX + name) == -1}

@@ -31,11 +31,6 @@ def web(settings: Settings, client: redis.Redis) -> Iterator[Client]:
         yield lambda **changed: stack.enter_context(web_client(settings.model_copy(update=changed)))
 
 
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
 def predict(web: FlaskClient, **options: Any) -> TestResponse:
     return web.post("/v1/predictions", data=photograph(), **options)
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from flask.testing import FlaskClient
 
 from freezing.job_inputs import bring
 from tests.integration.api.test_freezes import zipped
-from tests.support.api import assert_problem, photograph, publish, web_client
+from tests.support.api import assert_problem, photograph, publish
 from tests.support.work import Work
 from worker.contract.source_requests import ComparisonRequest, FreezeRequest
 from worker.errors import SourceError
@@ -27,17 +26,6 @@ PICTURE = photograph()
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"max_model_bytes": 100_000, "max_image_bytes": 60_000})
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
-def web(settings: Settings) -> Iterator[FlaskClient]:
-    with web_client(settings) as web:
-        yield web
 
 
 def _form(options: dict[str, Any] | None, **files: list[tuple[str, bytes]]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +27,6 @@ URL = "/v1/freezes"
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"max_model_bytes": 100_000, "max_image_bytes": 60_000})
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
-def web(settings: Settings) -> Iterator[FlaskClient]:
-    with web_client(settings) as web:
-        yield web
 
 
 def _upload(files: dict[str, bytes], options: Any = None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,13 @@ import pytest
 import redis
 from flask.testing import FlaskClient
 
-from tests.support.api import assert_problem, web_client
+from tests.support.api import assert_problem
 from tests.support.work import Work
 from worker.jobs.keys import key
 from worker.jobs.records import Kind, Lane
 from worker.jobs.uploads import fetch_files
-from worker.settings import Settings
 
 URL = "/v1/inspections"
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
-def web(settings: Settings) -> Iterator[FlaskClient]:
-    with web_client(settings) as web:
-        yield web
 
 
 def _upload(files: dict[str, bytes], options: Any = None) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import gzip
 import json
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,17 +28,6 @@ PUBLISHED = examples.FREEZE.model_dump(mode="json")["result"]
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"max_waiting": 2, "max_wait_s": 5.0})
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
-def web(settings: Settings) -> Iterator[FlaskClient]:
-    with web_client(settings) as web:
-        yield web
 
 
 def take_place(web: FlaskClient) -> bool:

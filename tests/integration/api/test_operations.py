@@ -21,17 +21,6 @@ from worker.jobs.submissions import new_job_id
 from worker.settings import Settings
 
 
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
-def web(settings: Settings, client: redis.Redis) -> Iterator[FlaskClient]:
-    with web_client(settings) as web:
-        yield web
-
-
 def _graph(version: int, state: str, model: str = "cats-dogs", **fields: Any) -> GraphReport:
     standard: dict[str, Any] = {
         "sha256": "ab" * 32,

@@ -29,11 +29,6 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
 def web(settings: Settings) -> Iterator[FlaskClient]:
     publish(settings)
     with web_client(settings) as web:

@@ -41,11 +41,6 @@ def registry(settings: Settings) -> Registry:
 
 
 @pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
 def graphs(registry: Registry, settings: Settings) -> Graphs:
     return Graphs(registry, settings)
 

@@ -200,11 +200,6 @@ class OpenBatches(Interleaving):
                 return
 
 
-def _rest(work: Work) -> set[str]:
-    """Return all keys but those that disappear by themselves."""
-    return {name for name in work.key_names() if work.client.ttl("permafrost:" + name) == -1}
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_no_interleaving_loses_an_image_or_classifies_it_twice(
     client: redis.Redis, settings: Settings, seed: int
@@ -219,9 +214,9 @@ def test_no_interleaving_loses_an_image_or_classifies_it_twice(
         if job.status is not Status.CANCELLED:
             assert len(rows) == len(batches.paths[job_id])
     indexes = {f"jobs:batch:{job.status}" for job, _ in batches.ended.values()}
-    assert _rest(batches.work) == {"claims", "expiry", "totals", "swept"} | indexes
+    assert batches.work.lasting_keys() == {"claims", "expiry", "totals", "swept"} | indexes
 
     for job_id in batches.paths:
         batches.work.let_expire(job_id)
     batches.work.sweep()
-    assert _rest(batches.work) == {"claims", "expired", "totals", "swept"}
+    assert batches.work.lasting_keys() == {"claims", "expired", "totals", "swept"}

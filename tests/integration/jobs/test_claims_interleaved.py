@@ -186,11 +186,6 @@ class Jobs(Interleaving):
                 return
 
 
-def _rest(work: Work) -> set[str]:
-    """Return all keys but those that disappear by themselves."""
-    return {name for name in work.key_names() if work.client.ttl("permafrost:" + name) == -1}
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_no_interleaving_loses_a_job_or_ends_it_twice(
     client: redis.Redis, settings: Settings, seed: int
@@ -208,9 +203,9 @@ def test_no_interleaving_loses_a_job_or_ends_it_twice(
             listed = jobs.work.store.page(kind=kind, status=status, limit=1000).jobs
             assert {(job.kind, job.status) for job in listed} <= {(kind, status)}
     indexes = {f"jobs:{job.kind}:{job.status}" for job in jobs.ended.values()}
-    assert _rest(jobs.work) == {"claims", "expiry", "totals", "swept"} | indexes
+    assert jobs.work.lasting_keys() == {"claims", "expiry", "totals", "swept"} | indexes
 
     for job_id in jobs.jobs:
         jobs.work.let_expire(job_id)
     jobs.work.sweep()
-    assert _rest(jobs.work) == {"claims", "expired", "totals", "swept"}
+    assert jobs.work.lasting_keys() == {"claims", "expired", "totals", "swept"}

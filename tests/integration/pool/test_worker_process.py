@@ -42,11 +42,6 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
-
-
-@pytest.fixture
 def sent() -> list[Lane]:
     return []
 

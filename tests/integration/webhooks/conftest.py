@@ -11,7 +11,6 @@ from tests.support.api import publish, web_client
 from tests.support.receiver import Receiver
 from tests.support.webhook_jobs import HOSTS
 from tests.support.webhooks import DelivererProcess, environment_of
-from tests.support.work import Work
 from worker.settings import Settings
 from worker.webhooks.signatures import make_secret
 
@@ -31,11 +30,6 @@ def web(settings: Settings, secret: str) -> Iterator[FlaskClient]:
     publish(settings)
     with web_client(settings) as web:
         yield web
-
-
-@pytest.fixture
-def work(client: redis.Redis, settings: Settings) -> Work:
-    return Work(client, settings)
 
 
 @pytest.fixture

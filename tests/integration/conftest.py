@@ -1,4 +1,4 @@
-"""What the tests of the job store have in common."""
+"""What tests with a real Redis have in common."""
 
 import pytest
 import redis
@@ -9,4 +9,5 @@ from worker.settings import Settings
 
 @pytest.fixture
 def work(client: redis.Redis, settings: Settings) -> Work:
+    """Give what stands for the API and for workers beside the job store."""
     return Work(client, settings)
